@@ -1,0 +1,1 @@
+//! Taking connections: one listening socket a worker.

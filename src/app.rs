@@ -1,0 +1,1 @@
+//! Builds every stage in flow order and owns the order in which they end.

@@ -1,0 +1,360 @@
+//! The resolved configuration: what the program runs by, nothing in it is left open.
+//!
+//! `file.rs` has the TOML's shape and turns it into this; `error.rs` says where a file is wrong.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use jiff::tz::TimeZone;
+
+/// Everything that a run is told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `[proxy]`
+    pub proxy: Proxy,
+    /// `[[upstream]]`, at least one; the first serves what no route matches.
+    pub upstreams: Vec<Upstream>,
+    /// `[[route]]`, most specific first.
+    pub routes: Vec<Route>,
+    /// `[tracking]`
+    pub tracking: Tracking,
+    /// `[orders]`
+    pub orders: Orders,
+    /// `[geo] database`: path of an mmdb file.
+    pub geo_database: Option<PathBuf>,
+    /// `[database]`
+    pub database: Database,
+    /// `[journal]`
+    pub journal: Journal,
+    /// `[stats]`
+    pub stats: Stats,
+    /// `[log]`
+    pub log: Log,
+}
+
+/// `[proxy]`: the public side.
+#[derive(Debug, Clone)]
+pub struct Proxy {
+    /// Addresses to listen on; port 0 takes a free one.
+    pub listen: Vec<SocketAddr>,
+    /// Worker threads, at least 1.
+    pub workers: usize,
+    /// A path that the proxy answers itself with 200 "ok".
+    pub health_path: Option<String>,
+    /// Peers whose forwarding headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Open connections, all workers together.
+    pub max_connections: usize,
+    /// How long open requests may take to end at shutdown.
+    pub drain_timeout: Duration,
+    /// Size limits of what clients send.
+    pub limits: Limits,
+    /// Time limits.
+    pub timeouts: Timeouts,
+}
+
+/// `[proxy.limits]`, in bytes unless said.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// All header fields of a request together.
+    pub header_bytes: usize,
+    /// Number of header fields.
+    pub headers: usize,
+    /// The request target.
+    pub uri_bytes: usize,
+    /// The request body; none = no limit.
+    pub body_bytes: Option<u64>,
+}
+
+/// `[proxy.timeouts]`
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// From accept to the first byte of a request.
+    pub first_byte: Duration,
+    /// From the first byte to the end of the head.
+    pub header: Duration,
+    /// Idle time between two requests.
+    pub keep_alive: Duration,
+    /// Idle time within a request body.
+    pub body_idle: Duration,
+    /// Connecting to an upstream.
+    pub connect: Duration,
+    /// From the request's end to the response's head.
+    pub response_header: Duration,
+    /// Idle time within a response body.
+    pub response_idle: Duration,
+}
+
+/// `[[upstream]]`: a shop's servers.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    /// Its name in routes, logs and metrics.
+    pub name: String,
+    /// `host:port` of each server, plain HTTP.
+    pub servers: Vec<String>,
+    /// Which `Host` the servers see.
+    pub host: HostHeader,
+    /// Whether its `X-Utm-Event` is recorded.
+    pub trust_events: bool,
+    /// How long an idle connection to it is kept.
+    pub keep_alive: Duration,
+    /// How often a request that may be repeated is tried again.
+    pub retries: u32,
+}
+
+/// Which `Host` an upstream sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostHeader {
+    /// The client's.
+    Preserve,
+    /// The server's own `host:port`.
+    Upstream,
+    /// This text.
+    Literal(String),
+}
+
+/// `[[route]]`: which requests go where, and how they are tracked.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// Exact host, `*.suffix`, or none for all; lower case.
+    pub host: Option<String>,
+    /// Path prefix, `/` for all.
+    pub path: String,
+    /// Index into [`Config::upstreams`].
+    pub upstream: usize,
+    /// The shop's name in the statistics.
+    pub site: String,
+    /// Whether requests are recorded, stripped and given cookies.
+    pub tracking: bool,
+    /// Names of query parameters that are taken off; a trailing `*` makes a prefix.
+    pub strip: Vec<String>,
+}
+
+/// `[tracking]`
+#[derive(Debug, Clone)]
+pub struct Tracking {
+    /// What is done to requests at all.
+    pub mode: TrackingMode,
+    /// Parameters taken off where a route does not say.
+    pub strip: Vec<String>,
+    /// Marketing cookies to record; a trailing `*` makes a prefix.
+    pub cookies: Vec<String>,
+    /// Whether the shop is told visitor, session and campaign by `X-Utm-*`.
+    pub upstream_headers: bool,
+    /// Path prefixes that are never recorded; locale prefixes are ignored.
+    pub exclude_paths: Vec<String>,
+    /// File extensions (no dot) that are assets, not hits.
+    pub static_extensions: Vec<String>,
+    /// First path segments that name a language (`en`, `uk`).
+    pub locale_prefixes: Vec<String>,
+    /// `[tracking.identity]`
+    pub identity: IdentityConfig,
+    /// `[tracking.privacy]`
+    pub privacy: Privacy,
+    /// `[tracking.attribution]`
+    pub attribution: Attribution,
+}
+
+/// `tracking.mode`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrackingMode {
+    /// Strip, set the cookie, record.
+    Record,
+    /// Forward only.
+    Off,
+}
+
+/// `[tracking.identity]`
+#[derive(Debug, Clone)]
+pub struct IdentityConfig {
+    /// Name of the cookie.
+    pub cookie: String,
+    /// Its `Domain` attribute.
+    pub domain: CookieDomain,
+    /// Its lifetime.
+    pub max_age: Duration,
+    /// The key file.
+    pub secret_file: PathBuf,
+    /// Idle time that ends a session.
+    pub session_timeout: Duration,
+}
+
+/// `tracking.identity.domain`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CookieDomain {
+    /// The registrable domain of the request's host, by the public suffix list.
+    Auto,
+    /// None: the cookie belongs to the host alone.
+    Host,
+    /// This domain.
+    Literal(String),
+}
+
+/// `[tracking.privacy]`
+#[derive(Debug, Clone)]
+pub struct Privacy {
+    /// How client addresses are stored.
+    pub store_ip: StoreIp,
+}
+
+/// `tracking.privacy.store_ip`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreIp {
+    /// /24 of IPv4, /48 of IPv6.
+    Truncated,
+    /// Whole.
+    Full,
+    /// Not at all.
+    None,
+}
+
+/// `[tracking.attribution]`
+#[derive(Debug, Clone)]
+pub struct Attribution {
+    /// How long before an order a touch still counts.
+    pub lookback: Duration,
+    /// Hosts (payment, sign-in) whose referrals are no evidence; subdomains included.
+    pub referrer_exclusions: Vec<String>,
+}
+
+/// `[orders]`
+#[derive(Debug, Clone)]
+pub struct Orders {
+    /// What `revenue` means in reports.
+    pub revenue: Revenue,
+    /// ISO 3166-1 alpha-2 code that completes national phone numbers.
+    pub phone_country: Option<String>,
+    /// Key file of the customer hashes.
+    pub customer_key_file: PathBuf,
+}
+
+/// `orders.revenue`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Revenue {
+    /// placed − cancelled − refunded
+    Placed,
+    /// paid − refunded
+    Paid,
+}
+
+/// `[database]`
+#[derive(Debug, Clone)]
+pub struct Database {
+    /// Where it is.
+    pub place: DatabasePlace,
+    /// Connections of the stats port.
+    pub pool: usize,
+    /// Whether `run` migrates.
+    pub auto_migrate: bool,
+    /// Longest time of one report's statement.
+    pub statement_timeout: Duration,
+    /// New dictionary rows a day, kind and site.
+    pub new_values_per_day: u32,
+}
+
+/// Where the database is.
+#[derive(Debug, Clone)]
+pub enum DatabasePlace {
+    /// A `postgres://` URL.
+    Url(String),
+    /// A private server that the program runs under this directory.
+    Managed(PathBuf),
+}
+
+/// `[journal]`
+#[derive(Debug, Clone)]
+pub struct Journal {
+    /// Its directory.
+    pub dir: PathBuf,
+    /// When written records are forced to the disk.
+    pub fsync: Fsync,
+    /// How long a response waits for its record to be written.
+    pub wait: Duration,
+    /// Size at which a new segment begins.
+    pub segment_bytes: u64,
+    /// Size of all segments at which records are dropped.
+    pub max_bytes: u64,
+    /// How long shipped segments are kept.
+    pub keep: Duration,
+}
+
+/// `journal.fsync`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fsync {
+    /// Before the response goes out.
+    Always,
+    /// At least this often.
+    Every(Duration),
+    /// Left to the kernel.
+    Never,
+}
+
+/// `[stats]`
+#[derive(Debug, Clone)]
+pub struct Stats {
+    /// Address of the stats port; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Further names the port answers to, lower case, without port.
+    pub allowed_hosts: Vec<String>,
+    /// Whether `/metrics` needs no token.
+    pub metrics_public: bool,
+    /// Zone of days.
+    pub timezone: TimeZone,
+    /// Currency of reports; none = the one most orders have.
+    pub currency: Option<String>,
+    /// The address people use, when there is a proxy in front.
+    pub public_url: Option<String>,
+    /// Tokens that work without the database.
+    pub tokens: Vec<StatsToken>,
+}
+
+/// `[[stats.token]]`
+#[derive(Clone)]
+pub struct StatsToken {
+    /// Its name.
+    pub name: String,
+    /// What it may do.
+    pub scope: Scope,
+    /// SHA-256 of the token.
+    pub sha256: [u8; 32],
+}
+
+impl std::fmt::Debug for StatsToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StatsToken")
+            .field("name", &self.name)
+            .field("scope", &self.scope)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a token may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Reports.
+    Read,
+    /// Telling about orders.
+    Ingest,
+    /// Everything.
+    Admin,
+}
+
+/// `[log]`
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// Shape of a line.
+    pub format: LogFormat,
+    /// Least level, as `tracing` filters have it (`info`, `utm_dispatcher=debug`).
+    pub level: String,
+}
+
+/// `log.format`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}

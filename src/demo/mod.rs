@@ -1,0 +1,1 @@
+//! The demonstration: a sample shop and its visitors.

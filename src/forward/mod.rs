@@ -1,0 +1,1 @@
+//! The way to the shop and back: upstream connections, header fields, bodies.

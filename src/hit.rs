@@ -1,0 +1,396 @@
+//! The plain records that travel from the request path to Postgres.
+//!
+//! A [`Hit`] is what one forwarded request left behind. The request path fills it in, the journal stores it, the
+//! office turns it into rows. Everything that a row needs and only the request knows is in here; everything that
+//! can be looked up later (device, place, channel) is not.
+//!
+//! # Payload of a journal frame
+//!
+//! | byte | content |
+//! |---|---|
+//! | 0 | record version, now [`RECORD_VERSION`] |
+//! | 1 | kind: 1 hit, 2 order, 3 action, 4 ad spend, 5 bot count, 6 erasure |
+//! | 2… | the record, [postcard](https://postcard.jamesmunns.com/wire-format) encoded, fields in the order of declaration |
+//!
+//! Fields are never reordered, removed or retyped within a version. A binary reads all versions up to its own.
+//! Kinds 3, 4 and 6 are reserved.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Version of the records that this binary writes.
+pub const RECORD_VERSION: u8 = 1;
+
+const KIND_HIT: u8 = 1;
+const KIND_ORDER: u8 = 2;
+const KIND_BOT_COUNT: u8 = 5;
+
+/// One record of the journal.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Record<'a> {
+    /// A forwarded request with a page view, an action or a touch.
+    Hit(Box<Hit<'a>>),
+    /// What the shop said about an order through the API.
+    Order(Box<OrderFact>),
+    /// A request of a certain bot, of which only the count is kept.
+    BotCount(BotCount<'a>),
+}
+
+/// Why a payload could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The record was written by a newer binary.
+    #[error("record version {0} is newer than this binary's {RECORD_VERSION}")]
+    NewerVersion(u8),
+    /// The kind is not one this version knows.
+    #[error("unknown record kind {0}")]
+    UnknownKind(u8),
+    /// The bytes do not follow the format.
+    #[error("malformed record: {0}")]
+    Malformed(#[from] postcard::Error),
+    /// There are fewer bytes than the version and the kind need.
+    #[error("record of {0} bytes is too short")]
+    TooShort(usize),
+}
+
+/// How much a record matters when not everything can be kept: the least important goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Importance {
+    /// A page view or a bot count and nothing else.
+    PageView,
+    /// An action other than an order.
+    Action,
+    /// A touch or an order.
+    TouchOrOrder,
+}
+
+impl<'a> Record<'a> {
+    /// Appends the payload to `out`.
+    pub fn encode_into(&self, out: &mut Vec<u8>) -> Result<(), postcard::Error> {
+        match self {
+            Record::Hit(hit) => encode(KIND_HIT, hit.as_ref(), out),
+            Record::Order(fact) => encode(KIND_ORDER, fact.as_ref(), out),
+            Record::BotCount(count) => encode(KIND_BOT_COUNT, count, out),
+        }
+    }
+
+    /// Reads a payload, borrowing its text.
+    pub fn decode(payload: &'a [u8]) -> Result<Self, RecordError> {
+        let [version, kind, body @ ..] = payload else {
+            return Err(RecordError::TooShort(payload.len()));
+        };
+        if *version != RECORD_VERSION {
+            return Err(RecordError::NewerVersion(*version));
+        }
+        Ok(match *kind {
+            KIND_HIT => Record::Hit(postcard::from_bytes(body)?),
+            KIND_ORDER => Record::Order(postcard::from_bytes(body)?),
+            KIND_BOT_COUNT => Record::BotCount(postcard::from_bytes(body)?),
+            other => return Err(RecordError::UnknownKind(other)),
+        })
+    }
+
+    /// What is lost with this record.
+    pub fn importance(&self) -> Importance {
+        match self {
+            Record::Hit(hit) => hit.importance(),
+            Record::Order(_) => Importance::TouchOrOrder,
+            Record::BotCount(_) => Importance::PageView,
+        }
+    }
+}
+
+fn encode<T: Serialize>(kind: u8, record: &T, out: &mut Vec<u8>) -> Result<(), postcard::Error> {
+    out.extend_from_slice(&[RECORD_VERSION, kind]);
+    let buffer = std::mem::take(out);
+    *out = postcard::to_extend(record, buffer)?;
+    Ok(())
+}
+
+/// One forwarded request that tracking looked at.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Hit<'a> {
+    /// When the request's head had arrived, Unix milliseconds.
+    pub at_ms: u64,
+    /// The shop it belongs to (`[[route]] site`).
+    #[serde(borrow)]
+    pub site: Cow<'a, str>,
+    /// Host without port, lower case.
+    #[serde(borrow)]
+    pub host: Cow<'a, str>,
+    /// Path without query.
+    #[serde(borrow)]
+    pub path: Cow<'a, str>,
+    /// Status of the response.
+    pub status: u16,
+    /// Whether a person saw this response as a page.
+    pub page_view: bool,
+    /// Who it was; none for a bot's or a webhook's hit that is kept for its order.
+    pub identity: Option<Identity>,
+    /// The acquisition evidence that came with it, when it is new to the session.
+    #[serde(borrow)]
+    pub touch: Option<Touch<'a>>,
+    /// Address of the client; absent when `store_ip = "none"`.
+    pub client_address: Option<IpAddr>,
+    /// The `User-Agent` field, at most 512 bytes.
+    #[serde(borrow)]
+    pub user_agent: Cow<'a, str>,
+    /// Marketing cookies (`_fbp`, `_fbc`, …) as `(name, value)`.
+    #[serde(borrow)]
+    pub cookies: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    /// Actions other than the page view.
+    #[serde(borrow)]
+    pub actions: Vec<Action<'a>>,
+    /// How sure the request path is that this was no person, 0–100; hits of certain bots are not recorded.
+    pub bot_score: u8,
+    /// Why, a set of bits (`capture::bot::Reason`).
+    pub bot_reasons: u32,
+}
+
+impl Hit<'_> {
+    fn importance(&self) -> Importance {
+        if self.touch.is_some() || self.actions.iter().any(|action| action.order_id.is_some()) {
+            Importance::TouchOrOrder
+        } else if self.actions.is_empty() {
+            Importance::PageView
+        } else {
+            Importance::Action
+        }
+    }
+}
+
+/// How a visitor is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IdentityMode {
+    /// By the signed `_utmd` cookie.
+    Cookie,
+    /// By a hash that is valid for one day; nothing is stored on the client.
+    Cookieless,
+}
+
+impl IdentityMode {
+    /// The number that Postgres stores.
+    pub fn code(self) -> i16 {
+        match self {
+            IdentityMode::Cookie => 1,
+            IdentityMode::Cookieless => 2,
+        }
+    }
+}
+
+/// Visitor and session of a hit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// How the visitor is known.
+    pub mode: IdentityMode,
+    /// The visitor: UUIDv7 from the cookie, or the day's hash.
+    pub visitor_id: Uuid,
+    /// The session; its first 48 bits are the hour it began in (`capture::session_id`).
+    pub session_id: Uuid,
+    /// 1 for a visitor's first session.
+    pub session_number: u16,
+    /// The visitor's cookieless id, given when the visitor id was minted on this hit: it links what came before.
+    pub minted_from: Option<Uuid>,
+}
+
+/// Acquisition evidence. Values are as seen (decoded once, trimmed, NFC, capped); names are lower case.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Touch<'a> {
+    /// The touch's own id within its session: first 8 bytes of the hash over both evidence parts, or, with neither,
+    /// over the referrer host.
+    pub evidence: i64,
+    /// `utm_source`.
+    #[serde(borrow)]
+    pub source: Option<Cow<'a, str>>,
+    /// `utm_medium`.
+    #[serde(borrow)]
+    pub medium: Option<Cow<'a, str>>,
+    /// `utm_campaign`.
+    #[serde(borrow)]
+    pub campaign: Option<Cow<'a, str>>,
+    /// `utm_content`.
+    #[serde(borrow)]
+    pub content: Option<Cow<'a, str>>,
+    /// `utm_term`.
+    #[serde(borrow)]
+    pub term: Option<Cow<'a, str>>,
+    /// `utm_id`.
+    #[serde(borrow)]
+    pub id: Option<Cow<'a, str>>,
+    /// Further registered parameters as `(name, value)`.
+    #[serde(borrow)]
+    pub parameters: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    /// Click ids as `(name, value)`, sorted by name, values verbatim.
+    #[serde(borrow)]
+    pub click_ids: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    /// The external referrer without its query.
+    #[serde(borrow)]
+    pub referrer: Option<Cow<'a, str>>,
+    /// What was odd about the values, a set of [`touch_flags`] bits.
+    pub flags: u32,
+}
+
+/// Bits of [`Touch::flags`].
+pub mod touch_flags {
+    /// A parameter came more than once with different values; the first non-empty one won.
+    pub const REPEATED: u32 = 1;
+    /// A value was longer than its cap.
+    pub const TRUNCATED: u32 = 2;
+    /// A value was no valid UTF-8 after decoding; the offending bytes were replaced.
+    pub const INVALID_UTF8: u32 = 4;
+    /// A click id longer than 4,096 bytes was cut and must not be exported.
+    pub const CLICK_ID_CUT: u32 = 8;
+}
+
+/// How something became known, best evidence last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Way {
+    /// An action rule saw it pass.
+    Rule,
+    /// The upstream said so by `X-Utm-Event`.
+    Header,
+    /// It was imported from a file.
+    Import,
+    /// The shop told the API.
+    Api,
+}
+
+impl Way {
+    /// The number that Postgres stores; the greater is the better evidence.
+    pub fn code(self) -> i16 {
+        match self {
+            Way::Rule => 1,
+            Way::Header => 2,
+            Way::Import => 3,
+            Way::Api => 4,
+        }
+    }
+}
+
+/// Something a visitor did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Action<'a> {
+    /// `add_to_cart`, `purchase`, … or a custom name: lower case ASCII, digits and `_`.
+    #[serde(borrow)]
+    pub kind: Cow<'a, str>,
+    /// How it was seen.
+    pub way: Way,
+    /// The shop's product id.
+    #[serde(borrow)]
+    pub product_id: Option<Cow<'a, str>>,
+    /// The product's name.
+    #[serde(borrow)]
+    pub product_name: Option<Cow<'a, str>>,
+    /// Value of the cart or the order.
+    pub value: Option<Decimal>,
+    /// ISO 4217 code.
+    #[serde(borrow)]
+    pub currency: Option<Cow<'a, str>>,
+    /// The shop's order id; with kind `purchase` this is a placed order.
+    #[serde(borrow)]
+    pub order_id: Option<Cow<'a, str>>,
+    /// The order's number as the customer sees it.
+    #[serde(borrow)]
+    pub order_number: Option<Cow<'a, str>>,
+    /// Everything else as `(name, value)`.
+    #[serde(borrow)]
+    pub properties: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+}
+
+/// Kind of an entry in an order's ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderEntryKind {
+    /// The customer ordered.
+    Placed,
+    /// Money came in.
+    Paid,
+    /// The order, or a part of it, was called off.
+    Cancelled,
+    /// Money went back.
+    Refunded,
+    /// The parcel arrived.
+    Delivered,
+}
+
+impl OrderEntryKind {
+    /// The number that Postgres stores.
+    pub fn code(self) -> i16 {
+        match self {
+            OrderEntryKind::Placed => 1,
+            OrderEntryKind::Paid => 2,
+            OrderEntryKind::Cancelled => 3,
+            OrderEntryKind::Refunded => 4,
+            OrderEntryKind::Delivered => 5,
+        }
+    }
+}
+
+/// Kind of a customer identifier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum CustomerKeyKind {
+    /// Telephone number.
+    Phone,
+    /// E-mail address.
+    Email,
+    /// The shop's own user id.
+    UserId,
+}
+
+/// One entry of an order's ledger, as somebody reported it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OrderFact {
+    /// The shop.
+    pub site: String,
+    /// The shop's order id.
+    pub order_id: String,
+    /// What happened to the order.
+    pub kind: OrderEntryKind,
+    /// The reporter's own id of this entry; empty when there is none.
+    pub reference: String,
+    /// How it became known.
+    pub way: Way,
+    /// When it happened, Unix milliseconds.
+    pub at_ms: u64,
+    /// Amount of this entry; none = all that is left, or unknown.
+    pub value: Option<Decimal>,
+    /// ISO 4217 code.
+    pub currency: Option<String>,
+    /// The order's number as the customer sees it.
+    pub order_number: Option<String>,
+    /// The session the order belongs to.
+    pub session_id: Option<Uuid>,
+    /// The visitor the order belongs to.
+    pub visitor_id: Option<Uuid>,
+    /// Click ids that the shop knows of, `(name, value)`.
+    pub click_ids: Vec<(String, String)>,
+    /// Keyed hashes of the customer's identifiers.
+    pub customer: Vec<(CustomerKeyKind, [u8; 16])>,
+    /// The ordered items, a JSON array.
+    pub items: Option<String>,
+    /// Further properties, a JSON object.
+    pub properties: Option<String>,
+    /// When the report arrived, Unix milliseconds.
+    pub received_ms: u64,
+    /// Names this report while its sender waits for the outcome: request and position in it.
+    pub receipt: Option<(Uuid, u32)>,
+}
+
+/// One request of a certain bot.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BotCount<'a> {
+    /// When, Unix milliseconds.
+    pub at_ms: u64,
+    /// The shop.
+    #[serde(borrow)]
+    pub site: Cow<'a, str>,
+    /// Name of the bot from the crawler list, or the kind of suspicion.
+    #[serde(borrow)]
+    pub bot: Cow<'a, str>,
+    /// Why it is one, a set of bits (`capture::bot::Reason`).
+    pub reasons: u32,
+}

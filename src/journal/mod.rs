@@ -1,0 +1,1 @@
+//! The journal: what was seen, kept on disk until Postgres has it.

@@ -1,0 +1,33 @@
+//! A tracking reverse proxy that stands in front of an online shop.
+//!
+//! Modules in the order in which data flows:
+//!
+//! 1. [`accept`] takes connections, [`route`] says which upstream and site a request is for,
+//! 2. [`capture`] reads who came and from where (pure: no clock, no I/O),
+//! 3. [`forward`] sends the request to the shop and streams the answer back,
+//! 4. [`journal`] keeps what was seen, before the response goes out,
+//! 5. [`ship`] brings it to Postgres, exactly once; [`store`] is what is there,
+//! 6. [`stats`] answers questions about it on a second port.
+//!
+//! [`proxy`] tells the story of one request; read it first. [`app`] builds the program and ends it. Stages share one
+//! plain record, the [`hit::Hit`]; imports point down this list, never up.
+
+pub mod config;
+pub mod hit;
+pub mod telemetry;
+
+pub mod accept;
+pub mod capture;
+pub mod forward;
+pub mod journal;
+pub mod route;
+pub mod ship;
+pub mod stats;
+pub mod store;
+
+pub mod app;
+pub mod proxy;
+
+pub mod cli;
+pub mod demo;
+pub mod managed;

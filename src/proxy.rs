@@ -1,0 +1,1 @@
+//! One request: route → capture → forward → record. Read this first.

@@ -1,0 +1,1 @@
+//! Which upstream and site a request is for.
