@@ -1,0 +1,140 @@
+//! Run directories: who owns one, which are free to adopt, what may be deleted.
+//!
+//! Rule: a directory is read for shipping, cut or deleted only by the process that holds its lock.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use uuid::Uuid;
+
+use super::Position;
+use super::reader::{ReadError, Reader, segment_path, segments};
+
+/// A run directory whose lock this process holds until the value is dropped.
+#[derive(Debug)]
+pub struct RunDirectory {
+    /// The journal's uuid, the directory's name.
+    pub journal: Uuid,
+    /// Where it is.
+    pub path: PathBuf,
+    _lock: File,
+}
+
+impl RunDirectory {
+    /// Makes a new one below `journal_dir`, which is made too.
+    pub fn create(journal_dir: &Path) -> io::Result<Self> {
+        create_private(journal_dir)?;
+        let journal = Uuid::now_v7();
+        // Locked before it gets the name by which others look for directories to adopt.
+        let unnamed = journal_dir.join(format!(".{journal}"));
+        create_private(&unnamed)?;
+        let lock = lock_file(&unnamed)?;
+        lock.try_lock().map_err(io::Error::from)?;
+        let path = journal_dir.join(journal.to_string());
+        fs::rename(&unnamed, &path)?;
+        File::open(journal_dir)?.sync_all()?;
+        Ok(Self { journal, path, _lock: lock })
+    }
+
+    /// Takes the directories below `journal_dir` that nobody holds, and cuts off their torn tails.
+    pub fn adopt_free(journal_dir: &Path) -> io::Result<Vec<Self>> {
+        let mut adopted = Vec::new();
+        for entry in fs::read_dir(journal_dir)? {
+            let entry = entry?;
+            let Some(journal) = entry.file_name().to_str().and_then(|name| Uuid::parse_str(name).ok()) else {
+                continue;
+            };
+            if let Some(lock) = take(&entry.path())? {
+                let directory = Self { journal, path: entry.path(), _lock: lock };
+                directory.cut_torn_tail();
+                adopted.push(directory);
+            }
+        }
+        adopted.sort_by_key(|directory| directory.journal);
+        Ok(adopted)
+    }
+
+    /// Bytes of all its segments.
+    pub fn bytes(&self) -> Result<u64, ReadError> {
+        Ok(segments(&self.path)?
+            .into_iter()
+            .filter_map(|number| fs::metadata(segment_path(&self.path, number)).ok())
+            .map(|metadata| metadata.len())
+            .sum())
+    }
+
+    /// Deletes the segments that are shipped (all before `shipped`; with `all_shipped` every one) and were last
+    /// written longer than `keep` ago. Returns the bytes that are gone.
+    pub fn delete_shipped(&self, shipped: Position, all_shipped: bool, keep: Duration) -> Result<u64, ReadError> {
+        let mut deleted = 0;
+        for number in segments(&self.path)? {
+            let path = segment_path(&self.path, number);
+            let Ok(metadata) = fs::metadata(&path) else { continue };
+            let age = metadata.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok());
+            if (all_shipped || number < shipped.segment)
+                && age.is_some_and(|age| age >= keep)
+                && fs::remove_file(&path).is_ok()
+            {
+                deleted += metadata.len();
+            }
+        }
+        Ok(deleted)
+    }
+
+    /// Removes the directory when no segment is left; says whether it is gone.
+    pub fn remove_if_empty(&self) -> bool {
+        if segments(&self.path).is_ok_and(|left| left.is_empty()) {
+            let _ = fs::remove_file(self.path.join("lock"));
+            return fs::remove_dir(&self.path).is_ok();
+        }
+        false
+    }
+
+    fn cut_torn_tail(&self) {
+        let Some(last) = segments(&self.path).ok().and_then(|numbers| numbers.last().copied()) else { return };
+        let mut reader = Reader::new(&self.path, Position { segment: last, offset: 0 });
+        let end = loop {
+            match reader.read(None, 4 << 20) {
+                Ok(chunk) if chunk.is_empty() => break chunk.end,
+                Ok(_) => {}
+                Err(_) => return, // told when it is read for shipping
+            }
+        };
+        let path = segment_path(&self.path, last);
+        let Ok(length) = fs::metadata(&path).map(|metadata| metadata.len()) else { return };
+        if length > end.offset && end.segment == last {
+            let cut = OpenOptions::new().write(true).open(&path).and_then(|file| file.set_len(end.offset));
+            tracing::info!(
+                journal = %self.journal, segment = last, bytes = length - end.offset, done = cut.is_ok(),
+                "cut a torn record off the end of a journal"
+            );
+        }
+    }
+}
+
+/// The directory's lock when it is free, none when somebody holds it or it is gone.
+fn take(path: &Path) -> io::Result<Option<File>> {
+    let lock = match lock_file(path) {
+        Ok(lock) => lock,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    match lock.try_lock() {
+        // Its last owner may have removed it between our opening the file and locking it.
+        Ok(()) => Ok(path.join("lock").exists().then_some(lock)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+fn lock_file(directory: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).truncate(false).write(true).open(directory.join("lock"))
+}
+
+/// Makes a directory, and those above it, that only its owner may enter.
+pub fn create_private(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}

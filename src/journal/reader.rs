@@ -1,0 +1,204 @@
+//! Reads frames from a run directory, from a position on, over torn tails and damage.
+//!
+//! Rule: a frame that verifies is never skipped, and nothing that does not verify is ever returned.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use super::frame::{FRAME_HEAD_BYTES, Header, HeaderError, Look, look};
+use super::{HEADER_BYTES, MAX_PAYLOAD_BYTES, Position};
+
+/// Reads one journal in order.
+#[derive(Debug)]
+pub struct Reader {
+    directory: PathBuf,
+    next: Position,
+}
+
+/// Frames read at once.
+#[derive(Debug)]
+pub struct Chunk {
+    bytes: Vec<u8>,
+    frames: Vec<(Position, Range<usize>)>,
+    /// Where these frames begin.
+    pub start: Position,
+    /// Where the next ones begin.
+    pub end: Position,
+    /// Stretches of bytes that were no frames.
+    pub damaged: u64,
+}
+
+impl Chunk {
+    /// The payloads, each with the position of its frame.
+    pub fn frames(&self) -> impl ExactSizeIterator<Item = (Position, &[u8])> {
+        self.frames.iter().map(|(position, range)| (*position, &self.bytes[range.clone()]))
+    }
+
+    /// Whether there is nothing to ship and nothing to move over.
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+}
+
+/// Why a journal could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The file system said no.
+    #[error("cannot read {path}: {source}")]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+    /// The segment was written by a newer binary.
+    #[error("{path}: {source}")]
+    Newer {
+        /// Which file.
+        path: PathBuf,
+        /// The format.
+        source: HeaderError,
+    },
+}
+
+impl Reader {
+    /// A reader of the segments in `directory` that begins at `from`.
+    pub fn new(directory: &Path, from: Position) -> Self {
+        Self { directory: directory.to_owned(), next: from }
+    }
+
+    /// Where the next chunk begins.
+    pub fn position(&self) -> Position {
+        self.next
+    }
+
+    /// Reads up to about `max_bytes` of the next segment that has any; an empty chunk when there is nothing more.
+    ///
+    /// A journal that is still written is read up to `written` only; one that is not (`None`) up to its last whole
+    /// frame.
+    pub fn read(&mut self, written: Option<Position>, max_bytes: usize) -> Result<Chunk, ReadError> {
+        let start = self.next;
+        let mut damaged = 0;
+        let segments = segments(&self.directory)?;
+        loop {
+            let number = self.next.segment;
+            let sealed = match written {
+                Some(written) => number < written.segment,
+                None => segments.iter().any(|&other| other > number),
+            };
+            let limit = written.filter(|written| written.segment == number).map(|written| written.offset);
+            let mut chunk = if segments.contains(&number) && written.is_none_or(|written| number <= written.segment) {
+                self.read_segment(limit, sealed, max_bytes)?
+            } else {
+                Chunk { bytes: Vec::new(), frames: Vec::new(), start, end: self.next, damaged: 0 }
+            };
+            damaged += chunk.damaged;
+            self.next = chunk.end;
+            let exhausted = chunk.frames.is_empty();
+            let following = segments.iter().copied().filter(|&other| other > number).min();
+            match following {
+                Some(following) if exhausted && sealed => {
+                    self.next = Position { segment: following, offset: 0 };
+                }
+                _ => {
+                    chunk.start = start;
+                    chunk.damaged = damaged;
+                    return Ok(chunk);
+                }
+            }
+        }
+    }
+
+    fn read_segment(&self, limit: Option<u64>, sealed: bool, max_bytes: usize) -> Result<Chunk, ReadError> {
+        let path = segment_path(&self.directory, self.next.segment);
+        let io_error = |source| ReadError::Io { path: path.clone(), source };
+        let file = File::open(&path).map_err(io_error)?;
+        let length = file.metadata().map_err(io_error)?.len();
+        let length = limit.map_or(length, |limit| limit.min(length));
+        let mut offset = self.next.offset;
+        let mut damaged = 0;
+        if offset < HEADER_BYTES && length >= HEADER_BYTES {
+            let mut header = [0; HEADER_BYTES as usize];
+            file.read_exact_at(&mut header, 0).map_err(io_error)?;
+            match Header::decode(&header) {
+                Ok(_) => {}
+                Err(source @ HeaderError::Newer(_)) => return Err(ReadError::Newer { path, source }),
+                Err(HeaderError::Damaged) => damaged += 1,
+            }
+            offset = HEADER_BYTES;
+        }
+        // A window that holds at least two frames of any size: a whole one is always seen, and a stretch without
+        // frames is passed in great steps.
+        let window = max_bytes.max(2 * (MAX_PAYLOAD_BYTES + FRAME_HEAD_BYTES));
+        let available = usize::try_from(length.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; window.min(available)];
+        file.read_exact_at(&mut bytes, offset).map_err(io_error)?;
+        let whole = bytes.len() == available;
+
+        let mut frames = Vec::new();
+        let mut at = 0;
+        let mut torn = false;
+        while at < bytes.len() {
+            match look(&bytes[at..]) {
+                Look::Frame(payload_bytes) => {
+                    let payload = at + FRAME_HEAD_BYTES..at + FRAME_HEAD_BYTES + payload_bytes;
+                    let position = Position { segment: self.next.segment, offset: offset + at as u64 };
+                    at = payload.end;
+                    frames.push((position, payload));
+                }
+                Look::Short if !whole => break,
+                Look::Short | Look::Damaged => match next_frame(&bytes, at + 1) {
+                    Some(found) => {
+                        damaged += 1;
+                        at = found;
+                    }
+                    // The rest of the window is no frame. More of the file may follow: begin there again, a frame's
+                    // greatest size earlier, so that none is cut in two. At the end it is a torn tail.
+                    None if whole => {
+                        torn = true;
+                        break;
+                    }
+                    None => {
+                        damaged += 1;
+                        at = bytes.len().saturating_sub(MAX_PAYLOAD_BYTES + FRAME_HEAD_BYTES - 1).max(at + 1);
+                        break;
+                    }
+                },
+            }
+        }
+        // What follows the last frame of a sealed segment is a write that failed half-way and was done again in the
+        // next one. In a live journal `limit` ends with a whole frame.
+        if torn && sealed {
+            at = bytes.len();
+        }
+        let end = Position { segment: self.next.segment, offset: offset + at as u64 };
+        Ok(Chunk { bytes, frames, start: self.next, end, damaged })
+    }
+}
+
+/// The offset, from `from` on, at which a whole frame stands.
+fn next_frame(bytes: &[u8], from: usize) -> Option<usize> {
+    (from..bytes.len().saturating_sub(FRAME_HEAD_BYTES)).find(|&at| matches!(look(&bytes[at..]), Look::Frame(_)))
+}
+
+/// Path of a segment.
+pub fn segment_path(directory: &Path, number: u64) -> PathBuf {
+    directory.join(format!("{number:010}.journal"))
+}
+
+/// Numbers of the segments in a run directory, ascending.
+pub fn segments(directory: &Path) -> Result<Vec<u64>, ReadError> {
+    let io_error = |source| ReadError::Io { path: directory.to_owned(), source };
+    let mut numbers = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(io_error)? {
+        let name = entry.map_err(io_error)?.file_name();
+        if let Some(number) = name.to_str().and_then(|name| name.strip_suffix(".journal")) {
+            numbers.extend(number.parse::<u64>().ok());
+        }
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}

@@ -1,0 +1,436 @@
+//! The journal thread: gathers what the workers hand over, writes it with one system call, answers.
+//!
+//! Rule: an answer [`Ack::Written`] means that the kernel has the frames (and, where asked, the disk). When the disk
+//! refuses, frames of hits are held in memory, bounded, and written when it takes them again.
+
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, oneshot};
+use uuid::Uuid;
+
+use super::frame::{FRAME_HEAD_BYTES, Header, payloads};
+use super::reader::segment_path;
+use super::{HEADER_BYTES, Position, admits, unix_ms};
+use crate::config::Fsync;
+use crate::hit::{Importance, Record};
+use crate::telemetry::metrics::{Metrics, Reason};
+
+/// Most bytes held in memory while the disk refuses.
+const BACKLOG_BYTES: u64 = 64 << 20;
+/// How often a refused write is tried again.
+const RETRY: Duration = Duration::from_millis(250);
+/// Most bytes written at once.
+const GATHER_BYTES: usize = 4 << 20;
+
+/// Frames that somebody wants written.
+#[derive(Debug)]
+pub struct Batch {
+    /// Whole frames.
+    pub frames: Vec<u8>,
+    /// Whether they must be on the disk before the answer, and are refused rather than held in memory.
+    pub durable: bool,
+    /// Where the answer goes.
+    pub ack: oneshot::Sender<Answer>,
+}
+
+/// What became of a batch.
+#[derive(Debug)]
+pub struct Answer {
+    /// Whether it is written.
+    pub ack: Ack,
+    /// The batch's buffer, emptied, to be used again.
+    pub buffer: Vec<u8>,
+}
+
+/// Whether a batch is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ack {
+    /// The journal has it.
+    Written,
+    /// The disk refuses; it is held in memory and written later.
+    Held,
+    /// The disk refuses and the batch was durable: nothing of it is kept.
+    Refused,
+}
+
+/// What the thread is told.
+#[derive(Debug, Clone)]
+pub struct WriterConfig {
+    /// The run directory.
+    pub directory: PathBuf,
+    /// The journal's uuid.
+    pub journal: Uuid,
+    /// When data is forced to the disk.
+    pub fsync: Fsync,
+    /// Size at which a new segment begins.
+    pub segment_bytes: u64,
+    /// Size of all journals at which records are dropped.
+    pub max_bytes: u64,
+}
+
+/// What others may know of the thread's progress.
+#[derive(Debug, Default)]
+pub struct Progress {
+    written: Mutex<Position>,
+    /// Notified after each write.
+    pub grown: Notify,
+    /// Bytes of all segments below `journal.dir`: the writer adds, whoever deletes subtracts.
+    pub bytes_on_disk: AtomicU64,
+}
+
+impl Progress {
+    /// The end of what is written.
+    pub fn written(&self) -> Position {
+        *self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The running thread. It ends, after writing all it was given, when the last sender of batches is dropped.
+#[derive(Debug)]
+pub struct Writer {
+    /// Where batches go.
+    pub batches: Sender<Batch>,
+    /// How far it is.
+    pub progress: Arc<Progress>,
+    /// The thread.
+    pub thread: JoinHandle<()>,
+}
+
+impl Writer {
+    /// Starts the thread `journal` (and `journal-sync`, where data is forced to the disk at intervals).
+    ///
+    /// Fails when the first segment cannot be made.
+    pub fn start(config: WriterConfig, metrics: Arc<Metrics>) -> io::Result<Self> {
+        let progress = Arc::new(Progress::default());
+        let (batches, receiver) = channel();
+        let syncer = match config.fsync {
+            Fsync::Every(interval) => Some(Syncer::start(interval)?),
+            Fsync::Always | Fsync::Never => None,
+        };
+        let mut state = State {
+            config,
+            progress: Arc::clone(&progress),
+            metrics,
+            segment: None,
+            next_segment: 0,
+            backlog: VecDeque::new(),
+            backlog_bytes: 0,
+            refusing: false,
+            retry_at: Instant::now(),
+            syncer,
+        };
+        state.open_segment()?;
+        let thread = std::thread::Builder::new().name("journal".into()).spawn(move || state.run(&receiver))?;
+        Ok(Self { batches, progress, thread })
+    }
+}
+
+struct Segment {
+    file: Arc<File>,
+    number: u64,
+    end: u64,
+}
+
+struct State {
+    config: WriterConfig,
+    progress: Arc<Progress>,
+    metrics: Arc<Metrics>,
+    segment: Option<Segment>,
+    next_segment: u64,
+    backlog: VecDeque<Vec<u8>>,
+    backlog_bytes: u64,
+    refusing: bool,
+    retry_at: Instant,
+    syncer: Option<Syncer>,
+}
+
+impl State {
+    fn run(&mut self, receiver: &Receiver<Batch>) {
+        let mut gathered = Vec::new();
+        let mut waiting: Vec<Batch> = Vec::new();
+        loop {
+            let first = if self.backlog.is_empty() {
+                receiver.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                receiver.recv_timeout(RETRY)
+            };
+            match first {
+                Ok(batch) => waiting.push(batch),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            let mut bytes: usize = waiting.iter().map(|batch| batch.frames.len()).sum();
+            while bytes < GATHER_BYTES {
+                let Ok(batch) = receiver.try_recv() else { break };
+                bytes += batch.frames.len();
+                waiting.push(batch);
+            }
+            self.drain_backlog();
+            self.write_all(&mut waiting, &mut gathered);
+        }
+        self.retry_at = Instant::now();
+        self.drain_backlog();
+        if self.backlog_bytes > 0 {
+            let lost: usize = self.backlog.iter().map(|frames| payloads(frames).count()).sum();
+            self.count_dropped("journal_closed", lost);
+        }
+        if let (Some(segment), false) = (&self.segment, self.config.fsync == Fsync::Never) {
+            let _ = segment.file.sync_data();
+        }
+    }
+
+    /// Writes the batches in their order with one call, and answers them.
+    fn write_all(&mut self, waiting: &mut Vec<Batch>, gathered: &mut Vec<u8>) {
+        if !self.has_room() {
+            self.drop_unadmitted(waiting);
+        }
+        let durable = waiting.iter().any(|batch| batch.durable);
+        let written = if !self.backlog.is_empty() {
+            Err(0) // behind what is held, so that the order stays
+        } else if let [only] = waiting.as_slice() {
+            self.write(&only.frames, durable)
+        } else {
+            gathered.clear();
+            waiting.iter().for_each(|batch| gathered.extend_from_slice(&batch.frames));
+            self.write(gathered, durable)
+        };
+        let mut reached = written.err().unwrap_or(0);
+        for batch in waiting.drain(..) {
+            let begun = reached.min(batch.frames.len());
+            reached -= begun;
+            let ack = if written.is_ok() {
+                Ack::Written
+            } else if batch.durable {
+                Ack::Refused
+            } else {
+                self.hold(&batch.frames[begun..]);
+                Ack::Held
+            };
+            answer(batch, ack);
+        }
+    }
+
+    /// Takes out of the batches what is not important enough for the room that is left.
+    fn drop_unadmitted(&self, waiting: &mut Vec<Batch>) {
+        let mut used = self.progress.bytes_on_disk.load(Ordering::Relaxed);
+        for mut batch in std::mem::take(waiting) {
+            let (kept, dropped) = admitted(&batch.frames, used, self.config.max_bytes);
+            if batch.durable && dropped > 0 {
+                answer(batch, Ack::Refused);
+                continue;
+            }
+            self.count_dropped("journal_full", dropped);
+            used += kept.len() as u64;
+            batch.frames = kept;
+            waiting.push(batch);
+        }
+    }
+
+    /// Writes whole frames; on failure says how many bytes, a whole number of frames, were written all the same.
+    fn write(&mut self, frames: &[u8], durable: bool) -> Result<(), usize> {
+        if self.refusing && Instant::now() < self.retry_at {
+            return Err(0);
+        }
+        let full = self.segment.as_ref().is_none_or(|segment| segment.end >= self.config.segment_bytes);
+        if full && let Err(error) = self.open_segment() {
+            self.refused(&error);
+            return Err(0);
+        }
+        let Some(segment) = &mut self.segment else { return Err(0) };
+        let mut done = 0;
+        let outcome = loop {
+            match segment.file.write_at(&frames[done..], segment.end + done as u64) {
+                Ok(bytes) if done + bytes == frames.len() => {
+                    done += bytes;
+                    break Ok(());
+                }
+                Ok(0) => break Err(io::Error::from(io::ErrorKind::WriteZero)),
+                Ok(bytes) => done += bytes,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break Err(error),
+            }
+        };
+        let whole = if outcome.is_ok() { done } else { whole_frames(&frames[..done]) };
+        segment.end += whole as u64;
+        // A torn frame at the end is cut off; where even that fails the next write begins a new segment.
+        let tail_is_clean = whole == done || segment.file.set_len(segment.end).is_ok();
+        let sync = durable || self.config.fsync == Fsync::Always;
+        let outcome = outcome.and_then(|()| if sync { segment.file.sync_data() } else { Ok(()) });
+        self.publish(whole as u64);
+        if !tail_is_clean {
+            self.segment = None;
+        }
+        match outcome {
+            Ok(()) => {
+                self.accepted();
+                Ok(())
+            }
+            Err(error) => {
+                self.refused(&error);
+                Err(whole)
+            }
+        }
+    }
+
+    fn publish(&self, bytes: u64) {
+        if let Some(segment) = &self.segment {
+            *self.progress.written.lock().unwrap_or_else(PoisonError::into_inner) =
+                Position { segment: segment.number, offset: segment.end };
+        }
+        let on_disk = self.progress.bytes_on_disk.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.metrics.journal_bytes.set(i64::try_from(on_disk).unwrap_or(i64::MAX));
+        self.progress.grown.notify_one();
+        if let Some(syncer) = &self.syncer {
+            syncer.dirty.store(true, Ordering::Release);
+        }
+    }
+
+    fn open_segment(&mut self) -> io::Result<()> {
+        let number = self.next_segment;
+        let path = segment_path(&self.config.directory, number);
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        self.next_segment += 1;
+        let header = Header { journal: self.config.journal, segment: number, created_ms: unix_ms() };
+        let made = file.write_all_at(&header.encode(), 0).and_then(|()| match self.config.fsync {
+            Fsync::Never => Ok(()),
+            Fsync::Always | Fsync::Every(_) => File::open(&self.config.directory)?.sync_all(),
+        });
+        if let Err(error) = made {
+            let _ = std::fs::remove_file(&path);
+            return Err(error);
+        }
+        let file = Arc::new(file);
+        if let Some(syncer) = &self.syncer {
+            syncer.watch(Arc::clone(&file));
+        }
+        self.segment = Some(Segment { file, number, end: HEADER_BYTES });
+        self.publish(HEADER_BYTES);
+        Ok(())
+    }
+
+    fn has_room(&self) -> bool {
+        let used = self.progress.bytes_on_disk.load(Ordering::Relaxed);
+        admits(Importance::PageView, used, self.config.max_bytes)
+    }
+
+    /// Keeps frames in memory until the disk takes them again.
+    fn hold(&mut self, frames: &[u8]) {
+        let (kept, dropped) = admitted(frames, self.backlog_bytes, BACKLOG_BYTES);
+        self.count_dropped("disk_refused", dropped);
+        self.backlog_bytes += kept.len() as u64;
+        if !kept.is_empty() {
+            self.backlog.push_back(kept);
+        }
+    }
+
+    fn drain_backlog(&mut self) {
+        while let Some(frames) = self.backlog.pop_front() {
+            match self.write(&frames, false) {
+                Ok(()) => self.backlog_bytes -= frames.len() as u64,
+                Err(written) => {
+                    self.backlog_bytes -= written as u64;
+                    self.backlog.push_front(frames[written..].to_vec());
+                    return;
+                }
+            }
+        }
+    }
+
+    fn accepted(&mut self) {
+        if std::mem::take(&mut self.refusing) {
+            self.metrics.state.journal_stalled.store(false, Ordering::Relaxed);
+            tracing::info!("journal takes records again");
+        }
+    }
+
+    fn refused(&mut self, error: &io::Error) {
+        self.retry_at = Instant::now() + RETRY;
+        if !std::mem::replace(&mut self.refusing, true) {
+            self.metrics.state.journal_stalled.store(true, Ordering::Relaxed);
+            tracing::error!(%error, "journal cannot be written; records are held in memory");
+        }
+    }
+
+    fn count_dropped(&self, reason: &'static str, records: usize) {
+        if records > 0 {
+            self.metrics.hits_dropped.get_or_create(&Reason { reason }).inc_by(records as u64);
+        }
+    }
+}
+
+fn answer(batch: Batch, ack: Ack) {
+    let mut buffer = batch.frames;
+    buffer.clear();
+    let _ = batch.ack.send(Answer { ack, buffer });
+}
+
+/// The frames that are important enough when `used` of `capacity` bytes are taken, and how many are not.
+fn admitted(frames: &[u8], used: u64, capacity: u64) -> (Vec<u8>, usize) {
+    let mut kept = Vec::new();
+    let mut dropped = 0;
+    let mut at = 0;
+    for payload in payloads(frames) {
+        let end = at + FRAME_HEAD_BYTES + payload.len();
+        let importance = Record::decode(payload).map_or(Importance::PageView, |record| record.importance());
+        if admits(importance, used + kept.len() as u64, capacity) {
+            kept.extend_from_slice(&frames[at..end]);
+        } else {
+            dropped += 1;
+        }
+        at = end;
+    }
+    (kept, dropped)
+}
+
+fn whole_frames(bytes: &[u8]) -> usize {
+    payloads(bytes).map(|payload| FRAME_HEAD_BYTES + payload.len()).sum()
+}
+
+/// Forces a file to the disk at intervals, on a thread of its own so that no write waits for it.
+struct Syncer {
+    dirty: Arc<AtomicBool>,
+    files: Sender<Arc<File>>,
+}
+
+impl Syncer {
+    fn start(interval: Duration) -> io::Result<Self> {
+        let dirty = Arc::new(AtomicBool::new(false));
+        let (files, receiver) = channel::<Arc<File>>();
+        let flag = Arc::clone(&dirty);
+        std::thread::Builder::new().name("journal-sync".into()).spawn(move || {
+            let mut current: Option<Arc<File>> = None;
+            loop {
+                match receiver.recv_timeout(interval) {
+                    // The finished segment gets its last sync; the new one follows at its interval.
+                    Ok(file) => current.replace(file).iter().for_each(|file| sync(file)),
+                    Err(RecvTimeoutError::Disconnected) => return,
+                    Err(RecvTimeoutError::Timeout) => {
+                        if flag.swap(false, Ordering::AcqRel) {
+                            current.iter().for_each(|file| sync(file));
+                        }
+                    }
+                }
+            }
+        })?;
+        Ok(Self { dirty, files })
+    }
+
+    fn watch(&self, file: Arc<File>) {
+        let _ = self.files.send(file);
+    }
+}
+
+fn sync(file: &File) {
+    if let Err(error) = file.sync_data() {
+        tracing::error!(%error, "journal could not be forced to the disk");
+    }
+}
