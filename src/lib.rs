@@ -14,6 +14,7 @@
 
 pub mod config;
 pub mod hit;
+pub mod keys;
 pub mod telemetry;
 
 pub mod accept;

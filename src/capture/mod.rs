@@ -1,1 +1,361 @@
 //! Who came, from where, and what it means: pure functions of a request and its response.
+//!
+//! [`Observation::of`] takes from a request's head what will be needed, by reference count; [`Observation::conclude`]
+//! decides, when the response's head is there, what is recorded and whether a cookie is set. Nothing here reads a
+//! clock, draws a random number or does I/O: time, ids, salts and rules come in as arguments.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, StatusCode, Uri};
+use uuid::Uuid;
+
+use crate::hit::{Action, BotCount, Hit, Identity, Record, Touch};
+use crate::keys::KeyRing;
+
+pub mod bot;
+pub mod cookie;
+pub mod event;
+pub mod evidence;
+pub mod host;
+pub mod identity;
+pub mod query;
+mod response;
+mod rules;
+
+use bot::{Signs, Verdict};
+use cookie::VisitorCookie;
+use evidence::{Evidence, Referrer, cap_chars};
+use identity::Visit;
+use response::Answer;
+pub use rules::Rules;
+
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
+const SEC_GPC: HeaderName = HeaderName::from_static("sec-gpc");
+const PURPOSE: HeaderName = HeaderName::from_static("purpose");
+const X_MOZ: HeaderName = HeaderName::from_static("x-moz");
+/// The response field by which a shop tells what happened.
+pub const X_UTM_EVENT: HeaderName = HeaderName::from_static("x-utm-event");
+
+/// Longest user agent that is kept, in bytes.
+const USER_AGENT_CHARS: usize = 512;
+/// Longest path that is kept, in characters.
+const PATH_CHARS: usize = 1024;
+/// Most marketing cookies of one hit.
+const COOKIES: usize = 24;
+/// A cookie is refreshed at most this often, seconds.
+const REFRESH_S: u32 = 60;
+
+/// What a request's head says, kept until the response's head is there.
+#[derive(Debug)]
+pub struct Observation {
+    at_ms: u64,
+    client: IpAddr,
+    https: bool,
+    target: Uri,
+    host: Option<HeaderValue>,
+    user_agent: Option<HeaderValue>,
+    referer: Option<HeaderValue>,
+    cookies: Vec<HeaderValue>,
+    signs: Signs,
+    is_get: bool,
+    is_safe: bool,
+    is_navigation: bool,
+    is_prefetch: bool,
+    denies: bool,
+    ignored: Option<&'static str>,
+}
+
+/// Everything of a request that is not in its head.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival {
+    /// When the head was there, Unix milliseconds.
+    pub at_ms: u64,
+    /// The client's address.
+    pub client: IpAddr,
+    /// Whether the client used https.
+    pub https: bool,
+}
+
+/// What identity needs besides the request.
+#[derive(Debug, Clone, Copy)]
+pub struct Secrets<'a> {
+    /// The keys of the cookie.
+    pub keys: &'a KeyRing,
+    /// The salt of the day.
+    pub salt: &'a [u8; 16],
+}
+
+/// What is made of a request and its response.
+#[derive(Debug, Default)]
+pub struct Conclusion<'a> {
+    /// What goes into the journal.
+    pub record: Option<Record<'a>>,
+    /// The `Set-Cookie` line for the response.
+    pub set_cookie: Option<HeaderValue>,
+    /// Whether this was a page view.
+    pub page_view: bool,
+    /// Why nothing is recorded.
+    pub ignored: Option<&'static str>,
+}
+
+impl Observation {
+    /// Looks at a request's head. None for an asset that nothing can be learned from.
+    pub fn of(method: &Method, target: &Uri, headers: &HeaderMap, arrival: Arrival, rules: &Rules) -> Option<Self> {
+        let path = target.path();
+        if rules.is_asset(path) {
+            return None;
+        }
+        let get = |name: HeaderName| headers.get(name);
+        let mode = get(SEC_FETCH_MODE);
+        let is_navigation = match mode {
+            Some(mode) => {
+                mode == "navigate" && get(SEC_FETCH_DEST).is_none_or(|destination| destination == "document")
+            }
+            None => get(header::ACCEPT).is_some_and(|accept| contains(accept, b"text/html")),
+        };
+        let is_prefetch = [SEC_PURPOSE, PURPOSE, X_MOZ].into_iter().filter_map(get).any(|purpose| {
+            [b"prefetch".as_slice(), b"prerender", b"preview"].iter().any(|word| contains(purpose, word))
+        });
+        Some(Self {
+            at_ms: arrival.at_ms,
+            client: arrival.client,
+            https: arrival.https,
+            target: target.clone(),
+            host: get(header::HOST).cloned(),
+            user_agent: get(header::USER_AGENT).cloned(),
+            referer: get(header::REFERER).cloned(),
+            cookies: headers.get_all(header::COOKIE).iter().cloned().collect(),
+            signs: Signs {
+                accept_language: headers.contains_key(header::ACCEPT_LANGUAGE),
+                sec_fetch: mode.is_some(),
+                https: arrival.https,
+            },
+            is_get: method == Method::GET,
+            is_safe: method == Method::GET || method == Method::HEAD,
+            is_navigation,
+            is_prefetch,
+            denies: get(SEC_GPC).is_some_and(|value| value == "1"),
+            ignored: rules.is_excluded(path).then_some("excluded_path"),
+        })
+    }
+
+    /// What the visitor and the session of this request would be, as far as the request alone says: for telling the
+    /// shop.
+    pub fn preview<'a>(&'a self, secrets: Secrets<'_>, rules: &Rules) -> Option<(Identity, Option<Touch<'a>>)> {
+        if self.ignored.is_some() || self.denies || self.judge(rules).is_certain() {
+            return None;
+        }
+        let cookie = self.own_cookie(secrets, rules)?;
+        let (evidence, referrer) = self.evidence(Some(&cookie), rules);
+        let visit = self.visit_of(&cookie, &evidence, secrets, rules);
+        Some((visit.identity, if visit.begins { evidence.touch(referrer) } else { None }))
+    }
+
+    /// Decides what is recorded and which cookie is set. `mint` gives a new visitor id; it is called at most once.
+    pub fn conclude<'a>(
+        &'a self,
+        site: &'a str,
+        status: StatusCode,
+        response: &'a HeaderMap,
+        trust_events: bool,
+        secrets: Secrets<'_>,
+        rules: &Rules,
+        mint: impl FnOnce() -> Uuid,
+    ) -> Conclusion<'a> {
+        let actions: Vec<Action<'a>> = if trust_events {
+            response.get_all(X_UTM_EVENT).iter().filter_map(|line| event::read(line.as_bytes())).collect()
+        } else {
+            Vec::new()
+        };
+        let verdict = self.judge(rules);
+        let reason = self.ignored.or(self.denies.then_some("gpc"));
+        if reason.is_some() || verdict.is_certain() {
+            return self.conclude_without_identity(site, status, actions, verdict, reason);
+        }
+        let answer = Answer::of(status, response);
+        let page_view = self.is_get && self.is_navigation && !self.is_prefetch && answer.is_page;
+        let sees_navigation = self.is_navigation && !self.is_prefetch;
+        let answers_navigation = sees_navigation && (page_view || answer.is_redirect_or_error);
+        let is_activity = page_view || !actions.is_empty();
+        if !(is_activity || answers_navigation || !self.is_safe) {
+            return Conclusion { ignored: Some("no_page"), ..Conclusion::default() };
+        }
+
+        let cookie = self.own_cookie(secrets, rules);
+        if cookie.is_none() && !(is_activity || answers_navigation) {
+            return Conclusion { ignored: Some("no_page"), ..Conclusion::default() };
+        }
+        let (evidence, referrer) =
+            if sees_navigation && self.is_safe { self.evidence(cookie.as_ref(), rules) } else { Default::default() };
+        let may_set = !answer.is_shareable;
+        let visit = match &cookie {
+            Some(cookie) => self.visit_of(cookie, &evidence, secrets, rules),
+            None if may_set => {
+                let from = self.cookieless_id(secrets);
+                Visit::minted(mint(), from, &evidence, secrets.keys, self.at_ms)
+            }
+            None => Visit::cookieless(self.cookieless_id(secrets), secrets.keys, self.at_ms),
+        };
+        let touch = if visit.begins { evidence.touch(referrer) } else { None };
+        let set_cookie = visit
+            .cookie
+            .filter(|new| {
+                let refreshes = cookie.is_none_or(|old| new.active_s >= old.active_s.saturating_add(REFRESH_S));
+                let begins = visit.begins && (is_activity || answers_navigation);
+                may_set && (begins || (!visit.begins && refreshes && (is_activity || !self.is_safe)))
+            })
+            .and_then(|new| rules.set_cookie(&new.encode(secrets.keys), &self.host(), self.https));
+        let record = (is_activity || touch.is_some())
+            .then(|| self.hit(site, status, page_view, Some(visit.identity), touch, actions, verdict, rules));
+        let ignored = record.is_none().then_some("no_page");
+        Conclusion { record: record.map(|hit| Record::Hit(Box::new(hit))), set_cookie, page_view, ignored }
+    }
+
+    /// A hit of nobody: only its orders, or the count of its bot, are kept.
+    fn conclude_without_identity<'a>(
+        &'a self,
+        site: &'a str,
+        status: StatusCode,
+        mut actions: Vec<Action<'a>>,
+        verdict: Verdict,
+        reason: Option<&'static str>,
+    ) -> Conclusion<'a> {
+        actions.retain(|action| action.order_id.is_some());
+        let record = if !actions.is_empty() {
+            let mut hit = Hit { at_ms: self.at_ms, site: site.into(), status: status.as_u16(), ..Hit::default() };
+            hit.host = self.host();
+            hit.path = self.path();
+            hit.actions = actions;
+            Some(Record::Hit(Box::new(hit)))
+        } else if reason.is_none() {
+            Some(Record::BotCount(BotCount {
+                at_ms: self.at_ms,
+                site: site.into(),
+                bot: verdict.bot.into(),
+                reasons: verdict.reasons,
+            }))
+        } else {
+            None
+        };
+        Conclusion { record, ignored: Some(reason.unwrap_or("bot")), ..Conclusion::default() }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "a hit has as many parts")]
+    fn hit<'a>(
+        &'a self,
+        site: &'a str,
+        status: StatusCode,
+        page_view: bool,
+        identity: Option<Identity>,
+        touch: Option<Touch<'a>>,
+        actions: Vec<Action<'a>>,
+        verdict: Verdict,
+        rules: &Rules,
+    ) -> Hit<'a> {
+        Hit {
+            at_ms: self.at_ms,
+            site: site.into(),
+            host: self.host(),
+            path: self.path(),
+            status: status.as_u16(),
+            page_view,
+            identity,
+            touch,
+            client_address: rules.stores_address.then_some(self.client),
+            user_agent: self.user_agent(),
+            cookies: self.marketing_cookies(rules),
+            actions,
+            bot_score: verdict.score,
+            bot_reasons: verdict.reasons,
+        }
+    }
+
+    fn judge(&self, rules: &Rules) -> Verdict {
+        rules.bots.judge(self.user_agent.as_ref().map_or(&[], HeaderValue::as_bytes), self.signs)
+    }
+
+    fn own_cookie(&self, secrets: Secrets<'_>, rules: &Rules) -> Option<VisitorCookie> {
+        let now_s = u32::try_from(self.at_ms / 1000).unwrap_or(u32::MAX);
+        let fields = self.cookies.iter().map(HeaderValue::as_bytes);
+        VisitorCookie::find(fields, &rules.cookie_name, secrets.keys, now_s)
+    }
+
+    fn visit_of(
+        &self,
+        cookie: &VisitorCookie,
+        evidence: &Evidence<'_>,
+        secrets: Secrets<'_>,
+        rules: &Rules,
+    ) -> Visit {
+        let holds = self.referrer().is_some_and(|referrer| rules.is_excluded_referrer(&referrer.host));
+        Visit::known(cookie, evidence, holds, rules.session_timeout_s, secrets.keys, self.at_ms)
+    }
+
+    /// The acquisition evidence of this request: its tags and its external referrer. Tags on a link inside the shop
+    /// are none while a session is open.
+    fn evidence(
+        &self,
+        cookie: Option<&VisitorCookie>,
+        rules: &Rules,
+    ) -> (Evidence<'_>, Option<Referrer<'_>>) {
+        let referrer = self.referrer();
+        let now_s = u32::try_from(self.at_ms / 1000).unwrap_or(u32::MAX);
+        let is_own = referrer.as_ref().is_some_and(|referrer| host::same_owner(&referrer.host, &self.host()));
+        let is_open = cookie
+            .is_some_and(|cookie| now_s.saturating_sub(cookie.active_s) < rules.session_timeout_s);
+        let evidence = match self.target.query() {
+            Some(query) if !(is_own && is_open) => Evidence::read(query.as_bytes()),
+            _ => Evidence::default(),
+        };
+        let external = referrer.filter(|referrer| !is_own && !rules.is_excluded_referrer(&referrer.host));
+        (evidence, external)
+    }
+
+    fn referrer(&self) -> Option<Referrer<'_>> {
+        self.referer.as_ref().and_then(|value| Referrer::read(value.as_bytes()))
+    }
+
+    fn cookieless_id(&self, secrets: Secrets<'_>) -> Uuid {
+        let host = self.host();
+        let user_agent = self.user_agent.as_ref().map_or(&[][..], HeaderValue::as_bytes);
+        identity::cookieless_id(secrets.salt, self.client, user_agent, host::registrable(&host).unwrap_or(&host))
+    }
+
+    fn host(&self) -> Cow<'_, str> {
+        self.host.as_ref().and_then(|host| host.to_str().ok()).map_or(Cow::Borrowed(""), host::host_of)
+    }
+
+    fn path(&self) -> Cow<'_, str> {
+        cap_chars(Cow::Borrowed(self.target.path()), PATH_CHARS).0
+    }
+
+    fn user_agent(&self) -> Cow<'_, str> {
+        let text = self.user_agent.as_ref().map_or(Cow::Borrowed(""), |value| String::from_utf8_lossy(value.as_bytes()));
+        cap_chars(text, USER_AGENT_CHARS).0
+    }
+
+    fn marketing_cookies<'a>(&'a self, rules: &Rules) -> Vec<(Cow<'a, str>, Cow<'a, str>)> {
+        let mut found: Vec<(Cow<'a, str>, Cow<'a, str>)> = Vec::new();
+        for (name, value) in self.cookies.iter().flat_map(|field| cookie::pairs(field.as_bytes())) {
+            if !rules.records_cookie(name) || found.len() == COOKIES {
+                continue;
+            }
+            let (name, value) = (evidence::clean(name).0, evidence::clean(value).0);
+            if !value.is_empty() && found.iter().all(|(other, _)| *other != name) {
+                found.push((name, value));
+            }
+        }
+        found
+    }
+}
+
+fn contains(value: &HeaderValue, word: &[u8]) -> bool {
+    memchr::memmem::find(value.as_bytes(), word).is_some()
+}
+
+#[cfg(test)]
+mod tests;

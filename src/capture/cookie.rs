@@ -1,0 +1,249 @@
+//! The `_utmd` cookie, and cookies within a `Cookie` field.
+//!
+//! # Value
+//!
+//! Base64url without padding of 69 bytes, big-endian:
+//!
+//! | bytes | field |
+//! |---|---|
+//! | 1 | version = 1 |
+//! | 1 | key id |
+//! | 16 | visitor id, UUIDv7 |
+//! | 16 | session id |
+//! | 4 | session start, Unix seconds |
+//! | 4 | last activity, Unix seconds |
+//! | 4 | campaign hash of the session, 0 = none |
+//! | 4 | click hash of the session, 0 = none |
+//! | 2 | session number (saturating) |
+//! | 1 | flags, now 0 |
+//! | 16 | first half of HMAC-SHA-256(key, the 53 bytes before) |
+//!
+//! What does not verify, or lies in the future by more than five minutes, is as good as no cookie. Of two cookies of the
+//! name (host and domain) the one that verifies and started last counts.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use uuid::Uuid;
+
+use crate::keys::KeyRing;
+
+const VERSION: u8 = 1;
+const SIGNED_BYTES: usize = 53;
+const BYTES: usize = SIGNED_BYTES + 16;
+/// Length of the value in characters.
+const CHARS: usize = 92;
+/// How far clocks of proxies may differ, seconds.
+const CLOCK_SKEW_S: u32 = 300;
+
+/// What the cookie says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VisitorCookie {
+    /// The visitor.
+    pub visitor_id: Uuid,
+    /// The visitor's latest session.
+    pub session_id: Uuid,
+    /// Its start, Unix seconds.
+    pub started_s: u32,
+    /// Its last activity, Unix seconds.
+    pub active_s: u32,
+    /// Hash of its campaign part, 0 = none.
+    pub campaign_hash: u32,
+    /// Hash of its click part, 0 = none.
+    pub click_hash: u32,
+    /// Its number, 1 = first visit.
+    pub session_number: u16,
+    /// Reserved.
+    pub flags: u8,
+}
+
+impl VisitorCookie {
+    /// The signed value.
+    pub fn encode(&self, keys: &KeyRing) -> String {
+        let (key_id, key) = keys.signing();
+        let mut bytes = [0; BYTES];
+        bytes[0] = VERSION;
+        bytes[1] = key_id;
+        bytes[2..18].copy_from_slice(self.visitor_id.as_bytes());
+        bytes[18..34].copy_from_slice(self.session_id.as_bytes());
+        bytes[34..38].copy_from_slice(&self.started_s.to_be_bytes());
+        bytes[38..42].copy_from_slice(&self.active_s.to_be_bytes());
+        bytes[42..46].copy_from_slice(&self.campaign_hash.to_be_bytes());
+        bytes[46..50].copy_from_slice(&self.click_hash.to_be_bytes());
+        bytes[50..52].copy_from_slice(&self.session_number.to_be_bytes());
+        bytes[52] = self.flags;
+        let tag = mac(key).chain_update(&bytes[..SIGNED_BYTES]).finalize().into_bytes();
+        bytes[SIGNED_BYTES..].copy_from_slice(&tag[..16]);
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// Reads a value; none when it does not verify or lies in the future.
+    pub fn decode(value: &[u8], keys: &KeyRing, now_s: u32) -> Option<Self> {
+        if value.len() != CHARS {
+            return None;
+        }
+        let mut bytes = [0; BYTES];
+        if URL_SAFE_NO_PAD.decode_slice(value, &mut bytes).ok()? != BYTES || bytes[0] != VERSION {
+            return None;
+        }
+        let key = keys.get(bytes[1])?;
+        mac(key).chain_update(&bytes[..SIGNED_BYTES]).verify_truncated_left(&bytes[SIGNED_BYTES..]).ok()?;
+        let u32_at = |at: usize| bytes[at..at + 4].iter().fold(0, |value, byte| (value << 8) | u32::from(*byte));
+        let uuid_at = |at: usize| Uuid::from_slice(&bytes[at..at + 16]).unwrap_or_default();
+        let cookie = Self {
+            visitor_id: uuid_at(2),
+            session_id: uuid_at(18),
+            started_s: u32_at(34),
+            active_s: u32_at(38),
+            campaign_hash: u32_at(42),
+            click_hash: u32_at(46),
+            session_number: u16::from_be_bytes([bytes[50], bytes[51]]),
+            flags: bytes[52],
+        };
+        (cookie.started_s.max(cookie.active_s) <= now_s.saturating_add(CLOCK_SKEW_S)).then_some(cookie)
+    }
+
+    /// Of all cookies named `name` in these `Cookie` fields, the one that verifies and started last.
+    pub fn find<'a>(
+        fields: impl Iterator<Item = &'a [u8]>,
+        name: &str,
+        keys: &KeyRing,
+        now_s: u32,
+    ) -> Option<Self> {
+        fields
+            .flat_map(pairs)
+            .filter(|(other, _)| *other == name.as_bytes())
+            .filter_map(|(_, value)| Self::decode(value, keys, now_s))
+            .max_by_key(|cookie| (cookie.started_s, cookie.active_s, cookie.session_id))
+    }
+}
+
+pub(super) fn mac(key: &[u8; 32]) -> Hmac<Sha256> {
+    // RFC 2104: a key shorter than the hash's block is filled up with zeros.
+    let mut block = [0; 64];
+    block[..32].copy_from_slice(key);
+    <Hmac<Sha256> as KeyInit>::new(&block.into())
+}
+
+/// The cookies of a `Cookie` field as name and value, quotes kept.
+pub fn pairs(field: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    field.split(|byte| *byte == b';').filter_map(|pair| {
+        let pair = pair.trim_ascii();
+        memchr::memchr(b'=', pair).map(|at| (&pair[..at], &pair[at + 1..]))
+    })
+}
+
+/// A `Cookie` field without the cookies named `name`; none when it has none of them. Every other byte stays; a cookie
+/// goes with the `;` and the space that follow it, the last one with those before it.
+pub fn without(field: &[u8], name: &str) -> Option<Vec<u8>> {
+    memchr::memmem::find(field, name.as_bytes())?;
+    let is_own = |pair: &[u8]| {
+        let pair = pair.trim_ascii();
+        pair.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'='))
+    };
+    let mut out = Vec::with_capacity(field.len());
+    let mut found = false;
+    for (index, pair) in field.split(|byte| *byte == b';').enumerate() {
+        if is_own(pair) {
+            found = true;
+            continue;
+        }
+        if index > 0 && !out.is_empty() {
+            out.push(b';');
+        }
+        out.extend_from_slice(if out.is_empty() { pair.trim_ascii_start() } else { pair });
+    }
+    found.then_some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn keys() -> KeyRing {
+        crate::keys::parse(std::path::Path::new("keys"), "1 AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE\n0 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA").unwrap()
+    }
+
+    fn example() -> VisitorCookie {
+        VisitorCookie {
+            visitor_id: Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001),
+            session_id: Uuid::from_u128(0x018f_ffff_0000_8000_8000_0000_0000_0002),
+            started_s: 1_700_000_000,
+            active_s: 1_700_000_060,
+            campaign_hash: 0x75dc_e2ea,
+            click_hash: 0,
+            session_number: 3,
+            flags: 0,
+        }
+    }
+
+    #[test]
+    fn cookie_has_the_documented_layout() {
+        let value = example().encode(&keys());
+        assert_eq!(value.len(), CHARS);
+        insta::assert_snapshot!(value, @"");
+        assert_eq!(VisitorCookie::decode(value.as_bytes(), &keys(), 1_700_000_060), Some(example()));
+    }
+
+    #[test]
+    fn forged_foreign_and_future_cookies_are_none() {
+        let value = example().encode(&keys());
+        let now = 1_700_000_060;
+        for at in 0..value.len() {
+            let mut forged = value.clone().into_bytes();
+            forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
+            if forged != value.as_bytes() {
+                assert_eq!(VisitorCookie::decode(&forged, &keys(), now), None, "character {at}");
+            }
+        }
+        let other = crate::keys::parse(std::path::Path::new("keys"), "1 AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI").unwrap();
+        assert_eq!(VisitorCookie::decode(value.as_bytes(), &other, now), None);
+        assert!(VisitorCookie::decode(value.as_bytes(), &keys(), now - 300).is_some());
+        assert_eq!(VisitorCookie::decode(value.as_bytes(), &keys(), now - 301), None);
+    }
+
+    #[test]
+    fn an_older_key_still_verifies() {
+        let old = crate::keys::parse(std::path::Path::new("keys"), "0 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA").unwrap();
+        let value = example().encode(&old);
+        assert_eq!(VisitorCookie::decode(value.as_bytes(), &keys(), 1_700_000_060), Some(example()));
+    }
+
+    #[test]
+    fn of_two_cookies_the_one_that_verifies_and_started_last_counts() {
+        let later = VisitorCookie { started_s: 1_700_000_001, ..example() };
+        let field = format!("a=b; _utmd={}; _utmd={}; _utmd=x", later.encode(&keys()), example().encode(&keys()));
+        let found = VisitorCookie::find([field.as_bytes()].into_iter(), "_utmd", &keys(), 1_700_000_100);
+        assert_eq!(found, Some(later));
+    }
+
+    #[test]
+    fn own_cookie_leaves_and_every_other_byte_stays() {
+        for (field, expected) in [
+            ("_utmd=x", Some("")),
+            ("a=b; _utmd=x", Some("a=b")),
+            ("_utmd=x; a=b", Some("a=b")),
+            ("a=b; _utmd=x; c=\"d; e\"", Some("a=b; c=\"d; e\"")),
+            ("a=b;_utmd=x;c=d;; e", Some("a=b;c=d;; e")),
+            ("_utmd=x; _utmd=y", Some("")),
+            ("a=_utmd=x; _utmd2=y; x_utmd=z", None),
+            ("a=b", None),
+        ] {
+            assert_eq!(without(field.as_bytes(), "_utmd").as_deref(), expected.map(str::as_bytes), "{field}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_fail(value in proptest::collection::vec(any::<u8>(), 0..120)) {
+            let _ = VisitorCookie::decode(&value, &keys(), 1_700_000_060);
+            let _ = without(&value, "_utmd");
+            let mut field = b"_utmd=".to_vec();
+            field.extend(&value);
+            let _ = VisitorCookie::find([field.as_slice()].into_iter(), "_utmd", &keys(), 1_700_000_060);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The response field `X-Utm-Event`, by which a shop tells what just happened.
+//!
+//! `X-Utm-Event: purchase; order_id=1042; value=1499.00; currency=UAH` — the type of the action, then pairs whose values
+//! are percent-encoded. Several lines are several actions. Names: `order_id`, `order_number`, `value`, `currency`,
+//! `product_id`, `product_name`; all others are properties.
+
+use std::borrow::Cow;
+
+use rust_decimal::Decimal;
+
+use super::evidence::clean;
+use crate::hit::{Action, Way};
+
+/// Longest type of an action.
+const KIND_CHARS: usize = 50;
+/// Most properties of an action.
+const PROPERTIES: usize = 50;
+
+/// Reads one line; none when it names no action.
+pub fn read(line: &[u8]) -> Option<Action<'_>> {
+    let mut parts = line.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+    let kind = std::str::from_utf8(parts.next()?).ok()?.to_ascii_lowercase();
+    let is_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    if kind.is_empty() || kind.len() > KIND_CHARS || !kind.bytes().all(is_name) {
+        return None;
+    }
+    let mut action = Action {
+        kind: Cow::Owned(kind),
+        way: Way::Header,
+        product_id: None,
+        product_name: None,
+        value: None,
+        currency: None,
+        order_id: None,
+        order_number: None,
+        properties: Vec::new(),
+    };
+    for part in parts {
+        let Some(at) = memchr::memchr(b'=', part) else { continue };
+        let (name, value) = (clean(part[..at].trim_ascii()).0, value_of(part[at + 1..].trim_ascii()));
+        if !name.is_empty() && !value.is_empty() {
+            set(&mut action, name, value);
+        }
+    }
+    Some(action)
+}
+
+/// A value percent-decoded; a `+` is a plus here, since this is no form.
+fn value_of(raw: &[u8]) -> Cow<'_, str> {
+    if memchr::memchr(b'+', raw).is_none() {
+        return clean(raw).0;
+    }
+    let escaped: Vec<u8> =
+        raw.iter().flat_map(|byte| if *byte == b'+' { b"%2B".to_vec() } else { vec![*byte] }).collect();
+    Cow::Owned(clean(&escaped).0.into_owned())
+}
+
+fn set<'a>(action: &mut Action<'a>, name: Cow<'a, str>, value: Cow<'a, str>) {
+    match name.as_ref() {
+        "order_id" => action.order_id = Some(value),
+        "order_number" => action.order_number = Some(value),
+        "product_id" => action.product_id = Some(value),
+        "product_name" => action.product_name = Some(value),
+        "value" if let Some(amount) = amount_of(&value) => action.value = Some(amount),
+        "currency" if is_currency(&value) => action.currency = Some(Cow::Owned(value.to_ascii_uppercase())),
+        _ if action.properties.len() < PROPERTIES => action.properties.push((name, value)),
+        _ => {}
+    }
+}
+
+/// An amount of money: a plain decimal number below 10¹² with at most four decimals.
+pub fn amount_of(text: &str) -> Option<Decimal> {
+    let amount = Decimal::from_str_exact(text).ok()?.normalize();
+    (amount.abs() < Decimal::from(1_000_000_000_000_i64) && amount.scale() <= 4).then_some(amount)
+}
+
+/// Whether a text looks like an ISO 4217 code.
+pub fn is_currency(text: &str) -> bool {
+    text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_alphabetic())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_purchase_is_read() {
+        let action = read(b"purchase; order_id=A%2F10+2; value=1499.00; currency=uah; coupon=%D0%BB%D1%96%D1%82%D0%BE").unwrap();
+        assert_eq!(action.kind, "purchase");
+        assert_eq!(action.order_id.as_deref(), Some("A/10+2"));
+        assert_eq!(action.value, Some(Decimal::from(1499)));
+        assert_eq!(action.currency.as_deref(), Some("UAH"));
+        assert_eq!(action.properties, [("coupon".into(), "літо".into())]);
+    }
+
+    #[test]
+    fn what_is_odd_is_kept_as_a_property_and_what_names_nothing_is_none() {
+        let action = read(b"Add_To_Cart;value=1,5;currency=euro;;=x;y;product_id= 7 ").unwrap();
+        assert_eq!((action.kind.as_ref(), action.value), ("add_to_cart", None));
+        assert_eq!(action.product_id.as_deref(), Some("7"));
+        assert_eq!(action.properties, [("value".into(), "1,5".into()), ("currency".into(), "euro".into())]);
+        for line in ["", ";a=b", "two words", "тип", "a=b"] {
+            assert_eq!(read(line.as_bytes()), None, "{line}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_fail(line in proptest::collection::vec(any::<u8>(), 0..100)) {
+            let _ = read(&line);
+            let _ = read(&[b"purchase;value=".as_slice(), &line].concat());
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! Acquisition evidence: the parameters that say where somebody came from, and the hashes by which they are compared.
+//!
+//! # Hashes
+//!
+//! All SHA-256.
+//!
+//! * *Campaign part*: `utm_source`, `utm_medium`, `utm_campaign`, `utm_content`, `utm_term`, `utm_id`, in lower case
+//!   (Unicode), an absent one as nothing, joined by 0x1F. The campaign hash is the first 4 bytes, big-endian, of its
+//!   hash; a computed 0 becomes 1; 0 = there is none of them.
+//! * *Click part*: `name=value` of all click ids, names in lower case, sorted by name, values verbatim, joined by
+//!   0x1E. The click hash likewise.
+//! * *Touch id*: the first 8 bytes, big-endian, of the hash over campaign part, 0x1F, click part; where both are absent
+//!   over the referrer's host.
+//!
+//! Vectors: campaign part `facebook␟paid_social␟autumn␟␟␟` → `75dce2ea`, click part `fbclid=AbC` → see the tests.
+
+use std::borrow::Cow;
+
+use sha2::{Digest, Sha256};
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
+
+use super::query::{decode_name, decode_value, pairs};
+use crate::hit::{Touch, touch_flags};
+
+/// Longest utm value, in characters.
+const VALUE_CHARS: usize = 512;
+/// Longest click id that is kept whole, in bytes.
+const CLICK_ID_BYTES: usize = 4096;
+/// Most pairs of a query that are looked at.
+const PAIRS: usize = 2000;
+
+/// Click ids, lower case: names that ad networks give the parameter by which they recognise a click.
+pub const CLICK_IDS: [&str; 14] = [
+    "dclid", "epik", "fbclid", "gbraid", "gclid", "li_fat_id", "msclkid", "qclid", "rdt_cid", "sccid", "ttclid",
+    "twclid", "wbraid", "yclid",
+];
+
+/// Further parameters that are recorded with a touch.
+const PARAMETERS: [&str; 4] =
+    ["utm_creative_format", "utm_marketing_tactic", "utm_source_platform", "utm_referrer"];
+
+/// What a query says about where somebody came from.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub struct Evidence<'a> {
+    /// The values; `evidence` and `referrer` are filled in with [`Evidence::touch`].
+    touch: Touch<'a>,
+    /// Hash of the campaign part, 0 = none.
+    pub campaign_hash: u32,
+    /// Hash of the click part, 0 = none.
+    pub click_hash: u32,
+}
+
+impl<'a> Evidence<'a> {
+    /// Reads a query. No byte sequence is an error.
+    pub fn read(query: &'a [u8]) -> Self {
+        let mut touch = Touch::default();
+        for (name, value) in pairs(query).take(PAIRS) {
+            let mut buffer = [0; 64];
+            let Some(name) = decode_name(name, &mut buffer) else { continue };
+            let Some(value) = value.filter(|value| !value.is_empty()) else { continue };
+            read_pair(name, value, &mut touch);
+        }
+        touch.click_ids.sort_unstable();
+        let campaign_hash = part_hash(campaign_part(&touch).as_deref());
+        let click_hash = part_hash(click_part(&touch).as_deref());
+        Self { touch, campaign_hash, click_hash }
+    }
+
+    /// Whether there is neither a campaign nor a click part.
+    pub fn is_empty(&self) -> bool {
+        self.campaign_hash == 0 && self.click_hash == 0
+    }
+
+    /// Whether a part that it has differs from the session's. A part that it lacks counts as equal, so a redirect that
+    /// keeps utm and drops a click id brings nothing new.
+    pub fn is_new_to(&self, campaign_hash: u32, click_hash: u32) -> bool {
+        (self.campaign_hash != 0 && self.campaign_hash != campaign_hash)
+            || (self.click_hash != 0 && self.click_hash != click_hash)
+    }
+
+    /// The touch that this evidence and a referrer make; none when there is neither.
+    pub fn touch(mut self, referrer: Option<Referrer<'a>>) -> Option<Touch<'a>> {
+        let parts = match (campaign_part(&self.touch), click_part(&self.touch)) {
+            (None, None) => referrer.as_ref()?.host.as_bytes().to_vec(),
+            (campaign, click) => {
+                [campaign.unwrap_or_default().as_bytes(), &[0x1f], click.unwrap_or_default().as_bytes()].concat()
+            }
+        };
+        let digest = Sha256::digest(&parts);
+        self.touch.evidence = digest.iter().take(8).fold(0, |id, byte| (id << 8) | i64::from(*byte));
+        self.touch.referrer = referrer.map(|referrer| referrer.url);
+        Some(self.touch)
+    }
+}
+
+/// An external referrer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Referrer<'a> {
+    /// Its host in lower case.
+    pub host: Cow<'a, str>,
+    /// Scheme, host and path, without query and fragment.
+    pub url: Cow<'a, str>,
+}
+
+impl<'a> Referrer<'a> {
+    /// Reads a `Referer` value; none unless it has a scheme and a host.
+    pub fn read(value: &'a [u8]) -> Option<Self> {
+        let text = std::str::from_utf8(value).ok()?;
+        let (scheme, rest) = text.split_once("://")?;
+        if scheme.is_empty() || !scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+            return None;
+        }
+        let end = rest.find(['?', '#']).unwrap_or(rest.len());
+        let rest = &rest[..end];
+        let authority = rest.split('/').next().unwrap_or_default();
+        let host = super::host::host_of(authority.rsplit('@').next().unwrap_or_default());
+        if host.is_empty() {
+            return None;
+        }
+        let url = if authority.contains('@') {
+            Cow::Owned(format!("{scheme}://{host}{}", &rest[authority.len()..]))
+        } else {
+            Cow::Borrowed(&text[..scheme.len() + 3 + end])
+        };
+        Some(Self { host, url: cap_chars(url, 2 * VALUE_CHARS).0 })
+    }
+}
+
+fn read_pair<'a>(name: &[u8], raw: &'a [u8], touch: &mut Touch<'a>) {
+    let slot = match name {
+        b"utm_source" => &mut touch.source,
+        b"utm_medium" => &mut touch.medium,
+        b"utm_campaign" => &mut touch.campaign,
+        b"utm_content" => &mut touch.content,
+        b"utm_term" => &mut touch.term,
+        b"utm_id" => &mut touch.id,
+        _ => return read_other(name, raw, touch),
+    };
+    let (value, flags) = clean(raw);
+    match slot {
+        _ if value.is_empty() => return,
+        Some(first) if *first != value => touch.flags |= touch_flags::REPEATED,
+        Some(_) => {}
+        None => *slot = Some(value),
+    }
+    touch.flags |= flags;
+}
+
+fn read_other<'a>(name: &[u8], raw: &'a [u8], touch: &mut Touch<'a>) {
+    let (list, (value, flags), name) = if let Some(name) = CLICK_IDS.iter().find(|id| id.as_bytes() == name) {
+        (&mut touch.click_ids, verbatim(raw), name)
+    } else if let Some(name) = PARAMETERS.iter().find(|parameter| parameter.as_bytes() == name) {
+        (&mut touch.parameters, clean(raw), name)
+    } else {
+        return;
+    };
+    match list.iter().find(|(known, _)| known == name) {
+        _ if value.is_empty() => return,
+        Some((_, first)) if *first != value => touch.flags |= touch_flags::REPEATED,
+        Some(_) => {}
+        None => list.push((Cow::Owned((*name).to_owned()), value)),
+    }
+    touch.flags |= flags;
+}
+
+/// A value decoded once, in NFC, without control characters, trimmed, capped; and what was odd about it.
+pub fn clean(raw: &[u8]) -> (Cow<'_, str>, u32) {
+    let (text, mut flags) = text_of(decode_value(raw));
+    let text = if is_nfc_quick(text.chars()) == IsNormalized::Yes && !text.contains(char::is_control) {
+        text
+    } else {
+        Cow::Owned(text.nfc().filter(|char| !char.is_control()).collect())
+    };
+    let (text, cut) = cap_chars(trim(text), VALUE_CHARS);
+    if cut {
+        flags |= touch_flags::TRUNCATED;
+    }
+    (text, flags)
+}
+
+/// A click id: decoded once, otherwise as it came, up to its cap.
+fn verbatim(raw: &[u8]) -> (Cow<'_, str>, u32) {
+    let (mut text, mut flags) = text_of(decode_value(raw));
+    if text.contains(char::is_control) {
+        text = Cow::Owned(text.chars().filter(|char| !char.is_control()).collect());
+    }
+    if text.len() > CLICK_ID_BYTES {
+        let end = text.floor_char_boundary(CLICK_ID_BYTES);
+        text = Cow::Owned(text[..end].to_owned());
+        flags |= touch_flags::CLICK_ID_CUT;
+    }
+    (text, flags)
+}
+
+fn text_of(bytes: Cow<'_, [u8]>) -> (Cow<'_, str>, u32) {
+    let text = match bytes {
+        Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
+        Cow::Owned(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => Cow::Owned(text),
+            Err(error) => {
+                return (Cow::Owned(String::from_utf8_lossy(error.as_bytes()).into_owned()), touch_flags::INVALID_UTF8);
+            }
+        },
+    };
+    let flags = if text.contains(char::REPLACEMENT_CHARACTER) { touch_flags::INVALID_UTF8 } else { 0 };
+    (text, flags)
+}
+
+fn trim(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+        Cow::Owned(text) if text.trim().len() == text.len() => Cow::Owned(text),
+        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+    }
+}
+
+/// The first `most` characters, and whether there were more.
+pub(super) fn cap_chars(text: Cow<'_, str>, most: usize) -> (Cow<'_, str>, bool) {
+    if text.len() <= most {
+        return (text, false);
+    }
+    match text.char_indices().nth(most) {
+        None => (text, false),
+        Some((end, _)) => (
+            match text {
+                Cow::Borrowed(text) => Cow::Borrowed(&text[..end]),
+                Cow::Owned(text) => Cow::Owned(text[..end].to_owned()),
+            },
+            true,
+        ),
+    }
+}
+
+fn campaign_part(touch: &Touch<'_>) -> Option<String> {
+    let fields =
+        [&touch.source, &touch.medium, &touch.campaign, &touch.content, &touch.term, &touch.id];
+    fields.iter().any(|field| field.is_some()).then(|| {
+        fields.map(|field| field.as_deref().unwrap_or_default().to_lowercase()).join("\u{1f}")
+    })
+}
+
+fn click_part(touch: &Touch<'_>) -> Option<String> {
+    let pairs: Vec<String> = touch.click_ids.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    (!pairs.is_empty()).then(|| pairs.join("\u{1e}"))
+}
+
+fn part_hash(part: Option<&str>) -> u32 {
+    part.map_or(0, |part| {
+        let digest = Sha256::digest(part.as_bytes());
+        digest.iter().take(4).fold(0, |hash, byte| (hash << 8) | u32::from(*byte)).max(1)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn values_are_decoded_once_trimmed_and_normalised() {
+        for (raw, expected) in [
+            ("Autumn%20Sale+2026", "Autumn Sale 2026"),
+            ("%D0%BE%D1%81%D1%96%D0%BD%D1%8C", "осінь"),
+            ("100%25", "100%"),
+            ("%2541", "%41"),
+            ("a%zzb%", "a%zzb%"),
+            ("+x+", "x"),
+            ("e%CC%81", "é"),
+            ("a%00b%0A", "ab"),
+            ("{{campaign.name}}", "{{campaign.name}}"),
+        ] {
+            assert_eq!(clean(raw.as_bytes()).0, expected);
+        }
+    }
+
+    #[test]
+    fn first_non_empty_value_wins_and_repetition_is_flagged() {
+        let evidence = Evidence::read(b"utm_source=&UTM_Source=a&utm_source=b&utm_medium=m&utm_medium=m");
+        assert_eq!(evidence.touch.source.as_deref(), Some("a"));
+        assert_eq!(evidence.touch.flags, touch_flags::REPEATED);
+        assert_eq!(Evidence::read(b"utm_source=&utm_medium=%20").campaign_hash, 0);
+    }
+
+    #[test]
+    fn long_values_are_cut_and_flagged() {
+        let long = "я".repeat(600);
+        let evidence = Evidence::read(Box::leak(format!("utm_source={long}&fbclid={long}{long}{long}{long}").into()));
+        assert_eq!(evidence.touch.source.as_ref().unwrap().chars().count(), 512);
+        assert_eq!(evidence.touch.click_ids[0].1.len(), 4096);
+        assert_eq!(evidence.touch.flags, touch_flags::TRUNCATED | touch_flags::CLICK_ID_CUT);
+    }
+
+    #[test]
+    fn click_ids_keep_their_case_and_names_do_not() {
+        let evidence = Evidence::read(b"FbClId=IwAR0_aB-c&gclid=Q&aid=1&paid=2");
+        assert_eq!(evidence.touch.click_ids, [("fbclid".into(), "IwAR0_aB-c".into()), ("gclid".into(), "Q".into())]);
+    }
+
+    #[test]
+    fn hashes_have_the_documented_vectors() {
+        let evidence = Evidence::read(b"utm_source=Facebook&utm_medium=paid_social&utm_campaign=Autumn&gclid=G&fbclid=AbC");
+        let sha = |text: &str| Sha256::digest(text.as_bytes()).to_vec();
+        let campaign = "facebook\u{1f}paid_social\u{1f}autumn\u{1f}\u{1f}\u{1f}";
+        let click = "fbclid=AbC\u{1e}gclid=G";
+        assert_eq!(evidence.campaign_hash.to_be_bytes(), sha(campaign)[..4]);
+        assert_eq!(evidence.click_hash.to_be_bytes(), sha(click)[..4]);
+        insta::assert_snapshot!(
+            format!(
+                "{:08x} {:08x} {:016x} {:016x}",
+                evidence.campaign_hash,
+                evidence.click_hash,
+                evidence.clone().touch(None).unwrap().evidence,
+                Evidence::default().touch(Referrer::read(b"https://www.Google.com/search?q=1")).unwrap().evidence
+            ),
+            @""
+        );
+        let touch = evidence.touch(None).unwrap();
+        assert_eq!(touch.evidence.to_be_bytes(), sha(&format!("{campaign}\u{1f}{click}"))[..8]);
+    }
+
+    #[test]
+    fn a_part_that_is_missing_is_no_new_evidence() {
+        let both = Evidence::read(b"utm_source=a&fbclid=x");
+        let (campaign, click) = (both.campaign_hash, both.click_hash);
+        assert!(!both.is_new_to(campaign, click));
+        assert!(!Evidence::read(b"utm_source=A").is_new_to(campaign, click));
+        assert!(!Evidence::read(b"fbclid=x").is_new_to(campaign, click));
+        assert!(Evidence::read(b"utm_source=a&fbclid=X").is_new_to(campaign, click));
+        assert!(Evidence::read(b"utm_source=b").is_new_to(campaign, click));
+        assert!(Evidence::read(b"gclid=x").is_new_to(campaign, 0));
+    }
+
+    #[test]
+    fn referrers_lose_query_and_credentials() {
+        let read = |text: &'static str| Referrer::read(text.as_bytes()).map(|r| (r.host.into_owned(), r.url.into_owned()));
+        let some = |host: &str, url: &str| Some((host.to_owned(), url.to_owned()));
+        assert_eq!(read("https://l.Facebook.com/l.php?u=x#y"), some("l.facebook.com", "https://l.Facebook.com/l.php"));
+        assert_eq!(read("https://user:pw@a.example:8443/p"), some("a.example", "https://a.example/p"));
+        assert_eq!(read("android-app://com.google.android.gm/"), some("com.google.android.gm", "android-app://com.google.android.gm/"));
+        assert_eq!(read("about:blank"), None);
+        assert_eq!(read("https:///x"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_query_is_an_error(query in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let query = [b"utm_source=".as_slice(), &query, b"&fbclid=", &query].concat();
+            let evidence = Evidence::read(&query);
+            if let Some(touch) = evidence.touch(None) {
+                let stored = touch.source.iter().chain(touch.click_ids.iter().map(|(_, value)| value));
+                for value in stored {
+                    prop_assert!(!value.is_empty() && !value.contains(char::is_control));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! What a response's head says about the page: is it one, and may a cookie be set on it.
+
+use http::StatusCode;
+use http::header::{self, HeaderMap, HeaderValue};
+
+/// What matters of a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Answer {
+    /// A person who navigated here sees it as a page: 2xx with HTML, or 304.
+    pub(super) is_page: bool,
+    /// 3xx but 304, 4xx or 5xx.
+    pub(super) is_redirect_or_error: bool,
+    /// A cache may hand it to others, so that no cookie may be set on it: it says so, or it is a 304.
+    pub(super) is_shareable: bool,
+}
+
+impl Answer {
+    pub(super) fn of(status: StatusCode, headers: &HeaderMap) -> Self {
+        let is_not_modified = status == StatusCode::NOT_MODIFIED;
+        Self {
+            is_page: is_not_modified || (status.is_success() && is_html(headers.get(header::CONTENT_TYPE))),
+            is_redirect_or_error: !is_not_modified && status.as_u16() >= 300,
+            is_shareable: is_not_modified || is_shareable(headers),
+        }
+    }
+}
+
+fn is_html(content_type: Option<&HeaderValue>) -> bool {
+    let Some(value) = content_type else { return false };
+    let essence = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    essence.eq_ignore_ascii_case(b"text/html") || essence.eq_ignore_ascii_case(b"application/xhtml+xml")
+}
+
+/// RFC 9111: `public`, `s-maxage`, or freshness (`max-age` above 0, `Expires` in the future of `Date`) without
+/// `private` or `no-store`.
+fn is_shareable(headers: &HeaderMap) -> bool {
+    let mut fresh = None;
+    for directive in headers
+        .get_all(header::CACHE_CONTROL)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+    {
+        let (name, value) = match memchr::memchr(b'=', directive) {
+            Some(at) => (&directive[..at], directive[at + 1..].trim_ascii()),
+            None => (directive, &[][..]),
+        };
+        if name.eq_ignore_ascii_case(b"private") || name.eq_ignore_ascii_case(b"no-store") {
+            return false;
+        } else if name.eq_ignore_ascii_case(b"public") || name.eq_ignore_ascii_case(b"s-maxage") {
+            fresh = Some(true);
+        } else if name.eq_ignore_ascii_case(b"max-age") {
+            let is_zero = value.iter().all(|byte| matches!(byte, b'0' | b'"'));
+            fresh = Some(fresh == Some(true) || !is_zero);
+        } else if name.eq_ignore_ascii_case(b"no-cache") {
+            fresh = fresh.or(Some(false));
+        }
+    }
+    fresh.unwrap_or_else(|| expires_later(headers))
+}
+
+fn expires_later(headers: &HeaderMap) -> bool {
+    let time = |name| {
+        let value: &HeaderValue = headers.get(name)?;
+        httpdate::parse_http_date(value.to_str().ok()?).ok()
+    };
+    // `Expires: 0` and other text that is no date means "already expired".
+    match (time(header::EXPIRES), time(header::DATE)) {
+        (Some(expires), Some(date)) => expires > date,
+        (Some(_), None) => true,
+        (None, _) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, fields: &[(&'static str, &'static str)]) -> Answer {
+        let headers = fields.iter().map(|(name, value)| {
+            (header::HeaderName::from_static(name), HeaderValue::from_static(value))
+        });
+        Answer::of(StatusCode::from_u16(status).unwrap(), &headers.collect())
+    }
+
+    #[test]
+    fn pages_are_html_or_not_modified() {
+        assert!(answer(200, &[("content-type", "text/html; charset=utf-8")]).is_page);
+        assert!(answer(200, &[("content-type", "TEXT/HTML")]).is_page);
+        assert!(answer(304, &[]).is_page);
+        assert!(!answer(404, &[("content-type", "text/html")]).is_page);
+        assert!(!answer(200, &[("content-type", "application/json")]).is_page);
+        assert!(!answer(200, &[]).is_page);
+    }
+
+    #[test]
+    fn only_what_says_so_is_shareable() {
+        for (value, shareable) in [
+            ("public", true),
+            ("max-age=60", true),
+            ("s-maxage=1, max-age=0", true),
+            ("max-age=0, must-revalidate", false),
+            ("private, max-age=600", false),
+            ("no-store", false),
+            ("public, no-store", false),
+            ("no-cache", false),
+            ("Max-Age=60, Private", false),
+        ] {
+            assert_eq!(answer(200, &[("cache-control", value)]).is_shareable, shareable, "{value}");
+        }
+        assert!(!answer(200, &[]).is_shareable);
+        assert!(!answer(200, &[("expires", "0")]).is_shareable);
+        assert!(answer(200, &[("expires", "Wed, 21 Oct 2037 07:28:00 GMT")]).is_shareable);
+        assert!(answer(304, &[]).is_shareable);
+    }
+}
