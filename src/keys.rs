@@ -186,7 +186,8 @@ mod tests {
 
     #[test]
     fn the_first_key_signs_and_all_verify() {
-        let text = format!("7 {}\n\n3 {}\n", URL_SAFE_NO_PAD.encode([1; 32]), URL_SAFE_NO_PAD.encode([2; 32]));
+        let text =
+            format!("7 {}\n\n3 {}\n", URL_SAFE_NO_PAD.encode([1; 32]), URL_SAFE_NO_PAD.encode([2; 32]));
         let ring = parse(Path::new("secret"), &text).unwrap();
         assert_eq!(ring.signing(), (7, &[1; 32]));
         assert_eq!(ring.get(3), Some(&[2; 32]));

@@ -141,7 +141,10 @@ impl BotNames {
             .match_kind(MatchKind::Standard)
             .build(NAMES.map(|(name, _)| name.trim_end_matches('*')));
         // The table is a constant; should it ever not compile, an empty one lets everybody pass.
-        Self { automaton: automaton.unwrap_or_else(|_| AhoCorasick::new(&[] as &[&str]).unwrap_or_else(|_| unreachable!())) }
+        Self {
+            automaton: automaton
+                .unwrap_or_else(|_| AhoCorasick::new(&[] as &[&str]).unwrap_or_else(|_| unreachable!())),
+        }
     }
 
     /// What a request is thought of.
@@ -167,13 +170,15 @@ impl BotNames {
     }
 
     fn find(&self, user_agent: &[u8]) -> Option<(&'static str, Reason)> {
-        self.automaton.find_overlapping_iter(user_agent).map(|found| (found, NAMES[found.pattern()])).find_map(
-            |(found, (name, reason))| {
+        self.automaton
+            .find_overlapping_iter(user_agent)
+            .map(|found| (found, NAMES[found.pattern()]))
+            .find_map(|(found, (name, reason))| {
                 let starts = found.start() == 0 || !is_word(user_agent[found.start() - 1]);
-                let ends = name.ends_with('*') || user_agent.get(found.end()).is_none_or(|byte| !is_word(*byte));
+                let ends =
+                    name.ends_with('*') || user_agent.get(found.end()).is_none_or(|byte| !is_word(*byte));
                 (starts && ends).then_some((name, reason))
-            },
-        )
+            })
     }
 }
 

@@ -87,7 +87,10 @@ mod tests {
 
     #[test]
     fn a_purchase_is_read() {
-        let action = read(b"purchase; order_id=A%2F10+2; value=1499.00; currency=uah; coupon=%D0%BB%D1%96%D1%82%D0%BE").unwrap();
+        let action = read(
+            b"purchase; order_id=A%2F10+2; value=1499.00; currency=uah; coupon=%D0%BB%D1%96%D1%82%D0%BE",
+        )
+        .unwrap();
         assert_eq!(action.kind, "purchase");
         assert_eq!(action.order_id.as_deref(), Some("A/10+2"));
         assert_eq!(action.value, Some(Decimal::from(1499)));

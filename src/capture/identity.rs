@@ -175,7 +175,8 @@ mod tests {
     const TIMEOUT: u32 = 1800;
 
     fn keys() -> KeyRing {
-        crate::keys::parse(std::path::Path::new("keys"), "1 AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE").unwrap()
+        crate::keys::parse(std::path::Path::new("keys"), "1 AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE")
+            .unwrap()
     }
 
     fn visitor() -> Uuid {
@@ -193,11 +194,12 @@ mod tests {
     #[test]
     fn session_id_has_the_documented_vector() {
         let id = session_id(&keys(), visitor(), Uuid::nil(), 0x75dc_e2ea, 0, 1_699_999_200_000);
-        insta::assert_snapshot!(id, @"");
+        assert_eq!(id.to_string(), "018bcfd9-3300-884e-934b-cff0d5e01ebd");
         assert_eq!(id.get_version_num(), 8);
         assert_eq!(id.as_u128() >> 80, 1_699_999_200_000);
-        insta::assert_snapshot!(
-            cookieless_id(&[7; 16], "203.0.113.9".parse().unwrap(), b"Mozilla/5.0", "shop.example"), @"");
+        let cookieless =
+            cookieless_id(&[7; 16], "203.0.113.9".parse().unwrap(), b"Mozilla/5.0", "shop.example");
+        assert_eq!(cookieless.to_string(), "274ce212-7521-7ee3-5b7b-41c9c9769cea");
     }
 
     #[test]

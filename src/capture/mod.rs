@@ -104,7 +104,13 @@ pub struct Conclusion<'a> {
 
 impl Observation {
     /// Looks at a request's head. None for an asset that nothing can be learned from.
-    pub fn of(method: &Method, target: &Uri, headers: &HeaderMap, arrival: Arrival, rules: &Rules) -> Option<Self> {
+    pub fn of(
+        method: &Method,
+        target: &Uri,
+        headers: &HeaderMap,
+        arrival: Arrival,
+        rules: &Rules,
+    ) -> Option<Self> {
         let path = target.path();
         if rules.is_asset(path) {
             return None;
@@ -145,7 +151,11 @@ impl Observation {
 
     /// What the visitor and the session of this request would be, as far as the request alone says: for telling the
     /// shop.
-    pub fn preview<'a>(&'a self, secrets: Secrets<'_>, rules: &Rules) -> Option<(Identity, Option<Touch<'a>>)> {
+    pub fn preview<'a>(
+        &'a self,
+        secrets: Secrets<'_>,
+        rules: &Rules,
+    ) -> Option<(Identity, Option<Touch<'a>>)> {
         if self.ignored.is_some() || self.denies || self.judge(rules).is_certain() {
             return None;
         }
@@ -189,8 +199,11 @@ impl Observation {
         if cookie.is_none() && !(is_activity || answers_navigation) {
             return Conclusion { ignored: Some("no_page"), ..Conclusion::default() };
         }
-        let (evidence, referrer) =
-            if sees_navigation && self.is_safe { self.evidence(cookie.as_ref(), rules) } else { Default::default() };
+        let (evidence, referrer) = if sees_navigation && self.is_safe {
+            self.evidence(cookie.as_ref(), rules)
+        } else {
+            Default::default()
+        };
         let may_set = !answer.is_shareable;
         let visit = match &cookie {
             Some(cookie) => self.visit_of(cookie, &evidence, secrets, rules),
@@ -204,7 +217,8 @@ impl Observation {
         let set_cookie = visit
             .cookie
             .filter(|new| {
-                let refreshes = cookie.is_none_or(|old| new.active_s >= old.active_s.saturating_add(REFRESH_S));
+                let refreshes =
+                    cookie.is_none_or(|old| new.active_s >= old.active_s.saturating_add(REFRESH_S));
                 let begins = visit.begins && (is_activity || answers_navigation);
                 may_set && (begins || (!visit.begins && refreshes && (is_activity || !self.is_safe)))
             })
@@ -226,7 +240,8 @@ impl Observation {
     ) -> Conclusion<'a> {
         actions.retain(|action| action.order_id.is_some());
         let record = if !actions.is_empty() {
-            let mut hit = Hit { at_ms: self.at_ms, site: site.into(), status: status.as_u16(), ..Hit::default() };
+            let mut hit =
+                Hit { at_ms: self.at_ms, site: site.into(), status: status.as_u16(), ..Hit::default() };
             hit.host = self.host();
             hit.path = self.path();
             hit.actions = actions;
@@ -305,8 +320,8 @@ impl Observation {
         let referrer = self.referrer();
         let now_s = u32::try_from(self.at_ms / 1000).unwrap_or(u32::MAX);
         let is_own = referrer.as_ref().is_some_and(|referrer| host::same_owner(&referrer.host, &self.host()));
-        let is_open = cookie
-            .is_some_and(|cookie| now_s.saturating_sub(cookie.active_s) < rules.session_timeout_s);
+        let is_open =
+            cookie.is_some_and(|cookie| now_s.saturating_sub(cookie.active_s) < rules.session_timeout_s);
         let evidence = match self.target.query() {
             Some(query) if !(is_own && is_open) => Evidence::read(query.as_bytes()),
             _ => Evidence::default(),
@@ -322,7 +337,12 @@ impl Observation {
     fn cookieless_id(&self, secrets: Secrets<'_>) -> Uuid {
         let host = self.host();
         let user_agent = self.user_agent.as_ref().map_or(&[][..], HeaderValue::as_bytes);
-        identity::cookieless_id(secrets.salt, self.client, user_agent, host::registrable(&host).unwrap_or(&host))
+        identity::cookieless_id(
+            secrets.salt,
+            self.client,
+            user_agent,
+            host::registrable(&host).unwrap_or(&host),
+        )
     }
 
     fn host(&self) -> Cow<'_, str> {
@@ -334,7 +354,10 @@ impl Observation {
     }
 
     fn user_agent(&self) -> Cow<'_, str> {
-        let text = self.user_agent.as_ref().map_or(Cow::Borrowed(""), |value| String::from_utf8_lossy(value.as_bytes()));
+        let text = self
+            .user_agent
+            .as_ref()
+            .map_or(Cow::Borrowed(""), |value| String::from_utf8_lossy(value.as_bytes()));
         cap_chars(text, USER_AGENT_CHARS).0
     }
 

@@ -44,7 +44,11 @@ impl NamePatterns {
         let byte = byte.to_ascii_lowercase();
         byte == b'%'
             || byte == b'+'
-            || self.exact.iter().chain(&self.prefixes).any(|name| name.first().is_none_or(|first| *first == byte))
+            || self
+                .exact
+                .iter()
+                .chain(&self.prefixes)
+                .any(|name| name.first().is_none_or(|first| *first == byte))
     }
 }
 
@@ -159,7 +163,8 @@ mod tests {
     }
 
     fn stripped(target: &str) -> String {
-        strip(target.as_bytes(), &utm()).map_or_else(|| target.to_owned(), |out| String::from_utf8(out).unwrap())
+        strip(target.as_bytes(), &utm())
+            .map_or_else(|| target.to_owned(), |out| String::from_utf8(out).unwrap())
     }
 
     #[test]
@@ -200,7 +205,10 @@ mod tests {
     #[test]
     fn own_patterns_are_names_or_prefixes() {
         let patterns = NamePatterns::new(["fbclid", "MTM_*"]);
-        assert_eq!(strip(b"/?fbclid=1&mtm_x=2&fbclid2=3&utm_source=4", &patterns).unwrap(), b"/?fbclid2=3&utm_source=4");
+        assert_eq!(
+            strip(b"/?fbclid=1&mtm_x=2&fbclid2=3&utm_source=4", &patterns).unwrap(),
+            b"/?fbclid2=3&utm_source=4"
+        );
     }
 
     fn segment() -> impl Strategy<Value = Vec<u8>> {

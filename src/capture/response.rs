@@ -77,9 +77,9 @@ mod tests {
     use super::*;
 
     fn answer(status: u16, fields: &[(&'static str, &'static str)]) -> Answer {
-        let headers = fields.iter().map(|(name, value)| {
-            (header::HeaderName::from_static(name), HeaderValue::from_static(value))
-        });
+        let headers = fields
+            .iter()
+            .map(|(name, value)| (header::HeaderName::from_static(name), HeaderValue::from_static(value)));
         Answer::of(StatusCode::from_u16(status).unwrap(), &headers.collect())
     }
 

@@ -62,12 +62,9 @@ impl Rules {
     /// A path without the language in front of it.
     fn without_locale<'a>(&self, path: &'a str) -> &'a str {
         let rest = path.strip_prefix('/').unwrap_or(path);
-        let (first, end) = rest.split_once('/').map_or((rest, path.len()), |(first, _)| (first, first.len() + 1));
-        if self.locales.iter().any(|locale| first.eq_ignore_ascii_case(locale)) {
-            &path[end..]
-        } else {
-            path
-        }
+        let (first, end) =
+            rest.split_once('/').map_or((rest, path.len()), |(first, _)| (first, first.len() + 1));
+        if self.locales.iter().any(|locale| first.eq_ignore_ascii_case(locale)) { &path[end..] } else { path }
     }
 
     /// Whether a referrer is a payment or sign-in host.

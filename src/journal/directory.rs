@@ -67,7 +67,12 @@ impl RunDirectory {
 
     /// Deletes the segments that are shipped (all before `shipped`; with `all_shipped` every one) and were last
     /// written longer than `keep` ago. Returns the bytes that are gone.
-    pub fn delete_shipped(&self, shipped: Position, all_shipped: bool, keep: Duration) -> Result<u64, ReadError> {
+    pub fn delete_shipped(
+        &self,
+        shipped: Position,
+        all_shipped: bool,
+        keep: Duration,
+    ) -> Result<u64, ReadError> {
         let mut deleted = 0;
         for number in segments(&self.path)? {
             let path = segment_path(&self.path, number);
@@ -93,7 +98,9 @@ impl RunDirectory {
     }
 
     fn cut_torn_tail(&self) {
-        let Some(last) = segments(&self.path).ok().and_then(|numbers| numbers.last().copied()) else { return };
+        let Some(last) = segments(&self.path).ok().and_then(|numbers| numbers.last().copied()) else {
+            return;
+        };
         let mut reader = Reader::new(&self.path, Position { segment: last, offset: 0 });
         let end = loop {
             match reader.read(None, 4 << 20) {

@@ -184,7 +184,10 @@ mod tests {
         let mut out = Vec::new();
         append(&bot("x"), &mut out).unwrap();
         // version 1, kind 5, at_ms 1, "default", "x", reasons 1
-        assert_eq!(hex(&out[8..]), "0105" .to_owned() + "01" + "07" + &hex(b"default") + "01" + &hex(b"x") + "01");
+        assert_eq!(
+            hex(&out[8..]),
+            "0105".to_owned() + "01" + "07" + &hex(b"default") + "01" + &hex(b"x") + "01"
+        );
         assert_eq!(&out[..4], (out.len() as u32 - 8).to_be_bytes());
         assert_eq!(&out[4..8], crc32c::crc32c(&out[8..]).to_be_bytes());
         assert_eq!(look(&out), Look::Frame(out.len() - 8));

@@ -135,7 +135,10 @@ async fn hand_over(shared: Rc<Shared>, batches: Sender<Batch>, wait: Duration) {
             Ok(answer) => answer,
             Err(_) => {
                 if !shared.stalled.replace(true) {
-                    tracing::warn!(wait_ms = wait.as_millis(), "journal does not answer; responses no longer wait");
+                    tracing::warn!(
+                        wait_ms = wait.as_millis(),
+                        "journal does not answer; responses no longer wait"
+                    );
                 }
                 shared.release_all();
                 answer.await

@@ -90,11 +90,12 @@ impl Reader {
                 None => segments.iter().any(|&other| other > number),
             };
             let limit = written.filter(|written| written.segment == number).map(|written| written.offset);
-            let mut chunk = if segments.contains(&number) && written.is_none_or(|written| number <= written.segment) {
-                self.read_segment(limit, sealed, max_bytes)?
-            } else {
-                Chunk { bytes: Vec::new(), frames: Vec::new(), start, end: self.next, damaged: 0 }
-            };
+            let mut chunk =
+                if segments.contains(&number) && written.is_none_or(|written| number <= written.segment) {
+                    self.read_segment(limit, sealed, max_bytes)?
+                } else {
+                    Chunk { bytes: Vec::new(), frames: Vec::new(), start, end: self.next, damaged: 0 }
+                };
             damaged += chunk.damaged;
             self.next = chunk.end;
             let exhausted = chunk.frames.is_empty();
@@ -181,7 +182,8 @@ impl Reader {
 
 /// The offset, from `from` on, at which a whole frame stands.
 fn next_frame(bytes: &[u8], from: usize) -> Option<usize> {
-    (from..bytes.len().saturating_sub(FRAME_HEAD_BYTES)).find(|&at| matches!(look(&bytes[at..]), Look::Frame(_)))
+    (from..bytes.len().saturating_sub(FRAME_HEAD_BYTES))
+        .find(|&at| matches!(look(&bytes[at..]), Look::Frame(_)))
 }
 
 /// Path of a segment.

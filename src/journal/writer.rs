@@ -129,7 +129,8 @@ impl Writer {
             syncer,
         };
         state.open_segment()?;
-        let thread = std::thread::Builder::new().name("journal".into()).spawn(move || state.run(&receiver))?;
+        let thread =
+            std::thread::Builder::new().name("journal".into()).spawn(move || state.run(&receiver))?;
         Ok(Self { batches, progress, thread })
     }
 }
