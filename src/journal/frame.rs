@@ -35,8 +35,8 @@ pub enum HeaderError {
 
 impl Header {
     /// The header's bytes.
-    pub fn encode(&self) -> [u8; HEADER_BYTES as usize] {
-        let mut bytes = [0; HEADER_BYTES as usize];
+    pub fn encode(&self) -> [u8; HEADER_BYTES] {
+        let mut bytes = [0; HEADER_BYTES];
         bytes[..8].copy_from_slice(MAGIC);
         bytes[8..10].copy_from_slice(&FORMAT.to_be_bytes());
         bytes[12..28].copy_from_slice(self.journal.as_bytes());
@@ -49,7 +49,7 @@ impl Header {
 
     /// Reads a header from the beginning of a segment.
     pub fn decode(bytes: &[u8]) -> Result<Self, HeaderError> {
-        let bytes = bytes.get(..HEADER_BYTES as usize).ok_or(HeaderError::Damaged)?;
+        let bytes = bytes.get(..HEADER_BYTES).ok_or(HeaderError::Damaged)?;
         if &bytes[..8] != MAGIC || u32_at(bytes, 44) != crc32c::crc32c(&bytes[..44]) {
             return Err(HeaderError::Damaged);
         }
@@ -188,7 +188,7 @@ mod tests {
             hex(&out[8..]),
             "0105".to_owned() + "01" + "07" + &hex(b"default") + "01" + &hex(b"x") + "01"
         );
-        assert_eq!(&out[..4], (out.len() as u32 - 8).to_be_bytes());
+        assert_eq!(&out[..4], u32::try_from(out.len() - 8).unwrap().to_be_bytes());
         assert_eq!(&out[4..8], crc32c::crc32c(&out[8..]).to_be_bytes());
         assert_eq!(look(&out), Look::Frame(out.len() - 8));
         assert_eq!(look(&out[..out.len() - 1]), Look::Short);

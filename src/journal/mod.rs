@@ -52,7 +52,7 @@ pub mod reader;
 pub mod writer;
 
 /// Size of a segment's header.
-pub const HEADER_BYTES: u64 = 48;
+pub const HEADER_BYTES: usize = 48;
 
 /// Greatest payload of a frame; a greater length in a file is damage.
 pub const MAX_PAYLOAD_BYTES: usize = 1 << 20;
@@ -83,3 +83,6 @@ pub fn unix_ms() -> u64 {
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
+
+#[cfg(test)]
+mod tests;

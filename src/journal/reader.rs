@@ -121,15 +121,15 @@ impl Reader {
         let length = limit.map_or(length, |limit| limit.min(length));
         let mut offset = self.next.offset;
         let mut damaged = 0;
-        if offset < HEADER_BYTES && length >= HEADER_BYTES {
-            let mut header = [0; HEADER_BYTES as usize];
+        if offset < HEADER_BYTES as u64 && length >= HEADER_BYTES as u64 {
+            let mut header = [0; HEADER_BYTES];
             file.read_exact_at(&mut header, 0).map_err(io_error)?;
             match Header::decode(&header) {
                 Ok(_) => {}
                 Err(source @ HeaderError::Newer(_)) => return Err(ReadError::Newer { path, source }),
                 Err(HeaderError::Damaged) => damaged += 1,
             }
-            offset = HEADER_BYTES;
+            offset = HEADER_BYTES as u64;
         }
         // A window that holds at least two frames of any size: a whole one is always seen, and a stretch without
         // frames is passed in great steps.

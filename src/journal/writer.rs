@@ -313,8 +313,8 @@ impl State {
         if let Some(syncer) = &self.syncer {
             syncer.watch(Arc::clone(&file));
         }
-        self.segment = Some(Segment { file, number, end: HEADER_BYTES });
-        self.publish(HEADER_BYTES);
+        self.segment = Some(Segment { file, number, end: HEADER_BYTES as u64 });
+        self.publish(HEADER_BYTES as u64);
         Ok(())
     }
 

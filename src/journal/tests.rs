@@ -1,0 +1,227 @@
+//! The journal on a real disk: what is written is read, whatever happens to the files.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tokio::sync::oneshot;
+
+use super::directory::RunDirectory;
+use super::frame::append;
+use super::reader::{Reader, segment_path, segments};
+use super::writer::{Ack, Batch, Writer, WriterConfig};
+use super::{HEADER_BYTES, Position};
+use crate::config::Fsync;
+use crate::hit::{BotCount, Hit, OrderEntryKind, OrderFact, Record, Touch, Way};
+use crate::telemetry::metrics::{Metrics, Reason};
+
+fn numbered(number: u64) -> Record<'static> {
+    Record::BotCount(BotCount { at_ms: number, site: "default".into(), bot: "bot".into(), reasons: 1 })
+}
+
+fn frames(records: &[Record<'_>]) -> Vec<u8> {
+    let mut out = Vec::new();
+    records.iter().for_each(|record| append(record, &mut out).unwrap());
+    out
+}
+
+fn start(directory: &RunDirectory, segment_bytes: u64, max_bytes: u64, metrics: &Arc<Metrics>) -> Writer {
+    let config = WriterConfig {
+        directory: directory.path.clone(),
+        journal: directory.journal,
+        fsync: Fsync::Never,
+        segment_bytes,
+        max_bytes,
+    };
+    Writer::start(config, Arc::clone(metrics)).unwrap()
+}
+
+fn write(writer: &Writer, frames: Vec<u8>, durable: bool) -> Ack {
+    let (ack, answer) = oneshot::channel();
+    writer.batches.send(Batch { frames, durable, ack }).unwrap();
+    answer.blocking_recv().unwrap().ack
+}
+
+fn end(writer: Writer) {
+    drop(writer.batches);
+    writer.thread.join().unwrap();
+}
+
+/// The numbers of all records that a reader gives, and how many stretches it found damaged.
+fn read_all(path: &Path, until: Option<Position>, chunk_bytes: usize) -> (Vec<u64>, u64) {
+    let mut reader = Reader::new(path, Position::default());
+    let mut numbers = Vec::new();
+    let mut damaged = 0;
+    loop {
+        let chunk = reader.read(until, chunk_bytes).unwrap();
+        damaged += chunk.damaged;
+        if chunk.is_empty() {
+            return (numbers, damaged);
+        }
+        for (_, payload) in chunk.frames() {
+            match Record::decode(payload).unwrap() {
+                Record::BotCount(count) => numbers.push(count.at_ms),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_written_is_read_in_order_over_segments() {
+    let root = tempfile::tempdir().unwrap();
+    let directory = RunDirectory::create(root.path()).unwrap();
+    let writer = start(&directory, 300, 1 << 30, &Arc::default());
+    for number in 0..100 {
+        assert_eq!(write(&writer, frames(&[numbered(number)]), number % 7 == 0), Ack::Written);
+    }
+    let written = writer.progress.written();
+    let expected: Vec<u64> = (0..100).collect();
+    assert!(segments(&directory.path).unwrap().len() > 5);
+    assert_eq!(read_all(&directory.path, Some(written), 1), (expected.clone(), 0), "while it is written");
+    end(writer);
+    assert_eq!(read_all(&directory.path, None, 1), (expected, 0), "afterwards");
+}
+
+#[test]
+fn a_live_reader_sees_nothing_beyond_what_is_published() {
+    let root = tempfile::tempdir().unwrap();
+    let directory = RunDirectory::create(root.path()).unwrap();
+    let writer = start(&directory, 1 << 20, 1 << 30, &Arc::default());
+    write(&writer, frames(&[numbered(1)]), false);
+    let published = writer.progress.written();
+    write(&writer, frames(&[numbered(2)]), false);
+    assert_eq!(read_all(&directory.path, Some(published), 1 << 20), (vec![1], 0));
+    end(writer);
+}
+
+#[test]
+fn only_free_directories_are_adopted_and_torn_tails_are_cut() {
+    let root = tempfile::tempdir().unwrap();
+    let directory = RunDirectory::create(root.path()).unwrap();
+    let journal = directory.journal;
+    let writer = start(&directory, 1 << 20, 1 << 30, &Arc::default());
+    write(&writer, frames(&[numbered(1), numbered(2)]), false);
+    end(writer);
+    assert!(RunDirectory::adopt_free(root.path()).unwrap().is_empty(), "its owner lives");
+
+    let path = segment_path(&directory.path, 0);
+    let whole = std::fs::read(&path).unwrap();
+    let torn = [&whole[..], &frames(&[numbered(3)])[..9]].concat();
+    std::fs::write(&path, torn).unwrap();
+    drop(directory);
+    let adopted = RunDirectory::adopt_free(root.path()).unwrap();
+    assert_eq!(adopted.iter().map(|directory| directory.journal).collect::<Vec<_>>(), [journal]);
+    assert_eq!(std::fs::read(&path).unwrap(), whole);
+    assert_eq!(read_all(&adopted[0].path, None, 1 << 20), (vec![1, 2], 0));
+    assert!(RunDirectory::adopt_free(root.path()).unwrap().is_empty(), "we hold it now");
+
+    adopted[0].delete_shipped(Position::default(), true, Duration::ZERO).unwrap();
+    assert!(adopted[0].remove_if_empty());
+    assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn zeros_that_a_power_cut_left_are_no_records() {
+    let root = tempfile::tempdir().unwrap();
+    let directory = RunDirectory::create(root.path()).unwrap();
+    let writer = start(&directory, 1 << 20, 1 << 30, &Arc::default());
+    write(&writer, frames(&[numbered(1)]), false);
+    end(writer);
+    let path = segment_path(&directory.path, 0);
+    let bytes = [std::fs::read(&path).unwrap(), vec![0; 5000]].concat();
+    std::fs::write(&path, bytes).unwrap();
+    assert_eq!(read_all(&directory.path, None, 1 << 20).0, [1]);
+}
+
+#[test]
+fn a_full_journal_drops_page_views_first_and_orders_last() {
+    let root = tempfile::tempdir().unwrap();
+    let directory = RunDirectory::create(root.path()).unwrap();
+    let metrics = Arc::new(Metrics::default());
+    let writer = start(&directory, 1 << 20, 10_000, &metrics);
+    let view = Record::Hit(Box::default());
+    let touch = Record::Hit(Box::new(Hit { touch: Some(Touch::default()), ..Hit::default() }));
+    let order = Record::Order(Box::new(OrderFact {
+        site: "default".into(),
+        order_id: "1".into(),
+        kind: OrderEntryKind::Placed,
+        reference: String::new(),
+        way: Way::Api,
+        at_ms: 0,
+        value: None,
+        currency: None,
+        order_number: None,
+        session_id: None,
+        visitor_id: None,
+        click_ids: Vec::new(),
+        customer: Vec::new(),
+        items: None,
+        properties: None,
+        received_ms: 0,
+        receipt: None,
+    }));
+    let set_used = |bytes| writer.progress.bytes_on_disk.store(bytes, Ordering::Relaxed);
+    let dropped = || metrics.hits_dropped.get_or_create(&Reason { reason: "journal_full" }).get();
+    set_used(8_900);
+    write(&writer, frames(&[view.clone()]), false);
+    assert_eq!(dropped(), 0);
+    set_used(9_100);
+    write(&writer, frames(&[view.clone(), touch.clone(), view]), false);
+    assert_eq!(dropped(), 2);
+    assert_eq!(write(&writer, frames(std::slice::from_ref(&order)), true), Ack::Written);
+    set_used(10_000);
+    write(&writer, frames(&[touch]), false);
+    assert_eq!(dropped(), 3);
+    assert_eq!(write(&writer, frames(&[order]), true), Ack::Refused, "its sender is told");
+    assert_eq!(dropped(), 3);
+    end(writer);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Whatever bytes are damaged, every frame that they are not part of is read, and nothing else is.
+    #[test]
+    fn damage_costs_only_the_frames_that_it_hits(
+        sizes in proptest::collection::vec(1..200_usize, 1..30),
+        flips in proptest::collection::vec((any::<prop::sample::Index>(), 1..=255_u8), 1..6),
+        chunk_bytes in 1..5000_usize,
+    ) {
+        let root = tempfile::tempdir().unwrap();
+        let directory = RunDirectory::create(root.path()).unwrap();
+        let path = segment_path(&directory.path, 0);
+        let header = super::frame::Header { journal: directory.journal, segment: 0, created_ms: 0 }.encode();
+        let mut bytes = header.to_vec();
+        let mut ranges = Vec::new();
+        for (number, size) in sizes.iter().enumerate() {
+            let bot = "b".repeat(*size);
+            let record = BotCount { at_ms: number as u64, site: "s".into(), bot: bot.into(), reasons: 0 };
+            let start = bytes.len();
+            append(&Record::BotCount(record), &mut bytes).unwrap();
+            ranges.push(start..bytes.len());
+        }
+        let damaged: Vec<usize> = flips
+            .iter()
+            .map(|(index, flip)| {
+                let at = HEADER_BYTES + index.index(bytes.len() - HEADER_BYTES);
+                bytes[at] ^= flip;
+                at
+            })
+            .collect();
+        // Two flips of one byte may undo each other; what then differs is what counts.
+        let intact: Vec<u64> = ranges
+            .iter()
+            .enumerate()
+            .filter(|(_, range)| {
+                damaged.iter().filter(|at| range.contains(at)).count() == 0
+                    || matches!(super::frame::look(&bytes[range.start..range.end]), super::frame::Look::Frame(_))
+            })
+            .map(|(number, _)| number as u64)
+            .collect();
+        std::fs::write(&path, &bytes).unwrap();
+        prop_assert_eq!(read_all(&directory.path, None, chunk_bytes).0, intact);
+    }
+}
