@@ -1,3 +1,5 @@
 //! Parses the command line, runs the command, sets the exit code.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    utm_dispatcher::cli::main(std::env::args_os())
+}

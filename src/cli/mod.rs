@@ -1,1 +1,100 @@
-//! The commands.
+//! The commands, one file each. Exit code 0: fine; 64: bad usage or configuration; 1: anything else.
+
+mod check;
+mod demo;
+mod journal;
+mod migrate;
+mod run;
+mod token;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::ConfigErrors;
+
+/// `EX_USAGE` of sysexits.h.
+const EXIT_USAGE: u8 = 64;
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "utm-dispatcher", version, about)]
+struct Cli {
+    /// The configuration file
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "UTM_DISPATCHER_CONFIG",
+        hide_env_values = true,
+        default_value = "/etc/utm-dispatcher/config.toml"
+    )]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the proxy, the shipper and the stats port until SIGTERM or SIGINT
+    Run(run::Args),
+    /// Check the configuration and print what is in force, secrets masked
+    Check(check::Args),
+    /// Bring the database to this version's schema
+    Migrate(migrate::Args),
+    /// Show everything at work on this machine: a private database, a sample shop and its visitors
+    Demo(demo::Args),
+    /// Tokens for the stats port
+    Token(token::Args),
+    /// What the journal holds
+    Journal(journal::Args),
+}
+
+/// Runs the command that `arguments` (the program's name first) ask for, and says how the process shall end. Errors
+/// are on standard error.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(answer) => {
+            // Help and version arrive here too. A closed terminal is no reason to fail.
+            let _ = answer.print();
+            return if answer.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    match dispatch(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => match error.downcast_ref::<ConfigErrors>() {
+            Some(errors) => {
+                eprintln!("{errors}");
+                ExitCode::from(EXIT_USAGE)
+            }
+            None => {
+                eprintln!("error: {error:#}");
+                ExitCode::FAILURE
+            }
+        },
+    }
+}
+
+fn dispatch(cli: &Cli) -> anyhow::Result<()> {
+    match &cli.command {
+        Command::Run(args) => run::run(&cli.config, args),
+        Command::Check(args) => check::run(&cli.config, args),
+        Command::Migrate(args) => migrate::run(&cli.config, args),
+        Command::Demo(args) => demo::run(args),
+        Command::Token(args) => token::run(&cli.config, args),
+        Command::Journal(args) => journal::run(&cli.config, args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,13 +1,46 @@
 //! The resolved configuration: what the program runs by, nothing in it is left open.
 //!
-//! `file.rs` has the TOML's shape and turns it into this; `error.rs` says where a file is wrong.
+//! `file` has the TOML's shape and turns it into this; `error.rs` says where a file is wrong, `show.rs` prints what
+//! holds.
+
+mod error;
+mod file;
+mod reader;
+mod show;
+mod values;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
+
+pub use error::ConfigErrors;
+
+/// Reads the file at `path`, with the process's environment. Relative paths in it start from its folder.
+///
+/// # Errors
+/// Everything that is wrong with the file, or why it cannot be read.
+pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
+    let name = path.display().to_string();
+    let bytes = std::fs::read(path).map_err(|error| {
+        ConfigErrors::unreadable(&name, format!("cannot read the configuration: {error}"))
+    })?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| ConfigErrors::unreadable(&name, "the configuration is not UTF-8".to_owned()))?;
+    parse(&text, &name, &|variable| std::env::var(variable).ok())
+}
+
+/// Reads `text`, which errors call `name`; relative paths in it start from the folder of `name`.
+///
+/// # Errors
+/// Everything that is wrong with the text.
+pub fn parse(text: &str, name: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigErrors> {
+    let base = Path::new(name).parent().unwrap_or(Path::new(""));
+    let outcome = file::read(text, base, env);
+    outcome.config.ok_or_else(|| ConfigErrors::new(name, text, outcome.problems))
+}
 
 /// Everything that a run is told.
 #[derive(Debug, Clone)]
@@ -166,6 +199,11 @@ pub enum TrackingMode {
     Off,
 }
 
+impl TrackingMode {
+    /// As the file spells them.
+    pub const NAMES: [(&str, Self); 2] = [("record", Self::Record), ("off", Self::Off)];
+}
+
 /// `[tracking.identity]`
 #[derive(Debug, Clone)]
 pub struct IdentityConfig {
@@ -210,6 +248,12 @@ pub enum StoreIp {
     None,
 }
 
+impl StoreIp {
+    /// As the file spells them.
+    pub const NAMES: [(&str, Self); 3] =
+        [("truncated", Self::Truncated), ("full", Self::Full), ("none", Self::None)];
+}
+
 /// `[tracking.attribution]`
 #[derive(Debug, Clone)]
 pub struct Attribution {
@@ -239,6 +283,11 @@ pub enum Revenue {
     Paid,
 }
 
+impl Revenue {
+    /// As the file spells them.
+    pub const NAMES: [(&str, Self); 2] = [("placed", Self::Placed), ("paid", Self::Paid)];
+}
+
 /// `[database]`
 #[derive(Debug, Clone)]
 pub struct Database {
@@ -255,12 +304,21 @@ pub struct Database {
 }
 
 /// Where the database is.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum DatabasePlace {
     /// A `postgres://` URL.
     Url(String),
     /// A private server that the program runs under this directory.
     Managed(PathBuf),
+}
+
+impl std::fmt::Debug for DatabasePlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Url(url) => f.debug_tuple("Url").field(&error::starred(url)).finish(),
+            Self::Managed(dir) => f.debug_tuple("Managed").field(dir).finish(),
+        }
+    }
 }
 
 /// `[journal]`
@@ -341,6 +399,12 @@ pub enum Scope {
     Admin,
 }
 
+impl Scope {
+    /// As the file spells them.
+    pub const NAMES: [(&str, Self); 3] =
+        [("read", Self::Read), ("ingest", Self::Ingest), ("admin", Self::Admin)];
+}
+
 /// `[log]`
 #[derive(Debug, Clone)]
 pub struct Log {
@@ -358,3 +422,11 @@ pub enum LogFormat {
     /// One JSON object a line.
     Json,
 }
+
+impl LogFormat {
+    /// As the file spells them.
+    pub const NAMES: [(&str, Self); 2] = [("text", Self::Text), ("json", Self::Json)];
+}
+
+#[cfg(test)]
+mod tests;

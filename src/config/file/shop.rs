@@ -1,0 +1,232 @@
+//! `[proxy]`, `[[upstream]]` and `[[route]]`: the request path.
+
+use std::cmp::Reverse;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::super::reader::{Table, Value};
+use super::super::{HostHeader, Limits, Proxy, Route, Timeouts, Upstream, error, values};
+
+const DEFAULT_MAX_CONNECTIONS: usize = 10_000;
+const DEFAULT_SITE: &str = "default";
+
+/// `[proxy]` with its limits and time limits.
+pub(super) fn proxy(table: &Table<'_>) -> Option<Proxy> {
+    let listen = table.required("listen", |value| {
+        let addresses = value.list(|item| item.parse(values::listen_address))?;
+        match addresses
+            .iter()
+            .enumerate()
+            .find(|(i, address)| address.port() != 0 && addresses[..*i].contains(address))
+        {
+            Some((_, twice)) => value.refuse(format!("{twice} is listed twice")),
+            None if addresses.is_empty() => value.refuse("the proxy needs an address to listen on"),
+            None => Some(addresses),
+        }
+    });
+    let workers = table.or("workers", 0, |value| value.number(0..=1024));
+    let health_path = table.optional("health_path", |value| {
+        let path = value.parse(values::path_prefix)?;
+        if path == "/" { value.refuse("this would answer the shop's front page") } else { Some(path) }
+    });
+    let trusted_proxies =
+        table.or("trusted_proxies", Vec::new(), |value| value.list(|item| item.parse(values::network)));
+    let max_connections =
+        table.or("max_connections", DEFAULT_MAX_CONNECTIONS, |value| value.number(1..=10_000_000));
+    let drain_timeout = table.or("drain_timeout", Duration::from_secs(30), time);
+    let limits = limits(&table.table("limits"));
+    let timeouts = timeouts(&table.table("timeouts"));
+    let workers = match workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        workers => workers,
+    };
+    let listen = listen?;
+    Some(Proxy {
+        listen,
+        workers,
+        health_path,
+        trusted_proxies,
+        max_connections,
+        drain_timeout,
+        limits,
+        timeouts,
+    })
+}
+
+fn limits(table: &Table<'_>) -> Limits {
+    Limits {
+        // Below 8 KiB the HTTP parser has no room for one line; above 64 KiB a target fits no `Uri`.
+        header_bytes: table.or("header_bytes", 64 << 10, |value| size(value, 8 << 10..=16 << 20)),
+        headers: table.or("headers", 200, |value| value.number(1..=10_000)),
+        uri_bytes: table.or("uri_bytes", 32 << 10, |value| size(value, 256..=65_534)),
+        body_bytes: table.optional("body_bytes", |value| size(value, 0..=u64::MAX)),
+    }
+}
+
+fn timeouts(table: &Table<'_>) -> Timeouts {
+    let or = |key, secs| table.or(key, Duration::from_secs(secs), some_time);
+    Timeouts {
+        first_byte: or("first_byte", 10),
+        header: or("header", 15),
+        keep_alive: or("keep_alive", 75),
+        body_idle: or("body_idle", 60),
+        connect: or("connect", 3),
+        response_header: or("response_header", 60),
+        response_idle: or("response_idle", 60),
+    }
+}
+
+/// A duration.
+pub(super) fn time(value: &Value<'_>) -> Option<Duration> {
+    match value.plain_number() {
+        Some(number) => value.refuse(format!("`{}` needs a unit, as in \"{number}s\"", value.key())),
+        None => value.parse(values::duration),
+    }
+}
+
+/// A duration longer than zero.
+pub(super) fn some_time(value: &Value<'_>) -> Option<Duration> {
+    let duration = time(value)?;
+    if duration.is_zero() {
+        value.refuse(format!("`{}` is longer than zero", value.key()))
+    } else {
+        Some(duration)
+    }
+}
+
+/// A size with its unit, or a plain number of bytes.
+pub(super) fn size<T: TryFrom<u64>>(value: &Value<'_>, range: std::ops::RangeInclusive<u64>) -> Option<T> {
+    let bytes = match value.plain_number() {
+        Some(bytes) => bytes,
+        None => value.parse(values::size)?,
+    };
+    let fitting = Some(bytes).filter(|bytes| range.contains(bytes)).and_then(|bytes| T::try_from(bytes).ok());
+    match fitting {
+        Some(bytes) => Some(bytes),
+        None => {
+            let (least, most) = (values::show_size(*range.start()), values::show_size(*range.end()));
+            value.refuse(format!("`{}` is from {least} to {most}", value.key()))
+        }
+    }
+}
+
+/// All `[[upstream]]`; none stands for one that is wrong. `listen` are our own addresses.
+pub(super) fn upstreams(root: &Table<'_>, listen: &[SocketAddr]) -> Vec<Option<Upstream>> {
+    let tables = root.tables("upstream");
+    if tables.is_empty() {
+        root.refuse::<()>("there is no [[upstream]]: the proxy needs one to forward to");
+    }
+    let mut upstreams: Vec<Option<Upstream>> = Vec::new();
+    for table in tables {
+        let name = table.required("name", |value| {
+            let name = value.parse(values::plain_name)?;
+            let taken = upstreams.iter().flatten().any(|upstream| upstream.name == name);
+            if taken { value.refuse(format!("there are two upstreams named `{name}`")) } else { Some(name) }
+        });
+        upstreams.push(upstream(&table, name, listen));
+    }
+    upstreams
+}
+
+fn upstream(table: &Table<'_>, name: Option<String>, listen: &[SocketAddr]) -> Option<Upstream> {
+    let servers = table.required("servers", |value| {
+        let servers = value.list(|item| {
+            let server = item.parse(values::server)?;
+            if is_ourselves(&server, listen) {
+                return item.refuse("this is the proxy's own address: requests would go round in a circle");
+            }
+            Some(server)
+        })?;
+        if servers.is_empty() { value.refuse("an upstream needs a server") } else { Some(servers) }
+    });
+    let host = table.or("host", HostHeader::Preserve, host_header);
+    let trust_events = table.or("trust_events", false, |value| value.flag());
+    let keep_alive = table.or("keep_alive", Duration::from_secs(4), time);
+    let retries = table.or("retries", 1, |value| value.number(0..=10));
+    Some(Upstream { name: name?, servers: servers?, host, trust_events, keep_alive, retries })
+}
+
+fn host_header(value: &Value<'_>) -> Option<HostHeader> {
+    let text = value.text()?;
+    match text.as_str() {
+        "preserve" => return Some(HostHeader::Preserve),
+        "upstream" => return Some(HostHeader::Upstream),
+        _ => {}
+    }
+    let is_one_word = !text.contains(['.', ':']);
+    if let Some(near) = error::did_you_mean(&text, ["preserve", "upstream"]).filter(|_| is_one_word) {
+        return value.refuse_with(
+            format!("`host` is `preserve`, `upstream` or a host name, not `{text}`"),
+            Some(near),
+        );
+    }
+    // A port belongs to what a server may want to see.
+    match values::server(&format!("http://{text}")) {
+        Ok(_) => Some(HostHeader::Literal(text)),
+        Err(_) => value.refuse(format!("`{text}` is no host name")),
+    }
+}
+
+/// Whether a connection to `server` would end at one of `listen`, as far as the text tells.
+fn is_ourselves(server: &str, listen: &[SocketAddr]) -> bool {
+    let Some((host, port)) = server.rsplit_once(':') else { return false };
+    let ip = match host {
+        "localhost" => Some(IpAddr::from([127, 0, 0, 1])),
+        host => host.trim_matches(['[', ']']).parse().ok(),
+    };
+    let Some(ip) = ip else { return false };
+    let port: u16 = port.parse().unwrap_or_default();
+    let same = |own: IpAddr| own == ip || (own.is_unspecified() && ip.is_loopback());
+    listen.iter().any(|own| own.port() != 0 && own.port() == port && same(own.ip()))
+}
+
+/// All `[[route]]`, most specific first: exact host, longer `*.suffix`, no host; then the longer path.
+pub(super) fn routes(
+    root: &Table<'_>,
+    upstreams: &[Option<Upstream>],
+    strip: &[String],
+) -> Option<Vec<Route>> {
+    let mut routes: Vec<Option<Route>> = Vec::new();
+    let mut places: Vec<(Option<String>, String, usize)> = Vec::new();
+    for table in root.tables("route") {
+        let route = route(&table, upstreams, strip);
+        if let Some(route) = &route {
+            let same = places.iter().find(|(host, path, _)| *host == route.host && *path == route.path);
+            if let Some((_, _, line)) = same {
+                table.refuse::<()>(format!("this route has host and path of the one in line {line}"));
+            }
+            places.push((route.host.clone(), route.path.clone(), table.line()));
+        }
+        routes.push(route);
+    }
+    let mut routes: Vec<Route> = routes.into_iter().collect::<Option<_>>()?;
+    routes.sort_by_key(|route| {
+        let host = route.host.as_deref().map(|host| (!host.starts_with("*."), host.len()));
+        (Reverse(host), Reverse(route.path.len()))
+    });
+    Some(routes)
+}
+
+fn route(table: &Table<'_>, upstreams: &[Option<Upstream>], strip: &[String]) -> Option<Route> {
+    let host = table.optional("host", |value| value.parse(values::host_pattern));
+    let path = table.or("path", "/".to_owned(), |value| value.parse(values::path_prefix));
+    let upstream = table.required("upstream", |value| {
+        let name = value.text()?;
+        let known = || upstreams.iter().flatten().map(|upstream| upstream.name.as_str());
+        match upstreams.iter().position(|upstream| upstream.as_ref().is_some_and(|known| known.name == name))
+        {
+            Some(index) => Some(index),
+            // With a broken upstream in the file nobody knows which names there would be.
+            None if upstreams.iter().any(Option::is_none) => None,
+            None => value.refuse_with(
+                format!("there is no upstream named `{name}`"),
+                error::did_you_mean(&name, known()),
+            ),
+        }
+    });
+    let site = table.or("site", DEFAULT_SITE.to_owned(), |value| value.parse(values::plain_name));
+    let tracking = table.or("tracking", true, |value| value.flag());
+    let strip =
+        table.or("strip", strip.to_vec(), |value| value.list(|item| item.parse(values::name_pattern)));
+    Some(Route { host, path, upstream: upstream?, site, tracking, strip })
+}

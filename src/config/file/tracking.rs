@@ -1,0 +1,200 @@
+//! `[tracking]` and what belongs to it: what is recorded, and how visitors are told apart.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::super::reader::{Table, Value};
+use super::super::{
+    Attribution, CookieDomain, IdentityConfig, Journal, Privacy, StoreIp, Tracking, TrackingMode, error,
+    values,
+};
+use super::shop::some_time;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Parameters that no shop needs.
+const DEFAULT_STRIP: [&str; 1] = ["utm_*"];
+
+/// Cookies by which advertisers recognise their own clicks: Meta, Google, TikTok.
+const DEFAULT_COOKIES: [&str; 5] = ["_fbp", "_fbc", "_ga", "_gcl_*", "_ttp"];
+
+/// What pages pull in. Documents that people open (pdf, zip) are left out: campaigns link to them.
+const DEFAULT_STATIC_EXTENSIONS: [&str; 31] = [
+    "css",
+    "js",
+    "mjs",
+    "map",
+    "wasm",
+    "png",
+    "jpg",
+    "jpeg",
+    "gif",
+    "svg",
+    "webp",
+    "avif",
+    "ico",
+    "bmp",
+    "woff",
+    "woff2",
+    "ttf",
+    "otf",
+    "eot",
+    "mp4",
+    "webm",
+    "ogv",
+    "mov",
+    "m3u8",
+    "ts",
+    "mp3",
+    "ogg",
+    "wav",
+    "m4a",
+    "vtt",
+    "webmanifest",
+];
+
+/// Payment and sign-in hosts that a customer comes back from; subdomains are included by the rule. Hosts that
+/// also send visitors of their own (facebook.com, google.com) are left out.
+const DEFAULT_REFERRER_EXCLUSIONS: [&str; 43] = [
+    "2checkout.com",
+    "accounts.google.com",
+    "adyen.com",
+    "affirm.com",
+    "afterpay.com",
+    "appleid.apple.com",
+    "authorize.net",
+    "barion.com",
+    "braintreegateway.com",
+    "cardinalcommerce.com",
+    "checkout.com",
+    "clearpay.co.uk",
+    "easypay.ua",
+    "fondy.eu",
+    "fondy.ua",
+    "hutko.org",
+    "ipay.ua",
+    "klarna.com",
+    "liqpay.ua",
+    "login.live.com",
+    "login.microsoftonline.com",
+    "mbnk.biz",
+    "mollie.com",
+    "monobank.ua",
+    "multisafepay.com",
+    "novapay.ua",
+    "paddle.com",
+    "pay.amazon.com",
+    "pay.google.com",
+    "paypal.com",
+    "paysera.com",
+    "payu.com",
+    "payu.pl",
+    "payu.ro",
+    "portmone.com",
+    "portmone.com.ua",
+    "privat24.ua",
+    "przelewy24.pl",
+    "sofort.com",
+    "stripe.com",
+    "tpay.com",
+    "wayforpay.com",
+    "worldpay.com",
+];
+
+/// `[tracking]` with its tables; the key file is in the journal's directory by default.
+pub(super) fn tracking(table: &Table<'_>, journal: Option<&Journal>) -> Tracking {
+    let privacy = table.table("privacy");
+    Tracking {
+        mode: table.or("mode", TrackingMode::Record, |value| value.choice(&TrackingMode::NAMES)),
+        strip: table.or("strip", owned(&DEFAULT_STRIP), name_patterns),
+        cookies: table.or("cookies", owned(&DEFAULT_COOKIES), name_patterns),
+        upstream_headers: table.or("upstream_headers", false, |value| value.flag()),
+        exclude_paths: table.table("exclude").or("paths", Vec::new(), path_prefixes),
+        static_extensions: table.or("static_extensions", owned(&DEFAULT_STATIC_EXTENSIONS), extensions),
+        locale_prefixes: table.or("locale_prefixes", Vec::new(), locales),
+        identity: identity(&table.table("identity"), journal),
+        privacy: Privacy {
+            store_ip: privacy.or("store_ip", StoreIp::Truncated, |value| value.choice(&StoreIp::NAMES)),
+        },
+        attribution: attribution(&table.table("attribution")),
+    }
+}
+
+/// Names with an optional `*` at their end.
+pub(super) fn name_patterns(value: &Value<'_>) -> Option<Vec<String>> {
+    value.list(|item| item.parse(values::name_pattern))
+}
+
+fn identity(table: &Table<'_>, journal: Option<&Journal>) -> IdentityConfig {
+    let default_secret = journal.map_or_else(PathBuf::new, |journal| journal.dir.join("secret"));
+    IdentityConfig {
+        cookie: table.or("cookie", "_utmd".to_owned(), |value| value.parse(values::cookie_name)),
+        domain: table.or("domain", CookieDomain::Auto, cookie_domain),
+        max_age: table.or("max_age", 390 * DAY, some_time),
+        secret_file: table.or("secret_file", default_secret, |value| value.path()),
+        session_timeout: table.or("session_timeout", Duration::from_secs(1800), some_time),
+    }
+}
+
+fn attribution(table: &Table<'_>) -> Attribution {
+    Attribution {
+        lookback: table.or("lookback", 90 * DAY, some_time),
+        referrer_exclusions: table.or("referrer_exclusions", owned(&DEFAULT_REFERRER_EXCLUSIONS), |value| {
+            value.list(|item| item.parse(values::host))
+        }),
+    }
+}
+
+fn cookie_domain(value: &Value<'_>) -> Option<CookieDomain> {
+    let text = value.text()?;
+    match text.as_str() {
+        "auto" => return Some(CookieDomain::Auto),
+        "host" => return Some(CookieDomain::Host),
+        _ => {}
+    }
+    let domain = values::host(text.trim_start_matches('.')).unwrap_or_default();
+    if domain.contains('.') && domain.parse::<IpAddr>().is_err() {
+        return match psl::domain_str(&domain) {
+            Some(_) => Some(CookieDomain::Literal(domain)),
+            None => value.refuse(format!("`{text}` is a public suffix: browsers refuse cookies for it")),
+        };
+    }
+    value.refuse_with(
+        format!("`domain` is `auto`, `host` or a domain such as \"shop.example\", not `{text}`"),
+        error::did_you_mean(&text, ["auto", "host"]),
+    )
+}
+
+fn path_prefixes(value: &Value<'_>) -> Option<Vec<String>> {
+    value.list(|item| item.parse(values::path_prefix))
+}
+
+fn extensions(value: &Value<'_>) -> Option<Vec<String>> {
+    value.list(|item| {
+        item.parse(|text| {
+            let extension = text.trim_start_matches('.').to_ascii_lowercase();
+            let fine = !extension.is_empty() && extension.chars().all(|c| c.is_ascii_alphanumeric());
+            if fine { Ok(extension) } else { Err(format!("`{text}` is no file extension")) }
+        })
+    })
+}
+
+fn locales(value: &Value<'_>) -> Option<Vec<String>> {
+    value.list(|item| {
+        item.parse(|text| {
+            let segment = text.trim_matches('/');
+            let fine =
+                !segment.is_empty() && segment.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+            if fine {
+                Ok(segment.to_owned())
+            } else {
+                Err(format!("`{text}` is no first path segment such as \"en\""))
+            }
+        })
+    })
+}
+
+fn owned(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}

@@ -1,0 +1,213 @@
+//! Prints the resolved configuration as TOML, tables in the file's order, secrets starred.
+//!
+//! Rule: what is printed reads back as the same configuration, but for what was starred.
+
+use std::fmt;
+
+use super::error::starred;
+use super::values::{show_duration, show_size};
+use super::{
+    Config, CookieDomain, Database, DatabasePlace, Fsync, HostHeader, Journal, Log, Orders, Proxy, Route,
+    Stats, Tracking, Upstream,
+};
+
+impl fmt::Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut page = Page { text: String::new() };
+        page.proxy(&self.proxy);
+        self.upstreams.iter().for_each(|upstream| page.upstream(upstream));
+        self.routes.iter().for_each(|route| page.route(route, &self.upstreams));
+        page.tracking(&self.tracking);
+        page.orders(&self.orders);
+        if let Some(path) = &self.geo_database {
+            page.table("[geo]");
+            page.text("database", path.display());
+        }
+        page.database(&self.database);
+        page.journal(&self.journal);
+        page.stats(&self.stats);
+        page.log(&self.log);
+        f.write_str(page.text.trim_start())
+    }
+}
+
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn table(&mut self, title: &str) {
+        self.text.push_str(&format!("\n{title}\n"));
+    }
+
+    fn plain(&mut self, key: &str, value: impl fmt::Display) {
+        self.text.push_str(&format!("{key} = {value}\n"));
+    }
+
+    fn text(&mut self, key: &str, value: impl fmt::Display) {
+        self.plain(key, quoted(value));
+    }
+
+    fn list<T: fmt::Display>(&mut self, key: &str, values: &[T]) {
+        let items: Vec<String> = values.iter().map(quoted).collect();
+        self.plain(key, format_args!("[{}]", items.join(", ")));
+    }
+
+    fn optional(&mut self, key: &str, value: Option<&String>) {
+        if let Some(value) = value {
+            self.text(key, value);
+        }
+    }
+
+    fn proxy(&mut self, proxy: &Proxy) {
+        self.table("[proxy]");
+        self.list("listen", &proxy.listen);
+        self.plain("workers", proxy.workers);
+        self.optional("health_path", proxy.health_path.as_ref());
+        self.list("trusted_proxies", &proxy.trusted_proxies);
+        self.plain("max_connections", proxy.max_connections);
+        self.text("drain_timeout", show_duration(proxy.drain_timeout));
+        self.table("[proxy.limits]");
+        self.text("header_bytes", show_size(proxy.limits.header_bytes as u64));
+        self.plain("headers", proxy.limits.headers);
+        self.text("uri_bytes", show_size(proxy.limits.uri_bytes as u64));
+        if let Some(bytes) = proxy.limits.body_bytes {
+            self.text("body_bytes", show_size(bytes));
+        }
+        let times = &proxy.timeouts;
+        self.table("[proxy.timeouts]");
+        self.text("first_byte", show_duration(times.first_byte));
+        self.text("header", show_duration(times.header));
+        self.text("keep_alive", show_duration(times.keep_alive));
+        self.text("body_idle", show_duration(times.body_idle));
+        self.text("connect", show_duration(times.connect));
+        self.text("response_header", show_duration(times.response_header));
+        self.text("response_idle", show_duration(times.response_idle));
+    }
+
+    fn upstream(&mut self, upstream: &Upstream) {
+        self.table("[[upstream]]");
+        self.text("name", &upstream.name);
+        let servers: Vec<String> = upstream.servers.iter().map(|server| format!("http://{server}")).collect();
+        self.list("servers", &servers);
+        self.text(
+            "host",
+            match &upstream.host {
+                HostHeader::Preserve => "preserve",
+                HostHeader::Upstream => "upstream",
+                HostHeader::Literal(host) => host,
+            },
+        );
+        self.plain("trust_events", upstream.trust_events);
+        self.text("keep_alive", show_duration(upstream.keep_alive));
+        self.plain("retries", upstream.retries);
+    }
+
+    fn route(&mut self, route: &Route, upstreams: &[Upstream]) {
+        self.table("[[route]]");
+        self.optional("host", route.host.as_ref());
+        self.text("path", &route.path);
+        self.optional("upstream", upstreams.get(route.upstream).map(|upstream| &upstream.name));
+        self.text("site", &route.site);
+        self.plain("tracking", route.tracking);
+        self.list("strip", &route.strip);
+    }
+
+    fn tracking(&mut self, tracking: &Tracking) {
+        self.table("[tracking]");
+        self.text("mode", name(&tracking.mode, &super::TrackingMode::NAMES));
+        self.list("strip", &tracking.strip);
+        self.list("cookies", &tracking.cookies);
+        self.plain("upstream_headers", tracking.upstream_headers);
+        self.list("exclude.paths", &tracking.exclude_paths);
+        self.list("static_extensions", &tracking.static_extensions);
+        self.list("locale_prefixes", &tracking.locale_prefixes);
+        let identity = &tracking.identity;
+        self.table("[tracking.identity]");
+        self.text("cookie", &identity.cookie);
+        self.text(
+            "domain",
+            match &identity.domain {
+                CookieDomain::Auto => "auto",
+                CookieDomain::Host => "host",
+                CookieDomain::Literal(domain) => domain,
+            },
+        );
+        self.text("max_age", show_duration(identity.max_age));
+        self.text("secret_file", identity.secret_file.display());
+        self.text("session_timeout", show_duration(identity.session_timeout));
+        self.table("[tracking.privacy]");
+        self.text("store_ip", name(&tracking.privacy.store_ip, &super::StoreIp::NAMES));
+        self.table("[tracking.attribution]");
+        self.text("lookback", show_duration(tracking.attribution.lookback));
+        self.list("referrer_exclusions", &tracking.attribution.referrer_exclusions);
+    }
+
+    fn orders(&mut self, orders: &Orders) {
+        self.table("[orders]");
+        self.text("revenue", name(&orders.revenue, &super::Revenue::NAMES));
+        self.optional("phone_country", orders.phone_country.as_ref());
+        self.text("customer_key_file", orders.customer_key_file.display());
+    }
+
+    fn database(&mut self, database: &Database) {
+        self.table("[database]");
+        match &database.place {
+            DatabasePlace::Url(url) => self.plain("url", starred(&quoted(url))),
+            DatabasePlace::Managed(dir) => {
+                self.plain("managed", true);
+                self.text("data_dir", dir.display());
+            }
+        }
+        self.plain("pool", database.pool);
+        self.plain("auto_migrate", database.auto_migrate);
+        self.text("statement_timeout", show_duration(database.statement_timeout));
+        self.plain("new_values_per_day", database.new_values_per_day);
+    }
+
+    fn journal(&mut self, journal: &Journal) {
+        self.table("[journal]");
+        self.text("dir", journal.dir.display());
+        let fsync = match journal.fsync {
+            Fsync::Always => "always".to_owned(),
+            Fsync::Never => "never".to_owned(),
+            Fsync::Every(time) => show_duration(time),
+        };
+        self.text("fsync", fsync);
+        self.text("wait", show_duration(journal.wait));
+        self.text("segment_bytes", show_size(journal.segment_bytes));
+        self.text("max_bytes", show_size(journal.max_bytes));
+        self.text("keep", show_duration(journal.keep));
+    }
+
+    fn stats(&mut self, stats: &Stats) {
+        self.table("[stats]");
+        self.text("listen", stats.listen);
+        self.list("allowed_hosts", &stats.allowed_hosts);
+        self.plain("metrics_public", stats.metrics_public);
+        self.text("timezone", stats.timezone.iana_name().unwrap_or("UTC"));
+        self.optional("currency", stats.currency.as_ref());
+        self.optional("public_url", stats.public_url.as_ref());
+        for token in &stats.tokens {
+            self.table("[[stats.token]]");
+            self.text("name", &token.name);
+            self.text("scope", name(&token.scope, &super::Scope::NAMES));
+            self.text("hash", "*".repeat(2 * token.sha256.len()));
+        }
+    }
+
+    fn log(&mut self, log: &Log) {
+        self.table("[log]");
+        self.text("format", name(&log.format, &super::LogFormat::NAMES));
+        self.text("level", &log.level);
+    }
+}
+
+/// A TOML basic string.
+fn quoted(value: impl fmt::Display) -> String {
+    toml::Value::String(value.to_string()).to_string()
+}
+
+fn name<T: PartialEq>(value: &T, names: &[(&'static str, T)]) -> &'static str {
+    names.iter().find(|(_, named)| named == value).map_or("", |(name, _)| name)
+}

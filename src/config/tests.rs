@@ -1,0 +1,295 @@
+//! What files do: the two that are delivered, and a dozen that are wrong.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use super::*;
+
+const MINIMAL: &str = include_str!("../../config/minimal.toml");
+const EXAMPLE: &str = include_str!("../../config/example.toml");
+
+fn env(name: &str) -> Option<String> {
+    match name {
+        "WORKERS" => Some("3".to_owned()),
+        "DB_PASSWORD" => Some("s3cret".to_owned()),
+        "SHOP" => Some("http://10.0.0.1:81".to_owned()),
+        _ => None,
+    }
+}
+
+fn read(text: &str) -> Config {
+    parse(text, "/etc/x/config.toml", &env).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+fn errors(text: &str) -> String {
+    parse(text, "config.toml", &env).unwrap_err().to_string()
+}
+
+/// The minimal file with `from` replaced by `to`.
+fn minimal_with(from: &str, to: &str) -> String {
+    assert!(MINIMAL.contains(from), "{from} is not in minimal.toml");
+    MINIMAL.replace(from, to)
+}
+
+/// The example with all its keys: `#key` is a key, `# text` a comment.
+fn whole_example() -> String {
+    let line = |line: &str| match line.strip_prefix('#') {
+        Some(rest) if rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') => format!("{rest}\n"),
+        _ => format!("{line}\n"),
+    };
+    EXAMPLE.lines().map(line).collect()
+}
+
+/// Paths of all tables and keys that are written in `text`.
+fn written_keys(text: &str) -> BTreeSet<String> {
+    fn walk(table: &toml::Table, path: &str, keys: &mut BTreeSet<String>) {
+        for (key, value) in table {
+            let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            match value {
+                toml::Value::Table(inner) => walk(inner, &path, keys),
+                toml::Value::Array(items) => {
+                    items.iter().filter_map(toml::Value::as_table).for_each(|inner| walk(inner, &path, keys));
+                }
+                _ => {}
+            }
+            keys.insert(path);
+        }
+    }
+    let mut keys = BTreeSet::new();
+    walk(&text.parse().unwrap(), "", &mut keys);
+    keys
+}
+
+#[test]
+fn the_example_states_the_defaults() {
+    assert_eq!(read(EXAMPLE).to_string(), read(MINIMAL).to_string());
+}
+
+#[test]
+fn the_example_names_every_key() {
+    let whole = whole_example();
+    let outcome = file::read(&whole, Path::new("/"), &env);
+    assert_eq!(written_keys(&whole), outcome.keys);
+    // It gives every way to name the database and to keep a token, which no real file may, and files that are not here.
+    let messages = outcome.problems.into_iter().map(|problem| problem.message);
+    let messages: Vec<String> = messages.filter(|message| !message.starts_with("cannot read")).collect();
+    assert_eq!(
+        messages,
+        [
+            "the database is in one place: give one of `url`, `url_file` and `managed = true`",
+            "a token has one of `hash` and `hash_file`",
+        ]
+    );
+}
+
+#[test]
+fn what_is_printed_reads_back_the_same() {
+    let whole: String = whole_example()
+        .lines()
+        .filter(|line| {
+            !["url_file", "managed", "data_dir", "hash_file"].iter().any(|key| line.starts_with(key))
+        })
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let shown = read(&whole).to_string();
+    let masked = shown.replace(&"*".repeat(64), &"0".repeat(64));
+    assert_eq!(read(&masked).to_string(), shown);
+    assert_eq!(written_keys(&shown), written_keys(&whole));
+}
+
+#[test]
+fn a_private_database_takes_a_folder_beside_the_file() {
+    let url = "url = \"postgres://utm@127.0.0.1/utm\"";
+    let config = read(&minimal_with(url, "managed = true\ndata_dir = \"pg\""));
+    assert!(matches!(config.database.place, DatabasePlace::Managed(dir) if dir == Path::new("/etc/x/pg")));
+    assert!(errors(&minimal_with(url, "managed = true")).contains("needs `data_dir`"));
+    assert!(errors(&minimal_with(url, "")).contains("`url` is missing"));
+}
+
+#[test]
+fn variables_come_from_the_environment() {
+    let text = MINIMAL
+        .replace("http://127.0.0.1:9000", "${SHOP}")
+        .replace("utm@127", "utm:${DB_PASSWORD}@127")
+        .replace("[proxy]", "[proxy]\nworkers = \"${WORKERS}\"\nhealth_path = \"/$${x}\"");
+    let config = read(&text);
+    assert_eq!(config.upstreams[0].servers, ["10.0.0.1:81"]);
+    assert_eq!(config.proxy.workers, 3);
+    assert_eq!(config.proxy.health_path.as_deref(), Some("/${x}"));
+    assert!(matches!(&config.database.place, DatabasePlace::Url(url) if url.contains("s3cret")));
+    assert!(!config.to_string().contains("s3cret"));
+    assert!(!format!("{config:?}").contains("s3cret"));
+}
+
+#[test]
+fn secrets_come_from_files() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("url"), "postgres://utm:pw@db/utm\n").unwrap();
+    std::fs::write(dir.path().join("hash"), format!("{}\n", "Ab".repeat(32))).unwrap();
+    let text = MINIMAL.replace("url = \"postgres://utm@127.0.0.1/utm\"", "url_file = \"url\"")
+        + "\n[[stats.token]]\nname = \"a\"\nscope = \"ingest\"\nhash_file = \"hash\"\n";
+    let config = parse(&text, dir.path().join("config.toml").to_str().unwrap(), &env).unwrap();
+    assert!(matches!(&config.database.place, DatabasePlace::Url(url) if url == "postgres://utm:pw@db/utm"));
+    assert_eq!(config.stats.tokens[0].sha256, [0xab; 32]);
+    assert_eq!(config.stats.tokens[0].scope, Scope::Ingest);
+}
+
+#[test]
+fn fsync_is_always_never_or_a_time() {
+    let with =
+        |fsync: &str| read(&MINIMAL.replace("[journal]", &format!("[journal]\nfsync = \"{fsync}\""))).journal;
+    assert_eq!(with("always").fsync, Fsync::Always);
+    assert_eq!(with("never").fsync, Fsync::Never);
+    assert_eq!(with("1s").fsync, Fsync::Every(Duration::from_secs(1)));
+    assert_eq!(read(MINIMAL).journal.fsync, Fsync::Every(Duration::from_millis(100)));
+}
+
+#[test]
+fn the_most_specific_route_stands_first() {
+    let route = |place: &str| format!("\n[[route]]\nupstream = \"shop\"\n{place}\n");
+    let text = MINIMAL.to_owned()
+        + &route("path = \"/a\"")
+        + &route("host = \"*.example\"")
+        + &route("host = \"*.shop.example\"\nstrip = []")
+        + &route("host = \"Shop.example\"")
+        + &route("host = \"shop.example\"\npath = \"/cart\"");
+    let routes = read(&text).routes;
+    let places: Vec<(&str, &str)> =
+        routes.iter().map(|route| (route.host.as_deref().unwrap_or(""), route.path.as_str())).collect();
+    let expected = [
+        ("shop.example", "/cart"),
+        ("shop.example", "/"),
+        ("*.shop.example", "/"),
+        ("*.example", "/"),
+        ("", "/a"),
+    ];
+    assert_eq!(places, expected);
+    assert_eq!(routes[0].strip, ["utm_*"]);
+    assert!(routes[2].strip.is_empty());
+}
+
+#[test]
+fn a_misspelt_key_is_pointed_at() {
+    insta::assert_snapshot!(errors(&minimal_with("listen = [", "listn = [")));
+}
+
+#[test]
+fn a_key_in_the_wrong_table_is_sent_to_its_own() {
+    insta::assert_snapshot!(errors(&minimal_with(
+        "[database]",
+        "[tracking]\nsession_timeout = \"1h\"\n[database]"
+    )));
+}
+
+#[test]
+fn an_unknown_table_is_refused() {
+    insta::assert_snapshot!(errors(&minimal_with("[stats]", "[statistics]")));
+}
+
+#[test]
+fn a_misspelt_word_is_pointed_at() {
+    insta::assert_snapshot!(errors(
+        &(MINIMAL.to_owned() + "\n[tracking]\nmode = \"recrod\"\n[log]\nlevel = \"inof\"\n")
+    ));
+}
+
+#[test]
+fn wrong_durations_and_sizes_are_explained() {
+    let text = minimal_with(
+        "[journal]",
+        "[journal]\nwait = 20\nkeep = \"24 hours\"\nmax_bytes = \"4G\"\nfsync = \"alway\"\nsegment_bytes = \"1KiB\"",
+    );
+    insta::assert_snapshot!(errors(&text));
+}
+
+#[test]
+fn a_route_to_nowhere_is_pointed_at() {
+    insta::assert_snapshot!(errors(
+        &(MINIMAL.to_owned() + "\n[[route]]\npath = \"/blog\"\nupstream = \"shpo\"\n")
+    ));
+}
+
+#[test]
+fn names_and_places_that_are_taken_are_refused() {
+    let text = minimal_with("127.0.0.1:9090", "0.0.0.0:8080")
+        + "\n[[upstream]]\nname = \"shop\"\nservers = [\"http://localhost:8080\"]\n";
+    insta::assert_snapshot!(errors(&text));
+}
+
+#[test]
+fn two_equal_routes_are_refused() {
+    let route = "\n[[route]]\nhost = \"a.example\"\nupstream = \"shop\"\n";
+    insta::assert_snapshot!(errors(&(MINIMAL.to_owned() + route + &route.replace("a.ex", "A.ex"))));
+}
+
+#[test]
+fn an_empty_file_is_told_what_it_needs() {
+    insta::assert_snapshot!(errors(""));
+}
+
+#[test]
+fn what_is_no_toml_is_pointed_at() {
+    insta::assert_snapshot!(errors(&minimal_with("\"shop\"", "shop")));
+}
+
+#[test]
+fn one_bracket_too_few_is_explained() {
+    insta::assert_snapshot!(errors(&minimal_with("[[upstream]]", "[upstream]")));
+}
+
+#[test]
+fn a_missing_variable_is_pointed_at() {
+    insta::assert_snapshot!(errors(&minimal_with("utm@127", "utm:${DB_PASS}@127")));
+}
+
+#[test]
+fn types_and_ranges_are_explained() {
+    let text = minimal_with("listen = [\"127.0.0.1:8080\"]", "listen = \"127.0.0.1:8080\"\nworkers = -1")
+        + "metrics_public = \"yes\"\ntimezone = \"Europe/Kyev\"\ncurrency = \"uah\"\n\
+           [tracking]\nstrip = [\"*\", \"utm_*\", 5]\n[proxy.limits]\nheader_bytes = \"1KiB\"\n";
+    insta::assert_snapshot!(errors(&text));
+}
+
+#[test]
+fn a_cookie_domain_is_one_that_browsers_take() {
+    let text = |domain: &str| format!("{MINIMAL}[tracking.identity]\ndomain = \"{domain}\"\n");
+    assert_eq!(
+        read(&text(".Shop.example")).tracking.identity.domain,
+        CookieDomain::Literal("shop.example".to_owned())
+    );
+    assert!(errors(&text("co.uk")).contains("public suffix"));
+    assert!(errors(&text("hots")).contains("did you mean `host`?"));
+    assert!(errors(&text("127.0.0.1")).contains("`auto`, `host` or a domain"));
+}
+
+#[test]
+fn servers_are_plain_http() {
+    let servers = "[\"https://shop\", \"shop:9000\", \"http://shop/blog\"]";
+    insta::assert_snapshot!(errors(&minimal_with("[\"http://127.0.0.1:9000\"]", servers)));
+}
+
+#[test]
+fn errors_show_no_secret() {
+    let text = minimal_with("postgres://utm@127.0.0.1/utm", "postgers://utm:hunter2@127.0.0.1/utm")
+        + "[[stats.token]]\nname = \"a\"\nscope = \"read\"\nhash = \"my-plain-token\"\n";
+    let shown = errors(&text);
+    assert!(!shown.contains("hunter2") && !shown.contains("my-plain-token"), "{shown}");
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let shown = load(Path::new("/nonexistent/config.toml")).unwrap_err().to_string();
+    assert!(shown.contains("/nonexistent/config.toml") && shown.contains("No such file"), "{shown}");
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_ends_in_a_configuration_or_in_errors(text in "\\PC{0,200}", at in 0..500_usize) {
+        let _ = parse(&text, "config.toml", &env).map_err(|errors| errors.to_string());
+        let mut broken = MINIMAL.to_owned();
+        broken.insert_str(broken.floor_char_boundary(at), &text);
+        let _ = parse(&broken, "config.toml", &env).map_err(|errors| (errors.to_string(), errors.summary()));
+    }
+}

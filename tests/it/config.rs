@@ -1,0 +1,100 @@
+//! `check`, as a person meets it: the real program, its exit code and what it prints.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn utm_dispatcher(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_utm-dispatcher"));
+    command.args(arguments).env_remove("UTM_DISPATCHER_CONFIG").output().unwrap()
+}
+
+fn check(config: &Path) -> Output {
+    utm_dispatcher(&["check", "--config", config.to_str().unwrap()])
+}
+
+fn delivered(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name)
+}
+
+fn minimal() -> String {
+    std::fs::read_to_string(delivered("minimal.toml")).unwrap()
+}
+
+fn stdout(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+fn stderr(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
+#[test]
+fn the_delivered_files_are_fine() {
+    for name in ["minimal.toml", "example.toml"] {
+        let output = check(&delivered(name));
+        assert_eq!(output.status.code(), Some(0), "{name}: {}", stderr(&output));
+        assert!(stdout(&output).contains("session_timeout = \"30m\""), "{}", stdout(&output));
+    }
+}
+
+#[test]
+fn a_wrong_key_ends_check_with_64_and_is_pointed_at() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("config.toml");
+    std::fs::write(&file, minimal().replace("[journal]", "[journal]\nfsnc = \"always\"")).unwrap();
+    let output = check(&file);
+    assert_eq!(output.status.code(), Some(64));
+    assert_eq!(stdout(&output), "");
+    let line = 1 + minimal().lines().position(|line| line == "[journal]").unwrap() + 1;
+    let place = format!("--> {}:{line}:1", file.display());
+    let caret =
+        format!("| fsnc = \"always\"\n{} | ^^^^ did you mean `fsync`?", " ".repeat(line.to_string().len()));
+    assert!(stderr(&output).contains(&place), "{}", stderr(&output));
+    assert!(stderr(&output).contains(&caret), "{}", stderr(&output));
+}
+
+#[test]
+fn check_prints_no_secret() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("config.toml");
+    let hash = "5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8";
+    let token = format!("[[stats.token]]\nname = \"dashboard\"\nscope = \"read\"\nhash = \"{hash}\"\n");
+    std::fs::write(&file, minimal().replace("utm@", "utm:hunter2@") + &token).unwrap();
+    let output = check(&file);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(
+        stdout(&output).contains("url = \"postgres://utm:*******@127.0.0.1/utm\""),
+        "{}",
+        stdout(&output)
+    );
+    assert!(stdout(&output).contains("name = \"dashboard\""), "{}", stdout(&output));
+    assert!(!stdout(&output).contains("hunter2") && !stdout(&output).contains(hash), "{}", stdout(&output));
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let output = check(Path::new("/nonexistent/config.toml"));
+    assert_eq!(output.status.code(), Some(64));
+    assert!(stderr(&output).contains("cannot read the configuration"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("/nonexistent/config.toml"), "{}", stderr(&output));
+}
+
+#[test]
+fn the_file_may_be_named_by_the_environment() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_utm-dispatcher"));
+    let output =
+        command.arg("check").env("UTM_DISPATCHER_CONFIG", delivered("minimal.toml")).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
+#[test]
+fn bad_usage_ends_with_64_and_help_with_0() {
+    for arguments in
+        [&["chekc"][..], &[], &["check", "--nonsense"], &["token", "create", "a", "--scope", "all"]]
+    {
+        assert_eq!(utm_dispatcher(arguments).status.code(), Some(64), "{arguments:?}");
+    }
+    for arguments in [&["--help"][..], &["--version"], &["token", "--help"]] {
+        assert_eq!(utm_dispatcher(arguments).status.code(), Some(0), "{arguments:?}");
+    }
+}
