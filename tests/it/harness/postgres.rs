@@ -1,0 +1,181 @@
+//! Databases for tests: one private cluster for the whole run, a fresh database for each test, and a cluster of its
+//! own for a test that kills it. With `DATABASE_URL` set, the fresh databases are created on that server instead.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tokio::sync::OnceCell;
+use tokio_postgres::config::Host;
+use tokio_postgres::{Client, Config, NoTls};
+use utm_dispatcher::managed::{Cluster, ManagedError, Settings};
+use uuid::Uuid;
+
+static SHARED: OnceCell<Place> = OnceCell::const_new();
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// Where databases are created.
+struct Place {
+    /// Of a role that may create databases.
+    maintenance_url: String,
+    /// Ends, with all its files, when this process does.
+    _cluster: Option<Cluster>,
+}
+
+/// An empty database of its own, dropped afterwards.
+pub struct Database {
+    /// As `database.url` has it; the role may do everything.
+    pub url: String,
+    name: String,
+    maintenance_url: String,
+}
+
+/// A fresh empty database.
+pub async fn database() -> Database {
+    let place = SHARED.get_or_init(shared_place).await;
+    let name = format!("it_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let maintenance = connect(&place.maintenance_url).await;
+    maintenance.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("creating a database");
+    let url = with_database(&place.maintenance_url, &name);
+    Database { url, name, maintenance_url: place.maintenance_url.clone() }
+}
+
+impl Database {
+    /// A connection to it.
+    pub async fn connect(&self) -> Client {
+        connect(&self.url).await
+    }
+}
+
+impl Drop for Database {
+    /// On a thread of its own, since the test's runtime may be ending. A failure only leaves a database behind.
+    fn drop(&mut self) {
+        let (url, name) = (self.maintenance_url.clone(), self.name.clone());
+        let dropping = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(async {
+                let (client, connection) =
+                    tokio_postgres::connect(&url, NoTls).await.map_err(std::io::Error::other)?;
+                tokio::spawn(connection);
+                let statement = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+                client.batch_execute(&statement).await.map_err(std::io::Error::other)
+            })
+        });
+        let _ = dropping.join();
+    }
+}
+
+/// Opens a connection and drives it in the background.
+pub async fn connect(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("connecting to Postgres");
+    tokio::spawn(connection);
+    client
+}
+
+/// Where a server listens.
+#[derive(Debug, Clone)]
+pub enum Endpoint {
+    /// Path of the socket.
+    Unix(PathBuf),
+    /// `host:port`.
+    Tcp(String),
+}
+
+impl Endpoint {
+    /// Where the server of `url` listens.
+    pub fn of(url: &str) -> Self {
+        let config: Config = url.parse().expect("database URL");
+        let port = config.get_ports().first().copied().unwrap_or(5432);
+        match config.get_hosts().first().expect("host in database URL") {
+            Host::Unix(directory) => Endpoint::Unix(directory.join(format!(".s.PGSQL.{port}"))),
+            Host::Tcp(host) => Endpoint::Tcp(format!("{host}:{port}")),
+        }
+    }
+}
+
+/// `url` with another database; a `postgres://` URL.
+pub fn with_database(url: &str, name: &str) -> String {
+    let (scheme, rest) = url.split_once("://").expect("DATABASE_URL must be a postgres:// URL");
+    let (place, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+    let authority = place.split('/').next().unwrap_or_default();
+    format!("{scheme}://{authority}/{name}?{parameters}")
+}
+
+async fn shared_place() -> Place {
+    if let Some(url) = env::var("DATABASE_URL").ok().filter(|url| !url.is_empty()) {
+        return Place { maintenance_url: url, _cluster: None };
+    }
+    let settings = Settings { parameters: vec![("max_connections".into(), "300".into())], disposable: true };
+    let mut cluster =
+        Cluster::open_in(&fresh_home(), settings).expect("a private Postgres for this test run");
+    cluster.start().await.expect("the private Postgres of this test run starts");
+    Place { maintenance_url: cluster.superuser_url("postgres"), _cluster: Some(cluster) }
+}
+
+/// A path short enough for a socket, in a directory that the server's user can enter.
+pub fn fresh_home() -> PathBuf {
+    let name = Uuid::new_v4().simple().to_string();
+    Path::new("/tmp").join(format!("utm-it-{}", &name[..12]))
+}
+
+/// A server of its own for a test that stops, kills and restarts it.
+pub struct DedicatedPostgres {
+    cluster: Cluster,
+}
+
+impl DedicatedPostgres {
+    /// Starts one; none, having printed SKIPPED, where the machine has no server binaries.
+    pub async fn start() -> Option<Self> {
+        // Commits stay synchronous: a killed server must keep them. A power cut is not tested.
+        let parameters = [("max_connections", "300"), ("fsync", "off")];
+        let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let mut cluster = match Cluster::open_in(&fresh_home(), Settings { parameters, disposable: false }) {
+            Err(ManagedError::NoBinaries) => {
+                println!("SKIPPED: no PostgreSQL server binaries on this machine");
+                return None;
+            }
+            opened => opened.expect("a private Postgres"),
+        };
+        cluster.start().await.expect("the private Postgres starts");
+        Some(Self { cluster })
+    }
+
+    /// URL of its database `utm`, the same after each start; the role may do everything.
+    pub fn url(&self) -> String {
+        self.cluster.superuser_url("utm")
+    }
+
+    /// `kill -9` of the postmaster; returns when it is gone.
+    pub async fn kill(&mut self) {
+        let pid = self.cluster.postmaster_pid().expect("a running postmaster");
+        let killed = Command::new("kill").args(["-KILL", &pid.to_string()]).status().expect("kill");
+        assert!(killed.success(), "kill -9 of the postmaster");
+        let cluster = &mut self.cluster;
+        tokio::time::timeout(Duration::from_secs(10), cluster.ended()).await.expect("the postmaster dies");
+    }
+
+    /// An orderly stop.
+    pub async fn stop(&mut self) {
+        self.cluster.stop().await.expect("the private Postgres stops");
+    }
+
+    /// Starts it again on the same data and waits until it answers.
+    pub async fn restart(&mut self) {
+        self.cluster.start().await.expect("the private Postgres starts again");
+    }
+}
+
+impl Drop for DedicatedPostgres {
+    fn drop(&mut self) {
+        let cluster = &mut self.cluster;
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                runtime.block_on(cluster.stop()).map_err(std::io::Error::other)
+            });
+        });
+        let _ = std::fs::remove_dir_all(self.cluster.home());
+    }
+}
