@@ -4,9 +4,10 @@
 
 use std::fs::File;
 use std::io;
-use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
 
 use super::frame::{FRAME_HEAD_BYTES, Header, HeaderError, Look, look};
 use super::{HEADER_BYTES, MAX_PAYLOAD_BYTES, Position};
@@ -21,8 +22,8 @@ pub struct Reader {
 /// Frames read at once.
 #[derive(Debug)]
 pub struct Chunk {
-    bytes: Vec<u8>,
-    frames: Vec<(Position, Range<usize>)>,
+    /// The payloads, each with the position of its frame.
+    pub frames: Vec<(Position, Bytes)>,
     /// Where these frames begin.
     pub start: Position,
     /// Where the next ones begin.
@@ -32,11 +33,6 @@ pub struct Chunk {
 }
 
 impl Chunk {
-    /// The payloads, each with the position of its frame.
-    pub fn frames(&self) -> impl ExactSizeIterator<Item = (Position, &[u8])> {
-        self.frames.iter().map(|(position, range)| (*position, &self.bytes[range.clone()]))
-    }
-
     /// Whether there is nothing to ship and nothing to move over.
     pub fn is_empty(&self) -> bool {
         self.start == self.end
@@ -94,7 +90,7 @@ impl Reader {
                 if segments.contains(&number) && written.is_none_or(|written| number <= written.segment) {
                     self.read_segment(limit, sealed, max_bytes)?
                 } else {
-                    Chunk { bytes: Vec::new(), frames: Vec::new(), start, end: self.next, damaged: 0 }
+                    Chunk { frames: Vec::new(), start, end: self.next, damaged: 0 }
                 };
             damaged += chunk.damaged;
             self.next = chunk.end;
@@ -137,6 +133,7 @@ impl Reader {
         let available = usize::try_from(length.saturating_sub(offset)).unwrap_or(usize::MAX);
         let mut bytes = vec![0; window.min(available)];
         file.read_exact_at(&mut bytes, offset).map_err(io_error)?;
+        let bytes = Bytes::from(bytes);
         let whole = bytes.len() == available;
 
         let mut frames = Vec::new();
@@ -148,7 +145,7 @@ impl Reader {
                     let payload = at + FRAME_HEAD_BYTES..at + FRAME_HEAD_BYTES + payload_bytes;
                     let position = Position { segment: self.next.segment, offset: offset + at as u64 };
                     at = payload.end;
-                    frames.push((position, payload));
+                    frames.push((position, bytes.slice(payload)));
                 }
                 Look::Short if !whole => break,
                 Look::Short | Look::Damaged => match next_frame(&bytes, at + 1) {
@@ -176,7 +173,7 @@ impl Reader {
             at = bytes.len();
         }
         let end = Position { segment: self.next.segment, offset: offset + at as u64 };
-        Ok(Chunk { bytes, frames, start: self.next, end, damaged })
+        Ok(Chunk { frames, start: self.next, end, damaged })
     }
 }
 

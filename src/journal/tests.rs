@@ -60,7 +60,7 @@ fn read_all(path: &Path, until: Option<Position>, chunk_bytes: usize) -> (Vec<u6
         if chunk.is_empty() {
             return (numbers, damaged);
         }
-        for (_, payload) in chunk.frames() {
+        for (_, payload) in &chunk.frames {
             match Record::decode(payload).unwrap() {
                 Record::BotCount(count) => numbers.push(count.at_ms),
                 other => panic!("{other:?}"),
