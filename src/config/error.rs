@@ -135,6 +135,13 @@ pub(super) fn starred(line: &str) -> String {
     chars.into_iter().collect()
 }
 
+/// A database URL with its passwords starred.
+pub(super) fn starred_url(url: &str) -> String {
+    let mut chars: Vec<char> = url.chars().collect();
+    star_url_passwords(&mut chars);
+    chars.into_iter().collect()
+}
+
 /// Stars `secret` in `scheme://user:secret@host` and in `password=secret`, up to the closing quote.
 fn star_url_passwords(chars: &mut [char]) {
     let quote = |c: char| c == '"' || c == '\'';

@@ -29,7 +29,8 @@ pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
     })?;
     let text = String::from_utf8(bytes)
         .map_err(|_| ConfigErrors::unreadable(&name, "the configuration is not UTF-8".to_owned()))?;
-    parse(&text, &name, &|variable| std::env::var(variable).ok())
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    parse_in(path.parent(), &text, &name, &|variable| std::env::var(variable).ok())
 }
 
 /// Reads `text`, which errors call `name`; relative paths in it start from the folder of `name`.
@@ -37,8 +38,16 @@ pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
 /// # Errors
 /// Everything that is wrong with the text.
 pub fn parse(text: &str, name: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigErrors> {
-    let base = Path::new(name).parent().unwrap_or(Path::new(""));
-    let outcome = file::read(text, base, env);
+    parse_in(Path::new(name).parent(), text, name, env)
+}
+
+fn parse_in(
+    folder: Option<&Path>,
+    text: &str,
+    name: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Config, ConfigErrors> {
+    let outcome = file::read(text, folder.unwrap_or(Path::new("")), env);
     outcome.config.ok_or_else(|| ConfigErrors::new(name, text, outcome.problems))
 }
 
@@ -315,7 +324,7 @@ pub enum DatabasePlace {
 impl std::fmt::Debug for DatabasePlace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Url(url) => f.debug_tuple("Url").field(&error::starred(url)).finish(),
+            Self::Url(url) => f.debug_tuple("Url").field(&error::starred_url(url)).finish(),
             Self::Managed(dir) => f.debug_tuple("Managed").field(dir).finish(),
         }
     }

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use super::error::starred;
+use super::error::starred_url;
 use super::values::{show_duration, show_size};
 use super::{
     Config, CookieDomain, Database, DatabasePlace, Fsync, HostHeader, Journal, Log, Orders, Proxy, Route,
@@ -153,7 +153,7 @@ impl Page {
     fn database(&mut self, database: &Database) {
         self.table("[database]");
         match &database.place {
-            DatabasePlace::Url(url) => self.plain("url", starred(&quoted(url))),
+            DatabasePlace::Url(url) => self.text("url", starred_url(url)),
             DatabasePlace::Managed(dir) => {
                 self.plain("managed", true);
                 self.text("data_dir", dir.display());
@@ -203,9 +203,9 @@ impl Page {
     }
 }
 
-/// A TOML basic string.
+/// A TOML string that is taken as it stands.
 fn quoted(value: impl fmt::Display) -> String {
-    toml::Value::String(value.to_string()).to_string()
+    toml::Value::String(value.to_string().replace("${", "$${")).to_string()
 }
 
 fn name<T: PartialEq>(value: &T, names: &[(&'static str, T)]) -> &'static str {

@@ -41,6 +41,14 @@ fn whole_example() -> String {
     EXAMPLE.lines().map(line).collect()
 }
 
+/// The example with as many of its keys as one file may have.
+fn loadable_example() -> String {
+    let alternatives = ["url_file", "managed", "data_dir", "hash_file"];
+    let whole = whole_example();
+    let lines = whole.lines().filter(|line| !alternatives.iter().any(|key| line.starts_with(key)));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
 /// Paths of all tables and keys that are written in `text`.
 fn written_keys(text: &str) -> BTreeSet<String> {
     fn walk(table: &toml::Table, path: &str, keys: &mut BTreeSet<String>) {
@@ -85,13 +93,7 @@ fn the_example_names_every_key() {
 
 #[test]
 fn what_is_printed_reads_back_the_same() {
-    let whole: String = whole_example()
-        .lines()
-        .filter(|line| {
-            !["url_file", "managed", "data_dir", "hash_file"].iter().any(|key| line.starts_with(key))
-        })
-        .map(|line| format!("{line}\n"))
-        .collect();
+    let whole = loadable_example();
     let shown = read(&whole).to_string();
     let masked = shown.replace(&"*".repeat(64), &"0".repeat(64));
     assert_eq!(read(&masked).to_string(), shown);
@@ -105,6 +107,10 @@ fn a_private_database_takes_a_folder_beside_the_file() {
     assert!(matches!(config.database.place, DatabasePlace::Managed(dir) if dir == Path::new("/etc/x/pg")));
     assert!(errors(&minimal_with(url, "managed = true")).contains("needs `data_dir`"));
     assert!(errors(&minimal_with(url, "")).contains("`url` is missing"));
+    assert!(
+        errors(&minimal_with(url, &format!("{url}\ndata_dir = \"pg\""))).contains("`data_dir` belongs to")
+    );
+    assert_eq!(errors(&minimal_with(url, "managed = 1\ndata_dir = \"pg\"")).matches("error:").count(), 1);
 }
 
 #[test]
@@ -287,9 +293,31 @@ fn a_missing_file_is_named() {
 proptest::proptest! {
     #[test]
     fn any_text_ends_in_a_configuration_or_in_errors(text in "\\PC{0,200}", at in 0..500_usize) {
-        let _ = parse(&text, "config.toml", &env).map_err(|errors| errors.to_string());
         let mut broken = MINIMAL.to_owned();
         broken.insert_str(broken.floor_char_boundary(at), &text);
-        let _ = parse(&broken, "config.toml", &env).map_err(|errors| (errors.to_string(), errors.summary()));
+        for text in [&text, &broken] {
+            if let Err(errors) = parse(text, "config.toml", &env) {
+                assert!(errors.count() > 0 && errors.to_string().starts_with("error: "));
+                assert!(!errors.summary().is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn any_value_of_any_key_ends_in_a_configuration_or_in_errors(
+        line in 0..200_usize,
+        value in "(true|false|-?[0-9]{1,25}|\"\\PC{0,20}\"|\\[(\"[a-z/*.:0-9-]{0,12}\",)*\\]|\\{a = 1\\}|1\\.5|2026-11-22)",
+    ) {
+        let whole = loadable_example();
+        let keys: Vec<&str> = whole.lines().filter(|line| !line.starts_with('#') && line.contains(" = ")).collect();
+        let key = keys[line % keys.len()];
+        let name = key.split(" = ").next().unwrap();
+        match parse(&whole.replace(key, &format!("{name} = {value}")), "/etc/x/config.toml", &env) {
+            Err(errors) => assert!(errors.count() > 0 && errors.to_string().starts_with("error: ")),
+            Ok(config) => {
+                let shown = config.to_string();
+                assert_eq!(read(&shown.replace(&"*".repeat(64), &"0".repeat(64))).to_string(), shown);
+            }
+        }
     }
 }

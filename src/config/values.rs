@@ -205,8 +205,7 @@ pub(super) fn capital_code(text: &str, length: usize, example: &str) -> Result<S
 
 /// 32 bytes as 64 hexadecimal digits. The error does not repeat the text, which may be a token.
 pub(super) fn sha256(text: &str) -> Result<[u8; 32], String> {
-    let wrong =
-        || "this is no SHA-256: write the 64 hexadecimal digits that `token create` prints".to_owned();
+    let wrong = || "this is not the SHA-256 of a token: write its 64 hexadecimal digits".to_owned();
     let digits: Option<Vec<u8>> =
         text.chars().map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok())).collect();
     let digits = digits.filter(|digits| digits.len() == 64).ok_or_else(wrong)?;

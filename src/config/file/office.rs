@@ -37,31 +37,24 @@ pub(super) fn database(table: &Table<'_>) -> Option<Database> {
 
 fn database_place(table: &Table<'_>) -> Option<DatabasePlace> {
     let url = table.optional("url", |value| database_url(value, &value.text()?));
-    let url_from_file = table.optional("url_file", |value| database_url(value, &value.content()?));
+    let url_file = table.optional("url_file", |value| database_url(value, &value.content()?));
     let managed = table.optional("managed", |value| value.flag());
     let data_dir = table.optional("data_dir", |value| value.path());
-    let given = [table.value("url").is_some(), table.value("url_file").is_some(), managed == Some(true)];
-    if given.iter().filter(|given| **given).count() > 1 {
-        return table
-            .refuse("the database is in one place: give one of `url`, `url_file` and `managed = true`");
-    }
-    match (url.or(url_from_file), managed, data_dir) {
-        (Some(url), _, None) => Some(DatabasePlace::Url(url)),
-        (None, Some(true), Some(dir)) => Some(DatabasePlace::Managed(dir)),
-        (None, Some(true), None) if table.value("data_dir").is_some() => None,
-        (None, Some(true), None) => {
-            table.refuse("`managed = true` needs `data_dir`, where the database lives")
+    let has = |key| table.value(key).is_some();
+    match (has("url"), has("url_file"), has("managed") && managed != Some(false)) {
+        (true, false, false) | (false, true, false) if has("data_dir") => {
+            table.refuse("`data_dir` belongs to `managed = true`")
         }
-        (_, _, Some(_)) => table.refuse("`data_dir` belongs to `managed = true`"),
-        // A url that is wrong has been reported.
-        (None, _, None)
-            if given[0] || given[1] || table.value("managed").is_some_and(|value| value.flag().is_none()) =>
-        {
-            None
+        (true, false, false) => url.map(DatabasePlace::Url),
+        (false, true, false) => url_file.map(DatabasePlace::Url),
+        (false, false, true) if has("data_dir") => {
+            data_dir.filter(|_| managed.is_some()).map(DatabasePlace::Managed)
         }
-        (None, _, None) => {
+        (false, false, true) => table.refuse("`managed = true` needs `data_dir`, where the database lives"),
+        (false, false, false) => {
             table.refuse("`url` is missing from [database] (or `managed = true` with a `data_dir`)")
         }
+        _ => table.refuse("the database is in one place: give one of `url`, `url_file` and `managed = true`"),
     }
 }
 

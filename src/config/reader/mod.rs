@@ -2,15 +2,18 @@
 //!
 //! Rule: a key that nobody asked for is an error. A reading function answers `None` only after it has reported why.
 
+mod value;
+
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::ops::{Range, RangeInclusive};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::error::{Problem, did_you_mean, nearest};
+use super::error::{Problem, nearest};
+
+pub(super) use value::Value;
 
 /// Looks up an environment variable.
 pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -122,7 +125,7 @@ impl<'a> Table<'a> {
         let path = join(&self.path, key);
         self.source.known.borrow_mut().insert(path.clone());
         let (_, value) = self.entries?.iter().find(|(name, _)| name.get_ref() == key)?;
-        Some(Value { source: self.source, path, value: value.get_ref(), span: value.span() })
+        Some(Value { source: self.source, path, value: value.get_ref(), span: value.span(), is_item: false })
     }
 
     /// What `read` makes of the key; none when it is absent or wrong.
@@ -167,7 +170,7 @@ impl<'a> Table<'a> {
             DeValue::Table(entries) => {
                 Some(Table { source, path: path.to_owned(), entries: Some(entries), span: Some(span) })
             }
-            value => Value { source, path: path.to_owned(), value, span }
+            value => Value { source, path: path.to_owned(), value, span, is_item: true }
                 .refuse(format!("[[{path}]] holds tables")),
         };
         match value.value {
@@ -197,137 +200,6 @@ impl<'a> Table<'a> {
 
     fn title(&self) -> String {
         title(&self.path)
-    }
-}
-
-/// A value of the file.
-pub(super) struct Value<'a> {
-    source: &'a Source<'a>,
-    path: String,
-    value: &'a DeValue<'a>,
-    span: Range<usize>,
-}
-
-impl<'a> Value<'a> {
-    /// A string, `${NAME}` replaced.
-    pub(super) fn text(&self) -> Option<String> {
-        match self.value {
-            DeValue::String(text) => self.source.expand(text, &self.span),
-            _ => self.refuse(format!("`{}` is a string, not {}", self.key(), self.kind())),
-        }
-    }
-
-    /// What `parse` makes of the string; its error is reported.
-    pub(super) fn parse<T>(&self, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
-        parse(&self.text()?).map_err(|message| self.refuse::<()>(message)).ok()
-    }
-
-    /// `true` or `false`.
-    pub(super) fn flag(&self) -> Option<bool> {
-        match self.value {
-            DeValue::Boolean(flag) => return Some(*flag),
-            DeValue::String(text) if text.contains("${") => {
-                if let Ok(flag) = self.text()?.trim().parse() {
-                    return Some(flag);
-                }
-            }
-            _ => {}
-        }
-        self.refuse(format!("`{}` is true or false, not {}", self.key(), self.kind()))
-    }
-
-    /// A whole number within `range`.
-    pub(super) fn number<T: TryFrom<u64>>(&self, range: RangeInclusive<u64>) -> Option<T> {
-        let number = match self.value {
-            DeValue::Integer(digits) => i128::from_str_radix(digits.as_str(), digits.radix()).ok(),
-            DeValue::String(text) if text.contains("${") => self.text()?.trim().parse().ok(),
-            _ => None,
-        };
-        let fitting =
-            number.and_then(|number| u64::try_from(number).ok()).filter(|number| range.contains(number));
-        match fitting.and_then(|number| T::try_from(number).ok()) {
-            Some(number) => Some(number),
-            None => {
-                let (key, least, most) = (self.key(), range.start(), range.end());
-                self.refuse(format!("`{key}` is a whole number from {least} to {most}"))
-            }
-        }
-    }
-
-    /// An integer as it stands, for keys that take a number or a text.
-    pub(super) fn plain_number(&self) -> Option<u64> {
-        let digits = self.value.as_integer()?;
-        u64::from_str_radix(digits.as_str(), digits.radix()).ok()
-    }
-
-    /// A list; every item that `read` refuses is reported.
-    pub(super) fn list<T>(&self, read: impl Fn(&Value<'a>) -> Option<T>) -> Option<Vec<T>> {
-        let DeValue::Array(items) = self.value else {
-            return self.refuse(format!("`{}` is a list, in brackets, not {}", self.key(), self.kind()));
-        };
-        let item = |item: &'a Spanned<DeValue<'a>>| {
-            let (source, path) = (self.source, self.path.clone());
-            read(&Value { source, path, value: item.get_ref(), span: item.span() })
-        };
-        // All items are read before any failure counts, so that all are reported.
-        let read: Vec<Option<T>> = items.iter().map(item).collect();
-        read.into_iter().collect()
-    }
-
-    /// One of the words of `choices`.
-    pub(super) fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Option<T> {
-        let text = self.text()?;
-        if let Some((_, choice)) = choices.iter().find(|(word, _)| *word == text) {
-            return Some(*choice);
-        }
-        let words: Vec<String> = choices.iter().map(|(word, _)| format!("`{word}`")).collect();
-        let message = format!("`{}` is {}, not `{text}`", self.key(), words.join(" or "));
-        self.refuse_with(message, did_you_mean(&text, choices.iter().map(|(word, _)| *word)))
-    }
-
-    /// A path; a relative one starts from the folder of the configuration file.
-    pub(super) fn path(&self) -> Option<PathBuf> {
-        let text = self.text()?;
-        if text.is_empty() {
-            return self.refuse(format!("`{}` is empty", self.key()));
-        }
-        Some(self.source.base.join(text))
-    }
-
-    /// The content of the file that is named, without blanks around it.
-    pub(super) fn content(&self) -> Option<String> {
-        let path = self.path()?;
-        match std::fs::read_to_string(&path) {
-            Ok(text) => Some(text.trim().to_owned()),
-            Err(error) => self.refuse(format!("cannot read {}: {error}", path.display())),
-        }
-    }
-
-    /// Reports the value.
-    pub(super) fn refuse<T>(&self, message: impl Into<String>) -> Option<T> {
-        self.refuse_with(message, None)
-    }
-
-    /// Reports the value and says what to do.
-    pub(super) fn refuse_with<T>(&self, message: impl Into<String>, help: Option<String>) -> Option<T> {
-        self.source.report(Some(self.span.clone()), message.into(), help);
-        None
-    }
-
-    /// The key's own name.
-    pub(super) fn key(&self) -> &str {
-        self.path.rsplit('.').next().unwrap_or(&self.path)
-    }
-
-    fn kind(&self) -> &'static str {
-        match self.value {
-            DeValue::String(_) => "a string",
-            DeValue::Integer(_) | DeValue::Float(_) => "a number",
-            DeValue::Boolean(_) => "true or false",
-            DeValue::Datetime(_) => "a date",
-            DeValue::Array(_) => "a list",
-            DeValue::Table(_) => "a table",
-        }
     }
 }
 
