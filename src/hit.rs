@@ -380,6 +380,17 @@ pub struct OrderFact {
     pub receipt: Option<(Uuid, u32)>,
 }
 
+/// What became of an [`OrderFact`] in the database; its sender is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OrderOutcome {
+    /// It is a new entry of the order's ledger.
+    Recorded,
+    /// The ledger has it already.
+    Duplicate,
+    /// The ledger does not take it, for this reason (one sentence, fit for the sender).
+    Refused(String),
+}
+
 /// One request of a certain bot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BotCount<'a> {

@@ -13,7 +13,9 @@
 //! plain record, the [`hit::Hit`]; imports point down this list, never up.
 
 pub mod config;
+pub mod customer;
 pub mod hit;
+pub mod keys;
 pub mod telemetry;
 
 pub mod accept;
