@@ -13,6 +13,7 @@
 //! plain record, the [`hit::Hit`]; imports point down this list, never up.
 
 pub mod config;
+pub mod customer;
 pub mod hit;
 pub mod keys;
 pub mod telemetry;
