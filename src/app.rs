@@ -16,15 +16,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::accept::{self, Bound, Workers};
 use crate::config::{Config, DatabasePlace};
+use crate::customer::CustomerHasher;
 use crate::ingest::{Ingest, Receipts};
 use crate::journal::directory::RunDirectory;
 use crate::journal::writer::{Writer, WriterConfig};
 use crate::keys::KeyRing;
 use crate::managed::{Cluster, Settings};
-use crate::proxy::{self, Recording};
+use crate::proxy;
+use crate::record::Recording;
 use crate::salts::Salts;
 use crate::ship::feed::{Feed, FeedConfig};
 use crate::ship::{ShipSettings, Shipper};
+use crate::stats::database::ReportDatabase;
 use crate::stats::{self, StatsContext};
 use crate::store::Store;
 use crate::store::migrate::{SchemaState, migrate, schema_state};
@@ -46,12 +49,13 @@ pub struct App {
     stats_listener: TcpListener,
     stats_address: SocketAddr,
     keys: KeyRing,
-    customer_keys: KeyRing,
+    customers: CustomerHasher,
     salts: Salts,
     directory: RunDirectory,
     writer: Writer,
     cluster: Option<Cluster>,
     store: Store,
+    reports: ReportDatabase,
 }
 
 impl App {
@@ -67,6 +71,7 @@ impl App {
             .with_context(|| format!("cannot listen on {} for statistics", config.stats.listen))?;
         let keys = KeyRing::load_or_create(&config.tracking.identity.secret_file)?;
         let customer_keys = KeyRing::load_or_create(&config.orders.customer_key_file)?;
+        let customers = CustomerHasher::new(&customer_keys, config.orders.phone_country.as_deref());
         let directory = RunDirectory::create(&config.journal.dir)
             .with_context(|| format!("cannot make a journal in {}", config.journal.dir.display()))?;
         let writer = Writer::start(
@@ -95,11 +100,12 @@ impl App {
             stats_listener,
             salts: Salts::new().context("no random bytes")?,
             keys,
-            customer_keys,
+            customers,
             directory,
             writer,
             cluster,
             store: Store::new(&url)?,
+            reports: ReportDatabase::new(&url, config.database.pool, config.database.statement_timeout)?,
             config,
             metrics,
         })
@@ -141,10 +147,10 @@ impl App {
         let stats_ends = CancellationToken::new();
         let context = StatsContext {
             config: Arc::clone(&config),
-            store: store.clone(),
+            database: self.reports,
             metrics: Arc::clone(&metrics),
             ingest: Ingest::new(batches.clone(), Arc::clone(&receipts)),
-            customer_keys: self.customer_keys,
+            customers: self.customers,
         };
         let stats = tokio::spawn(stats::serve(self.stats_listener, context, stats_ends.clone()));
         let feed_config = FeedConfig {
@@ -154,7 +160,14 @@ impl App {
         };
         let shipper = Shipper::new(store.clone(), ShipSettings::from(&*config));
         let feed = Feed::new(feed_config, shipper, self.directory, progress, receipts, Arc::clone(&metrics));
-        let shipping = tokio::spawn(ship(feed, store, Arc::clone(&config), Arc::clone(&metrics), self.keys, journal_closed.clone()));
+        let shipping = tokio::spawn(ship(
+            feed,
+            store,
+            Arc::clone(&config),
+            Arc::clone(&metrics),
+            self.keys,
+            journal_closed.clone(),
+        ));
         drop(batches);
 
         let outcome = tokio::select! {
@@ -172,7 +185,9 @@ impl App {
         }
         journal_closed.cancel();
         if tokio::time::timeout(LAST_BATCH, shipping).await.is_err() {
-            tracing::warn!("the last records were not shipped in time; they wait in the journal for the next start");
+            tracing::warn!(
+                "the last records were not shipped in time; they wait in the journal for the next start"
+            );
         }
         office_ends.cancel();
         if let Some(database) = database {
@@ -193,14 +208,19 @@ async fn ship(
 ) {
     let mut said = None;
     loop {
-        let state = if config.database.auto_migrate { migrate(&store).await } else { schema_state(&store).await };
+        let state =
+            if config.database.auto_migrate { migrate(&store).await } else { schema_state(&store).await };
         let problem = match state {
             Ok(SchemaState::Current) => break,
             Ok(SchemaState::Older { found, wanted }) => {
-                format!("the database's schema is version {found}, this program needs {wanted}; run `migrate`")
+                format!(
+                    "the database's schema is version {found}, this program needs {wanted}; run `migrate`"
+                )
             }
             Ok(SchemaState::Newer { found, wanted }) => {
-                format!("the database's schema is version {found}, this program knows {wanted}; a newer one must ship")
+                format!(
+                    "the database's schema is version {found}, this program knows {wanted}; a newer one must ship"
+                )
             }
             Err(error) => Causes(&error).to_string(),
         };
