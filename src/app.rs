@@ -30,6 +30,7 @@ use crate::ship::{ShipSettings, Shipper};
 use crate::stats::database::ReportDatabase;
 use crate::stats::{self, StatsContext};
 use crate::store::Store;
+use crate::store::identity_keys::watch_key;
 use crate::store::migrate::{SchemaState, migrate, schema_state};
 use crate::telemetry::causes::Causes;
 use crate::telemetry::metrics::Metrics;
@@ -233,7 +234,7 @@ async fn ship(
         }
     }
     metrics.state.schema_current.store(true, Ordering::Relaxed);
-    let _ = keys;
+    tokio::spawn(watch_key(store, keys.fingerprint(), Arc::clone(&metrics), closed.clone()));
     feed.run(closed).await;
 }
 
