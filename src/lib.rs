@@ -12,6 +12,7 @@
 //! [`proxy`] tells the story of one request; read it first. [`app`] builds the program and ends it. Stages share one
 //! plain record, the [`hit::Hit`]; imports point down this list, never up.
 
+pub mod clock;
 pub mod config;
 pub mod hit;
 pub mod telemetry;
