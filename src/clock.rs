@@ -56,8 +56,13 @@ impl Clock {
 
     /// Wakers are called outside of the borrow: waking may end a task, whose timers then leave the table.
     fn wake(&self, is_due: impl Fn(&Slot) -> bool) {
-        let due: Vec<Waker> =
-            self.slots.borrow().iter().filter(|(_, slot)| is_due(slot)).map(|(_, slot)| slot.waker.clone()).collect();
+        let due: Vec<Waker> = self
+            .slots
+            .borrow()
+            .iter()
+            .filter(|(_, slot)| is_due(slot))
+            .map(|(_, slot)| slot.waker.clone())
+            .collect();
         due.into_iter().for_each(Waker::wake);
     }
 }

@@ -2,10 +2,10 @@
 
 use std::error::Error;
 use std::net::IpAddr;
-use std::{fmt, io};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::{fmt, io};
 
 use http::request::Parts;
 use http::{Request, Response, StatusCode};

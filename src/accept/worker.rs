@@ -95,7 +95,8 @@ where
     let open_in_all = Arc::new(AtomicUsize::new(0));
     let mut threads = Vec::with_capacity(bound.sockets.len());
     for (number, sockets) in bound.sockets.into_iter().enumerate() {
-        let notice = EndNotice { ended: Ended { worker: number, drained: false }, sender: ended_sender.clone() };
+        let notice =
+            EndNotice { ended: Ended { worker: number, drained: false }, sender: ended_sender.clone() };
         let (config, metrics, open_in_all) = (config.clone(), Arc::clone(metrics), Arc::clone(&open_in_all));
         let (make_handler, drain_seen) = (make_handler.clone(), drain_seen.clone());
         threads.push(std::thread::Builder::new().name(format!("proxy-{number}")).spawn(move || {

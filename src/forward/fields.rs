@@ -182,7 +182,10 @@ fn nominate(value: &HeaderValue, nominated: &mut Vec<HeaderName>) {
 /// `TE` concerns one connection; that the client takes trailers is told anew.
 fn clean_te(headers: &mut HeaderMap) {
     let wants_trailers = headers.get_all(header::TE).iter().any(|value| {
-        value.as_bytes().split(|byte| *byte == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+        value
+            .as_bytes()
+            .split(|byte| *byte == b',')
+            .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"trailers"))
     });
     if wants_trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));

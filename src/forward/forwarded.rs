@@ -75,7 +75,8 @@ pub fn tell(headers: &mut HeaderMap, peer: &Peer, client: Client, authority: &Au
 fn tell_from_proxy(headers: &mut HeaderMap, peer: &Peer, client: Client, authority: &Authority) {
     let list = appended(headers.get_all(X_FORWARDED_FOR).iter(), &peer.text);
     headers.insert(X_FORWARDED_FOR, list);
-    let text = || if client.address == peer.address { peer.text.clone() } else { address_value(client.address) };
+    let text =
+        || if client.address == peer.address { peer.text.clone() } else { address_value(client.address) };
     headers.entry(X_REAL_IP).or_insert_with(text);
     headers.entry(X_FORWARDED_PROTO).or_insert_with(|| scheme_value(client.https));
     headers.entry(X_FORWARDED_PORT).or_insert_with(|| authority.port_value(client.https));

@@ -40,7 +40,9 @@ impl Authority {
     pub(super) fn port_value(&self, https: bool) -> HeaderValue {
         match self.text(self.host_end..).strip_prefix(':') {
             // Digits make a value.
-            Some(port) if !port.is_empty() => HeaderValue::from_str(port).unwrap_or(HeaderValue::from_static("0")),
+            Some(port) if !port.is_empty() => {
+                HeaderValue::from_str(port).unwrap_or(HeaderValue::from_static("0"))
+            }
             _ => HeaderValue::from_static(if https { "443" } else { "80" }),
         }
     }
@@ -123,7 +125,9 @@ fn check_target(head: &mut Parts, authority: &Authority, limits: &Limits) -> Res
     if let Some(target_authority) = head.uri.authority() {
         let is_absolute = head.uri.scheme().is_some();
         let host = authority.value().map(HeaderValue::as_bytes);
-        if !is_absolute || host.is_some_and(|host| !host.eq_ignore_ascii_case(target_authority.as_str().as_bytes())) {
+        if !is_absolute
+            || host.is_some_and(|host| !host.eq_ignore_ascii_case(target_authority.as_str().as_bytes()))
+        {
             return Err(Refusal::Target);
         }
         head.uri = head.uri.path_and_query().cloned().map(Uri::from).unwrap_or_default();

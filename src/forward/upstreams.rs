@@ -69,7 +69,12 @@ struct Failure {
 
 impl Upstreams {
     /// Pools for all upstreams, in the order of the configuration.
-    pub fn new(upstreams: &[config::Upstream], timeouts: Timeouts, metrics: &Metrics, clock: &Rc<Clock>) -> Rc<Self> {
+    pub fn new(
+        upstreams: &[config::Upstream],
+        timeouts: Timeouts,
+        metrics: &Metrics,
+        clock: &Rc<Clock>,
+    ) -> Rc<Self> {
         let upstreams = upstreams.iter().map(|upstream| Upstream::new(upstream, clock)).collect();
         let retried = metrics.upstream_retries.clone();
         Rc::new(Upstreams { upstreams, timeouts, clock: Rc::clone(clock), retried })
@@ -80,7 +85,10 @@ impl Upstreams {
         let mut interval = tokio::time::interval(Duration::from_secs(1));
         loop {
             interval.tick().await;
-            self.upstreams.iter().flat_map(|upstream| &upstream.servers).for_each(|server| server.close_stale());
+            self.upstreams
+                .iter()
+                .flat_map(|upstream| &upstream.servers)
+                .for_each(|server| server.close_stale());
         }
     }
 
@@ -99,7 +107,8 @@ impl Upstreams {
     ) -> Result<Response<ResponseBody>, Refusal> {
         let upstream = self.upstreams.get(upstream).ok_or(Refusal::NoServer)?;
         head.version = Version::HTTP_11;
-        let is_repeatable = body.is_empty() && matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
+        let is_repeatable =
+            body.is_empty() && matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
         let longest_idle_ms = if is_repeatable { u64::MAX } else { SURELY_OPEN_MS };
         let progress = body.progress();
         let mut retries_left = if is_repeatable { upstream.retries } else { 0 };
@@ -155,7 +164,11 @@ impl Upstreams {
     }
 
     /// None when `response_header` has passed since the request moved last.
-    async fn within_response_time<F: Future>(&self, sending: F, progress: Option<&Progress>) -> Option<F::Output> {
+    async fn within_response_time<F: Future>(
+        &self,
+        sending: F,
+        progress: Option<&Progress>,
+    ) -> Option<F::Output> {
         let limit = self.timeouts.response_header;
         let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         let mut timer = Timer::new(&self.clock);

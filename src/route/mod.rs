@@ -66,7 +66,8 @@ impl Router {
             return &self.fallback;
         }
         let path = if self.looks_at_path { path::normalise(path) } else { Cow::Borrowed("/") };
-        let found = self.rules.iter().find(|rule| rule.host.matches(host) && path::is_below(&path, &rule.path));
+        let found =
+            self.rules.iter().find(|rule| rule.host.matches(host) && path::is_below(&path, &rule.path));
         found.map_or(&self.fallback, |rule| &rule.route)
     }
 }

@@ -23,7 +23,8 @@ async fn targets_pass_byte_for_byte() {
     for target in targets {
         assert_eq!(client.get(target).await.status(), 200, "{target}");
     }
-    let seen: Vec<String> = upstream.received().iter().map(|request| latin1_to_utf8(request.target())).collect();
+    let seen: Vec<String> =
+        upstream.received().iter().map(|request| latin1_to_utf8(request.target())).collect();
     assert_eq!(seen, targets);
 }
 
@@ -40,30 +41,37 @@ async fn header_fields_pass_with_their_case_order_and_bytes() {
     })
     .await;
     let mut client = proxy.connect().await;
-    let request = b"GET /x HTTP/1.1\r\nHOST: Shop.Test:8080\r\nX-Weird_name: \xff\xfe\r\nCookie: a=b; c=\"d\"\r\n\
+    let request =
+        b"GET /x HTTP/1.1\r\nHOST: Shop.Test:8080\r\nX-Weird_name: \xff\xfe\r\nCookie: a=b; c=\"d\"\r\n\
         x-twice: 1\r\nACCEPT: */*\r\nx-twice: 2\r\n\r\n";
     client.send(request).await;
     let answer = client.answer().await;
     let head = upstream.only().head;
     let lines: Vec<&str> = head.trim_end().split("\r\n").collect();
-    assert_eq!(lines[..6], [
-        "GET /x HTTP/1.1",
-        "HOST: Shop.Test:8080",
-        "X-Weird_name: \u{ff}\u{fe}",
-        "Cookie: a=b; c=\"d\"",
-        "x-twice: 1",
-        "x-twice: 2",
-    ]);
+    assert_eq!(
+        lines[..6],
+        [
+            "GET /x HTTP/1.1",
+            "HOST: Shop.Test:8080",
+            "X-Weird_name: \u{ff}\u{fe}",
+            "Cookie: a=b; c=\"d\"",
+            "x-twice: 1",
+            "x-twice: 2",
+        ]
+    );
     assert_eq!(lines[6], "ACCEPT: */*");
     let mut added: Vec<&str> = lines[7..].to_vec();
     added.sort_unstable();
-    assert_eq!(added, [
-        "x-forwarded-for: 127.0.0.1",
-        "x-forwarded-host: Shop.Test:8080",
-        "x-forwarded-port: 8080",
-        "x-forwarded-proto: http",
-        "x-real-ip: 127.0.0.1",
-    ]);
+    assert_eq!(
+        added,
+        [
+            "x-forwarded-for: 127.0.0.1",
+            "x-forwarded-host: Shop.Test:8080",
+            "x-forwarded-port: 8080",
+            "x-forwarded-proto: http",
+            "x-real-ip: 127.0.0.1",
+        ]
+    );
     // The reply was written as UTF-8: two bytes, both above ASCII, pass as they are.
     assert_eq!(
         answer.head,
@@ -89,9 +97,16 @@ async fn fields_of_one_connection_go_no_further() {
         .await;
     let answer = client.answer().await;
     let request = upstream.only();
-    for gone in
-        ["connection", "x-secret", "keep-alive", "proxy-connection", "proxy", "upgrade", "x-utm-visitor", "x_utm_session"]
-    {
+    for gone in [
+        "connection",
+        "x-secret",
+        "keep-alive",
+        "proxy-connection",
+        "proxy",
+        "upgrade",
+        "x-utm-visitor",
+        "x_utm_session",
+    ] {
         assert_eq!(request.value(gone), None, "{gone}");
     }
     assert_eq!((request.value("cookie"), request.value("te")), (Some("a=b"), Some("trailers")));
@@ -158,7 +173,8 @@ async fn the_shop_sees_the_host_that_is_configured() {
 
 #[tokio::test]
 async fn requests_go_where_their_route_says() {
-    let (main, api) = (Upstream::start(|_| Reply::ok("main")).await, Upstream::start(|_| Reply::ok("api")).await);
+    let (main, api) =
+        (Upstream::start(|_| Reply::ok("main")).await, Upstream::start(|_| Reply::ok("api")).await);
     let mut config = config(&[main.address()]);
     config.upstreams.push(crate::harness::config::upstream("api", &[api.address()]));
     config.routes.push(utm_dispatcher::config::Route {
@@ -185,7 +201,9 @@ async fn large_bodies_pass_intact_both_ways() {
     let (upstream, proxy) = shop(|_| Reply::ok(big())).await;
     let body = big();
     let mut client = proxy.connect().await;
-    client.send(format!("POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: {}\r\n\r\n", body.len())).await;
+    client
+        .send(format!("POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: {}\r\n\r\n", body.len()))
+        .await;
     client.send(&body).await;
     // A slow reader: the kernel's buffers fill, and the proxy must wait rather than collect.
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -289,7 +307,9 @@ async fn an_answer_to_a_request_still_coming_reaches_the_client() {
 async fn a_client_that_waits_for_100_continue_gets_it_and_the_shop_is_not_asked() {
     let (upstream, proxy) = shop(|_| Reply::ok("thanks")).await;
     let mut client = proxy.connect().await;
-    client.send("POST / HTTP/1.1\r\nHost: shop.test\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n").await;
+    client
+        .send("POST / HTTP/1.1\r\nHost: shop.test\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+        .await;
     assert_eq!(client.answer().await.status(), 100);
     client.send("hello").await;
     assert_eq!(client.answer().await.body, b"thanks");
@@ -311,7 +331,9 @@ async fn interim_responses_of_the_shop_do_not_confuse() {
 #[tokio::test]
 async fn pipelined_requests_are_answered_in_order() {
     let (_upstream, proxy) = shop(|request| match request.target() {
-        "/slow" => Reply::new().pause(Duration::from_millis(100)).write("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow"),
+        "/slow" => Reply::new()
+            .pause(Duration::from_millis(100))
+            .write("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow"),
         _ => Reply::ok("fast"),
     })
     .await;
@@ -325,10 +347,9 @@ async fn pipelined_requests_are_answered_in_order() {
 
 #[tokio::test]
 async fn old_clients_are_served() {
-    let (upstream, proxy) = shop(|_| {
-        Reply::raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
-    })
-    .await;
+    let (upstream, proxy) =
+        shop(|_| Reply::raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"))
+            .await;
     let mut client = proxy.connect().await;
     client.send("GET / HTTP/1.0\r\n\r\n").await;
     let answer = client.answer().await;
@@ -476,7 +497,8 @@ async fn failures_of_the_shop_have_their_status() {
 #[tokio::test]
 async fn a_shop_that_falls_silent_within_a_body_is_given_up() {
     let upstream =
-        Upstream::start(|_| Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbegin").until_closed()).await;
+        Upstream::start(|_| Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbegin").until_closed())
+            .await;
     let mut config = config(&[upstream.address()]);
     config.proxy.timeouts.response_idle = Duration::from_millis(200);
     let answer = proxy(config).get("/").await;

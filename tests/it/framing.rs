@@ -20,7 +20,10 @@ async fn malformed_requests_are_answered_and_not_forwarded() {
         ("CONNECT shop.test:443 HTTP/1.1\r\nHost: shop.test\r\n\r\n", 405),
         ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
         ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", 400),
-        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+            400,
+        ),
     ] {
         let mut client = proxy.connect().await;
         client.send(request).await;
@@ -38,7 +41,8 @@ async fn an_absolute_target_becomes_a_path() {
     assert_eq!(client.answer().await.status(), 200);
     client.send("OPTIONS * HTTP/1.1\r\nHost: shop.test\r\n\r\n").await;
     assert_eq!(client.answer().await.status(), 200);
-    let targets: Vec<String> = upstream.received().iter().map(|request| request.target().to_owned()).collect();
+    let targets: Vec<String> =
+        upstream.received().iter().map(|request| request.target().to_owned()).collect();
     assert_eq!(targets, ["/a//b?c", "*"]);
 }
 
@@ -46,7 +50,9 @@ async fn an_absolute_target_becomes_a_path() {
 async fn a_malformed_chunk_is_the_clients_fault() {
     let (_upstream, proxy) = shop(|_| Reply::ok("x")).await;
     let mut client = proxy.connect().await;
-    client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0x5\r\nhello\r\n0\r\n\r\n").await;
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0x5\r\nhello\r\n0\r\n\r\n")
+        .await;
     assert_eq!(client.answer().await.status(), 400);
     assert!(client.is_closed().await);
 }
@@ -66,7 +72,8 @@ async fn limits_are_kept() {
         (format!("GET / HTTP/1.1\r\nHost: a\r\n{big}\r\n"), 431),
         ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\nhello world".to_owned(), 413),
         (
-            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nb\r\nhello world\r\n0\r\n\r\n".to_owned(),
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nb\r\nhello world\r\n0\r\n\r\n"
+                .to_owned(),
             413,
         ),
     ] {
@@ -133,7 +140,8 @@ async fn more_connections_than_allowed_are_told_so() {
     let start = std::time::Instant::now();
     loop {
         let mut client = proxy.connect().await;
-        let _ = tokio::io::AsyncWriteExt::write_all(&mut client.tcp, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        let _ =
+            tokio::io::AsyncWriteExt::write_all(&mut client.tcp, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
         if client.answer().await.status() == 200 {
             break;
         }
