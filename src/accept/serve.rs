@@ -72,6 +72,7 @@ impl<H> Server<H> {
         http.preserve_header_case(true)
             .auto_date_header(false)
             .half_close(false)
+            .max_header_size(head_bytes)
             .max_buf_size(head_bytes.max(LEAST_BUFFER_BYTES));
         // Up to 100 fields hyper parses on the stack.
         if limits.headers != 100 {
@@ -167,8 +168,9 @@ where
         // Without it the answer's last packet may wait for the client's acknowledgement; not worth failing for.
         let _ = tcp.set_nodelay(true);
         let peer = Peer::new(peer.ip(), &self.config.trusted_proxies);
-        let connection = Connection::new(peer, local, Rc::clone(&self.draining));
-        let stream = ClientStream::new(tcp, Rc::clone(&connection), self.config.timeouts, &self.clock);
+        let timeouts = self.config.timeouts;
+        let connection = Connection::new(peer, local, timeouts, &self.clock, Rc::clone(&self.draining));
+        let stream = ClientStream::new(tcp, Rc::clone(&connection), timeouts.response_idle, &self.clock);
         let service = service_fn(|request| self.answer(Rc::clone(&connection), request));
         match self.http.serve_connection(TokioIo::new(stream), service).without_shutdown().await {
             Ok(parts) => close(parts.io.into_inner().into_tcp(), connection.unread().get()).await,
@@ -182,7 +184,7 @@ where
         connection: Rc<Connection>,
         request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<Answer<B>>, Infallible>> + use<H, F, B> {
-        connection.phase.set(Phase::Serving);
+        connection.enter(Phase::Serving);
         let answer = (self.handler)(Rc::clone(&connection), request);
         async move {
             let mut response = answer.await;

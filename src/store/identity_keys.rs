@@ -23,7 +23,12 @@ pub async fn note_key(store: &Store, fingerprint: [u8; 8]) -> Result<bool, Store
 }
 
 /// Compares until `shutdown`, and says so in the log and by `/readyz` when another key is in use.
-pub async fn watch_key(store: Store, fingerprint: [u8; 8], metrics: Arc<Metrics>, shutdown: CancellationToken) {
+pub async fn watch_key(
+    store: Store,
+    fingerprint: [u8; 8],
+    metrics: Arc<Metrics>,
+    shutdown: CancellationToken,
+) {
     loop {
         // A database that is away is told by the shipper.
         if let Ok(differs) = note_key(&store, fingerprint).await
