@@ -17,7 +17,7 @@ async fn targets_pass_byte_for_byte() {
         "/a//b/../c%2Fd/./%7e",
         "/p?x=1;y=2&x=1&+&%zz&q=|^{}\\[]",
         "/caf\u{e9}?q=\u{456}",
-        "/a?utm_sourcex",
+        "/a?xutm_source=1",
     ];
     let mut client = proxy.connect().await;
     for target in targets {
