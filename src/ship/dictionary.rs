@@ -158,7 +158,10 @@ mod tests {
     fn ids_are_those_of_the_format() {
         assert_eq!(small_id(Kind::Site, "default"), 1_728_390_920);
         assert_eq!(small_id(Kind::Action, "page_view"), 1_174_879_155);
-        assert_eq!(id(Kind::Page, &[Some("default"), Some("shop.example"), Some("/")]), -2_283_633_149_652_961_046);
+        assert_eq!(
+            id(Kind::Page, &[Some("default"), Some("shop.example"), Some("/")]),
+            -2_283_633_149_652_961_046
+        );
         let campaign =
             [Some("default"), Some("google"), Some("cpc"), None, None, None, None, None, Some("gclid")];
         assert_eq!(id(Kind::Campaign, &campaign), 2_932_162_803_236_499_484);

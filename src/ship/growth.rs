@@ -110,11 +110,7 @@ async fn add_products(
     Ok(fresh)
 }
 
-async fn add_agents(
-    transaction: &Transaction<'_>,
-    rows: &Dictionaries,
-    cap: i64,
-) -> Result<Vec<Row>, Error> {
+async fn add_agents(transaction: &Transaction<'_>, rows: &Dictionaries, cap: i64) -> Result<Vec<Row>, Error> {
     send!(transaction, "agents", rows.agents, |(id, fresh)| {
         INT8_ARRAY: id, INT8_ARRAY: fresh.uses,
         TEXT_ARRAY: &fresh.row.0, TEXT_ARRAY: fresh.row.1.device_type,
@@ -124,11 +120,7 @@ async fn add_agents(
     }, INT8: cap)
 }
 
-async fn add_places(
-    transaction: &Transaction<'_>,
-    rows: &Dictionaries,
-    cap: i64,
-) -> Result<Vec<Row>, Error> {
+async fn add_places(transaction: &Transaction<'_>, rows: &Dictionaries, cap: i64) -> Result<Vec<Row>, Error> {
     send!(transaction, "places", rows.places, |(id, fresh)| {
         INT8_ARRAY: id, INT8_ARRAY: fresh.uses,
         TEXT_ARRAY: &fresh.row.country, TEXT_ARRAY: &fresh.row.country_name, TEXT_ARRAY: &fresh.row.region,

@@ -6,12 +6,12 @@
 //! truth is what [`Shipper::checkpoints`] says: a commit whose answer was lost may have happened.
 
 pub mod batch;
+mod columns;
 pub mod dictionary;
 pub mod enrich;
+mod growth;
 pub mod points;
 pub mod rows;
-mod columns;
-mod growth;
 mod settle;
 mod shipper;
 mod write;

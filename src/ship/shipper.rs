@@ -12,7 +12,6 @@ use uuid::Uuid;
 use super::batch::Batch;
 use super::dictionary::Written;
 use super::enrich::acquisition::Acquisition;
-use super::enrich::agent::Agents;
 use super::enrich::place::Places;
 use super::rows::{Enricher, Refused, Rows};
 use super::write::{self, Attempt, Fault, Terms};
@@ -118,7 +117,6 @@ impl Shipper {
     pub fn new(store: Store, settings: ShipSettings) -> Self {
         let enricher = Enricher {
             acquisition: Acquisition::default(),
-            agents: Agents::default(),
             places: Places::new(settings.geo_database.clone()),
             store_ip: settings.store_ip,
             locale_prefixes: settings.locale_prefixes.clone(),
@@ -168,11 +166,7 @@ impl Shipper {
         self.write(batch, &rows).await
     }
 
-    async fn set_aside(
-        &mut self,
-        batch: &Batch,
-        error: tokio_postgres::Error,
-    ) -> Result<Shipped, ShipError> {
+    async fn set_aside(&mut self, batch: &Batch, error: tokio_postgres::Error) -> Result<Shipped, ShipError> {
         let reason = described(&error);
         let rows = Rows::set_aside(batch, &reason);
         match self.write(batch, &rows).await? {

@@ -18,11 +18,11 @@ use uuid::Uuid;
 use super::batch::Batch;
 use super::columns::send;
 use super::growth::Growth;
+use super::points;
 use super::rows::events::{Event, ProductView};
 use super::rows::{Rows, SessionKey, kind_id, stored};
 use super::settle;
 use super::shipper::Outcome;
-use super::points;
 use crate::store::locks;
 
 /// How long a transaction may stand idle (its shipper frozen), wait for a lock, or run one statement.
@@ -32,10 +32,7 @@ const TIMEOUTS_MS: [&str; 3] = ["10000", "20000", "60000"];
 #[derive(Debug)]
 pub(super) enum Attempt {
     /// It is in the database.
-    Committed {
-        outcomes: Vec<((Uuid, u32), Outcome)>,
-        growth: Growth,
-    },
+    Committed { outcomes: Vec<((Uuid, u32), Outcome)>, growth: Growth },
     /// Nothing was written: the checkpoint of this journal is not where the batch begins.
     CheckpointMoved(Uuid),
     /// Nothing was written: orders must be computed, which needs the exclusive lock.
@@ -62,8 +59,11 @@ impl Fault {
             let refused = !error.is_closed() && error.to_string().starts_with("error serializing");
             return if refused { Fault::Data } else { Fault::Elsewhere };
         };
-        let conflicts =
-            [&SqlState::T_R_SERIALIZATION_FAILURE, &SqlState::T_R_DEADLOCK_DETECTED, &SqlState::LOCK_NOT_AVAILABLE];
+        let conflicts = [
+            &SqlState::T_R_SERIALIZATION_FAILURE,
+            &SqlState::T_R_DEADLOCK_DETECTED,
+            &SqlState::LOCK_NOT_AVAILABLE,
+        ];
         if conflicts.contains(&state) {
             return Fault::Conflict;
         }
@@ -215,9 +215,8 @@ async fn write_product_views<'a>(
     })?;
     let added: HashSet<(Uuid, Uuid, i64, i32)> =
         added.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3))).collect();
-    let is_new = |key: &SessionKey, product, slot| {
-        added.contains(&(key.session_id, key.visitor_id, product, slot))
-    };
+    let is_new =
+        |key: &SessionKey, product, slot| added.contains(&(key.session_id, key.visitor_id, product, slot));
     let (new, old): (Vec<_>, Vec<_>) =
         rows.product_views.iter().partition(|((key, product, slot), _)| is_new(key, *product, *slot));
     send!(transaction, "earlier_product_views", old, |((key, product, slot), view)| {

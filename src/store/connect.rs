@@ -26,11 +26,7 @@ pub struct Store {
 impl Store {
     /// Reads a `postgres://` URL (`?host=/directory` for a Unix socket) or a libpq key-value string; connects to
     /// nothing yet. Reports get at most `stats_connections`, each of their statements `statement_timeout`.
-    pub fn new(
-        url: &str,
-        stats_connections: usize,
-        statement_timeout: Duration,
-    ) -> Result<Self, StoreError> {
+    pub fn new(url: &str, stats_connections: usize, statement_timeout: Duration) -> Result<Self, StoreError> {
         let config = connection_config(url)?;
         Ok(Store {
             office: pool(config.clone(), OFFICE_CONNECTIONS)?,

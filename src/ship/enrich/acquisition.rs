@@ -75,8 +75,9 @@ impl Acquisition {
         if source.is_some() {
             return Acquired { source, medium, inferred: None };
         }
-        let other_utm =
-            [&touch.medium, &touch.campaign, &touch.content, &touch.term, &touch.id].iter().any(|part| part.is_some());
+        let other_utm = [&touch.medium, &touch.campaign, &touch.content, &touch.term, &touch.id]
+            .iter()
+            .any(|part| part.is_some());
         if let Some(click) = self.clicks.iter().find(|click| carries(touch, click.name)) {
             let told = if click.needs_evidence && !other_utm { "social" } else { click.medium };
             return Acquired {
@@ -138,7 +139,11 @@ mod tests {
         (acquired.source.map(Cow::into_owned), acquired.medium.map(Cow::into_owned), acquired.inferred)
     }
 
-    fn is(source: &str, medium: &str, by: &'static str) -> (Option<String>, Option<String>, Option<&'static str>) {
+    fn is(
+        source: &str,
+        medium: &str,
+        by: &'static str,
+    ) -> (Option<String>, Option<String>, Option<&'static str>) {
         (Some(source.into()), Some(medium.into()), Some(by))
     }
 
@@ -170,7 +175,11 @@ mod tests {
 
     #[test]
     fn a_tag_is_never_overruled() {
-        let touch = Touch { source: Some("IG".into()), referrer: Some("https://google.com/".into()), ..clicked("gclid") };
+        let touch = Touch {
+            source: Some("IG".into()),
+            referrer: Some("https://google.com/".into()),
+            ..clicked("gclid")
+        };
         assert_eq!(told(&touch), (Some("IG".into()), None, None));
     }
 
@@ -183,12 +192,21 @@ mod tests {
     #[test]
     fn referrers_match_on_label_boundaries() {
         assert_eq!(told(&referred("https://www.google.com.ua/")), is("google", "organic", "referrer"));
-        assert_eq!(told(&referred("https://gemini.google.com/app")), is("gemini.google.com", "ai", "referrer"));
+        assert_eq!(
+            told(&referred("https://gemini.google.com/app")),
+            is("gemini.google.com", "ai", "referrer")
+        );
         assert_eq!(told(&referred("https://chatgpt.com/")), is("chatgpt.com", "ai", "referrer"));
         assert_eq!(told(&referred("https://l.instagram.com/")), is("instagram", "social", "referrer"));
         assert_eq!(told(&referred("https://netflix.com/")), is("netflix.com", "referral", "referrer"));
-        assert_eq!(told(&referred("https://notfacebook.com/")), is("notfacebook.com", "referral", "referrer"));
-        assert_eq!(told(&referred("https://google.evil.example/")), is("google.evil.example", "referral", "referrer"));
+        assert_eq!(
+            told(&referred("https://notfacebook.com/")),
+            is("notfacebook.com", "referral", "referrer")
+        );
+        assert_eq!(
+            told(&referred("https://google.evil.example/")),
+            is("google.evil.example", "referral", "referrer")
+        );
         assert_eq!(told(&referred("android-app://com.google.android.gm/")), is("gmail", "email", "referrer"));
     }
 

@@ -20,7 +20,6 @@ use uuid::Uuid;
 use super::batch::{Batch, Located};
 use super::dictionary::{self, Kind, Written};
 use super::enrich::acquisition::Acquisition;
-use super::enrich::agent::Agents;
 use super::enrich::place::Places;
 use crate::config::StoreIp;
 use crate::hit::{BotCount, Hit, Record, RecordError};
@@ -32,8 +31,6 @@ use crate::store::partitions::Month;
 pub struct Enricher {
     /// Source and medium.
     pub acquisition: Acquisition,
-    /// Devices.
-    pub agents: Agents,
     /// Places.
     pub places: Places,
     /// How addresses are stored.

@@ -143,9 +143,7 @@ impl Rows {
                 row.entry = entry;
                 row
             }
-            (None, Some(entry)) => {
-                self.sessions.entry(key).or_insert(Session::new(key, identity, at, entry))
-            }
+            (None, Some(entry)) => self.sessions.entry(key).or_insert(Session::new(key, identity, at, entry)),
             (None, None) => return,
         };
         row.least_at = row.least_at.min(at);
@@ -245,7 +243,6 @@ impl Funnel {
         })
     }
 }
-
 
 /// HTTP has three digits.
 pub(super) fn status(status: u16) -> i16 {
