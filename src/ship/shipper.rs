@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use deadpool_postgres::{Client, Object};
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -25,6 +26,8 @@ use crate::store::{Store, StoreError};
 const TRIES: u32 = 8;
 /// Longest time for one try, the database's answer included; the transaction's own timeouts are shorter.
 const TRY_TIMEOUT: Duration = Duration::from_secs(120);
+/// Longest time for reading the checkpoints.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the configuration says about shipping.
 #[derive(Debug, Clone)]
@@ -128,18 +131,14 @@ impl Shipper {
     /// How far these journals are in the database; those it does not know stand at the beginning.
     pub async fn checkpoints(&mut self, journals: &[Uuid]) -> Result<HashMap<Uuid, Position>, ShipError> {
         let client = self.store.office().await?;
-        let journals = [(&journals as _, Type::UUID_ARRAY)];
-        client.query_typed(include_str!("sql/checkpoint_rows.sql"), &journals).await?;
-        let rows = client.query_typed(include_str!("sql/checkpoints.sql"), &journals).await?;
+        let Ok(rows) = tokio::time::timeout(LOOK_TIMEOUT, read_checkpoints(&client, journals)).await else {
+            drop(Object::take(client));
+            return Err(ShipError::Timeout(LOOK_TIMEOUT));
+        };
         let number = |value: i64| u64::try_from(value).unwrap_or(0);
-        Ok(rows
-            .iter()
-            .map(|row| {
-                let position =
-                    Position { segment: number(row.get("segment")), offset: number(row.get("offset")) };
-                (row.get("journal"), position)
-            })
-            .collect())
+        let position =
+            |row: &Row| Position { segment: number(row.get("segment")), offset: number(row.get("offset")) };
+        Ok(rows?.iter().map(|row| (row.get("journal"), position(row))).collect())
     }
 
     /// Brings a batch to the database, wholly and once. A record that cannot be stored is found by halving, set
@@ -196,14 +195,17 @@ impl Shipper {
         let mut tries = 0;
         loop {
             tries += 1;
-            self.ensure_partitions(&mut client, rows).await?;
-            let attempt = write::attempt(&mut client, batch, rows, terms);
+            let attempt = async {
+                // Beside the transaction: a partition outlives a batch that fails.
+                ensure_partitions(&mut self.months, &mut client, rows).await?;
+                Ok::<_, StoreError>(write::attempt(&mut client, batch, rows, terms).await)
+            };
             let Ok(attempt) = tokio::time::timeout(TRY_TIMEOUT, attempt).await else {
                 // A connection in the middle of a statement must not go back to the pool.
                 drop(Object::take(client));
                 return Err(ShipError::Timeout(TRY_TIMEOUT));
             };
-            let error = match attempt {
+            let error = match attempt? {
                 Ok(Attempt::Committed { outcomes, growth }) => {
                     self.enricher.remember(&rows.dictionaries, &growth.refused);
                     return Ok(Ending::Committed(Shipped::of(batch, rows, outcomes)));
@@ -229,15 +231,25 @@ impl Shipper {
             }
         }
     }
+}
 
-    async fn ensure_partitions(&mut self, client: &mut Client, rows: &Rows) -> Result<(), ShipError> {
-        let needed: BTreeSet<Month> = rows.months().difference(&self.months).copied().collect();
-        if !needed.is_empty() {
-            partitions::ensure(client, &needed).await?;
-            self.months.extend(needed);
-        }
-        Ok(())
+async fn ensure_partitions(
+    months: &mut BTreeSet<Month>,
+    client: &mut Client,
+    rows: &Rows,
+) -> Result<(), StoreError> {
+    let needed: BTreeSet<Month> = rows.months().difference(months).copied().collect();
+    if !needed.is_empty() {
+        partitions::ensure(client, &needed).await?;
+        months.extend(needed);
     }
+    Ok(())
+}
+
+async fn read_checkpoints(client: &Client, journals: &[Uuid]) -> Result<Vec<Row>, tokio_postgres::Error> {
+    let journals = [(&journals as _, Type::UUID_ARRAY)];
+    client.query_typed(include_str!("sql/checkpoint_rows.sql"), &journals).await?;
+    client.query_typed(include_str!("sql/checkpoints.sql"), &journals).await
 }
 
 /// How a batch ended that reached the database.

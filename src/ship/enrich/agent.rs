@@ -1,7 +1,7 @@
 //! Device, system and browser from the `User-Agent` field, by uap-core's tables.
 //!
 //! The tables are read when the first agent is looked up, 0.1 to 1 s, never while the program starts. They say
-//! what a device is called but not what it is; [`device_type`] does that.
+//! what a device is called, but not what it is: that is told from marks in the text.
 
 use std::sync::LazyLock;
 
@@ -40,9 +40,9 @@ impl Agent {
             device_brand: client.device.brand.map(String::from),
             device_model: client.device.model.map(String::from),
             os_name,
-            os_version: version([client.os.major, client.os.minor, client.os.patch]),
+            os_version: version(&[client.os.major, client.os.minor, client.os.patch]),
             browser_name: named(&client.user_agent.family),
-            browser_version: version([
+            browser_version: version(&[
                 client.user_agent.major,
                 client.user_agent.minor,
                 client.user_agent.patch,
@@ -76,7 +76,7 @@ fn named(family: &str) -> Option<String> {
     (family != "Other" && !family.is_empty()).then(|| family.to_owned())
 }
 
-fn version<T: AsRef<str>>(parts: [Option<T>; 3]) -> Option<String> {
+fn version<T: AsRef<str>>(parts: &[Option<T>; 3]) -> Option<String> {
     let known: Vec<&str> = parts.iter().map_while(|part| part.as_ref().map(AsRef::as_ref)).collect();
     (!known.is_empty()).then(|| known.join("."))
 }

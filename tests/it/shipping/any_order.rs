@@ -10,9 +10,9 @@ use utm_dispatcher::hit::{BotCount, CustomerKeyKind};
 use super::*;
 use crate::harness::postgres;
 
-/// A day or so, in steps that make hits of the same moment likely.
+/// Some hours, in steps that make hits of the same moment, or of the same half hour, likely.
 fn moment() -> impl Strategy<Value = u64> {
-    (0u64..40).prop_map(|step| TEN + step * 37 * MINUTE)
+    (0u64..40).prop_map(|step| TEN + step * 13 * MINUTE)
 }
 
 fn who() -> impl Strategy<Value = Identity> {
@@ -149,7 +149,7 @@ fn order_and_portions_of_arrival_do_not_show() {
         let client = database.client().await;
         (database, client)
     });
-    let config = Config { failure_persistence: None, max_shrink_iters: 200, ..Config::with_cases(32) };
+    let config = Config { failure_persistence: None, max_shrink_iters: 200, ..Config::with_cases(24) };
     let mut runner = TestRunner::new(config);
     let result = runner.run(&(case(), 1usize..20, 1usize..4), |(case, portion, shippers)| {
         runtime.block_on(async {
