@@ -1,9 +1,9 @@
 //! Brings journals to Postgres: each record exactly once, in any order, from any number of proxies.
 //!
-//! [`Batch`] → [`rows::Rows`] (folded and enriched in memory) → one transaction ([`write`]): checkpoints, dictionary
-//! rows, facts, orders ([`settle`]). The checkpoint moves by compare-and-set in the same transaction, so a batch is in the
-//! database wholly and once, or not at all. After any error but [`ShipError::CheckpointMoved`]'s cause is known, the
-//! truth is what [`Shipper::checkpoints`] says: a commit whose answer was lost may have happened.
+//! [`Batch`] → [`rows::Rows`], folded and enriched in memory → one transaction: checkpoints, dictionary rows, facts,
+//! orders. The checkpoints move by compare-and-set in that transaction, so a batch is in the database wholly and
+//! once, or not at all. After an error the truth is what [`Shipper::checkpoints`] says: a commit whose answer was
+//! lost may have happened.
 
 pub mod batch;
 mod columns;

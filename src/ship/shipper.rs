@@ -13,7 +13,6 @@ use uuid::Uuid;
 use super::batch::Batch;
 use super::dictionary::Written;
 use super::enrich::acquisition::Acquisition;
-use super::enrich::agent::Agents;
 use super::enrich::place::Places;
 use super::rows::{Enricher, Refused, Rows};
 use super::write::{self, Attempt, Fault, Terms};
@@ -28,6 +27,8 @@ use crate::store::{Store, StoreError};
 const TRIES: u32 = 8;
 /// Longest time for one try, the database's answer included; the transaction's own timeouts are shorter.
 const TRY_TIMEOUT: Duration = Duration::from_secs(120);
+/// Longest time for reading the checkpoints.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the configuration says about shipping.
 #[derive(Debug, Clone)]
@@ -98,11 +99,14 @@ impl From<tokio_postgres::Error> for ShipError {
 pub async fn checkpoints(store: &Store, journals: &[Uuid]) -> Result<HashMap<Uuid, Position>, StoreError> {
     let client = store.office().await?;
     let parameters = [(&journals as _, Type::UUID_ARRAY)];
-    let rows = client.query_typed(include_str!("sql/checkpoints.sql"), &parameters).await?;
+    Ok(positions(&client.query_typed(include_str!("sql/checkpoints.sql"), &parameters).await?))
+}
+
+fn positions(rows: &[Row]) -> HashMap<Uuid, Position> {
     let number = |value: i64| u64::try_from(value).unwrap_or(0);
     let position =
         |row: &Row| Position { segment: number(row.get("segment")), offset: number(row.get("offset")) };
-    Ok(rows.iter().map(|row| (row.get("journal"), position(row))).collect())
+    rows.iter().map(|row| (row.get("journal"), position(row))).collect()
 }
 
 /// Writes batches, one at a time.
@@ -120,7 +124,6 @@ impl Shipper {
     pub fn new(store: Store, settings: ShipSettings) -> Self {
         let enricher = Enricher {
             acquisition: Acquisition::default(),
-            agents: Agents::default(),
             places: Places::new(settings.geo_database.clone()),
             store_ip: settings.store_ip,
             locale_prefixes: settings.locale_prefixes.clone(),
@@ -132,10 +135,11 @@ impl Shipper {
     /// How far these journals are in the database; those it does not know stand at the beginning.
     pub async fn checkpoints(&mut self, journals: &[Uuid]) -> Result<HashMap<Uuid, Position>, ShipError> {
         let client = self.store.office().await?;
-        let parameters = [(&journals as _, Type::UUID_ARRAY)];
-        client.query_typed(include_str!("sql/checkpoint_rows.sql"), &parameters).await?;
-        drop(client);
-        Ok(checkpoints(&self.store, journals).await?)
+        let Ok(rows) = tokio::time::timeout(LOOK_TIMEOUT, read_checkpoints(&client, journals)).await else {
+            drop(Object::take(client));
+            return Err(ShipError::Timeout(LOOK_TIMEOUT));
+        };
+        Ok(positions(&rows?))
     }
 
     /// Brings a batch to the database, wholly and once. A record that cannot be stored is found by halving, set
@@ -192,14 +196,17 @@ impl Shipper {
         let mut tries = 0;
         loop {
             tries += 1;
-            self.ensure_partitions(&mut client, rows).await?;
-            let attempt = write::attempt(&mut client, batch, rows, terms);
+            let attempt = async {
+                // Beside the transaction: a partition outlives a batch that fails.
+                ensure_partitions(&mut self.months, &mut client, rows).await?;
+                Ok::<_, StoreError>(write::attempt(&mut client, batch, rows, terms).await)
+            };
             let Ok(attempt) = tokio::time::timeout(TRY_TIMEOUT, attempt).await else {
                 // A connection in the middle of a statement must not go back to the pool.
                 drop(Object::take(client));
                 return Err(ShipError::Timeout(TRY_TIMEOUT));
             };
-            let error = match attempt {
+            let error = match attempt? {
                 Ok(Attempt::Committed { outcomes, growth }) => {
                     self.enricher.remember(&rows.dictionaries, &growth.refused);
                     return Ok(Ending::Committed(Shipped::of(batch, rows, outcomes)));
@@ -225,15 +232,25 @@ impl Shipper {
             }
         }
     }
+}
 
-    async fn ensure_partitions(&mut self, client: &mut Client, rows: &Rows) -> Result<(), ShipError> {
-        let needed: BTreeSet<Month> = rows.months().difference(&self.months).copied().collect();
-        if !needed.is_empty() {
-            partitions::ensure(client, &needed).await?;
-            self.months.extend(needed);
-        }
-        Ok(())
+async fn ensure_partitions(
+    months: &mut BTreeSet<Month>,
+    client: &mut Client,
+    rows: &Rows,
+) -> Result<(), StoreError> {
+    let needed: BTreeSet<Month> = rows.months().difference(months).copied().collect();
+    if !needed.is_empty() {
+        partitions::ensure(client, &needed).await?;
+        months.extend(needed);
     }
+    Ok(())
+}
+
+async fn read_checkpoints(client: &Client, journals: &[Uuid]) -> Result<Vec<Row>, tokio_postgres::Error> {
+    let journals = [(&journals as _, Type::UUID_ARRAY)];
+    client.query_typed(include_str!("sql/checkpoint_rows.sql"), &journals).await?;
+    client.query_typed(include_str!("sql/checkpoints.sql"), &journals).await
 }
 
 /// How a batch ended that reached the database.

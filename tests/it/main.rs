@@ -9,4 +9,6 @@ mod config;
 mod forwarding;
 mod framing;
 mod managed;
+mod shipping;
 mod shutdown;
+mod sql;

@@ -197,7 +197,7 @@ impl Dictionaries {
     pub(super) fn agent(&mut self, user_agent: &str, enricher: &Enricher) -> i64 {
         let id = dictionary::id(Kind::Agent, &[Some(user_agent)]);
         if !enricher.is_written(Kind::Agent, id) {
-            offer(&mut self.agents, id, || (user_agent.to_owned(), enricher.agents.look_up(user_agent)));
+            offer(&mut self.agents, id, || (user_agent.to_owned(), Agent::of(user_agent)));
         }
         id
     }

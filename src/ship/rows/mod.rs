@@ -20,7 +20,6 @@ use uuid::Uuid;
 use super::batch::{Batch, Located};
 use super::dictionary::{self, Kind, Written};
 use super::enrich::acquisition::Acquisition;
-use super::enrich::agent::Agents;
 use super::enrich::place::Places;
 use crate::config::StoreIp;
 use crate::hit::{BotCount, Hit, Record, RecordError};
@@ -32,8 +31,6 @@ use crate::store::partitions::Month;
 pub struct Enricher {
     /// Source and medium.
     pub acquisition: Acquisition,
-    /// Devices.
-    pub agents: Agents,
     /// Places.
     pub places: Places,
     /// How addresses are stored.
@@ -123,9 +120,6 @@ pub enum FoldError {
     /// Its time, or that of its session, has no partition.
     #[error("{0} ms is no time between the years 2000 and 2199")]
     Time(u64),
-    /// It has no visitor where one is needed.
-    #[error("a touch needs a visitor")]
-    NoVisitor,
 }
 
 /// One hit while it is folded: what several tables need of it.
@@ -181,9 +175,6 @@ impl Rows {
     fn add_hit(&mut self, hit: &Hit<'_>, hash: i64, enricher: &Enricher) -> Result<(), FoldError> {
         let at = time(hit.at_ms)?;
         let key = hit.identity.as_ref().map(SessionKey::of).transpose()?;
-        if key.is_none() && hit.touch.is_some() {
-            return Err(FoldError::NoVisitor);
-        }
         self.newest_ms = self.newest_ms.max(hit.at_ms);
         let site_id = self.dictionaries.site(&hit.site, enricher);
         let page_id = self.dictionaries.page(site_id, hit, enricher);

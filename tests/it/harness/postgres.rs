@@ -11,6 +11,7 @@ use tokio::sync::OnceCell;
 use tokio_postgres::config::Host;
 use tokio_postgres::{Client, Config, NoTls};
 use utm_dispatcher::managed::{Cluster, ManagedError, Settings};
+use utm_dispatcher::store::Store;
 use uuid::Uuid;
 
 static SHARED: OnceCell<Place> = OnceCell::const_new();
@@ -42,10 +43,22 @@ pub async fn database() -> Database {
     Database { url, name, maintenance_url: place.maintenance_url.clone() }
 }
 
+/// A fresh database with the schema of this program.
+pub async fn migrated() -> Database {
+    let database = database().await;
+    utm_dispatcher::store::migrate::migrate(&database.store()).await.expect("migrating");
+    database
+}
+
 impl Database {
     /// A connection to it.
     pub async fn connect(&self) -> Client {
         connect(&self.url).await
+    }
+
+    /// It, as the program sees it.
+    pub fn store(&self) -> Store {
+        Store::new(&self.url).expect("database URL")
     }
 }
 

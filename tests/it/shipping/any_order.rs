@@ -1,0 +1,178 @@
+//! The same hits give the same rows, in any order, in any portions, through any number of shippers.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use tokio_postgres::Client;
+use utm_dispatcher::hit::{BotCount, CustomerKeyKind};
+
+use super::*;
+use crate::harness::postgres;
+
+/// Some hours, in steps that make hits of the same moment, or of the same half hour, likely.
+fn moment() -> impl Strategy<Value = u64> {
+    (0u64..40).prop_map(|step| TEN + step * 13 * MINUTE)
+}
+
+fn who() -> impl Strategy<Value = Identity> {
+    (1u8..4, 1u16..4).prop_map(|(visitor, number)| {
+        let begun = TEN + u64::from(number) * 5 * 3_600_000;
+        let minted = (number == 1).then(|| Uuid::from_bytes([visitor + 100; 16]));
+        Identity { minted_from: minted, ..identity(visitor, number, begun) }
+    })
+}
+
+fn evidence() -> impl Strategy<Value = Option<Touch<'static>>> {
+    let tagged = (1i64..4).prop_map(|number| {
+        let source = ["google", "Google", "facebook"][usize::try_from(number).unwrap() % 3];
+        let clicks = vec![("gclid".into(), number.to_string().into())];
+        Some(Touch { click_ids: clicks, ..touch(number, source) })
+    });
+    let spelt = Just(Some(touch(1, "GOOGLE")));
+    let referred = Just(Some(Touch {
+        evidence: 9,
+        referrer: Some("https://duckduckgo.com/".into()),
+        ..Touch::default()
+    }));
+    prop_oneof![3 => Just(None), 2 => tagged, 1 => spelt, 1 => referred]
+}
+
+fn actions() -> impl Strategy<Value = Vec<Action<'static>>> {
+    let viewed = (0usize..2, prop::option::of(0usize..3)).prop_map(|(product, name)| Action {
+        product_id: Some(["p1", "p2"][product].into()),
+        product_name: name.map(|name| ["Shirt", "Футболка", "hoodie"][name].into()),
+        ..action("product_view")
+    });
+    let other =
+        (0usize..5).prop_map(|kind| action(["add_to_cart", "search", "registration", "wish", "lead"][kind]));
+    let bought = (0usize..3, 1i64..3, prop::bool::ANY).prop_map(|(order, value, header)| Action {
+        order_id: Some(["o1", "o2", "o3"][order].into()),
+        value: Some((value * 150).into()),
+        way: if header { Way::Header } else { Way::Rule },
+        ..action("purchase")
+    });
+    prop::collection::vec(prop_oneof![3 => viewed, 2 => other, 1 => bought], 0..3)
+}
+
+fn any_hit() -> impl Strategy<Value = Record<'static>> {
+    (moment(), who(), evidence(), actions(), any::<(bool, bool, u8)>()).prop_map(
+        |(at_ms, identity, touch, actions, (page_view_, phone, fbp))| {
+            let agent =
+                if phone { "Mozilla/5.0 (iPhone; CPU iPhone OS 17_1 like Mac OS X)" } else { "curl/8" };
+            hit(Hit {
+                page_view: page_view_,
+                touch,
+                actions,
+                user_agent: agent.into(),
+                cookies: vec![("_fbp".into(), (fbp % 3).to_string().into())],
+                bot_score: fbp % 5,
+                bot_reasons: 1 << (fbp % 4),
+                path: if phone { "/uk/a".into() } else { "/b".into() },
+                ..page_view(identity, at_ms)
+            })
+        },
+    )
+}
+
+fn any_report() -> impl Strategy<Value = Record<'static>> {
+    let named = (prop::option::of(who()), prop::bool::ANY);
+    (moment(), 0usize..4, 0usize..5, prop::option::of(1i64..4), 0usize..2, named).prop_map(
+        |(at_ms, id, kind, value, reference, (who, whole))| {
+            let kinds = [
+                OrderEntryKind::Placed,
+                OrderEntryKind::Paid,
+                OrderEntryKind::Cancelled,
+                OrderEntryKind::Refunded,
+                OrderEntryKind::Delivered,
+            ];
+            order(OrderFact {
+                value: value.map(|value| (value * 50).into()),
+                reference: ["", "r"][reference].into(),
+                session_id: who.filter(|_| whole).map(|who| who.session_id),
+                visitor_id: who.filter(|_| !whole).map(|who| who.visitor_id),
+                customer: vec![(CustomerKeyKind::Phone, [7; 16])],
+                received_ms: at_ms + value.unwrap_or(0).cast_unsigned() * 1000,
+                ..fact(["o1", "o2", "o3", "o4"][id], kinds[kind], at_ms)
+            })
+        },
+    )
+}
+
+fn any_record() -> impl Strategy<Value = Record<'static>> {
+    let bot = moment().prop_map(|at_ms| {
+        Record::BotCount(BotCount { at_ms, site: "default".into(), bot: "crawler".into(), reasons: 1 })
+    });
+    prop_oneof![10 => any_hit(), 3 => any_report(), 1 => bot]
+}
+
+/// Records, and for each its journal and its place in the shuffle.
+fn case() -> impl Strategy<Value = Vec<(Record<'static>, usize, u32)>> {
+    prop::collection::vec((any_record(), 0usize..4, any::<u32>()), 1..50)
+}
+
+async fn clear(client: &Client) {
+    client.batch_execute(&format!("TRUNCATE {}", tables_of(client).await.join(", "))).await.unwrap();
+}
+
+/// Ships portions of `portion` records, journal by journal, `shippers` of them at the same time.
+async fn ship_all(database: &Database, journals: Vec<Vec<Record<'static>>>, portion: usize, shippers: usize) {
+    let mut works: Vec<Vec<Vec<Record<'static>>>> = (0..shippers).map(|_| Vec::new()).collect();
+    for (index, journal) in journals.into_iter().enumerate() {
+        works[index % shippers].push(journal);
+    }
+    let works = works.into_iter().map(|journals| {
+        let mut shipper = shipper(database);
+        tokio::spawn(async move {
+            let mut open: Vec<_> = journals.into_iter().map(|records| (Journal::new(), records)).collect();
+            let ids: Vec<Uuid> = open.iter().map(|(journal, _)| journal.id).collect();
+            shipper.checkpoints(&ids).await.unwrap();
+            while open.iter().any(|(_, records)| !records.is_empty()) {
+                let stretches = open.iter_mut().map(|(journal, records)| {
+                    let rest = records.split_off(portion.min(records.len()));
+                    journal.stretch(&std::mem::replace(records, rest))
+                });
+                shipper.ship(Batch::new(stretches.collect())).await.unwrap();
+            }
+        })
+    });
+    for work in works.collect::<Vec<_>>() {
+        work.await.unwrap();
+    }
+}
+
+#[test]
+fn order_and_portions_of_arrival_do_not_show() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (database, client) = runtime.block_on(async {
+        let database = postgres::migrated().await;
+        let client = database.connect().await;
+        (database, client)
+    });
+    let config = Config { failure_persistence: None, max_shrink_iters: 200, ..Config::with_cases(24) };
+    let mut runner = TestRunner::new(config);
+    let result = runner.run(&(case(), 1usize..20, 1usize..4), |(case, portion, shippers)| {
+        runtime.block_on(async {
+            clear(&client).await;
+            let whole: Vec<_> = case.iter().map(|(record, ..)| record.clone()).collect();
+            let count = whole.len();
+            ship_all(&database, vec![whole], count, 1).await;
+            let expected = dump(&client).await;
+
+            clear(&client).await;
+            let mut shuffled = case;
+            shuffled.sort_by_key(|(.., place)| *place);
+            let mut journals: BTreeMap<usize, Vec<_>> = BTreeMap::new();
+            for (record, journal, _) in shuffled {
+                journals.entry(journal).or_default().push(record);
+            }
+            ship_all(&database, journals.into_values().collect(), portion, shippers).await;
+            let found = dump(&client).await;
+            for (table, rows) in &expected {
+                prop_assert_eq!(rows, &found[table], "{}", table);
+            }
+            Ok(())
+        })
+    });
+    result.unwrap_or_else(|error| panic!("{error}"));
+}

@@ -1,0 +1,142 @@
+//! Crashes, doubles and poison cost nothing and add nothing.
+
+use utm_dispatcher::hit::OrderOutcome;
+use utm_dispatcher::ship::ShipError;
+use utm_dispatcher::store::Store;
+
+use super::*;
+use crate::harness::link::Link;
+use crate::harness::postgres;
+
+#[tokio::test]
+async fn a_stale_shipper_is_fenced() {
+    let database = postgres::migrated().await;
+    let client = database.connect().await;
+    let (mut one, mut two) = (shipper(&database), shipper(&database));
+    let mut journal = Journal::new();
+    one.checkpoints(&[journal.id]).await.unwrap();
+    let batch = journal.batch(&[hit(page_view(identity(1, 1, TEN), TEN))]);
+    assert_eq!(one.ship(batch.clone()).await.unwrap().records, 1);
+    let refused = two.ship(batch).await;
+    assert!(matches!(refused, Err(ShipError::CheckpointMoved(id)) if id == journal.id), "{refused:?}");
+    assert_eq!(value(&client, "SELECT count(*) FROM events").await.unwrap(), "1");
+    let at = two.checkpoints(&[journal.id]).await.unwrap()[&journal.id];
+    assert_eq!(at, Position { segment: 0, offset: 100 });
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_stored_is_set_aside_alone() {
+    let database = postgres::migrated().await;
+    let client = database.connect().await;
+    let mut shipper = shipper(&database);
+    let mut journal = Journal::new();
+    shipper.checkpoints(&[journal.id]).await.unwrap();
+    let mut records: Vec<_> =
+        (0..9).map(|minute| hit(page_view(identity(1, 1, TEN), TEN + minute * MINUTE))).collect();
+    records.insert(4, hit(Hit { path: "/nul\0".into(), ..page_view(identity(2, 1, TEN), TEN) }));
+    let mut report = fact("1", OrderEntryKind::Placed, TEN);
+    report.items = Some("no json".into());
+    report.receipt = Some((Uuid::nil(), 3));
+    records.insert(6, order(report));
+    let mut stretch = journal.stretch(&records);
+    stretch.records.push(Located { payload: Bytes::from_static(b"\x01\x63"), position: stretch.next });
+    stretch.next.offset += 100;
+    let shipped = shipper.ship(Batch::new(vec![stretch])).await.unwrap();
+    assert_eq!((shipped.records, shipped.quarantined), (9, 3));
+    assert!(matches!(&shipped.outcomes[..], [((_, 3), OrderOutcome::Refused(_))]));
+    assert_eq!(value(&client, "SELECT count(*) FROM events").await.unwrap(), "9");
+    assert_eq!(value(&client, "SELECT count(*) FROM visitors").await.unwrap(), "1");
+    let places = value(&client, "SELECT array_agg(\"offset\" ORDER BY \"offset\") FROM quarantine").await;
+    assert_eq!(places.unwrap(), "{400,600,1100}");
+    let at = shipper.checkpoints(&[journal.id]).await.unwrap()[&journal.id];
+    assert_eq!(at.offset, 1200);
+}
+
+#[tokio::test]
+async fn a_commit_whose_answer_was_lost_is_not_doubled() {
+    let database = postgres::migrated().await;
+    let client = database.connect().await;
+    let link = Link::to(&database.url).await;
+    let mut shipper = Shipper::new(Store::new(link.url()).unwrap(), settings());
+    let mut journal = Journal::new();
+    shipper.checkpoints(&[journal.id]).await.unwrap();
+    // Makes the partitions, so that the next COMMIT is the batch's.
+    shipper.ship(journal.batch(&[hit(page_view(identity(1, 1, TEN), TEN))])).await.unwrap();
+
+    link.cut_after_commit();
+    let batch = journal.batch(&[hit(page_view(identity(1, 1, TEN), TEN + MINUTE))]);
+    let lost = shipper.ship(batch.clone()).await;
+    assert!(matches!(lost, Err(ShipError::Store(_))), "{lost:?}");
+    link.mend();
+
+    let at = shipper.checkpoints(&[journal.id]).await.unwrap()[&journal.id];
+    assert_eq!(at, batch.stretches()[0].next);
+    assert!(matches!(shipper.ship(batch).await, Err(ShipError::CheckpointMoved(_))));
+    assert_eq!(value(&client, "SELECT page_views FROM sessions").await.unwrap(), "2");
+}
+
+#[tokio::test]
+async fn late_and_future_facts_find_a_partition() {
+    let database = postgres::migrated().await;
+    let client = database.connect().await;
+    let mut shipper = shipper(&database);
+    let mut journal = Journal::new();
+    shipper.checkpoints(&[journal.id]).await.unwrap();
+    let years = 365 * 86_400_000;
+    let records: Vec<_> =
+        [TEN - 2 * years, TEN, TEN + 3 * years].map(|at| hit(page_view(identity(1, 1, at), at))).into();
+    assert_eq!(shipper.ship(journal.batch(&records)).await.unwrap().records, 3);
+    assert_eq!(value(&client, "SELECT count(*) FROM sessions").await.unwrap(), "3");
+    // Somebody dropped one meanwhile.
+    client.batch_execute("DROP TABLE events_2026_11").await.unwrap();
+    let again = journal.batch(&[hit(page_view(identity(1, 1, TEN), TEN + MINUTE))]);
+    assert_eq!(shipper.ship(again).await.unwrap().records, 1);
+    // A clock of another age is set aside, not given a table.
+    let broken = journal.batch(&[hit(page_view(identity(1, 1, TEN), 5))]);
+    assert_eq!(shipper.ship(broken).await.unwrap().quarantined, 1);
+}
+
+#[tokio::test]
+async fn partitions_are_made_by_several_at_once() {
+    let database = postgres::migrated().await;
+    let months = utm_dispatcher::store::partitions::Month::around("2031-05-01T00:00:00Z".parse().unwrap());
+    let works: Vec<_> = (0..4)
+        .map(|_| {
+            let (store, months) = (database.store(), months.clone());
+            tokio::spawn(async move {
+                let mut client = store.office().await.unwrap();
+                utm_dispatcher::store::partitions::ensure(&mut client, &months).await.unwrap();
+            })
+        })
+        .collect();
+    for work in works {
+        work.await.unwrap();
+    }
+    let client = database.connect().await;
+    let made = value(&client, "SELECT count(*) FROM pg_class WHERE relname ~ '^events_2031_0[4-7]$'").await;
+    assert_eq!(made.unwrap(), "4");
+}
+
+#[tokio::test]
+async fn random_values_do_not_fill_the_disk() {
+    let database = postgres::migrated().await;
+    let client = database.connect().await;
+    let mut shipper = Shipper::new(database.store(), ShipSettings { new_values_per_day: 5, ..settings() });
+    let mut journal = Journal::new();
+    shipper.checkpoints(&[journal.id]).await.unwrap();
+    let path = |number: u64| Hit {
+        path: format!("/{number}").into(),
+        ..page_view(identity(1, 1, TEN), TEN + number * MINUTE)
+    };
+    for portion in [0..3, 3..9, 9..12] {
+        let records: Vec<_> = portion.map(|number| hit(path(number))).collect();
+        shipper.ship(journal.batch(&records)).await.unwrap();
+    }
+    assert_eq!(value(&client, "SELECT count(*) FROM pages WHERE page_id <> 0").await.unwrap(), "5");
+    assert_eq!(value(&client, "SELECT count(*) FROM events WHERE page_id = 0").await.unwrap(), "7");
+    let growth = "SELECT (added, refused) FROM dictionary_growth WHERE kind = 'page'";
+    assert_eq!(value(&client, growth).await.unwrap(), "(5,7)");
+    // What is known already is still told apart.
+    shipper.ship(journal.batch(&[hit(path(0))])).await.unwrap();
+    assert_eq!(value(&client, "SELECT count(*) FROM events WHERE page_id = 0").await.unwrap(), "7");
+}

@@ -1,0 +1,143 @@
+//! Orders find their visitors and touches, whichever comes first.
+
+use utm_dispatcher::hit::OrderOutcome;
+
+use super::*;
+use crate::harness::postgres;
+
+const HOUR: u64 = 60 * MINUTE;
+
+async fn shop() -> (Database, Client, Shipper, Journal) {
+    let database = postgres::migrated().await;
+    let client = database.connect().await;
+    let mut shipper = shipper(&database);
+    let journal = Journal::new();
+    shipper.checkpoints(&[journal.id]).await.unwrap();
+    (database, client, shipper, journal)
+}
+
+async fn credited(client: &Client) -> Option<String> {
+    value(client, "SELECT c.source FROM order_credits LEFT JOIN campaigns c USING (campaign_id)").await
+}
+
+#[tokio::test]
+async fn an_order_is_credited_to_the_last_touch_before_it() {
+    let (_database, client, mut shipper, mut journal) = shop().await;
+    let (first, second) = (identity(1, 1, TEN), identity(1, 2, TEN + HOUR));
+    let landed = |identity, at, evidence, source| {
+        hit(Hit { touch: Some(touch(evidence, source)), ..page_view(identity, at) })
+    };
+    let records = [
+        landed(first, TEN, 1, "google"),
+        landed(second, TEN + HOUR, 2, "facebook"),
+        hit(purchase(second, TEN + HOUR + MINUTE, "1042", 1499)),
+        landed(identity(1, 3, TEN + 2 * HOUR), TEN + 2 * HOUR, 3, "bing"),
+    ];
+    shipper.ship(journal.batch(&records)).await.unwrap();
+    assert_eq!(credited(&client).await.unwrap(), "facebook");
+    let order = "SELECT (gross, net, joined_by, points) FROM orders";
+    assert_eq!(value(&client, order).await.unwrap(), "(1499,1499,cookie,114)");
+    let session = "SELECT (order_count, order_points, score, actions) FROM sessions WHERE session_number = 2";
+    assert_eq!(value(&client, session).await.unwrap(), "(1,114,1,1)");
+}
+
+#[tokio::test]
+async fn a_session_that_arrives_after_its_order_is_joined() {
+    let (_database, client, mut shipper, mut journal) = shop().await;
+    let visit = identity(1, 1, TEN);
+    let mut report = fact("1042", OrderEntryKind::Placed, TEN + HOUR);
+    report.session_id = Some(visit.session_id);
+    report.value = Some(200.into());
+    shipper.ship(journal.batch(&[order(report)])).await.unwrap();
+    assert_eq!(value(&client, "SELECT joined_by FROM orders").await, None);
+    assert_eq!(value(&client, "SELECT count(*) FROM order_credits").await.unwrap(), "0");
+
+    let landing = Hit { touch: Some(touch(1, "google")), ..page_view(visit, TEN) };
+    shipper.ship(journal.batch(&[hit(landing)])).await.unwrap();
+    assert_eq!(value(&client, "SELECT joined_by FROM orders").await.unwrap(), "session");
+    assert_eq!(credited(&client).await.unwrap(), "google");
+    assert_eq!(value(&client, "SELECT (order_count, order_points) FROM sessions").await.unwrap(), "(1,102)");
+}
+
+#[tokio::test]
+async fn a_touch_that_arrives_late_changes_the_credit() {
+    let (_database, client, mut shipper, mut journal) = shop().await;
+    let visit = identity(1, 2, TEN);
+    shipper.ship(journal.batch(&[hit(purchase(visit, TEN + HOUR, "1042", 100))])).await.unwrap();
+    assert_eq!(value(&client, "SELECT count(*) FROM order_credits").await.unwrap(), "1");
+    assert_eq!(credited(&client).await, None, "direct");
+
+    let earlier = identity(1, 1, TEN - 24 * HOUR);
+    let landing = Hit { touch: Some(touch(1, "google")), ..page_view(earlier, TEN - 24 * HOUR) };
+    shipper.ship(journal.batch(&[hit(landing)])).await.unwrap();
+    assert_eq!(credited(&client).await.unwrap(), "google");
+
+    let beyond = identity(1, 1, TEN - 100 * 24 * HOUR);
+    let landing = Hit { touch: Some(touch(1, "bing")), ..page_view(beyond, TEN - 100 * 24 * HOUR) };
+    shipper.ship(journal.batch(&[hit(landing)])).await.unwrap();
+    assert_eq!(credited(&client).await.unwrap(), "google");
+}
+
+#[tokio::test]
+async fn the_ledger_adds_up() {
+    let (_database, client, mut shipper, mut journal) = shop().await;
+    let entry = |kind, reference: &str, value: Option<i64>, minute: u64| {
+        let fact = fact("1042", kind, TEN + minute * MINUTE);
+        order(OrderFact { reference: reference.into(), value: value.map(Into::into), ..fact })
+    };
+    use OrderEntryKind::*;
+    let ledger = "SELECT (gross, paid, cancelled, refunded, net) FROM orders";
+    let steps = [
+        (entry(Paid, "a", Some(200), 1), "(200,200,0,0,200)"),
+        (entry(Placed, "", Some(1500), 2), "(1500,200,0,0,1500)"),
+        (entry(Paid, "b", None, 3), "(1500,1500,0,0,1500)"),
+        (entry(Refunded, "x", Some(300), 4), "(1500,1500,0,300,1200)"),
+        (entry(Cancelled, "p", Some(100), 5), "(1500,1500,100,300,1100)"),
+        (entry(Cancelled, "", None, 6), "(1500,1500,1200,300,0)"),
+        (entry(Cancelled, "q", Some(1500), 7), "(1500,1500,1200,300,0)"),
+    ];
+    for (step, expected) in steps {
+        shipper.ship(journal.batch(&[step])).await.unwrap();
+        assert_eq!(value(&client, ledger).await.unwrap(), expected);
+    }
+    assert_eq!(value(&client, "SELECT count(*) FROM order_credits").await.unwrap(), "0", "not tracked");
+}
+
+#[tokio::test]
+async fn a_report_is_recorded_once_and_not_contradicted() {
+    let (_database, _client, mut shipper, mut journal) = shop().await;
+    let report = |number: u32, value: i64| {
+        order(OrderFact {
+            value: Some(value.into()),
+            receipt: Some((Uuid::nil(), number)),
+            received_ms: TEN + u64::from(number),
+            ..fact("1042", OrderEntryKind::Placed, TEN)
+        })
+    };
+    let first = shipper.ship(journal.batch(&[report(1, 100), report(2, 100)])).await.unwrap();
+    let second = shipper.ship(journal.batch(&[report(3, 100), report(4, 150)])).await.unwrap();
+    let outcomes: Vec<_> = first.outcomes.into_iter().chain(second.outcomes).collect();
+    let of = |number| outcomes.iter().find(|((_, at), _)| *at == number).map(|(_, outcome)| outcome.clone());
+    assert_eq!(of(1), Some(OrderOutcome::Recorded));
+    assert_eq!(of(2), Some(OrderOutcome::Duplicate));
+    assert_eq!(of(3), Some(OrderOutcome::Duplicate));
+    assert!(matches!(of(4), Some(OrderOutcome::Refused(reason)) if reason.contains("100")));
+}
+
+#[tokio::test]
+async fn a_product_view_counts_once_in_half_an_hour() {
+    let (_database, client, mut shipper, mut journal) = shop().await;
+    let viewed = |minute: u64| {
+        let action = Action { product_id: Some("p".into()), ..action("product_view") };
+        hit(Hit {
+            page_view: false,
+            actions: vec![action],
+            ..page_view(identity(1, 1, TEN), TEN + minute * MINUTE)
+        })
+    };
+    shipper.ship(journal.batch(&[viewed(20), viewed(25), viewed(31)])).await.unwrap();
+    shipper.ship(journal.batch(&[viewed(10), viewed(40)])).await.unwrap();
+    assert_eq!(value(&client, "SELECT score FROM sessions").await.unwrap(), "6");
+    let times = "SELECT string_agg(to_char(at AT TIME ZONE 'UTC', 'HH24:MI'), ' ' ORDER BY at) FROM events";
+    assert_eq!(value(&client, times).await.unwrap(), "10:10 10:31");
+}
