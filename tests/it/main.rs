@@ -1,0 +1,8 @@
+//! What the program promises, tried from outside: real sockets, a real Postgres, real time.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+#![allow(unreachable_pub, reason = "a binary has no public side; pub here says what other files may use")]
+
+mod harness;
+
+mod stats;
