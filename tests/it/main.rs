@@ -12,3 +12,4 @@ mod managed;
 mod shipping;
 mod shutdown;
 mod sql;
+mod stats;

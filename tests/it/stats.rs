@@ -1,0 +1,9 @@
+//! The stats port: right numbers, plain refusals, nothing lost of what the shop tells.
+
+mod access;
+mod health;
+mod ingest;
+mod reports;
+mod seed;
+mod server;
+mod sessions;

@@ -1,0 +1,127 @@
+//! Who is let in.
+
+use serde_json::json;
+use utm_dispatcher::config::{Scope, StatsToken};
+use utm_dispatcher::stats::tokens;
+
+use super::seed::Seed;
+use super::server::{Server, problem};
+
+fn toml_token(name: &str, scope: Scope, token: &str) -> StatsToken {
+    StatsToken { name: name.into(), scope, sha256: tokens::hash(token) }
+}
+
+#[tokio::test]
+async fn tokens_of_the_configuration_work_without_the_database() {
+    let server = Server::start_with("postgres://nobody@127.0.0.1:1/nothing", |config| {
+        config.stats.tokens = vec![
+            toml_token("reader", Scope::Read, "read-me"),
+            toml_token("shop", Scope::Ingest, "tell-me"),
+            toml_token("owner", Scope::Admin, "all"),
+        ];
+    })
+    .await;
+    let (status, refused) = problem(server.get("/api/v1/sources").send().await.unwrap()).await;
+    assert_eq!(status, 401);
+    insta::assert_json_snapshot!(refused);
+    let status = async |path: &str, token: &str| {
+        server.get(path).bearer_auth(token).send().await.unwrap().status().as_u16()
+    };
+    // A token that is not in the configuration could be in the database, which is away.
+    assert_eq!(status("/metrics", "wrong").await, 503);
+    assert_eq!(status("/metrics", "read-me").await, 200);
+    assert_eq!(status("/metrics", "tell-me").await, 403);
+    assert_eq!(status("/metrics", "all").await, 200);
+    assert_eq!(status("/api/v1/sources", "read-me").await, 503);
+    let posted = server.post_orders(&json!([])).bearer_auth("read-me").send().await.unwrap();
+    assert_eq!(posted.status(), 403);
+    let posted = server.post_orders(&json!([])).bearer_auth("tell-me").send().await.unwrap();
+    assert_eq!(posted.status(), 200);
+
+    assert_eq!(server.get("/healthz").send().await.unwrap().status(), 200);
+    let readyz = server.get("/readyz").send().await.unwrap().text().await.unwrap();
+    assert_eq!(readyz, "degraded\n", "reasons need a token");
+    let readyz = server.get("/readyz").bearer_auth("tell-me").send().await.unwrap().text().await.unwrap();
+    assert!(readyz.contains("database:"), "{readyz}");
+}
+
+#[tokio::test]
+async fn the_first_token_closes_an_open_port_and_a_revoked_one_opens_nothing() {
+    let seed = Seed::new().await;
+    let server = Server::start(&seed.database.url).await;
+    assert_eq!(server.get("/api/v1/sources").send().await.unwrap().status(), 200, "open on loopback");
+
+    let token = tokens::create(&seed.client, "analyst", Scope::Read).await.unwrap();
+    tokens::create(&seed.client, "shop", Scope::Ingest).await.unwrap();
+    assert!(tokens::create(&seed.client, "shop", Scope::Ingest).await.is_err(), "the name is taken");
+    let until = async |wanted: u16, token: Option<&str>| {
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
+        loop {
+            let request = server.get("/api/v1/sources");
+            let request = if let Some(token) = token { request.bearer_auth(token) } else { request };
+            let status = request.send().await.unwrap().status().as_u16();
+            if status == wanted {
+                return;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "still {status}, not {wanted}");
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    until(401, None).await;
+    until(200, Some(&token)).await;
+    assert_eq!(server.post_orders(&json!([])).bearer_auth(&token).send().await.unwrap().status(), 403);
+
+    tokens::revoke(&seed.client, "analyst").await.unwrap();
+    until(401, Some(&token)).await;
+    let listed = tokens::list(&seed.client).await.unwrap();
+    let states: Vec<_> = listed
+        .iter()
+        .map(|token| (token.name.as_str(), token.scope.as_str(), token.revoked_at.is_some()))
+        .collect();
+    assert_eq!(states, [("analyst", "read", true), ("shop", "ingest", false)]);
+}
+
+#[tokio::test]
+async fn a_port_that_others_can_reach_is_closed_until_a_token_exists() {
+    let seed = Seed::new().await;
+    let server = Server::start_with(&seed.database.url, |config| {
+        config.stats.public_url = Some("https://stats.example.com".into());
+    })
+    .await;
+    for path in ["/", "/metrics", "/api/v1/sources", "/nothing/here"] {
+        assert_eq!(server.get(path).send().await.unwrap().status(), 401, "{path}");
+    }
+    let posted = server.post_orders(&json!([])).send().await.unwrap();
+    assert_eq!(posted.status(), 401);
+    let token = tokens::create(&seed.client, "analyst", Scope::Read).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    let named = server.get("/api/v1/sources").bearer_auth(&token).header("host", "stats.example.com");
+    assert_eq!(named.send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_foreign_host_name_or_page_gets_nothing() {
+    let seed = Seed::new().await;
+    let server = Server::start_with(&seed.database.url, |config| {
+        config.stats.allowed_hosts = vec!["stats.internal".into()];
+    })
+    .await;
+    let with_host =
+        async |host: &str| server.get("/api/v1/sources").header("host", host).send().await.unwrap();
+    for host in ["localhost", "LOCALHOST:9090", "127.0.0.1", "127.8.8.8:1", "[::1]:9090", "stats.internal:80"]
+    {
+        assert_eq!(with_host(host).await.status(), 200, "{host}");
+    }
+    for host in ["evil.example", "evil.example:9090", "127.0.0.1.evil.example", "10.0.0.1"] {
+        assert_eq!(with_host(host).await.status(), 421, "{host}");
+    }
+    insta::assert_json_snapshot!(problem(with_host("evil.example").await).await.1);
+
+    let post = |origin: &str| server.post_orders(&json!([])).header("origin", origin.to_owned());
+    assert_eq!(post(&server.address).send().await.unwrap().status(), 200);
+    for origin in ["https://evil.example", "null", "http://127.0.0.1:1"] {
+        assert_eq!(post(origin).send().await.unwrap().status(), 403, "{origin}");
+    }
+    let form = server.post_text("[]", "text/plain").send().await.unwrap();
+    assert_eq!(problem(form).await.0, 415);
+}

@@ -1,0 +1,56 @@
+//! Probes and metrics do not need the database; reports say that they do.
+
+use std::sync::atomic::Ordering;
+
+use super::server::{Server, problem};
+
+/// Nothing listens there.
+const NOWHERE: &str = "postgres://nobody@127.0.0.1:1/nothing";
+
+#[tokio::test]
+async fn the_port_answers_with_the_database_away() {
+    let server = Server::start(NOWHERE).await;
+    let healthz = server.get("/healthz").send().await.unwrap();
+    assert_eq!((healthz.status().as_u16(), healthz.text().await.unwrap().as_str()), (200, "ok\n"));
+    let readyz = server.get("/readyz").send().await.unwrap();
+    assert_eq!(readyz.status(), 200);
+    let text = readyz.text().await.unwrap();
+    assert!(text.starts_with("degraded\n") && text.contains("database:"), "{text}");
+    let metrics = server.get("/metrics").send().await.unwrap();
+    assert_eq!(metrics.status(), 200);
+    assert!(metrics.text().await.unwrap().contains("utm_dispatcher_connections_total 0"));
+    for report in ["general-stats", "sources", "sessions", "orders/1042/explain"] {
+        let response = server.get(&format!("/api/v1/{report}")).send().await.unwrap();
+        let (status, problem) = problem(response).await;
+        assert_eq!((status, &problem["title"]), (503, &"Database away".into()), "{report}");
+        assert!(!problem.to_string().contains("127.0.0.1"), "no internal text: {problem}");
+    }
+}
+
+#[tokio::test]
+async fn readiness_says_what_is_wrong_and_fails_only_when_the_shop_does() {
+    let server = Server::start(NOWHERE).await;
+    let state = &server.metrics.state;
+    state.database_up.store(true, Ordering::Relaxed);
+    state.schema_current.store(true, Ordering::Relaxed);
+    let ready = server.get("/readyz").send().await.unwrap();
+    assert_eq!((ready.status().as_u16(), ready.text().await.unwrap().as_str()), (200, "ready\n"));
+
+    state.schema_current.store(false, Ordering::Relaxed);
+    state.key_differs.store(true, Ordering::Relaxed);
+    state.journal_stalled.store(true, Ordering::Relaxed);
+    state.undeclared_proxy.store(true, Ordering::Relaxed);
+    let reason = utm_dispatcher::telemetry::metrics::Reason { reason: "full" };
+    server.metrics.hits_dropped.get_or_create(&reason).inc();
+    let degraded = server.get("/readyz").send().await.unwrap();
+    assert_eq!(degraded.status(), 200);
+    insta::assert_snapshot!(degraded.text().await.unwrap());
+
+    state.upstreams_down.store(1, Ordering::Relaxed);
+    let failing = server.get("/readyz").send().await.unwrap();
+    assert_eq!(failing.status(), 503);
+    assert!(failing.text().await.unwrap().contains("upstream: none answers"));
+    state.upstreams_down.store(0, Ordering::Relaxed);
+    state.draining.store(true, Ordering::Relaxed);
+    assert_eq!(server.get("/readyz").send().await.unwrap().status(), 503);
+}

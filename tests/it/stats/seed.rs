@@ -1,0 +1,226 @@
+//! Rows as the shipper leaves them, written by hand.
+
+use std::fmt::Debug;
+
+use jiff::{SignedDuration, Timestamp};
+use sha2::{Digest, Sha256};
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+use crate::harness::postgres::{Database, database};
+
+/// A migrated database and a connection to it.
+pub struct Seed {
+    pub database: Database,
+    pub client: Client,
+}
+
+/// Source, medium, campaign.
+pub type Tags = (&'static str, &'static str, &'static str);
+
+/// A session.
+#[derive(Debug, Clone)]
+pub struct Visit {
+    pub site: &'static str,
+    pub at: Timestamp,
+    pub seconds: i64,
+    pub visitor: u128,
+    pub number: i32,
+    pub tags: Option<Tags>,
+    pub page_views: i32,
+    pub actions: i32,
+    pub score: i32,
+    pub order_count: i32,
+    pub order_points: i32,
+    pub lead: bool,
+    pub registered: bool,
+    pub bot_score: i16,
+    pub device: &'static str,
+    pub country: &'static str,
+}
+
+/// An order as computed.
+#[derive(Debug, Clone)]
+pub struct Order {
+    pub site: &'static str,
+    pub id: String,
+    pub at: Timestamp,
+    pub visitor: Option<u128>,
+    pub session: Option<Uuid>,
+    pub gross: Option<&'static str>,
+    pub net: Option<&'static str>,
+    pub paid: &'static str,
+    pub refunded: &'static str,
+    pub currency: Option<&'static str>,
+    /// Tags (none = direct) and millionths.
+    pub credits: Vec<(Option<Tags>, i32)>,
+}
+
+impl Default for Visit {
+    fn default() -> Visit {
+        Visit {
+            site: "default",
+            at: "2026-11-10T10:00:00Z".parse().unwrap(),
+            seconds: 60,
+            visitor: 1,
+            number: 1,
+            tags: None,
+            page_views: 2,
+            actions: 0,
+            score: 2,
+            order_count: 0,
+            order_points: 0,
+            lead: false,
+            registered: false,
+            bot_score: 0,
+            device: "desktop",
+            country: "UA",
+        }
+    }
+}
+
+impl Default for Order {
+    fn default() -> Order {
+        Order {
+            site: "default",
+            id: "1042".into(),
+            at: "2026-11-10T10:30:00Z".parse().unwrap(),
+            visitor: None,
+            session: None,
+            gross: None,
+            net: None,
+            paid: "0",
+            refunded: "0",
+            currency: Some("UAH"),
+            credits: Vec::new(),
+        }
+    }
+}
+
+impl Seed {
+    /// A database with the schema and one partition for all times.
+    pub async fn new() -> Seed {
+        let database = database().await;
+        let client = database.connect().await;
+        client.batch_execute(include_str!("../../../migrations/V1__spine.sql")).await.unwrap();
+        client.batch_execute(include_str!("../../../migrations/V2__reports.sql")).await.unwrap();
+        for table in ["sessions", "session_cookies", "touches", "events", "product_views"] {
+            let statement = format!("CREATE TABLE {table}_all PARTITION OF {table} DEFAULT");
+            client.batch_execute(&statement).await.unwrap();
+        }
+        Seed { database, client }
+    }
+
+    /// Writes a session and its touch; returns its id.
+    pub async fn visit(&self, visit: &Visit) -> Uuid {
+        let session_id = Uuid::from_u64_pair(hash(&(visit.at, visit.visitor)), visit.visitor as u64);
+        let visitor_id = Uuid::from_u128(visit.visitor);
+        let hour = Timestamp::from_second(visit.at.as_second() / 3600 * 3600).unwrap();
+        let last_seen = visit.at + SignedDuration::from_secs(visit.seconds);
+        let agent = hash(visit.device) as i64;
+        let place = hash(visit.country) as i64;
+        let site_id = self.site(visit.site).await;
+        let evidence = visit.tags.map(|tags| hash(&tags) as i64);
+        let touch_at = visit.tags.map(|_| visit.at);
+        let campaign_id = self.campaign(visit.tags).await;
+        let lead_at = visit.lead.then_some(last_seen);
+        let registered_at = visit.registered.then_some(last_seen);
+        self.client
+            .execute(
+                "WITH agent AS (INSERT INTO agents (agent_id, user_agent, device_type) VALUES ($6, $18, $18)
+                                ON CONFLICT DO NOTHING),
+                      place AS (INSERT INTO places (place_id, country) VALUES ($7, $19) ON CONFLICT DO NOTHING)
+                 INSERT INTO sessions (session_id, visitor_id, session_hour, started_at, last_seen, agent_id, place_id,
+                     site_id, touch_at, touch_evidence, campaign_id, session_number, page_views, actions, score,
+                     bot_score, lead_at, registration_at, order_count, order_points,
+                     entry_at, entry_hash, landing_page_id, bot_reasons, identity, entry_rank)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $20, $21, $22,
+                     $4, 0, 7, 0, 1, 0)",
+                &[
+                    &session_id, &visitor_id, &hour, &visit.at, &last_seen, &agent, &place, &site_id, &touch_at,
+                    &evidence, &campaign_id, &visit.number, &visit.page_views, &visit.actions, &visit.score,
+                    &visit.bot_score, &lead_at, &visit.device, &visit.country, &registered_at, &visit.order_count,
+                    &visit.order_points,
+                ],
+            )
+            .await
+            .unwrap();
+        if let (Some(evidence), Some(campaign_id)) = (evidence, campaign_id) {
+            self.client
+                .execute(
+                    "INSERT INTO touches (session_id, visitor_id, session_hour, evidence, at, hash, campaign_id, page_id,
+                         site_id, flags, status, click_ids)
+                     VALUES ($1, $2, $3, $4, $5, 0, $6, 7, $7, 0, 200, '{\"fbclid\": \"IwAR2-AbC\"}')",
+                    &[&session_id, &visitor_id, &hour, &evidence, &visit.at, &campaign_id, &site_id],
+                )
+                .await
+                .unwrap();
+        }
+        session_id
+    }
+
+    /// Writes an order and its credits.
+    pub async fn order(&self, order: &Order) {
+        let site_id = self.site(order.site).await;
+        let visitor = order.visitor.map(Uuid::from_u128);
+        let joined_by = visitor.map(|_| "cookie");
+        self.client
+            .execute(
+                "INSERT INTO orders (site_id, order_id, placed_at, placed_way, currency, gross, paid, cancelled,
+                     refunded, net, visitor_id, session_id, joined_by, points)
+                 VALUES ($1, $2, $3, 4, $4, $5::text::numeric, $6::text::numeric, 0, $7::text::numeric,
+                     $8::text::numeric, $9, $10, $11, 100)",
+                &[
+                    &site_id, &order.id, &order.at, &order.currency, &order.gross, &order.paid, &order.refunded,
+                    &order.net, &visitor, &order.session, &joined_by,
+                ],
+            )
+            .await
+            .unwrap();
+        for (position, (tags, credit)) in (1_i16..).zip(&order.credits) {
+            let campaign_id = self.campaign(*tags).await;
+            let evidence = tags.map(|tags| hash(&tags) as i64);
+            self.client
+                .execute(
+                    "INSERT INTO order_credits (site_id, order_id, model, position, session_id, evidence, touch_at,
+                         campaign_id, credit)
+                     VALUES ($1, $2, 'last_non_direct', $3, $4, $5, $6, $7, $8)",
+                    &[
+                        &site_id, &order.id, &position, &order.session, &evidence, &order.at, &campaign_id, credit,
+                    ],
+                )
+                .await
+                .unwrap();
+        }
+    }
+
+    async fn site(&self, name: &str) -> i32 {
+        let site_id = (hash(name) >> 33) as i32;
+        self.client
+            .execute("INSERT INTO sites VALUES ($1, $2) ON CONFLICT DO NOTHING", &[&site_id, &name])
+            .await
+            .unwrap();
+        site_id
+    }
+
+    async fn campaign(&self, tags: Option<Tags>) -> Option<i64> {
+        let (source, medium, campaign) = tags?;
+        let campaign_id = hash(&(source, medium, campaign)) as i64;
+        let given = |text: &'static str| (!text.is_empty()).then_some(text);
+        self.client
+            .execute(
+                "INSERT INTO campaigns (campaign_id, site_id, source, medium, campaign)
+                 VALUES ($1, 0, $2, $3, $4) ON CONFLICT DO NOTHING",
+                &[&campaign_id, &given(source), &given(medium), &given(campaign)],
+            )
+            .await
+            .unwrap();
+        Some(campaign_id)
+    }
+}
+
+/// The same in every run and with every compiler, since snapshots show it.
+fn hash(value: &(impl Debug + ?Sized)) -> u64 {
+    let digest = Sha256::digest(format!("{value:?}"));
+    digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+}

@@ -1,0 +1,183 @@
+//! Who was here, what they did, and why an order is credited as it is.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use super::seed::{Order, Seed, Tags, Visit};
+use super::server::{Server, problem};
+
+const NOVEMBER: &str = "from=2026-11-01&to=2026-12-01";
+
+#[tokio::test]
+async fn pages_of_sessions_have_each_session_once_newest_first() {
+    let seed = Seed::new().await;
+    let start: Timestamp = "2026-11-10T10:00:00Z".parse().unwrap();
+    for index in 0..23_u32 {
+        // Several begin in the same instant.
+        let at = start + SignedDuration::from_secs(i64::from(index / 4));
+        let tags: Option<Tags> = (index % 2 == 0).then_some(("google", "cpc", "Весна 50%"));
+        seed.visit(&Visit { at, visitor: u128::from(index) + 1, tags, ..Visit::default() }).await;
+    }
+    let server = Server::start(&seed.database.url).await;
+    let mut given: Vec<(String, String)> = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let page = server.report(&format!("sessions?{NOVEMBER}&limit=5&cursor={cursor}")).await;
+        assert_eq!(page["meta"]["totals"]["sessions"], 23);
+        given.extend(page["results"].as_array().unwrap().iter().map(|session| {
+            let text = |field: &str| session[field].as_str().unwrap().to_owned();
+            (text("first_seen"), text("session_id"))
+        }));
+        match page["meta"]["next_cursor"].as_str() {
+            Some(next) => next.clone_into(&mut cursor),
+            None => break,
+        }
+    }
+    assert_eq!(given.len(), 23);
+    assert!(given.windows(2).all(|pair| pair[0] > pair[1]), "{given:?}");
+
+    let found = async |query: &str| {
+        let answer = server.report(&format!("sessions?{NOVEMBER}&{query}")).await;
+        (answer["results"].as_array().unwrap().len(), answer["meta"]["totals"]["sessions"].clone())
+    };
+    assert_eq!(found("q=ВЕСНА").await, (12, json!(12)));
+    assert_eq!(found("q=50%25").await, (12, json!(12)));
+    assert_eq!(found("q=5%25").await, (0, json!(0)), "a percent sign is itself");
+    assert_eq!(found("source=google&limit=3").await, (3, json!(12)));
+}
+
+#[tokio::test]
+async fn a_session_tells_its_touches_actions_and_orders() {
+    let seed = Seed::new().await;
+    let (session_id, _) = journey(&seed).await;
+    let server = Server::start(&seed.database.url).await;
+    let mut story = server.report(&format!("sessions/{session_id}?timezone=UTC")).await;
+    story["meta"]["generated_at"] = json!("now");
+    insta::assert_json_snapshot!(story);
+    let list = server.report(&format!("sessions?{NOVEMBER}&timezone=UTC")).await;
+    assert_eq!(list["results"][0], story["results"]["session"], "the list says the same");
+    let missing = server.get(&format!("/api/v1/sessions/{}", Uuid::nil())).send().await.unwrap();
+    assert_eq!(problem(missing).await.0, 404);
+}
+
+#[tokio::test]
+async fn an_order_explains_which_touch_earned_it_and_why_others_did_not() {
+    let seed = Seed::new().await;
+    journey(&seed).await;
+    let server = Server::start(&seed.database.url).await;
+    let answer = server.report("orders/1042/explain?site=default").await;
+    let results = &answer["results"];
+    assert_eq!(results["join"]["rule"], "cookie");
+    let verdicts: Vec<_> = results["touches"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|touch| format!("{} {}: {}", touch["utm_source"], touch["verdict"], touch["reason"]))
+        .collect();
+    insta::assert_snapshot!(verdicts.join("\n"));
+    insta::assert_json_snapshot!(json!([results["order"], results["entries"], results["credits"]]));
+
+    let nobody = server.report("orders/7%2F2026/explain").await;
+    assert_eq!(nobody["results"]["join"]["rule"], Value::Null);
+    assert!(nobody["results"]["join"]["explanation"].as_str().unwrap().contains("(not tracked)"));
+    let refused = async |target: &str| {
+        problem(server.get(&format!("/api/v1/orders/{target}")).send().await.unwrap()).await
+    };
+    assert_eq!(refused("9999/explain").await.0, 404);
+    assert_eq!(refused("1042/explain?site=second").await.0, 404);
+    seed.order(&Order { site: "second", id: "1042".into(), ..Order::default() }).await;
+    let (status, which) = refused("1042/explain").await;
+    assert_eq!((status, which["detail"].as_str().unwrap().contains("several sites")), (400, true));
+}
+
+/// A visitor with an old touch, two within the lookback, one after the order; an order of theirs and one of nobody.
+async fn journey(seed: &Seed) -> (Uuid, Uuid) {
+    let spring: Tags = ("Facebook", "paid_social", "Spring");
+    let day = |text: &str| text.parse::<Timestamp>().unwrap();
+    let visit = Visit { visitor: 5, ..Visit::default() };
+    seed.visit(&Visit {
+        at: day("2026-05-01T10:00:00Z"),
+        tags: Some(("tiktok", "cpc", "old")),
+        ..visit.clone()
+    })
+    .await;
+    seed.visit(&Visit {
+        at: day("2026-10-20T10:00:00Z"),
+        tags: Some(("google", "cpc", "first")),
+        number: 2,
+        ..visit.clone()
+    })
+    .await;
+    let session_id = seed
+        .visit(&Visit {
+            number: 3,
+            tags: Some(spring),
+            order_count: 1,
+            order_points: 114,
+            lead: true,
+            actions: 2,
+            seconds: 1800,
+            ..visit.clone()
+        })
+        .await;
+    seed.visit(&Visit {
+        at: day("2026-12-02T10:00:00Z"),
+        tags: Some(("email", "crm", "thanks")),
+        number: 4,
+        ..visit.clone()
+    })
+    .await;
+    seed.order(&Order {
+        visitor: Some(5),
+        session: Some(session_id),
+        gross: Some("1499"),
+        net: Some("1499"),
+        credits: vec![(Some(spring), 1_000_000)],
+        ..Order::default()
+    })
+    .await;
+    seed.order(&Order { id: "7/2026".into(), gross: Some("10"), net: Some("10"), ..Order::default() }).await;
+    let visitor = Uuid::from_u128(5);
+    let site_id: i32 = seed.client.query_one("SELECT site_id FROM sites", &[]).await.unwrap().get(0);
+    let hour = day("2026-11-10T10:00:00Z");
+    let execute = async |statement: &str, parameters: &[&(dyn ToSql + Sync)]| {
+        seed.client.execute(statement, parameters).await.unwrap();
+    };
+    execute(
+        "INSERT INTO pages (page_id, site_id, host, path) VALUES (7, $1, 'shop.example', '/product/tee')",
+        &[&site_id],
+    )
+    .await;
+    execute(
+        "INSERT INTO products (product_key, site_id, product_id, name) VALUES (3, $1, '17', 'Tee')",
+        &[&site_id],
+    )
+    .await;
+    execute("INSERT INTO action_kinds VALUES (1, 'page_view'), (2, 'add_to_cart')", &[]).await;
+    execute(
+        "INSERT INTO events (session_id, visitor_id, at, page_id, product_key, site_id, kind_id, points, status, value,
+                             currency)
+         VALUES ($1, $2, $3, 7, NULL, $4, 1, 1, 200, NULL, NULL),
+                ($1, $2, $3 + interval '90.5 seconds', 7, 3, $4, 2, 10, 200, 749.5, 'UAH')",
+        &[&session_id, &visitor, &hour, &site_id],
+    )
+    .await;
+    execute(
+        "INSERT INTO session_cookies (session_id, visitor_id, session_hour, at, name, value)
+         VALUES ($1, $2, $3, $3, '_fbp', 'fb.1.1.2')",
+        &[&session_id, &visitor, &hour],
+    )
+    .await;
+    execute(
+        "INSERT INTO order_entries (site_id, order_id, kind, reference, way, at, received_at, value, currency, visitor_id,
+                                    session_id, by_cookie, phone)
+         VALUES ($4, '1042', 1, '', 1, $3, $3, 1499, 'UAH', $2, $1, true, NULL),
+                ($4, '1042', 2, 'p1', 4, $3 + interval '10 days', $3 + interval '10 days', 1499, 'UAH', NULL, NULL, false,
+                 '\\x01')",
+        &[&session_id, &visitor, &hour, &site_id],
+    )
+    .await;
+    (session_id, visitor)
+}
