@@ -154,7 +154,14 @@ impl App {
         };
         let shipper = Shipper::new(store.clone(), ShipSettings::from(&*config));
         let feed = Feed::new(feed_config, shipper, self.directory, progress, receipts, Arc::clone(&metrics));
-        let shipping = tokio::spawn(ship(feed, store, Arc::clone(&config), Arc::clone(&metrics), self.keys, journal_closed.clone()));
+        let shipping = tokio::spawn(ship(
+            feed,
+            store,
+            Arc::clone(&config),
+            Arc::clone(&metrics),
+            self.keys,
+            journal_closed.clone(),
+        ));
         drop(batches);
 
         let outcome = tokio::select! {
@@ -172,7 +179,9 @@ impl App {
         }
         journal_closed.cancel();
         if tokio::time::timeout(LAST_BATCH, shipping).await.is_err() {
-            tracing::warn!("the last records were not shipped in time; they wait in the journal for the next start");
+            tracing::warn!(
+                "the last records were not shipped in time; they wait in the journal for the next start"
+            );
         }
         office_ends.cancel();
         if let Some(database) = database {
@@ -193,14 +202,19 @@ async fn ship(
 ) {
     let mut said = None;
     loop {
-        let state = if config.database.auto_migrate { migrate(&store).await } else { schema_state(&store).await };
+        let state =
+            if config.database.auto_migrate { migrate(&store).await } else { schema_state(&store).await };
         let problem = match state {
             Ok(SchemaState::Current) => break,
             Ok(SchemaState::Older { found, wanted }) => {
-                format!("the database's schema is version {found}, this program needs {wanted}; run `migrate`")
+                format!(
+                    "the database's schema is version {found}, this program needs {wanted}; run `migrate`"
+                )
             }
             Ok(SchemaState::Newer { found, wanted }) => {
-                format!("the database's schema is version {found}, this program knows {wanted}; a newer one must ship")
+                format!(
+                    "the database's schema is version {found}, this program knows {wanted}; a newer one must ship"
+                )
             }
             Err(error) => Causes(&error).to_string(),
         };

@@ -21,3 +21,9 @@ where
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
+
+/// Says why a test cannot run here; where nothing may be left out (`UTM_DISPATCHER_NO_SKIP`), fails instead.
+pub fn skip(reason: &str) {
+    assert!(std::env::var_os("UTM_DISPATCHER_NO_SKIP").is_none(), "this test must not be left out: {reason}");
+    println!("SKIPPED: {reason}");
+}
