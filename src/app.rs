@@ -16,15 +16,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::accept::{self, Bound, Workers};
 use crate::config::{Config, DatabasePlace};
+use crate::customer::CustomerHasher;
 use crate::ingest::{Ingest, Receipts};
 use crate::journal::directory::RunDirectory;
 use crate::journal::writer::{Writer, WriterConfig};
 use crate::keys::KeyRing;
 use crate::managed::{Cluster, Settings};
-use crate::proxy::{self, Recording};
+use crate::proxy;
+use crate::record::Recording;
 use crate::salts::Salts;
 use crate::ship::feed::{Feed, FeedConfig};
 use crate::ship::{ShipSettings, Shipper};
+use crate::stats::database::ReportDatabase;
 use crate::stats::{self, StatsContext};
 use crate::store::Store;
 use crate::store::migrate::{SchemaState, migrate, schema_state};
@@ -46,12 +49,13 @@ pub struct App {
     stats_listener: TcpListener,
     stats_address: SocketAddr,
     keys: KeyRing,
-    customer_keys: KeyRing,
+    customers: CustomerHasher,
     salts: Salts,
     directory: RunDirectory,
     writer: Writer,
     cluster: Option<Cluster>,
     store: Store,
+    reports: ReportDatabase,
 }
 
 impl App {
@@ -67,6 +71,7 @@ impl App {
             .with_context(|| format!("cannot listen on {} for statistics", config.stats.listen))?;
         let keys = KeyRing::load_or_create(&config.tracking.identity.secret_file)?;
         let customer_keys = KeyRing::load_or_create(&config.orders.customer_key_file)?;
+        let customers = CustomerHasher::new(&customer_keys, config.orders.phone_country.as_deref());
         let directory = RunDirectory::create(&config.journal.dir)
             .with_context(|| format!("cannot make a journal in {}", config.journal.dir.display()))?;
         let writer = Writer::start(
@@ -95,11 +100,12 @@ impl App {
             stats_listener,
             salts: Salts::new().context("no random bytes")?,
             keys,
-            customer_keys,
+            customers,
             directory,
             writer,
             cluster,
             store: Store::new(&url)?,
+            reports: ReportDatabase::new(&url, config.database.pool, config.database.statement_timeout)?,
             config,
             metrics,
         })
@@ -141,10 +147,10 @@ impl App {
         let stats_ends = CancellationToken::new();
         let context = StatsContext {
             config: Arc::clone(&config),
-            store: store.clone(),
+            database: self.reports,
             metrics: Arc::clone(&metrics),
             ingest: Ingest::new(batches.clone(), Arc::clone(&receipts)),
-            customer_keys: self.customer_keys,
+            customers: self.customers,
         };
         let stats = tokio::spawn(stats::serve(self.stats_listener, context, stats_ends.clone()));
         let feed_config = FeedConfig {

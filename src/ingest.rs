@@ -5,8 +5,10 @@
 use std::collections::HashMap;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use crate::hit::{OrderFact, OrderOutcome, Record};
@@ -25,18 +27,8 @@ pub struct Ingest {
 #[error("the journal cannot be written")]
 pub struct JournalUnavailable;
 
-/// Facts that are in the journal, on their way to the database.
-#[derive(Debug)]
-pub struct Accepted {
-    outcomes: oneshot::Receiver<Vec<OrderOutcome>>,
-}
-
-impl Accepted {
-    /// The outcome of each fact, in the order of submission; none when this process will not learn it.
-    pub async fn outcomes(self) -> Option<Vec<OrderOutcome>> {
-        self.outcomes.await.ok()
-    }
-}
+/// How long a submission waits for the journal and for its outcomes together.
+pub const OUTCOME_WAIT: Duration = Duration::from_secs(5);
 
 impl Ingest {
     /// Submits to the journal behind `batches`.
@@ -44,23 +36,33 @@ impl Ingest {
         Self { batches, receipts }
     }
 
-    /// Returns once the facts are on the disk. Their receipts are set here.
-    pub async fn submit(&self, mut facts: Vec<OrderFact>) -> Result<Accepted, JournalUnavailable> {
+    /// Hands facts over and waits until they are on the disk, and then, as far as [`OUTCOME_WAIT`] allows, for the
+    /// outcome of each in their order; none = safe, not yet in the database. Their receipts are set here.
+    pub async fn submit(
+        &self,
+        mut facts: Vec<OrderFact>,
+    ) -> Result<Option<Vec<OrderOutcome>>, JournalUnavailable> {
+        let deadline = Instant::now() + OUTCOME_WAIT;
         let request = Uuid::new_v4();
-        let outcomes = self.receipts.expect(request, facts.len());
+        let count = facts.len();
         let mut frames = Vec::new();
         for (index, fact) in (0..).zip(&mut facts) {
             fact.receipt = Some((request, index));
-            let record = Record::Order(Box::new(fact.clone()));
-            append(&record, &mut frames).map_err(|_| self.withdraw(request))?;
         }
+        for fact in facts {
+            append(&Record::Order(Box::new(fact)), &mut frames).map_err(|_| JournalUnavailable)?;
+        }
+        let outcomes = self.receipts.expect(request, count);
         let (ack, answer) = oneshot::channel();
         let sent = self.batches.send(Batch { frames, durable: true, ack });
-        let ack = match sent {
-            Ok(()) => answer.await.map_or(Ack::Refused, |answer| answer.ack),
-            Err(_) => Ack::Refused,
-        };
-        if ack == Ack::Written { Ok(Accepted { outcomes }) } else { Err(self.withdraw(request)) }
+        let is_written = sent.is_ok()
+            && timeout_at(deadline, answer)
+                .await
+                .is_ok_and(|answer| answer.is_ok_and(|answer| answer.ack == Ack::Written));
+        if !is_written {
+            return Err(self.withdraw(request));
+        }
+        Ok(timeout_at(deadline, outcomes).await.ok().and_then(Result::ok))
     }
 
     fn withdraw(&self, request: Uuid) -> JournalUnavailable {

@@ -30,6 +30,5 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         visitors: !args.no_visitors,
         smoke: args.smoke,
     };
-    let office = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("office").build()?;
-    office.block_on(demo::run(&options))
+    super::office()?.block_on(demo::run(&options))
 }

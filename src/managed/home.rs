@@ -138,9 +138,7 @@ impl Home {
 
     /// URL through the socket, as libpq and tokio-postgres read it.
     pub(super) fn url(&self, role: &str, database: &str) -> String {
-        let directory = self.socket_dir();
-        let host = percent_encode(directory.as_os_str().as_bytes(), NON_ALPHANUMERIC);
-        format!("postgres:///{database}?user={role}&host={host}")
+        url_in(&self.path, role, database)
     }
 
     /// Major release that the data is of; none where there is no data yet.
@@ -154,6 +152,13 @@ impl Home {
         let text = fs::read_to_string(self.data_dir().join("postmaster.pid")).ok()?;
         text.lines().next()?.trim().parse().ok()
     }
+}
+
+/// URL of a server whose home is `home`, whoever runs it.
+pub(super) fn url_in(home: &Path, role: &str, database: &str) -> String {
+    let directory = home.join("socket");
+    let host = percent_encode(directory.as_os_str().as_bytes(), NON_ALPHANUMERIC);
+    format!("postgres:///{database}?user={role}&host={host}")
 }
 
 /// `dir/postgres` first; the others are named by a hash of `dir`, so that the next start finds the same.

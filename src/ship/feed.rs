@@ -161,7 +161,9 @@ impl Feed {
             match self.shipper.ship(Batch::new(stretches)).await {
                 Ok(shipped) => {
                     for (journal, end) in ends {
-                        if let Some(reading) = self.journals.get_mut(&journal).and_then(|source| source.reading.as_mut()) {
+                        if let Some(reading) =
+                            self.journals.get_mut(&journal).and_then(|source| source.reading.as_mut())
+                        {
                             reading.committed = end;
                         }
                     }
@@ -170,7 +172,9 @@ impl Feed {
                     metrics.batches.inc();
                     metrics.records_shipped.inc_by(shipped.records);
                     metrics.records_quarantined.inc_by(shipped.quarantined);
-                    metrics.batch_microseconds.inc_by(u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX));
+                    metrics
+                        .batch_microseconds
+                        .inc_by(u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX));
                     metrics.state.data_through_ms.fetch_max(shipped.newest_ms, Ordering::Relaxed);
                     self.note_success();
                 }
@@ -185,8 +189,12 @@ impl Feed {
 
     /// Asks the database for the positions that are not known.
     async fn locate(&mut self) -> Result<(), ShipError> {
-        let unknown: Vec<Uuid> =
-            self.journals.iter().filter(|(_, source)| source.reading.is_none()).map(|(journal, _)| *journal).collect();
+        let unknown: Vec<Uuid> = self
+            .journals
+            .iter()
+            .filter(|(_, source)| source.reading.is_none())
+            .map(|(journal, _)| *journal)
+            .collect();
         if unknown.is_empty() {
             return Ok(());
         }
@@ -305,7 +313,8 @@ impl Feed {
 
     fn note_age(&self, stretches: &[Stretch]) {
         let first = stretches.first().and_then(|stretch| stretch.records.first());
-        let at_ms = first.and_then(|located| Record::decode(&located.payload).ok()).map(|record| record.at_ms());
+        let at_ms =
+            first.and_then(|located| Record::decode(&located.payload).ok()).map(|record| record.at_ms());
         if let Some(at_ms) = at_ms {
             let age = unix_ms().saturating_sub(at_ms) / 1000;
             self.metrics.journal_oldest_unshipped_seconds.set(i64::try_from(age).unwrap_or(i64::MAX));

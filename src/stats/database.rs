@@ -5,14 +5,13 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{Object, Pool};
 use tokio::time::timeout;
+use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{NoTls, Row};
 
-/// Longest wait for a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+use crate::store::{StoreError, connect};
 
 /// What the database is given beyond the statement timeout to say that it stopped.
 const ANSWER_MARGIN: Duration = Duration::from_secs(2);
@@ -36,19 +35,8 @@ pub enum DatabaseError {
     Failed,
 }
 
-/// Why there can be no pool.
-#[derive(Debug, thiserror::Error)]
-pub enum PoolError {
-    /// The URL is not one of a database.
-    #[error("database.url: {0}")]
-    Url(#[from] tokio_postgres::Error),
-    /// The pool refuses its settings.
-    #[error("the pool of reports: {0}")]
-    Pool(#[from] deadpool_postgres::BuildError),
-}
-
 /// A pool for reports. Cheap to clone; makes connections when they are needed.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct ReportDatabase {
     pool: Pool,
     statement_timeout: Duration,
@@ -66,23 +54,8 @@ impl ReportDatabase {
         url: &str,
         connections: usize,
         statement_timeout: Duration,
-    ) -> Result<ReportDatabase, PoolError> {
-        let mut config: tokio_postgres::Config = url.parse()?;
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(CONNECT_TIMEOUT);
-        }
-        if config.get_application_name().is_none() {
-            config.application_name("utm-dispatcher stats");
-        }
-        let manager =
-            Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
-        let pool = Pool::builder(manager)
-            .max_size(connections.max(1))
-            .runtime(Runtime::Tokio1)
-            .wait_timeout(Some(CONNECT_TIMEOUT))
-            .create_timeout(Some(CONNECT_TIMEOUT))
-            .recycle_timeout(Some(CONNECT_TIMEOUT))
-            .build()?;
+    ) -> Result<ReportDatabase, StoreError> {
+        let pool = connect::pool(url, connections.max(1))?;
         Ok(ReportDatabase { pool, statement_timeout })
     }
 

@@ -1,9 +1,7 @@
 //! What the shop tells about its orders: `POST /api/v1/orders` to journal.
 //!
 //! The journal has it before the answer goes out, so that it survives a database that is away. The answer waits for
-//! the outcome as long as [`OUTCOME_WAIT`], then says "accepted". Sending a batch again is harmless.
-
-use std::time::Duration;
+//! the outcome as long as [`crate::ingest::OUTCOME_WAIT`], then says "accepted". Sending a batch again is harmless.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -15,75 +13,18 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, timeout_at};
-use uuid::Uuid;
 
-use crate::hit::{OrderFact, OrderOutcome};
+use crate::hit::OrderOutcome;
+use crate::ingest::JournalUnavailable;
 use crate::stats::AppState;
 use crate::stats::order_item::{self, Refusal};
 use crate::stats::problem::StatsError;
 
-/// How long an answer waits for the journal and for the outcome together.
-pub const OUTCOME_WAIT: Duration = Duration::from_secs(5);
-
 /// Largest body.
-pub const BODY_BYTES: usize = 1024 * 1024;
+const BODY_BYTES: usize = 1024 * 1024;
 
 /// Most items of a batch.
-pub const BATCH_ITEMS: usize = 1000;
-
-/// The journal takes nothing now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the journal takes no records now")]
-pub struct JournalUnavailable;
-
-/// Facts on their way to the journal. Each has a receipt: one request, positions from 0.
-#[derive(Debug)]
-pub struct Submission {
-    /// What was told, in the order of its sender.
-    pub facts: Vec<OrderFact>,
-    /// Told when the facts are on the disk, or cannot be.
-    pub durable: oneshot::Sender<Result<(), JournalUnavailable>>,
-    /// Told what became of each fact, in their order, once they are in the database. Dropping it is fine: the sender
-    /// is answered "accepted".
-    pub outcomes: oneshot::Sender<Vec<OrderOutcome>>,
-}
-
-/// The stats port's end of the way to the journal.
-#[derive(Debug, Clone)]
-pub struct Ingest {
-    submissions: mpsc::Sender<Submission>,
-}
-
-impl Ingest {
-    /// Both ends; at most `waiting` submissions lie between them.
-    pub fn channel(waiting: usize) -> (Ingest, mpsc::Receiver<Submission>) {
-        let (submissions, receiver) = mpsc::channel(waiting);
-        (Ingest { submissions }, receiver)
-    }
-
-    /// Hands facts over and waits until they are safe, and then, as far as time allows, for their outcomes; none =
-    /// safe, not yet in the database.
-    pub async fn submit(
-        &self,
-        facts: Vec<OrderFact>,
-    ) -> Result<Option<Vec<OrderOutcome>>, JournalUnavailable> {
-        let deadline = Instant::now() + OUTCOME_WAIT;
-        let (durable, on_disk) = oneshot::channel();
-        let (outcomes, in_database) = oneshot::channel();
-        let submission = Submission { facts, durable, outcomes };
-        match timeout_at(deadline, self.submissions.send(submission)).await {
-            Ok(Ok(())) => {}
-            _ => return Err(JournalUnavailable),
-        }
-        match timeout_at(deadline, on_disk).await {
-            Ok(Ok(written)) => written?,
-            _ => return Err(JournalUnavailable),
-        }
-        Ok(timeout_at(deadline, in_database).await.ok().and_then(Result::ok))
-    }
-}
+const BATCH_ITEMS: usize = 1000;
 
 /// What became of one item.
 #[derive(Debug, Serialize)]
@@ -110,13 +51,11 @@ pub(super) async fn orders(
     let body = read_body(body).await?;
     let items = read_items(&headers, &body)?;
     let now = Timestamp::now();
-    let request = Uuid::new_v4();
     let mut facts = Vec::new();
     let mut results = Vec::with_capacity(items.len());
     for item in items {
         match item.and_then(|item| order_item::read(&item, now, &shared.context.customers)) {
-            Ok(mut fact) => {
-                fact.receipt = Some((request, u32::try_from(facts.len()).unwrap_or(u32::MAX)));
+            Ok(fact) => {
                 results.push(ItemResult {
                     order_id: Some(fact.order_id.clone()),
                     outcome: "accepted",

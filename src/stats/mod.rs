@@ -3,7 +3,7 @@
 //! It runs in the office and starts with the database away. Everything an address can be is in `urls`.
 
 pub mod database;
-pub mod ingest;
+mod ingest;
 pub mod tokens;
 
 mod access;
@@ -40,9 +40,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::customer::CustomerHasher;
+use crate::ingest::Ingest;
 use crate::stats::access::{Access, LocalAddress};
 use crate::stats::database::ReportDatabase;
-use crate::stats::ingest::Ingest;
+
 use crate::stats::params::{Accepts, ParameterError, Params};
 use crate::stats::problem::StatsError;
 use crate::telemetry::metrics::Metrics;
