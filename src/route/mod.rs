@@ -135,14 +135,17 @@ mod tests {
 
     fn router(rules: &[(Option<&str>, &str, usize)]) -> Router {
         let rules = rules.iter().map(|(host, path, upstream)| {
-            Rule::new(&crate::config::Route {
-                host: host.map(str::to_owned),
-                path: (*path).to_owned(),
-                upstream: *upstream,
-                site: "s".to_owned(),
-                tracking: true,
-                strip: Vec::new(),
-            }, false)
+            Rule::new(
+                &crate::config::Route {
+                    host: host.map(str::to_owned),
+                    path: (*path).to_owned(),
+                    upstream: *upstream,
+                    site: "s".to_owned(),
+                    tracking: true,
+                    strip: Vec::new(),
+                },
+                false,
+            )
         });
         let fallback = Route {
             upstream: 0,

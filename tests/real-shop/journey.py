@@ -127,7 +127,8 @@ class Dispatcher:
             [tracking]
             upstream_headers = true
             [database]
-            {database(state)}
+            managed = true
+            data_dir = "{state}/database"
             [journal]
             dir = "{state}/journal"
             [stats]
@@ -143,11 +144,6 @@ class Dispatcher:
         if not response.ok:
             raise Failure(f"{report} answered {response.status_code}: {response.text}")
         return response.json()["results"]
-
-
-def database(state):
-    url = os.environ.get("DATABASE_URL")
-    return f'url = "{url}"' if url else f'managed = true\ndata_dir = "{state}/database"'
 
 
 # --- visitors ---
@@ -310,7 +306,7 @@ def check_reports(dispatcher, number, total, net):
     credited = [(credit["source"], credit["model"]) for credit in explained["credits"]]
     if ("newsletter", "last_non_direct") not in credited:
         raise Failure(f"the order is not credited to the newsletter: {credited}")
-    touched = {touch["source"] for touch in explained["touches"]}
+    touched = {touch["utm_source"] for touch in explained["touches"]}
     expect("sources of the buyer's touches", touched, {"facebook", "newsletter"})
 
 
