@@ -23,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::config::{self, Config};
 use crate::journal::unix_ms;
+use crate::store::Store;
+use crate::store::migrate::migrate;
 use database::Database;
 pub use history::History;
 use state::StateDir;
@@ -51,6 +53,8 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
     let stats_port = port_for(options.stats_port, STATS_PORT, options.smoke, "--stats-port")?;
     let state = StateDir::create().context("making a folder for the demonstration")?;
     let mut database = Database::open(&state).await?;
+    // The program would do so itself, a moment after the statistics are there to be asked.
+    migrate(&Store::new(&database.url)?).await?;
     let shown = show(options, port, stats_port, &state, &database).await;
     let closed = database.close().await;
     shown.and(closed)

@@ -12,6 +12,8 @@ use super::home::Home;
 
 /// Environment variable that names a directory with `postgres`, `initdb` and `pg_ctl`.
 pub(super) const VARIABLE: &str = "UTM_DISPATCHER_POSTGRES_BIN";
+/// What the migrations are written for.
+const OLDEST_RELEASE: u32 = 14;
 /// Below a cache directory: where `./dev` unpacks a server when the machine has none.
 const CACHED: &str = "utm-dispatcher/postgres/bin";
 
@@ -58,11 +60,11 @@ impl Binaries {
     }
 }
 
-/// "postgres (PostgreSQL) 15.7 (Debian …)" → "15"
+/// "postgres (PostgreSQL) 15.7 (Debian …)" → "15"; none for one that is too old
 fn major_release(version: &str) -> Option<String> {
     let number = version.split_once("(PostgreSQL) ")?.1;
     let digits: String = number.chars().take_while(char::is_ascii_digit).collect();
-    (!digits.is_empty()).then_some(digits)
+    (digits.parse::<u32>().ok()? >= OLDEST_RELEASE).then_some(digits)
 }
 
 fn places() -> Vec<PathBuf> {
@@ -110,6 +112,7 @@ mod tests {
     fn the_major_release_is_read_from_the_version_line() {
         assert_eq!(major_release("postgres (PostgreSQL) 15.7 (Debian 15.7-1)\n").as_deref(), Some("15"));
         assert_eq!(major_release("postgres (PostgreSQL) 18devel\n").as_deref(), Some("18"));
+        assert_eq!(major_release("postgres (PostgreSQL) 9.6.24"), None);
         assert_eq!(major_release("something else 15"), None);
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_postgres::NoTls;
+use tokio_postgres::error::SqlState;
 use tracing::warn;
 
 use super::binaries::Binaries;
@@ -62,10 +63,11 @@ impl Server {
         loop {
             let mut server = Self::spawn(home, binaries, settings)?;
             while server.is_running() {
-                if connect(superuser_url).await.is_ok() {
-                    return Ok(server);
+                match connect(superuser_url).await {
+                    Ok(_) => return Ok(server),
+                    Err(problem) if is_refusal(&problem) => return Err(problem.into()),
+                    Err(_) => tokio::time::sleep(POLL).await,
                 }
-                tokio::time::sleep(POLL).await;
             }
             let output = last_lines(home);
             if Instant::now() > deadline || !output.contains("shared memory block") {
@@ -140,6 +142,11 @@ pub(super) async fn connect(url: &str) -> Result<tokio_postgres::Client, tokio_p
         }
     });
     Ok(client)
+}
+
+/// Whether a server that is up turns us away, which waiting would not change.
+fn is_refusal(problem: &tokio_postgres::Error) -> bool {
+    problem.code().is_some_and(|code| *code != SqlState::CANNOT_CONNECT_NOW)
 }
 
 /// Makes a cluster where there is none. A half-made one of an interrupted start lies under another name.

@@ -6,6 +6,7 @@
 mod harness;
 
 mod config;
+mod demo;
 mod forwarding;
 mod framing;
 mod managed;

@@ -72,6 +72,25 @@ async fn a_server_whose_keeper_was_killed_too_is_stopped_before_the_next_start()
     heir.stop().await.expect("it stops");
 }
 
+#[tokio::test]
+async fn a_long_or_closed_path_has_its_database_elsewhere_and_finds_it_again() {
+    // The temporary folder is closed to all but this user, which for root is not the server's.
+    let dir = tempfile::tempdir().expect("a folder");
+    let long = dir.path().join("a-folder-whose-name-is-long-".repeat(4));
+    let settings = || Settings { disposable: true, ..Settings::default() };
+    let mut cluster = Cluster::open(&long, settings()).expect("a place");
+    let home = cluster.home().to_owned();
+    assert!(!home.starts_with(dir.path()), "{}", home.display());
+    cluster.start().await.expect("it starts");
+    connect(&cluster.url()).await.simple_query("SELECT 1").await.expect("it answers");
+    cluster.stop().await.expect("it stops");
+
+    drop(cluster);
+    let again = Cluster::open(&long, settings()).expect("a place again");
+    assert_eq!(again.home(), home);
+    std::fs::remove_dir(&home).expect("an empty home");
+}
+
 /// Kills what would stop the server: the shell that started it, and that shell's reader of the pipe.
 fn kill_keeper_of(postmaster: u32) {
     let read = |path: String| std::fs::read_to_string(&path).expect("a file of /proc");

@@ -14,6 +14,8 @@ use utm_dispatcher::managed::{Cluster, ManagedError, Settings};
 use utm_dispatcher::store::Store;
 use uuid::Uuid;
 
+use super::skip;
+
 static SHARED: OnceCell<Place> = OnceCell::const_new();
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -146,7 +148,7 @@ impl DedicatedPostgres {
         let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         let mut cluster = match Cluster::open_in(&fresh_home(), Settings { parameters, disposable: false }) {
             Err(ManagedError::NoBinaries) => {
-                println!("SKIPPED: no PostgreSQL server binaries on this machine");
+                skip("there are no PostgreSQL server binaries on this machine");
                 return None;
             }
             opened => opened.expect("a private Postgres"),

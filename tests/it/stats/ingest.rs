@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use utm_dispatcher::hit::{CustomerKeyKind, OrderEntryKind, OrderOutcome, Way};
-use utm_dispatcher::stats::ingest::JournalUnavailable;
+use utm_dispatcher::journal::writer::Ack;
 
 use super::server::{Server, problem};
 
@@ -45,13 +45,13 @@ async fn orders_reach_the_journal_whole_and_their_outcomes_come_back() {
     assert!(receipts.iter().all(|receipt| receipt.0 == receipts[0].0));
     assert_eq!(receipts.iter().map(|receipt| receipt.1).collect::<Vec<_>>(), [0, 1, 2]);
 
-    submission.durable.send(Ok(())).unwrap();
+    submission.durable.send(Ack::Written);
     let outcomes = vec![
         OrderOutcome::Recorded,
         OrderOutcome::Duplicate,
         OrderOutcome::Refused("another value stands".into()),
     ];
-    submission.outcomes.send(outcomes).unwrap();
+    submission.outcomes.send(outcomes);
     let response = sending.await.unwrap().unwrap();
     assert_eq!(response.status(), 200);
     insta::assert_json_snapshot!(response.json::<Value>().await.unwrap());
@@ -62,7 +62,7 @@ async fn an_order_that_is_only_in_the_journal_is_accepted() {
     let mut server = Server::start(NOWHERE).await;
     let sending = tokio::spawn(server.post_orders(&json!([{"order_id": "1", "status": "placed"}])).send());
     let submission = server.submissions.recv().await.unwrap();
-    submission.durable.send(Ok(())).unwrap();
+    submission.durable.send(Ack::Written);
     drop(submission.outcomes);
     let response = sending.await.unwrap().unwrap();
     assert_eq!(response.status(), 202);
@@ -78,7 +78,7 @@ async fn an_order_that_the_journal_cannot_take_is_not_accepted() {
     let orders = json!([{"order_id": "1", "status": "placed"}]);
     let sending = tokio::spawn(server.post_orders(&orders).send());
     let submission = server.submissions.recv().await.unwrap();
-    submission.durable.send(Err(JournalUnavailable)).unwrap();
+    submission.durable.send(Ack::Refused);
     assert_eq!(problem(sending.await.unwrap().unwrap()).await.0, 503);
     server.submissions.close();
     assert_eq!(problem(server.post_orders(&orders).send().await.unwrap()).await.0, 503);
@@ -134,8 +134,8 @@ async fn lines_are_taken_one_by_one_and_what_is_no_batch_is_refused_whole() {
     let sending = tokio::spawn(request.send());
     let submission = server.submissions.recv().await.unwrap();
     assert_eq!(submission.facts.iter().map(|fact| fact.order_id.as_str()).collect::<Vec<_>>(), ["1", "2"]);
-    submission.durable.send(Ok(())).unwrap();
-    submission.outcomes.send(vec![OrderOutcome::Recorded, OrderOutcome::Recorded]).unwrap();
+    submission.durable.send(Ack::Written);
+    submission.outcomes.send(vec![OrderOutcome::Recorded, OrderOutcome::Recorded]);
     let body: Value = sending.await.unwrap().unwrap().json().await.unwrap();
     let outcomes: Vec<_> = body["results"]
         .as_array()

@@ -1,5 +1,6 @@
 //! A stats port on a free port of loopback, as the program serves it.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,15 +8,21 @@ use jiff::tz::TimeZone;
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::Value;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use utm_dispatcher::config;
 use utm_dispatcher::customer::CustomerHasher;
+use utm_dispatcher::hit::{OrderFact, OrderOutcome, Record};
+use utm_dispatcher::ingest::{Ingest, Receipts};
+use utm_dispatcher::journal::frame::payloads;
+use utm_dispatcher::journal::writer::{Ack, Answer, Batch};
 use utm_dispatcher::keys::KeyRing;
 use utm_dispatcher::stats::StatsContext;
 use utm_dispatcher::stats::database::ReportDatabase;
-use utm_dispatcher::stats::ingest::{Ingest, Submission};
 use utm_dispatcher::telemetry::metrics::Metrics;
+use uuid::Uuid;
+
+use crate::harness;
 
 /// A running port; ends when it is dropped.
 pub struct Server {
@@ -23,7 +30,7 @@ pub struct Server {
     pub metrics: Arc<Metrics>,
     pub customers: CustomerHasher,
     /// What the port hands to the journal.
-    pub submissions: mpsc::Receiver<Submission>,
+    pub submissions: mpsc::UnboundedReceiver<Submission>,
     client: Client,
     _files: tempfile::TempDir,
     _shutdown: DropGuard,
@@ -43,7 +50,13 @@ impl Server {
         let keys = KeyRing::load_or_create(&files.path().join("customer-key")).unwrap();
         let customers = CustomerHasher::new(&keys, config.orders.phone_country.as_deref());
         let metrics = Arc::new(Metrics::default());
-        let (ingest, submissions) = Ingest::channel(8);
+        let receipts = Arc::new(Receipts::default());
+        let (batches, taken) = std::sync::mpsc::channel();
+        let ingest = Ingest::new(batches, Arc::clone(&receipts));
+        let (hand_on, submissions) = mpsc::unbounded_channel();
+        std::thread::spawn(move || {
+            taken.into_iter().try_for_each(|batch| hand_on.send(Submission::read(batch, &receipts)))
+        });
         let database =
             ReportDatabase::new(database_url, config.database.pool, config.database.statement_timeout)
                 .unwrap();
@@ -97,86 +110,54 @@ pub async fn problem(response: Response) -> (u16, Value) {
 }
 
 fn usual_config(database_url: &str) -> config::Config {
-    let minute = Duration::from_secs(60);
-    config::Config {
-        proxy: config::Proxy {
-            listen: Vec::new(),
-            workers: 1,
-            health_path: None,
-            trusted_proxies: Vec::new(),
-            max_connections: 100,
-            drain_timeout: minute,
-            limits: config::Limits { header_bytes: 65536, headers: 200, uri_bytes: 32768, body_bytes: None },
-            timeouts: config::Timeouts {
-                first_byte: minute,
-                header: minute,
-                keep_alive: minute,
-                body_idle: minute,
-                connect: minute,
-                response_header: minute,
-                response_idle: minute,
-            },
-        },
-        upstreams: vec![config::Upstream {
-            name: "shop".into(),
-            servers: vec!["127.0.0.1:9".into()],
-            host: config::HostHeader::Preserve,
-            trust_events: false,
-            keep_alive: minute,
-            retries: 1,
-        }],
-        routes: Vec::new(),
-        tracking: config::Tracking {
-            mode: config::TrackingMode::Record,
-            strip: Vec::new(),
-            cookies: Vec::new(),
-            upstream_headers: false,
-            exclude_paths: Vec::new(),
-            static_extensions: Vec::new(),
-            locale_prefixes: Vec::new(),
-            identity: config::IdentityConfig {
-                cookie: "_utmd".into(),
-                domain: config::CookieDomain::Auto,
-                max_age: 60 * 24 * minute,
-                secret_file: "secret".into(),
-                session_timeout: 30 * minute,
-            },
-            privacy: config::Privacy { store_ip: config::StoreIp::Truncated },
-            attribution: config::Attribution {
-                lookback: 90 * 24 * 60 * minute,
-                referrer_exclusions: Vec::new(),
-            },
-        },
-        orders: config::Orders {
-            revenue: config::Revenue::Placed,
-            phone_country: Some("UA".into()),
-            customer_key_file: "customer-key".into(),
-        },
-        geo_database: None,
-        database: config::Database {
-            place: config::DatabasePlace::Url(database_url.into()),
-            pool: 4,
-            auto_migrate: true,
-            statement_timeout: Duration::from_secs(30),
-            new_values_per_day: 100_000,
-        },
-        journal: config::Journal {
-            dir: "journal".into(),
-            fsync: config::Fsync::Never,
-            wait: Duration::from_millis(20),
-            segment_bytes: 1 << 20,
-            max_bytes: 1 << 30,
-            keep: minute,
-        },
-        stats: config::Stats {
-            listen: "127.0.0.1:0".parse().unwrap(),
-            allowed_hosts: Vec::new(),
-            metrics_public: false,
-            timezone: TimeZone::get("Europe/Kyiv").unwrap(),
-            currency: None,
-            public_url: None,
-            tokens: Vec::new(),
-        },
-        log: config::Log { format: config::LogFormat::Text, level: "info".into() },
+    let mut config = harness::config(&[SocketAddr::from(([127, 0, 0, 1], 9))]);
+    config.orders.phone_country = Some("UA".into());
+    config.database.place = config::DatabasePlace::Url(database_url.into());
+    config.database.statement_timeout = Duration::from_secs(30);
+    config.stats.metrics_public = false;
+    config.stats.timezone = TimeZone::get("Europe/Kyiv").unwrap();
+    config
+}
+
+/// Facts that the port handed to the journal, and the ends by which the journal and the shipper answer.
+pub struct Submission {
+    pub facts: Vec<OrderFact>,
+    pub durable: Durable,
+    pub outcomes: Outcomes,
+}
+
+/// The journal's answer.
+pub struct Durable(oneshot::Sender<Answer>);
+
+impl Durable {
+    pub fn send(self, ack: Ack) {
+        self.0.send(Answer { ack, buffer: Vec::new() }).unwrap();
+    }
+}
+
+/// The shipper's answer.
+pub struct Outcomes {
+    receipts: Arc<Receipts>,
+    ids: Vec<(Uuid, u32)>,
+}
+
+impl Outcomes {
+    pub fn send(self, outcomes: Vec<OrderOutcome>) {
+        self.receipts.deliver(self.ids.into_iter().zip(outcomes));
+    }
+}
+
+impl Submission {
+    fn read(batch: Batch, receipts: &Arc<Receipts>) -> Self {
+        assert!(batch.durable);
+        let facts: Vec<OrderFact> = payloads(&batch.frames)
+            .map(|payload| match Record::decode(payload).unwrap() {
+                Record::Order(fact) => *fact,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        let ids = facts.iter().map(|fact| fact.receipt.unwrap()).collect();
+        let outcomes = Outcomes { receipts: Arc::clone(receipts), ids };
+        Self { facts, durable: Durable(batch.ack), outcomes }
     }
 }
