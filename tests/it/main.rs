@@ -6,11 +6,13 @@
 mod harness;
 
 mod config;
+mod crash;
 mod demo;
 mod forwarding;
 mod framing;
 mod managed;
 mod shipping;
 mod shutdown;
+mod spine;
 mod sql;
 mod stats;

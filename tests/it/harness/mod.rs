@@ -1,10 +1,13 @@
 //! What the tests stand on: a shop that does what it is told, a client that sends exact bytes, a proxy between them, a
 //! Postgres and a link to it that breaks.
 
+pub(crate) mod app;
 pub(crate) mod client;
 pub(crate) mod config;
 pub(crate) mod link;
+pub(crate) mod load;
 pub(crate) mod postgres;
+pub(crate) mod program;
 pub(crate) mod proxy;
 pub(crate) mod upstream;
 

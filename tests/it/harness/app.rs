@@ -1,0 +1,86 @@
+//! The whole program under test, in this process, on free ports, its files in a folder of its own.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use utm_dispatcher::app::App;
+use utm_dispatcher::config::{Config, DatabasePlace};
+use utm_dispatcher::telemetry::metrics::Metrics;
+
+use super::{Client, config};
+
+/// A running program. Dropped without [`Running::stop`] it goes on until the test's runtime ends.
+pub(crate) struct Running {
+    pub(crate) proxy: SocketAddr,
+    pub(crate) metrics: Arc<Metrics>,
+    stats: String,
+    shutdown: CancellationToken,
+    ended: JoinHandle<anyhow::Result<()>>,
+}
+
+/// The configuration of a program before `upstream`, with its database at `database_url` and its files in `files`.
+pub(crate) fn app_config(upstream: SocketAddr, database_url: &str, files: &Path) -> Config {
+    let mut config = config(&[upstream]);
+    config.database.place = DatabasePlace::Url(database_url.to_owned());
+    config.journal.dir = files.join("journal");
+    config.tracking.identity.secret_file = files.join("secret");
+    config.orders.customer_key_file = files.join("customer-key");
+    config
+}
+
+/// A program with the default configuration; the folder of its files goes with the second value.
+pub(crate) async fn app(upstream: SocketAddr, database_url: &str) -> (Running, TempDir) {
+    let files = tempfile::tempdir().unwrap();
+    (Running::start(app_config(upstream, database_url, files.path())).await, files)
+}
+
+impl Running {
+    pub(crate) async fn start(config: Config) -> Self {
+        let app = App::bind(config).await.unwrap();
+        let shutdown = CancellationToken::new();
+        Self {
+            proxy: app.proxy_addresses()[0],
+            metrics: app.metrics(),
+            stats: format!("http://{}", app.stats_address()),
+            ended: tokio::spawn(app.run(shutdown.clone())),
+            shutdown,
+        }
+    }
+
+    pub(crate) async fn connect(&self) -> Client {
+        Client::connect(self.proxy).await
+    }
+
+    /// The text and status of a page of the stats port.
+    pub(crate) async fn ask(&self, target: &str) -> (u16, String) {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let response = client.get(format!("{}{target}", self.stats)).send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    }
+
+    /// A report, or none while the database is away.
+    pub(crate) async fn report(&self, target: &str) -> Option<Value> {
+        let (status, text) = self.ask(&format!("/api/v1/{target}")).await;
+        assert!(matches!(status, 200 | 503), "{target}: {status} {text}");
+        (status == 200).then(|| serde_json::from_str(&text).unwrap())
+    }
+
+    /// Tells the API about orders; answers status and body.
+    pub(crate) async fn tell_orders(&self, orders: &Value) -> (u16, Value) {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = client.post(format!("{}/api/v1/orders", self.stats)).json(orders);
+        let response = request.send().await.unwrap();
+        (response.status().as_u16(), response.json().await.unwrap())
+    }
+
+    /// Ends it as SIGTERM does.
+    pub(crate) async fn stop(self) {
+        self.shutdown.cancel();
+        self.ended.await.unwrap().unwrap();
+    }
+}
