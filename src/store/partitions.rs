@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tokio_postgres::types::Type;
 
-use super::{StoreError, locks};
+use super::{Store, StoreError, locks};
 
 /// Tables partitioned by month, with the column that decides.
 const PARTITIONED: [&str; 5] = ["sessions", "session_cookies", "touches", "events", "product_views"];
@@ -48,6 +48,11 @@ impl Month {
     fn next(self) -> Month {
         Month(self.0 + 1)
     }
+}
+
+/// Makes the partitions around `now`: to be called at the start and once a day.
+pub async fn ahead(store: &Store, now: Timestamp) -> Result<(), StoreError> {
+    ensure(&mut store.office().await?, &Month::around(now)).await
 }
 
 /// Makes what is missing of these months' partitions. Safe to call from several processes at once.

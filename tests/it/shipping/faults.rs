@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use utm_dispatcher::ship::ShipError;
-use utm_dispatcher::store::Store;
+use utm_dispatcher::store::{Store, partitions};
 
 use super::*;
 use crate::harness::postgres;
@@ -151,14 +151,11 @@ async fn late_and_future_facts_find_a_partition() {
 #[tokio::test]
 async fn partitions_are_made_by_several_at_once() {
     let database = postgres::database().await;
-    let months = utm_dispatcher::store::partitions::Month::around("2031-05-01T00:00:00Z".parse().unwrap());
+    let now = "2031-05-01T00:00:00Z".parse().unwrap();
     let works: Vec<_> = (0..4)
         .map(|_| {
-            let (store, months) = (database.store(), months.clone());
-            tokio::spawn(async move {
-                let mut client = store.office().await.unwrap();
-                utm_dispatcher::store::partitions::ensure(&mut client, &months).await.unwrap();
-            })
+            let store = database.store();
+            tokio::spawn(async move { partitions::ahead(&store, now).await.unwrap() })
         })
         .collect();
     for work in works {
