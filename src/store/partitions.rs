@@ -61,8 +61,9 @@ pub async fn ensure(client: &mut Client, months: &BTreeSet<Month>) -> Result<(),
         .iter()
         .flat_map(|&month| PARTITIONED.map(|table| (name(table, month), (table, month))))
         .collect();
+    let tables: Vec<&str> = wanted.values().map(|&(table, _)| table).collect();
     let names: Vec<&String> = wanted.keys().collect();
-    let names = [(&names as _, Type::TEXT_ARRAY)];
+    let names = [(&tables as _, Type::TEXT_ARRAY), (&names as _, Type::TEXT_ARRAY)];
     if client.query_typed(include_str!("sql/partitions_missing.sql"), &names).await?.is_empty() {
         return Ok(());
     }

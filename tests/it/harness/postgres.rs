@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_postgres::{Client, NoTls};
 use utm_dispatcher::store::{Store, migrate};
 
-/// A database of its own, with the schema.
+/// A database of its own.
 pub(crate) struct Database {
     /// Where it is.
     pub(crate) url: String,
@@ -15,6 +15,13 @@ pub(crate) struct Database {
 
 /// Makes one.
 pub(crate) async fn database() -> Database {
+    let database = empty_database().await;
+    migrate::migrate(&database.store()).await.unwrap();
+    database
+}
+
+/// Makes one without the schema.
+pub(crate) async fn empty_database() -> Database {
     let server = std::env::var("DATABASE_URL")
         .unwrap_or_else(|_| "postgres://postgres@127.0.0.1:5432/postgres".to_owned());
     let name = format!("test_{}", uuid::Uuid::now_v7().simple());
@@ -23,9 +30,7 @@ pub(crate) async fn database() -> Database {
     let host =
         base.rfind('/').filter(|&slash| slash > "postgres://".len()).map_or(base, |slash| &base[..slash]);
     let query = if query.is_empty() { String::new() } else { format!("?{query}") };
-    let database = Database { url: format!("{host}/{name}{query}"), name, server };
-    migrate::migrate(&database.store()).await.unwrap();
-    database
+    Database { url: format!("{host}/{name}{query}"), name, server }
 }
 
 impl Database {
