@@ -29,9 +29,9 @@ use crate::ship::feed::{Feed, FeedConfig};
 use crate::ship::{ShipSettings, Shipper};
 use crate::stats::database::ReportDatabase;
 use crate::stats::{self, StatsContext};
-use crate::store::Store;
 use crate::store::identity_keys::watch_key;
 use crate::store::migrate::{SchemaState, migrate, schema_state};
+use crate::store::{Store, partitions};
 use crate::telemetry::causes::Causes;
 use crate::telemetry::metrics::Metrics;
 
@@ -229,11 +229,13 @@ async fn ship(
             tracing::warn!(%problem, "nothing is shipped; records are kept in the journal");
             said = Some(problem);
         }
-        if closed.run_until_cancelled(tokio::time::sleep(MIGRATE_PAUSE)).await.is_none() {
+        if closed.is_cancelled() {
             return;
         }
+        closed.run_until_cancelled(tokio::time::sleep(MIGRATE_PAUSE)).await;
     }
     metrics.state.schema_current.store(true, Ordering::Relaxed);
+    tokio::spawn(partitions::keep_ahead(store.clone(), closed.clone()));
     tokio::spawn(watch_key(store, keys.fingerprint(), Arc::clone(&metrics), closed.clone()));
     feed.run(closed).await;
 }

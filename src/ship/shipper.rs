@@ -225,7 +225,8 @@ impl Shipper {
                     self.months.clear();
                 }
                 Fault::Data | Fault::Check => return Ok(Ending::Unstorable(error)),
-                Fault::Conflict | Fault::Elsewhere => {
+                Fault::Slow if batch.len() > 1 => return Ok(Ending::Unstorable(error)),
+                Fault::Conflict | Fault::Slow | Fault::Elsewhere => {
                     drop(Object::take(client));
                     return Err(error.into());
                 }
@@ -256,7 +257,7 @@ async fn read_checkpoints(client: &Client, journals: &[Uuid]) -> Result<Vec<Row>
 /// How a batch ended that reached the database.
 enum Ending {
     Committed(Shipped),
-    /// Some record of it cannot be stored.
+    /// Some record of it cannot be stored, or not with so many others.
     Unstorable(tokio_postgres::Error),
 }
 

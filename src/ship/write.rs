@@ -48,6 +48,8 @@ pub(super) enum Fault {
     Data,
     /// A partition is missing, or a row cannot be stored.
     Check,
+    /// A statement took too long: fewer rows may do.
+    Slow,
     /// The database is away, or not as it should be; the commit may have happened.
     Elsewhere,
 }
@@ -67,10 +69,9 @@ impl Fault {
         if conflicts.contains(&state) {
             return Fault::Conflict;
         }
-        if *state == SqlState::CHECK_VIOLATION {
-            return Fault::Check;
-        }
         match state.code().get(..2) {
+            _ if *state == SqlState::CHECK_VIOLATION => Fault::Check,
+            _ if *state == SqlState::QUERY_CANCELED => Fault::Slow,
             Some("21" | "22" | "23" | "54") => Fault::Data,
             _ => Fault::Elsewhere,
         }

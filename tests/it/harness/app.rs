@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -10,14 +9,12 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use utm_dispatcher::app::App;
 use utm_dispatcher::config::{Config, DatabasePlace};
-use utm_dispatcher::telemetry::metrics::Metrics;
 
 use super::{Client, config};
 
 /// A running program. Dropped without [`Running::stop`] it goes on until the test's runtime ends.
 pub(crate) struct Running {
     pub(crate) proxy: SocketAddr,
-    pub(crate) metrics: Arc<Metrics>,
     stats: String,
     shutdown: CancellationToken,
     ended: JoinHandle<anyhow::Result<()>>,
@@ -45,7 +42,6 @@ impl Running {
         let shutdown = CancellationToken::new();
         Self {
             proxy: app.proxy_addresses()[0],
-            metrics: app.metrics(),
             stats: format!("http://{}", app.stats_address()),
             ended: tokio::spawn(app.run(shutdown.clone())),
             shutdown,

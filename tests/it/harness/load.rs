@@ -51,10 +51,6 @@ impl Load {
         self.ledger.received.lock().unwrap().len()
     }
 
-    pub(crate) fn failed(&self) -> u64 {
-        self.ledger.failed.load(Ordering::Relaxed)
-    }
-
     pub(crate) async fn stop(self) -> Outcome {
         self.ledger.stop.store(true, Ordering::Relaxed);
         for visitor in self.visitors {

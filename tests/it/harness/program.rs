@@ -9,7 +9,6 @@ use std::time::Duration;
 /// A configuration file and the ports it names; processes may come and go.
 pub(crate) struct Program {
     pub(crate) proxy: SocketAddr,
-    pub(crate) stats: SocketAddr,
     config: PathBuf,
     log: PathBuf,
     child: Option<Child>,
@@ -27,7 +26,7 @@ impl Program {
             files.join("journal").display()
         );
         std::fs::write(&config, text).unwrap();
-        Self { proxy, stats, config, log: files.join("log"), child: None }
+        Self { proxy, config, log: files.join("log"), child: None }
     }
 
     /// Starts a process and waits until it forwards.

@@ -149,7 +149,9 @@ fn order_and_portions_of_arrival_do_not_show() {
         let client = database.connect().await;
         (database, client)
     });
-    let config = Config { failure_persistence: None, max_shrink_iters: 200, ..Config::with_cases(24) };
+    // PROPTEST_CASES asks for more of them.
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { Config::default().cases } else { 12 };
+    let config = Config { failure_persistence: None, max_shrink_iters: 200, ..Config::with_cases(cases) };
     let mut runner = TestRunner::new(config);
     let result = runner.run(&(case(), 1usize..20, 1usize..4), |(case, portion, shippers)| {
         runtime.block_on(async {

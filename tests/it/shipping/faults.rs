@@ -2,7 +2,8 @@
 
 use utm_dispatcher::hit::OrderOutcome;
 use utm_dispatcher::ship::ShipError;
-use utm_dispatcher::store::Store;
+use utm_dispatcher::store::migrate::{self, SchemaState};
+use utm_dispatcher::store::{Store, partitions};
 
 use super::*;
 use crate::harness::link::Link;
@@ -99,22 +100,36 @@ async fn late_and_future_facts_find_a_partition() {
 #[tokio::test]
 async fn partitions_are_made_by_several_at_once() {
     let database = postgres::migrated().await;
-    let months = utm_dispatcher::store::partitions::Month::around("2031-05-01T00:00:00Z".parse().unwrap());
+    let stores: Vec<Store> = (0..6).map(|_| database.store()).collect();
+    for year in 2031..2036 {
+        let now = format!("{year}-05-01T00:00:00Z").parse().unwrap();
+        let works: Vec<_> = stores
+            .iter()
+            .cloned()
+            .map(|store| tokio::spawn(async move { partitions::ahead(&store, now).await.unwrap() }))
+            .collect();
+        for work in works {
+            work.await.unwrap();
+        }
+    }
+    let client = database.connect().await;
+    let made =
+        value(&client, "SELECT count(*) FROM pg_class WHERE relname ~ '^events_203[1-5]_0[4-7]$'").await;
+    assert_eq!(made.unwrap(), "20");
+}
+
+#[tokio::test]
+async fn several_may_migrate_at_once() {
+    let database = postgres::database().await;
     let works: Vec<_> = (0..4)
         .map(|_| {
-            let (store, months) = (database.store(), months.clone());
-            tokio::spawn(async move {
-                let mut client = store.office().await.unwrap();
-                utm_dispatcher::store::partitions::ensure(&mut client, &months).await.unwrap();
-            })
+            let store = database.store();
+            tokio::spawn(async move { migrate::migrate(&store).await.unwrap() })
         })
         .collect();
     for work in works {
-        work.await.unwrap();
+        assert_eq!(work.await.unwrap(), SchemaState::Current);
     }
-    let client = database.connect().await;
-    let made = value(&client, "SELECT count(*) FROM pg_class WHERE relname ~ '^events_2031_0[4-7]$'").await;
-    assert_eq!(made.unwrap(), "4");
 }
 
 #[tokio::test]

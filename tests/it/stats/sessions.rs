@@ -172,9 +172,9 @@ async fn journey(seed: &Seed) -> (Uuid, Uuid) {
     .await;
     execute(
         "INSERT INTO order_entries (site_id, order_id, kind, reference, way, at, received_at, value, currency, visitor_id,
-                                    session_id, by_cookie, phone)
-         VALUES ($4, '1042', 1, '', 1, $3, $3, 1499, 'UAH', $2, $1, true, NULL),
-                ($4, '1042', 2, 'p1', 4, $3 + interval '10 days', $3 + interval '10 days', 1499, 'UAH', NULL, NULL, false,
+                                    session_id, hash, by_cookie, phone)
+         VALUES ($4, '1042', 1, '', 1, $3, $3, 1499, 'UAH', $2, $1, 1, true, NULL),
+                ($4, '1042', 2, 'p1', 4, $3 + interval '10 days', $3 + interval '10 days', 1499, 'UAH', NULL, NULL, 2, false,
                  '\\x01')",
         &[&session_id, &visitor, &hour, &site_id],
     )
