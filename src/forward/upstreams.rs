@@ -117,10 +117,10 @@ impl Upstreams {
         head.version = Version::HTTP_11;
         let is_repeatable =
             body.is_empty() && matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
-        let longest_idle_ms = if is_repeatable { u64::MAX } else { SURELY_OPEN_MS };
+        let mut retries_left = if is_repeatable { upstream.retries } else { 0 };
+        let longest_idle_ms = if retries_left > 0 { u64::MAX } else { SURELY_OPEN_MS };
         let progress = body.progress();
         let method = head.method.clone();
-        let mut retries_left = if is_repeatable { upstream.retries } else { 0 };
         let mut unsent_left = MAX_UNSENT;
         let mut request = Request::from_parts(head, body);
         let mut lease = upstream.lease(longest_idle_ms, self.timeouts.connect).await?;

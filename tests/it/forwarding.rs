@@ -239,6 +239,23 @@ async fn chunked_bodies_pass_both_ways() {
 }
 
 #[tokio::test]
+async fn trailers_reach_a_client_that_asks_for_them() {
+    let (upstream, proxy) = shop(|_| {
+        Reply::raw(
+            "HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 7\r\n\r\n",
+        )
+    })
+    .await;
+    let mut client = proxy.connect().await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: TE, close\r\n\r\n").await;
+    let mut whole = Vec::new();
+    client.tcp.read_to_end(&mut whole).await.unwrap();
+    let whole = String::from_utf8(whole).unwrap();
+    assert!(whole.to_ascii_lowercase().ends_with("0\r\nx-sum: 7\r\n\r\n"), "{whole}");
+    assert_eq!(upstream.only().value("te"), Some("trailers"));
+}
+
+#[tokio::test]
 async fn a_response_cut_short_is_seen_as_cut_short() {
     let (_upstream, proxy) = shop(|request| match request.target() {
         "/length" => Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort").close(),
