@@ -1,11 +1,12 @@
 //! One connection to a server: lent to one request at a time, kept while it is idle, cut when it cannot be reused.
 
-use std::cell::Cell;
-use std::io;
+use std::cell::{Cell, RefCell};
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use bytes::{Buf, Bytes};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -19,28 +20,65 @@ use super::server::Server;
 #[derive(Debug)]
 pub(super) struct UpstreamConnection {
     pub(super) sender: SendRequest<RequestBody>,
-    /// Set with the first byte of a response.
-    pub(super) answered: Rc<Cell<bool>>,
+    pub(super) wire: Rc<Wire>,
     task: AbortHandle,
 }
 
 impl UpstreamConnection {
     /// Starts HTTP on a socket.
     pub(super) async fn open(tcp: TcpStream) -> hyper::Result<Self> {
-        let answered = Rc::new(Cell::new(false));
-        let stream = UpstreamStream { tcp, answered: Rc::clone(&answered), write_failed: false };
+        let wire = Rc::new(Wire::default());
+        let stream = UpstreamStream { tcp, wire: Rc::clone(&wire), write_failed: false };
         let (sender, connection) =
             http1::Builder::new().preserve_header_case(true).handshake(TokioIo::new(stream)).await?;
         let task = tokio::task::spawn_local(async move {
             // Whoever waits for a response is told the error; an idle connection that ends is no news.
             let _ = connection.await;
         });
-        Ok(UpstreamConnection { sender, answered, task: task.abort_handle() })
+        Ok(UpstreamConnection { sender, wire, task: task.abort_handle() })
     }
 
     /// Whether it can take a request: not closed by the server as far as we have heard, and not busy.
     pub(super) fn is_ready(&self) -> bool {
         self.sender.is_ready()
+    }
+}
+
+/// What a request needs to know of the bytes of its exchange, and may have sent in their place.
+///
+/// hyper consumes a request as it writes it. Copying every request before, in case its connection turns out to be dead,
+/// would cost more than everything else that is done to its head; copying the bytes as they are written costs little.
+#[derive(Debug, Default)]
+pub(super) struct Wire {
+    answered: Cell<bool>,
+    records: Cell<bool>,
+    recorded: RefCell<Vec<u8>>,
+    /// Sent instead of the next thing that hyper writes.
+    replay: RefCell<Option<Bytes>>,
+}
+
+impl Wire {
+    /// A request begins; with `records` its head is kept.
+    pub(super) fn begin(&self, records: bool) {
+        self.answered.set(false);
+        self.records.set(records);
+        self.recorded.borrow_mut().clear();
+    }
+
+    /// Whether a byte of a response has come since.
+    pub(super) fn is_answered(&self) -> bool {
+        self.answered.get()
+    }
+
+    /// The head of a request without body as it was written; none if that never began.
+    pub(super) fn take_recorded(&self) -> Option<Bytes> {
+        let recorded = std::mem::take(&mut *self.recorded.borrow_mut());
+        (!recorded.is_empty()).then(|| Bytes::from(recorded))
+    }
+
+    /// Has `head` written in place of the next request's.
+    pub(super) fn replay(&self, head: Bytes) {
+        *self.replay.borrow_mut() = Some(head);
     }
 }
 
@@ -58,12 +96,19 @@ impl Lease {
         Lease { server: Rc::clone(server), connection: Some(connection), is_reused }
     }
 
-    pub(super) fn server(&self) -> &Server {
+    pub(super) fn server(&self) -> &Rc<Server> {
         &self.server
     }
 
     pub(super) fn connection(&mut self) -> Option<&mut UpstreamConnection> {
         self.connection.as_mut()
+    }
+
+    /// Has the head of an earlier request written in place of the next one's.
+    pub(super) fn replay(&self, head: Bytes) {
+        if let Some(connection) = &self.connection {
+            connection.wire.replay(head);
+        }
     }
 
     /// To be called when the response has been read to its end. A connection that is not ready then is still sending
@@ -88,21 +133,46 @@ impl Drop for Lease {
 /// A server's socket as hyper sees it.
 struct UpstreamStream {
     tcp: TcpStream,
-    answered: Rc<Cell<bool>>,
+    wire: Rc<Wire>,
     write_failed: bool,
 }
 
 impl UpstreamStream {
-    /// A server may answer and close before it has read the whole request. Its answer, if there is one, is worth more
-    /// than our failed write: so the rest goes nowhere, and reading decides what came of it.
-    fn outlive(&mut self, length: usize, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        match outcome {
-            Poll::Ready(Err(_)) => {
-                self.write_failed = true;
-                Poll::Ready(Ok(length))
-            }
-            other => other,
+    fn write(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let length = slices.iter().map(|slice| slice.len()).sum();
+        if self.write_failed {
+            return Poll::Ready(Ok(length));
         }
+        if self.wire.records.take() {
+            let mut recorded = self.wire.recorded.borrow_mut();
+            slices.iter().for_each(|slice| recorded.extend_from_slice(slice));
+        }
+        let replay = self.wire.replay.take();
+        let outcome = match replay {
+            Some(head) => self.write_replay(context, head).map_ok(|()| length),
+            None => Pin::new(&mut self.tcp).poll_write_vectored(context, slices),
+        };
+        // A server may answer and close before it has read the whole request. Its answer, if there is one, is worth
+        // more than our failed write: so the rest goes nowhere, and reading decides what came of it.
+        if let Poll::Ready(Err(_)) = outcome {
+            self.write_failed = true;
+            return Poll::Ready(Ok(length));
+        }
+        outcome
+    }
+
+    fn write_replay(&mut self, context: &mut Context<'_>, mut head: Bytes) -> Poll<io::Result<()>> {
+        while !head.is_empty() {
+            match Pin::new(&mut self.tcp).poll_write(context, &head) {
+                Poll::Ready(Ok(count)) => head.advance(count),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    self.wire.replay(head);
+                    return Poll::Pending;
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -115,7 +185,7 @@ impl AsyncRead for UpstreamStream {
         let filled_before = buffer.filled().len();
         let outcome = Pin::new(&mut self.tcp).poll_read(context, buffer);
         if buffer.filled().len() > filled_before {
-            self.answered.set(true);
+            self.wire.answered.set(true);
         }
         outcome
     }
@@ -127,24 +197,15 @@ impl AsyncWrite for UpstreamStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.write_failed {
-            return Poll::Ready(Ok(bytes.len()));
-        }
-        let outcome = Pin::new(&mut self.tcp).poll_write(context, bytes);
-        self.outlive(bytes.len(), outcome)
+        self.write(context, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
+        slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let length = slices.iter().map(|slice| slice.len()).sum();
-        if self.write_failed {
-            return Poll::Ready(Ok(length));
-        }
-        let outcome = Pin::new(&mut self.tcp).poll_write_vectored(context, slices);
-        self.outlive(length, outcome)
+        self.write(context, slices)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -14,6 +14,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::HOST;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, Version};
@@ -63,8 +64,15 @@ struct Failure {
     refusal: Refusal,
     /// The request, when nothing of it was written.
     unsent: Option<Request<RequestBody>>,
-    /// The connection had been used before, and not a byte came back.
-    went_stale: bool,
+    /// The request as it was written, when it may be written again: the connection had been used before, and not a
+    /// byte came back.
+    stale: Option<Stale>,
+}
+
+/// A request lost on a connection that the server had closed, or was closing.
+struct Stale {
+    server: Rc<Server>,
+    head: Bytes,
 }
 
 impl Upstreams {
@@ -109,32 +117,40 @@ impl Upstreams {
         head.version = Version::HTTP_11;
         let is_repeatable =
             body.is_empty() && matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
-        let longest_idle_ms = if is_repeatable { u64::MAX } else { SURELY_OPEN_MS };
-        let progress = body.progress();
         let mut retries_left = if is_repeatable { upstream.retries } else { 0 };
+        let longest_idle_ms = if retries_left > 0 { u64::MAX } else { SURELY_OPEN_MS };
+        let progress = body.progress();
+        let method = head.method.clone();
         let mut unsent_left = MAX_UNSENT;
         let mut request = Request::from_parts(head, body);
         let mut lease = upstream.lease(longest_idle_ms, self.timeouts.connect).await?;
+        upstream.host.apply(&mut request, &lease);
+        let mut recorded = None;
         loop {
-            upstream.host.apply(&mut request, &lease);
-            let spare = (retries_left > 0 && lease.is_reused).then(|| copy(&request));
-            let failure = match self.exchange(lease, request, progress.as_deref()).await {
+            let failure = match self.exchange(lease, request, progress.as_deref(), retries_left > 0).await {
                 Ok(response) => return Ok(response),
                 Err(failure) => failure,
             };
-            request = match (failure.unsent, spare) {
+            match (failure.unsent, failure.stale) {
                 (Some(unsent), _) if unsent_left > 0 => {
                     unsent_left -= 1;
-                    unsent
+                    self.retried.inc();
+                    request = unsent;
+                    lease = upstream.connect(self.timeouts.connect).await?;
+                    upstream.host.apply(&mut request, &lease);
                 }
-                (None, Some(spare)) if failure.went_stale => {
+                (None, Some(stale)) => {
                     retries_left -= 1;
-                    spare
+                    self.retried.inc();
+                    request = stand_in(&method);
+                    lease = upstream.connect_again(&stale.server, self.timeouts.connect).await?;
+                    recorded = Some(stale.head);
                 }
                 _ => return Err(failure.refusal),
-            };
-            self.retried.inc();
-            lease = upstream.connect(self.timeouts.connect).await?;
+            }
+            if let Some(head) = &recorded {
+                lease.replay(head.clone());
+            }
         }
     }
 
@@ -144,22 +160,25 @@ impl Upstreams {
         mut lease: Lease,
         request: Request<RequestBody>,
         progress: Option<&Progress>,
+        is_repeatable: bool,
     ) -> Result<Response<ResponseBody>, Failure> {
-        let is_reused = lease.is_reused;
+        let records = is_repeatable && lease.is_reused;
         let Some(connection) = lease.connection() else {
-            return Err(Failure { refusal: Refusal::NoServer, unsent: Some(request), went_stale: false });
+            return Err(Failure { refusal: Refusal::NoServer, unsent: Some(request), stale: None });
         };
-        connection.answered.set(false);
-        let answered = Rc::clone(&connection.answered);
+        connection.wire.begin(records);
+        let wire = Rc::clone(&connection.wire);
         let sending = connection.sender.try_send_request(request);
         match self.within_response_time(sending, progress).await {
             Some(Ok(response)) => Ok(self.attach(response, lease)),
             Some(Err(mut error)) => {
                 let unsent = error.take_message();
                 let refusal = Refusal::from_exchange(error.into_error());
-                Err(Failure { refusal, unsent, went_stale: is_reused && !answered.get() })
+                let head = if wire.is_answered() { None } else { wire.take_recorded() };
+                let stale = head.map(|head| Stale { server: Rc::clone(lease.server()), head });
+                Err(Failure { refusal, unsent, stale })
             }
-            None => Err(Failure { refusal: Refusal::ResponseTimeout, unsent: None, went_stale: false }),
+            None => Err(Failure { refusal: Refusal::ResponseTimeout, unsent: None, stale: None }),
         }
     }
 
@@ -241,6 +260,15 @@ impl Upstream {
         Err(refusal)
     }
 
+    /// A new connection for a request whose `Host` is written already.
+    async fn connect_again(&self, server: &Rc<Server>, timeout: Duration) -> Result<Lease, Refusal> {
+        match server.connect(timeout).await {
+            Ok(connection) => Ok(Lease::new(server, connection, false)),
+            Err(refusal) if matches!(self.host, Host::Server) => Err(refusal),
+            Err(_) => self.connect(timeout).await,
+        }
+    }
+
     fn take_turn(&self) -> Option<&Rc<Server>> {
         let turn = self.next.get();
         self.next.set(turn.wrapping_add(1));
@@ -272,11 +300,9 @@ impl Host {
     }
 }
 
-fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
-    let mut copy = Request::new(RequestBody::empty());
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.headers_mut() = request.headers().clone();
-    *copy.extensions_mut() = request.extensions().clone();
-    copy
+/// What hyper is given to write in place of a recorded head: it must know the method to read the response.
+fn stand_in(method: &Method) -> Request<RequestBody> {
+    let mut request = Request::new(RequestBody::empty());
+    *request.method_mut() = method.clone();
+    request
 }

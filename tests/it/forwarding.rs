@@ -239,6 +239,23 @@ async fn chunked_bodies_pass_both_ways() {
 }
 
 #[tokio::test]
+async fn trailers_reach_a_client_that_asks_for_them() {
+    let (upstream, proxy) = shop(|_| {
+        Reply::raw(
+            "HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 7\r\n\r\n",
+        )
+    })
+    .await;
+    let mut client = proxy.connect().await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: TE, close\r\n\r\n").await;
+    let mut whole = Vec::new();
+    client.tcp.read_to_end(&mut whole).await.unwrap();
+    let whole = String::from_utf8(whole).unwrap();
+    assert!(whole.to_ascii_lowercase().ends_with("0\r\nx-sum: 7\r\n\r\n"), "{whole}");
+    assert_eq!(upstream.only().value("te"), Some("trailers"));
+}
+
+#[tokio::test]
 async fn a_response_cut_short_is_seen_as_cut_short() {
     let (_upstream, proxy) = shop(|request| match request.target() {
         "/length" => Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort").close(),
@@ -417,9 +434,13 @@ async fn a_get_survives_connections_that_die_at_reuse() {
     .await;
     let mut client = proxy.connect().await;
     for round in 0..600 {
-        assert_eq!(client.get("/").await.status(), 200, "round {round}");
+        client.send("GET /x HTTP/1.1\r\nHost: shop.test\r\nX-Case: 1\r\n\r\n").await;
+        assert_eq!(client.answer().await.status(), 200, "round {round}");
     }
-    assert!(upstream.received().len() > 600, "some requests were sent twice");
+    let mut heads: Vec<String> = upstream.received().into_iter().map(|request| request.head).collect();
+    assert!(heads.len() > 600, "some requests were sent twice");
+    heads.dedup();
+    assert_eq!(heads.len(), 1, "and what is sent again is the same: {heads:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

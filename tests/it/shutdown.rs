@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use utm_dispatcher::accept::{self, BindError};
 
-use crate::harness::{Reply, Upstream, config, proxy, shop, until};
+use crate::harness::{Client, Reply, Upstream, config, proxy, shop, until};
 
 #[tokio::test]
 async fn a_second_instance_on_the_same_port_is_refused() {
@@ -67,7 +67,7 @@ async fn no_request_of_a_busy_client_is_lost_while_the_proxy_ends() {
     let clients: Vec<_> = (0..50)
         .map(|_| {
             tokio::spawn(async move {
-                let mut client = crate::harness::Client::connect(address).await;
+                let mut client = Client::connect(address).await;
                 let mut answered = 0;
                 loop {
                     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
@@ -87,4 +87,26 @@ async fn no_request_of_a_busy_client_is_lost_while_the_proxy_ends() {
         assert!(client.await.unwrap() > 0);
     }
     proxy.workers.join();
+}
+
+#[tokio::test]
+async fn a_panic_in_one_connection_is_only_that_connections() {
+    let config = config(&[]).proxy;
+    let bound = accept::bind(&config.listen, 1).unwrap();
+    let metrics = std::sync::Arc::default();
+    let workers = accept::start(bound, &config, &metrics, |_| {
+        |_, request: http::Request<hyper::body::Incoming>| async move {
+            assert_ne!(request.uri().path(), "/panic");
+            utm_dispatcher::forward::text(http::StatusCode::OK, "fine")
+        }
+    })
+    .unwrap();
+    let mut bystander = Client::connect(workers.addresses()[0]).await;
+    assert_eq!(bystander.get("/").await.status(), 200);
+    let mut victim = Client::connect(workers.addresses()[0]).await;
+    victim.send("GET /panic HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(victim.is_closed().await);
+    assert_eq!(bystander.get("/").await.body, b"fine");
+    drop(bystander);
+    until("no connection is counted as open", || metrics.connections_open.get() == 0).await;
 }

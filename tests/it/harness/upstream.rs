@@ -229,7 +229,10 @@ impl Visit<'_> {
     async fn run(&mut self, step: Step) -> Go<()> {
         match step {
             Step::Write(bytes) => self.tcp.write_all(&bytes).await.ok(),
-            Step::Pause(time) => Some(tokio::time::sleep(time).await),
+            Step::Pause(time) => {
+                tokio::time::sleep(time).await;
+                Some(())
+            }
             Step::Close => None,
             Step::Reset => {
                 socket2::SockRef::from(&self.tcp).set_linger(Some(Duration::ZERO)).ok()?;
