@@ -95,10 +95,11 @@ async fn a_panic_in_one_connection_is_only_that_connections() {
     let bound = accept::bind(&config.listen, 1).unwrap();
     let metrics = std::sync::Arc::default();
     let workers = accept::start(bound, &config, &metrics, |_| {
-        |_, request: http::Request<hyper::body::Incoming>| async move {
+        let answer = |_, request: http::Request<hyper::body::Incoming>| async move {
             assert_ne!(request.uri().path(), "/panic");
             utm_dispatcher::forward::text(http::StatusCode::OK, "fine")
-        }
+        };
+        (answer, std::future::ready(()))
     })
     .unwrap();
     let mut bystander = Client::connect(workers.addresses()[0]).await;
