@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
@@ -19,30 +19,45 @@ pub(super) fn run(config: &Path, _args: &Args) -> anyhow::Result<()> {
     let config = config::load(config)?;
     logs::init(&config.log)?;
     super::office()?.block_on(async {
+        // Before anything is there that a signal should end in order.
+        let mut signals = Signals::new()?;
         let app = App::bind(config).await?;
         for address in app.proxy_addresses() {
             tracing::info!(%address, "forwarding");
         }
         tracing::info!(address = %app.stats_address(), "statistics");
         let shutdown = CancellationToken::new();
-        tokio::spawn(end_on_signals(shutdown.clone()));
+        let told = shutdown.clone();
+        tokio::spawn(async move {
+            signals.next().await;
+            tracing::info!("drains: no new connections");
+            told.cancel();
+            signals.next().await;
+            tracing::warn!("second signal: ends at once");
+            std::process::exit(1);
+        });
         app.run(shutdown).await
     })
 }
 
-async fn end_on_signals(shutdown: CancellationToken) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be handled")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be handled")?;
-    loop {
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be handled")?;
+        let interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be handled")?;
+        Ok(Self { terminate, interrupt })
+    }
+
+    /// Returns when one has come.
+    async fn next(&mut self) {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
-        if shutdown.is_cancelled() {
-            tracing::warn!("second signal: ends at once");
-            std::process::exit(1);
-        }
-        tracing::info!("drains: no new connections");
-        shutdown.cancel();
     }
 }
