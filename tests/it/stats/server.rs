@@ -99,24 +99,7 @@ pub async fn problem(response: Response) -> (u16, Value) {
 fn usual_config(database_url: &str) -> config::Config {
     let minute = Duration::from_secs(60);
     config::Config {
-        proxy: config::Proxy {
-            listen: Vec::new(),
-            workers: 1,
-            health_path: None,
-            trusted_proxies: Vec::new(),
-            max_connections: 100,
-            drain_timeout: minute,
-            limits: config::Limits { header_bytes: 65536, headers: 200, uri_bytes: 32768, body_bytes: None },
-            timeouts: config::Timeouts {
-                first_byte: minute,
-                header: minute,
-                keep_alive: minute,
-                body_idle: minute,
-                connect: minute,
-                response_header: minute,
-                response_idle: minute,
-            },
-        },
+        proxy: usual_proxy(),
         upstreams: vec![config::Upstream {
             name: "shop".into(),
             servers: vec!["127.0.0.1:9".into()],
@@ -178,5 +161,27 @@ fn usual_config(database_url: &str) -> config::Config {
             tokens: Vec::new(),
         },
         log: config::Log { format: config::LogFormat::Text, level: "info".into() },
+    }
+}
+
+fn usual_proxy() -> config::Proxy {
+    let minute = Duration::from_secs(60);
+    config::Proxy {
+        listen: Vec::new(),
+        workers: 1,
+        health_path: None,
+        trusted_proxies: Vec::new(),
+        max_connections: 100,
+        drain_timeout: minute,
+        limits: config::Limits { header_bytes: 65536, headers: 200, uri_bytes: 32768, body_bytes: None },
+        timeouts: config::Timeouts {
+            first_byte: minute,
+            header: minute,
+            keep_alive: minute,
+            body_idle: minute,
+            connect: minute,
+            response_header: minute,
+            response_idle: minute,
+        },
     }
 }
