@@ -7,6 +7,16 @@
 -- "(not tracked)" = an order joined to nobody. Values as seen stay in campaigns.
 -- Filters are arrays of LIKE patterns in lower case; null = no filter. *_in: one must match, *_out: none may.
 
+CREATE VIEW campaign_labels AS
+SELECT c.campaign_id,
+       coalesce(lower(c.source), '(none)')   AS source,
+       coalesce(lower(c.medium), '(none)')   AS medium,
+       coalesce(lower(c.campaign), '(none)') AS campaign,
+       coalesce(lower(c.content), '(none)')  AS content,
+       coalesce(lower(c.term), '(none)')     AS term
+FROM campaigns c;
+COMMENT ON VIEW campaign_labels IS 'Acquisition as reports group by it.';
+
 CREATE VIEW session_facts AS
 SELECT s.session_id,
        s.session_hour,
@@ -23,20 +33,21 @@ SELECT s.session_id,
        s.bot_score >= 50                      AS bot,
        s.page_views = 1 AND s.actions = 0     AS bounced,
        s.order_count > 0                      AS converted,
-       CASE WHEN s.campaign_id IS NULL THEN '(direct)' ELSE coalesce(lower(c.source), '(none)') END AS source,
-       coalesce(lower(c.medium), '(none)')    AS medium,
-       coalesce(lower(c.campaign), '(none)')  AS campaign,
-       coalesce(lower(c.content), '(none)')   AS content,
-       coalesce(lower(c.term), '(none)')      AS term,
+       CASE WHEN s.campaign_id IS NULL THEN '(direct)' ELSE coalesce(c.source, '(none)') END AS source,
+       coalesce(c.medium, '(none)')           AS medium,
+       coalesce(c.campaign, '(none)')         AS campaign,
+       coalesce(c.content, '(none)')          AS content,
+       coalesce(c.term, '(none)')             AS term,
        coalesce(a.device_type, 'unknown')     AS device,
        coalesce(lower(p.country), '(none)')   AS country,
        s.campaign_id,
        s.referrer_id,
        s.landing_page_id,
        s.agent_id,
-       s.place_id
+       s.place_id,
+       s.address
 FROM sessions s
-LEFT JOIN campaigns c ON c.campaign_id = s.campaign_id
+LEFT JOIN campaign_labels c ON c.campaign_id = s.campaign_id
 LEFT JOIN agents a ON a.agent_id = s.agent_id
 LEFT JOIN places p ON p.place_id = s.place_id;
 COMMENT ON VIEW session_facts IS 'Sessions as reports see them. bot: a score of 50 or more. bounced: one page view and no action but product views.';
@@ -118,13 +129,13 @@ CREATE FUNCTION report_orders(
                 SELECT o.site_id, o.order_id, o.session_id, k.touch_at,
                        coalesce(k."position", 1::smallint) AS "position",
                        coalesce(k.credit, 1000000) AS credit,
-                       CASE WHEN k.campaign_id IS NOT NULL THEN coalesce(lower(c.source), '(none)')
+                       CASE WHEN k.campaign_id IS NOT NULL THEN coalesce(c.source, '(none)')
                             WHEN k.order_id IS NOT NULL OR o.visitor_id IS NOT NULL THEN '(direct)'
                             ELSE '(not tracked)' END AS source,
-                       coalesce(lower(c.medium), '(none)') AS medium,
-                       coalesce(lower(c.campaign), '(none)') AS campaign,
-                       coalesce(lower(c.content), '(none)') AS content,
-                       coalesce(lower(c.term), '(none)') AS term,
+                       coalesce(c.medium, '(none)') AS medium,
+                       coalesce(c.campaign, '(none)') AS campaign,
+                       coalesce(c.content, '(none)') AS content,
+                       coalesce(c.term, '(none)') AS term,
                        t.counted,
                        CASE WHEN t.counted THEN round(o.gross, minor_units) END AS gross,
                        CASE WHEN t.counted THEN round(o.paid, minor_units) END AS paid,
@@ -136,7 +147,7 @@ CREATE FUNCTION report_orders(
                                            AS counted) t
                 LEFT JOIN order_credits k
                        ON k.site_id = o.site_id AND k.order_id = o.order_id AND k.model = attribution_model
-                LEFT JOIN campaigns c ON c.campaign_id = k.campaign_id
+                LEFT JOIN campaign_labels c ON c.campaign_id = k.campaign_id
                 WHERE (site_names IS NULL
                        OR o.site_id IN (SELECT n.site_id FROM sites n WHERE n.name = ANY (site_names)))
                   AND CASE WHEN date_basis = 'session' THEN true
@@ -185,11 +196,11 @@ SELECT s.session_id,
        s.score + s.order_points                AS score,
        s.bot_score,
        s.bot_reasons,
-       CASE WHEN s.campaign_id IS NULL THEN '(direct)' ELSE coalesce(lower(c.source), '(none)') END AS source,
-       coalesce(lower(c.medium), '(none)')     AS medium,
-       coalesce(lower(c.campaign), '(none)')   AS campaign,
-       coalesce(lower(c.content), '(none)')    AS content,
-       coalesce(lower(c.term), '(none)')       AS term,
+       CASE WHEN s.campaign_id IS NULL THEN '(direct)' ELSE coalesce(l.source, '(none)') END AS source,
+       coalesce(l.medium, '(none)')            AS medium,
+       coalesce(l.campaign, '(none)')          AS campaign,
+       coalesce(l.content, '(none)')           AS content,
+       coalesce(l.term, '(none)')              AS term,
        c.source                                AS utm_source,
        c.medium                                AS utm_medium,
        c.campaign                              AS utm_campaign,
@@ -198,6 +209,7 @@ SELECT s.session_id,
        c.utm_id,
        c.parameters,
        c.inferred,
+       s.touch_at,
        t.click_ids,
        k.cookies,
        host(s.address)                         AS ip_address,
@@ -224,6 +236,7 @@ SELECT s.session_id,
 FROM sessions s
 LEFT JOIN sites n ON n.site_id = s.site_id
 LEFT JOIN campaigns c ON c.campaign_id = s.campaign_id
+LEFT JOIN campaign_labels l ON l.campaign_id = s.campaign_id
 LEFT JOIN agents a ON a.agent_id = s.agent_id
 LEFT JOIN places p ON p.place_id = s.place_id
 LEFT JOIN referrers r ON r.referrer_id = s.referrer_id

@@ -68,7 +68,7 @@ impl ReportDatabase {
         let snapshot = Snapshot { client: Some(client), statement_timeout: self.statement_timeout };
         snapshot.in_time(snapshot.connection()?.batch_execute(BEGIN)).await?;
         let milliseconds = self.statement_timeout.as_millis().clamp(1, 2_147_483_647).to_string();
-        snapshot.rows(include_str!("sql/statement_timeout.sql"), &[(&milliseconds, Type::TEXT)]).await?;
+        snapshot.rows(include_str!("sql/snapshot_settings.sql"), &[(&milliseconds, Type::TEXT)]).await?;
         Ok(snapshot)
     }
 }

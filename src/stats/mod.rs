@@ -15,6 +15,7 @@ mod details;
 mod explain;
 mod filters;
 mod general;
+mod given;
 mod health;
 mod landing;
 mod money;

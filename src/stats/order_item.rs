@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::customer::CustomerHasher;
 use crate::hit::{CustomerKeyKind, OrderEntryKind, OrderFact, Way};
-use crate::stats::params::nearest;
+use crate::stats::given::nearest;
 
 const FIELDS: &[&str] = &[
     "site",

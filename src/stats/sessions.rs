@@ -29,7 +29,7 @@ const LIST: Accepts =
 const ONE: Accepts = Accepts { window: false, money: false, list: None, search: false, site: false };
 
 /// Counting a list's sessions stops here.
-const MOST_COUNTED: i64 = 100_000;
+const MOST_COUNTED: i64 = 10_000;
 
 /// Actions of a session that are given.
 const MOST_ACTIONS: usize = 5_000;
@@ -70,6 +70,7 @@ struct Session {
     fbclid: Option<String>,
     ttclid: Option<String>,
     click_ids: Option<Value>,
+    /// The cookie `_fbc`, or what it would be by the click.
     fbc: Option<String>,
     fbp: Option<String>,
     cookies: Option<Value>,
@@ -257,6 +258,8 @@ fn read_session(row: &Row, zone: &TimeZone) -> Result<Session, tokio_postgres::E
     let click_ids: Option<Value> = row.try_get("click_ids")?;
     let cookies: Option<Value> = row.try_get("cookies")?;
     let text_in = |object: &Option<Value>, name: &str| Some(object.as_ref()?.get(name)?.as_str()?.to_owned());
+    let fbclid = text_in(&click_ids, "fbclid");
+    let touch_at: Option<Timestamp> = row.try_get("touch_at")?;
     let orders: i32 = row.try_get("order_count")?;
     let lead_at = time("lead_at")?;
     let bot_score: i16 = row.try_get("bot_score")?;
@@ -290,10 +293,10 @@ fn read_session(row: &Row, zone: &TimeZone) -> Result<Session, tokio_postgres::E
         parameters: row.try_get("parameters")?,
         inferred_from: row.try_get("inferred")?,
         gclid: text_in(&click_ids, "gclid"),
-        fbclid: text_in(&click_ids, "fbclid"),
+        fbclid: fbclid.clone(),
         ttclid: text_in(&click_ids, "ttclid"),
         click_ids,
-        fbc: text_in(&cookies, "_fbc"),
+        fbc: text_in(&cookies, "_fbc").or_else(|| Some(fbc_of_click(touch_at?, fbclid.as_deref()?))),
         fbp: text_in(&cookies, "_fbp"),
         cookies,
         ip_address: row.try_get("ip_address")?,
@@ -326,6 +329,11 @@ fn read_session(row: &Row, zone: &TimeZone) -> Result<Session, tokio_postgres::E
         is_bot: bot_score >= crate::stats::BOT_SCORE,
         bot_score,
     })
+}
+
+/// What Meta's pixel would have set, had it run: version, subdomain index, milliseconds of the click, its id.
+fn fbc_of_click(at: Timestamp, fbclid: &str) -> String {
+    format!("fb.1.{}.{fbclid}", at.as_millisecond())
 }
 
 fn read_action(row: &Row, zone: &TimeZone) -> Result<Action, tokio_postgres::Error> {

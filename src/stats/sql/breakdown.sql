@@ -7,18 +7,43 @@
 -- Rows: part 'row' in order, then 'other' (groups not given), then 'total'; key_1, key_2, key_3 text;
 --       sessions, visitors, conversions, bounces, points, left_out bigint; orders (millionths) bigint;
 --       revenue, avg_order_value text, decimal in the report's currency; groups bigint (in this part)
-WITH visits AS MATERIALIZED (
-    SELECT CASE $24 WHEN 'campaign' THEN s.campaign WHEN 'content' THEN s.content ELSE s.source END AS key_1,
-           CASE $24 WHEN 'campaign' THEN s.source WHEN 'content' THEN s.campaign ELSE '' END AS key_2,
-           CASE $24 WHEN 'campaign' THEN s.medium WHEN 'content' THEN s.source ELSE '' END AS key_3,
-           s.visitor_id, s.converted, s.bounced, s.points
+--
+-- Sessions are summed by campaign id before any text is looked at. Visitors are counted by grouping, which PostgreSQL
+-- hashes, where count(DISTINCT) would sort; nothing but their id goes along, to keep the hash small.
+WITH sums AS MATERIALIZED (
+    SELECT coalesce(s.campaign_id, 0) AS campaign_id, s.campaign_id IS NULL AS direct,
+           count(*) AS sessions, count(*) FILTER (WHERE s.converted) AS conversions,
+           count(*) FILTER (WHERE s.bounced) AS bounces, sum(s.points) AS points
     FROM report_sessions($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) s
+    GROUP BY 1, 2
+), labels AS MATERIALIZED (
+    SELECT k.*, dense_rank() OVER (ORDER BY k.key_1, k.key_2, k.key_3) AS group_id
+    FROM (
+        SELECT v.campaign_id, v.direct,
+               CASE $24 WHEN 'campaign' THEN n.campaign WHEN 'content' THEN n.content ELSE n.source END AS key_1,
+               CASE $24 WHEN 'campaign' THEN n.source WHEN 'content' THEN n.campaign ELSE '' END AS key_2,
+               CASE $24 WHEN 'campaign' THEN n.medium WHEN 'content' THEN n.source ELSE '' END AS key_3
+        FROM sums v
+        LEFT JOIN campaign_labels c ON c.campaign_id = v.campaign_id AND NOT v.direct
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN v.direct THEN '(direct)' ELSE coalesce(c.source, '(none)') END AS source,
+                   coalesce(c.medium, '(none)') AS medium, coalesce(c.campaign, '(none)') AS campaign,
+                   coalesce(c.content, '(none)') AS content
+        ) n
+    ) k
+), pairs AS MATERIALIZED (
+    SELECT l.group_id, s.visitor_id
+    FROM report_sessions($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) s
+    JOIN labels l ON l.campaign_id = coalesce(s.campaign_id, 0) AND l.direct = (s.campaign_id IS NULL)
+    GROUP BY l.group_id, s.visitor_id
 ), visit_groups AS (
-    SELECT key_1, key_2, key_3,
-           count(*) AS sessions, count(DISTINCT visitor_id) AS visitors, count(*) FILTER (WHERE converted) AS conversions,
-           count(*) FILTER (WHERE bounced) AS bounces, sum(points)::bigint AS points
-    FROM visits
-    GROUP BY key_1, key_2, key_3
+    SELECT l.group_id, l.key_1, l.key_2, l.key_3, min(p.visitors) AS visitors,
+           sum(v.sessions)::bigint AS sessions, sum(v.conversions)::bigint AS conversions,
+           sum(v.bounces)::bigint AS bounces, sum(v.points)::bigint AS points
+    FROM sums v
+    JOIN labels l ON l.campaign_id = v.campaign_id AND l.direct = v.direct
+    JOIN (SELECT group_id, count(*) AS visitors FROM pairs GROUP BY group_id) p ON p.group_id = l.group_id
+    GROUP BY l.group_id, l.key_1, l.key_2, l.key_3
 ), order_groups AS (
     SELECT CASE $24 WHEN 'campaign' THEN o.campaign WHEN 'content' THEN o.content ELSE o.source END AS key_1,
            CASE $24 WHEN 'campaign' THEN o.source WHEN 'content' THEN o.campaign ELSE '' END AS key_2,
@@ -32,7 +57,7 @@ WITH visits AS MATERIALIZED (
                        $19, $20, $21, $22, $23) o
     GROUP BY 1, 2, 3
 ), groups AS (
-    SELECT key_1, key_2, key_3,
+    SELECT key_1, key_2, key_3, v.group_id,
            coalesce(v.sessions, 0) AS sessions, coalesce(v.visitors, 0) AS visitors,
            coalesce(v.conversions, 0) AS conversions, coalesce(v.bounces, 0) AS bounces,
            coalesce(v.points, 0) AS points, coalesce(o.orders, 0) AS orders, coalesce(o.left_out, 0) AS left_out,
@@ -56,21 +81,27 @@ WITH visits AS MATERIALIZED (
     FROM groups g
 ), given AS (
     SELECT * FROM ranked WHERE place > $27 AND place <= $27 + $28
+), people AS (
+    SELECT count(*) AS all_groups, count(*) FILTER (WHERE elsewhere) AS other_groups
+    FROM (
+        SELECT p.visitor_id, bool_or(p.group_id NOT IN (SELECT g.group_id FROM given g WHERE g.group_id IS NOT NULL))
+                                 AS elsewhere
+        FROM pairs p
+        GROUP BY p.visitor_id
+    ) visitors
 ), parts AS (
     SELECT 'row' AS part, g.place, g.key_1, g.key_2, g.key_3, g.sessions, g.visitors, g.conversions, g.bounces, g.points,
            g.left_out, g.orders, g.revenue, g.gross, g.valued_orders, 1::bigint AS groups
     FROM given g
     UNION ALL
     SELECT 'other', NULL, NULL, NULL, NULL, sum(r.sessions),
-           (SELECT count(DISTINCT v.visitor_id) FROM visits v
-            WHERE NOT EXISTS (SELECT 1 FROM given g
-                              WHERE g.key_1 = v.key_1 AND g.key_2 = v.key_2 AND g.key_3 = v.key_3)),
+           (SELECT other_groups FROM people),
            sum(r.conversions), sum(r.bounces), sum(r.points), sum(r.left_out), sum(r.orders), sum(r.revenue), sum(r.gross),
            sum(r.valued_orders), count(*)
     FROM ranked r
     WHERE r.place <= $27 OR r.place > $27 + $28
     UNION ALL
-    SELECT 'total', NULL, NULL, NULL, NULL, sum(r.sessions), (SELECT count(DISTINCT v.visitor_id) FROM visits v),
+    SELECT 'total', NULL, NULL, NULL, NULL, sum(r.sessions), (SELECT all_groups FROM people),
            sum(r.conversions), sum(r.bounces), sum(r.points), sum(r.left_out), sum(r.orders), sum(r.revenue), sum(r.gross),
            sum(r.valued_orders), count(*)
     FROM ranked r

@@ -8,7 +8,6 @@
 WITH page AS (
     SELECT s.session_id, s.session_hour, s.visitor_id
     FROM report_sessions($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) s
-    LEFT JOIN sessions x ON x.session_id = s.session_id AND x.session_hour = s.session_hour AND x.visitor_id = s.visitor_id
     LEFT JOIN pages g ON g.page_id = s.landing_page_id
     LEFT JOIN referrers r ON r.referrer_id = s.referrer_id
     LEFT JOIN agents a ON a.agent_id = s.agent_id
@@ -17,11 +16,17 @@ WITH page AS (
       AND ($19::text IS NULL
            OR lower(concat_ws(E'\n', s.source, s.medium, s.campaign, s.content, s.term, g.path, r.url, p.city, p.region,
                               p.country_name, s.country, a.browser_name, a.os_name, a.device_brand, a.device_model,
-                              host(x.address), s.visitor_id, s.session_id)) LIKE $19)
+                              host(s.address), s.visitor_id, s.session_id)) LIKE $19)
     ORDER BY s.started_at DESC, s.session_id DESC
     LIMIT $22
 )
 SELECT d.*
 FROM page
-JOIN session_details d USING (session_id, session_hour, visitor_id)
+-- OFFSET 0 keeps the details to the rows of the page.
+CROSS JOIN LATERAL (
+    SELECT x.*
+    FROM session_details x
+    WHERE x.session_id = page.session_id AND x.session_hour = page.session_hour AND x.visitor_id = page.visitor_id
+    OFFSET 0
+) d
 ORDER BY d.first_seen DESC, d.session_id DESC

@@ -8,6 +8,7 @@ use proptest::test_runner::TestRunner;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use tokio_postgres::types::Type;
+use uuid::Uuid;
 
 use super::seed::{Order, Seed, Tags, Visit};
 use super::server::{Server, problem};
@@ -95,7 +96,13 @@ async fn small_shop() -> Seed {
     // Not in November in Kyiv, though in UTC.
     seed.visit(&Visit { visitor: 8, at: at("2026-11-30T22:30:00Z"), ..Visit::default() }).await;
 
-    let order = Order { session: Some(first), visitor: Some(1), ..Order::default() };
+    small_shop_orders(&seed, first).await;
+    seed
+}
+
+async fn small_shop_orders(seed: &Seed, session: Uuid) {
+    let spring: Tags = ("Facebook", "paid_social", "Spring");
+    let order = Order { session: Some(session), visitor: Some(1), ..Order::default() };
     seed.order(&Order {
         id: "1".into(),
         gross: Some("1499.00"),
@@ -130,7 +137,6 @@ async fn small_shop() -> Seed {
         ..Order::default()
     })
     .await;
-    seed
 }
 
 #[tokio::test]

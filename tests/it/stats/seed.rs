@@ -113,7 +113,7 @@ impl Seed {
 
     /// Writes a session and its touch; returns its id.
     pub async fn visit(&self, visit: &Visit) -> Uuid {
-        let session_id = Uuid::from_u64_pair(hash(&(visit.at, visit.visitor)), visit.visitor as u64);
+        let session_id = Uuid::from_u64_pair(hash(&(visit.at, visit.visitor)), hash(&visit.visitor));
         let visitor_id = Uuid::from_u128(visit.visitor);
         let hour = Timestamp::from_second(visit.at.as_second() / 3600 * 3600).unwrap();
         let last_seen = visit.at + SignedDuration::from_secs(visit.seconds);

@@ -51,7 +51,7 @@ async fn pages_of_sessions_have_each_session_once_newest_first() {
 #[tokio::test]
 async fn a_session_tells_its_touches_actions_and_orders() {
     let seed = Seed::new().await;
-    let (session_id, _) = journey(&seed).await;
+    let session_id = journey(&seed).await;
     let server = Server::start(&seed.database.url).await;
     let mut story = server.report(&format!("sessions/{session_id}?timezone=UTC")).await;
     story["meta"]["generated_at"] = json!("now");
@@ -93,7 +93,7 @@ async fn an_order_explains_which_touch_earned_it_and_why_others_did_not() {
 }
 
 /// A visitor with an old touch, two within the lookback, one after the order; an order of theirs and one of nobody.
-async fn journey(seed: &Seed) -> (Uuid, Uuid) {
+async fn journey(seed: &Seed) -> Uuid {
     let spring: Tags = ("Facebook", "paid_social", "Spring");
     let day = |text: &str| text.parse::<Timestamp>().unwrap();
     let visit = Visit { visitor: 5, ..Visit::default() };
@@ -139,9 +139,15 @@ async fn journey(seed: &Seed) -> (Uuid, Uuid) {
     })
     .await;
     seed.order(&Order { id: "7/2026".into(), gross: Some("10"), net: Some("10"), ..Order::default() }).await;
+    evidence_of(seed, session_id).await;
+    session_id
+}
+
+/// What happened in the session, and what was reported about the order.
+async fn evidence_of(seed: &Seed, session_id: Uuid) {
     let visitor = Uuid::from_u128(5);
     let site_id: i32 = seed.client.query_one("SELECT site_id FROM sites", &[]).await.unwrap().get(0);
-    let hour = day("2026-11-10T10:00:00Z");
+    let hour: Timestamp = "2026-11-10T10:00:00Z".parse().unwrap();
     let execute = async |statement: &str, parameters: &[&(dyn ToSql + Sync)]| {
         seed.client.execute(statement, parameters).await.unwrap();
     };
@@ -179,5 +185,4 @@ async fn journey(seed: &Seed) -> (Uuid, Uuid) {
         &[&session_id, &visitor, &hour, &site_id],
     )
     .await;
-    (session_id, visitor)
 }
