@@ -88,7 +88,8 @@ CREATE TABLE products (
     product_key bigint      PRIMARY KEY,
     site_id     integer     NOT NULL,
     product_id  text        NOT NULL,            -- the shop's
-    name        text,
+    name        text,                            -- last: max of (named_on, name), compared bytewise
+    named_on    date,                            -- the UTC day of the name
     seen_at     timestamptz NOT NULL DEFAULT now()
 );
 
@@ -125,7 +126,15 @@ CREATE TABLE dictionary_growth (
     refused bigint  NOT NULL DEFAULT 0,          -- sum; hits that point at the overflow row instead
     PRIMARY KEY (day, kind, site_id)
 );
-COMMENT ON TABLE dictionary_growth IS 'New dictionary rows a day: beyond database.new_values_per_day hits point at id 0.';
+COMMENT ON TABLE dictionary_growth IS 'New dictionary rows a day (site 0 for agents and places, which belong to no site): beyond database.new_values_per_day hits point at id 0.';
+
+-- What hits point at beyond the cap.
+INSERT INTO campaigns (campaign_id, site_id, source) VALUES (0, 0, '(overflow)');
+INSERT INTO pages (page_id, site_id, host, path) VALUES (0, 0, '(overflow)', '(overflow)');
+INSERT INTO referrers (referrer_id, site_id, host, url) VALUES (0, 0, '(overflow)', '(overflow)');
+INSERT INTO products (product_key, site_id, product_id) VALUES (0, 0, '(overflow)');
+INSERT INTO agents (agent_id, user_agent, device_type) VALUES (0, '(overflow)', 'unknown');
+INSERT INTO places (place_id) VALUES (0);
 
 -- ---------------------------------------------------------------- facts
 
@@ -152,7 +161,7 @@ CREATE TABLE sessions (
     landing_page_id      bigint      NOT NULL,   -- first (entry)
     agent_id             bigint      NOT NULL,   -- first (entry)
     place_id             bigint,                 -- first (entry)
-    touch_at             timestamptz,            -- min of (touch_at, touch_evidence): the touch that the touch_ group is of
+    touch_at             timestamptz,            -- min of (touch_at, touch_evidence, campaign_id, referrer_id): the touch that the touch_ group is of
     touch_evidence       bigint,
     campaign_id          bigint,                 -- first (touch)
     referrer_id          bigint,                 -- first (touch)
@@ -234,6 +243,8 @@ CREATE TABLE product_views (
     visitor_id   uuid        NOT NULL,
     session_hour timestamptz NOT NULL,
     product_key  bigint      NOT NULL,
+    at           timestamptz NOT NULL,           -- min of (at, hash): the hit that the row in events is of
+    hash         bigint      NOT NULL,
     slot         integer     NOT NULL,           -- half hours since session_hour
     site_id      integer     NOT NULL,
     PRIMARY KEY (session_id, session_hour, visitor_id, product_key, slot)
@@ -265,6 +276,7 @@ CREATE TABLE order_entries (
     order_number text,
     visitor_id   uuid,                           -- whom this report names: cookie on the request, or the API's field
     session_id   uuid,
+    hash         bigint      NOT NULL,           -- of the record
     by_cookie    boolean     NOT NULL,           -- visitor and session are those of the request's cookie
     click_ids    jsonb,
     phone        bytea,                          -- keyed hashes
@@ -274,8 +286,9 @@ CREATE TABLE order_entries (
     properties   jsonb,
     PRIMARY KEY (site_id, order_id, kind, reference, way)
 );
-COMMENT ON TABLE order_entries IS 'What was reported about orders, each report once. The first report of a key stands; another value is refused. An earlier report of the same value by header or rule replaces a later one.';
+COMMENT ON TABLE order_entries IS 'What was reported about orders, each report once: the first of its key, which is the one of the least (received_at, hash) whichever arrives here first. A later one of the API with another value is refused.';
 CREATE INDEX order_entries_session ON order_entries (session_id) WHERE session_id IS NOT NULL;
+CREATE INDEX order_entries_visitor ON order_entries (visitor_id) WHERE visitor_id IS NOT NULL;
 
 CREATE TABLE orders (
     site_id      integer     NOT NULL,

@@ -1,1 +1,252 @@
 //! Builds every stage in flow order and owns the order in which they end.
+//!
+//! [`App::bind`] takes everything that can fail at once: keys, journal, sockets. [`App::run`] then forwards from the
+//! first moment on, whatever the database does, until it is told to end:
+//! no new connections → open requests end → journal closed → last batch shipped → database stopped.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::accept::{self, Bound, Workers};
+use crate::config::{Config, DatabasePlace};
+use crate::customer::CustomerHasher;
+use crate::ingest::{Ingest, Receipts};
+use crate::journal::directory::RunDirectory;
+use crate::journal::writer::{Writer, WriterConfig};
+use crate::keys::KeyRing;
+use crate::managed::{Cluster, Settings};
+use crate::proxy;
+use crate::record::Recording;
+use crate::salts::Salts;
+use crate::ship::feed::{Feed, FeedConfig};
+use crate::ship::{ShipSettings, Shipper};
+use crate::stats::database::ReportDatabase;
+use crate::stats::{self, StatsContext};
+use crate::store::Store;
+use crate::store::identity_keys::watch_key;
+use crate::store::migrate::{SchemaState, migrate, schema_state};
+use crate::telemetry::causes::Causes;
+use crate::telemetry::metrics::Metrics;
+
+/// How long the last batch may take at the end.
+const LAST_BATCH: Duration = Duration::from_secs(10);
+/// Pause between attempts to bring the schema up to date.
+const MIGRATE_PAUSE: Duration = Duration::from_secs(1);
+
+/// The program, its sockets bound and its files open.
+#[derive(Debug)]
+pub struct App {
+    config: Arc<Config>,
+    metrics: Arc<Metrics>,
+    bound: Bound,
+    proxy_addresses: Vec<SocketAddr>,
+    stats_listener: TcpListener,
+    stats_address: SocketAddr,
+    keys: KeyRing,
+    customers: CustomerHasher,
+    salts: Salts,
+    directory: RunDirectory,
+    writer: Writer,
+    cluster: Option<Cluster>,
+    store: Store,
+    reports: ReportDatabase,
+}
+
+impl App {
+    /// Opens files and sockets. Nothing is forwarded yet, and nothing waits for the database.
+    ///
+    /// Must be called within a tokio runtime, as must [`App::run`].
+    pub async fn bind(config: Config) -> anyhow::Result<Self> {
+        let config = Arc::new(config);
+        let metrics = Arc::new(Metrics::default());
+        let bound = accept::bind(&config.proxy.listen, config.proxy.workers)?;
+        let stats_listener = TcpListener::bind(config.stats.listen)
+            .await
+            .with_context(|| format!("cannot listen on {} for statistics", config.stats.listen))?;
+        let keys = KeyRing::load_or_create(&config.tracking.identity.secret_file)?;
+        let customer_keys = KeyRing::load_or_create(&config.orders.customer_key_file)?;
+        let customers = CustomerHasher::new(&customer_keys, config.orders.phone_country.as_deref());
+        let directory = RunDirectory::create(&config.journal.dir)
+            .with_context(|| format!("cannot make a journal in {}", config.journal.dir.display()))?;
+        let writer = Writer::start(
+            WriterConfig {
+                directory: directory.path.clone(),
+                journal: directory.journal,
+                fsync: config.journal.fsync,
+                segment_bytes: config.journal.segment_bytes,
+                max_bytes: config.journal.max_bytes,
+            },
+            Arc::clone(&metrics),
+        )
+        .with_context(|| format!("cannot write a journal in {}", config.journal.dir.display()))?;
+        let (cluster, url) = match &config.database.place {
+            DatabasePlace::Url(url) => (None, url.clone()),
+            DatabasePlace::Managed(dir) => {
+                let cluster = Cluster::open(dir, Settings::default())?;
+                let url = cluster.url();
+                (Some(cluster), url)
+            }
+        };
+        Ok(Self {
+            proxy_addresses: bound.addresses().to_vec(),
+            stats_address: stats_listener.local_addr()?,
+            bound,
+            stats_listener,
+            salts: Salts::new().context("no random bytes")?,
+            keys,
+            customers,
+            directory,
+            writer,
+            cluster,
+            store: Store::new(&url)?,
+            reports: ReportDatabase::new(&url, config.database.pool, config.database.statement_timeout)?,
+            config,
+            metrics,
+        })
+    }
+
+    /// Where the proxy listens.
+    pub fn proxy_addresses(&self) -> &[SocketAddr] {
+        &self.proxy_addresses
+    }
+
+    /// Where the stats port listens.
+    pub fn stats_address(&self) -> SocketAddr {
+        self.stats_address
+    }
+
+    /// All counters.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
+    }
+
+    /// Forwards, records, ships and answers until `shutdown`; fails when a thread of the request path dies.
+    pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let Self { config, metrics, store, .. } = self;
+        let Writer { batches, progress, thread: journal_thread } = self.writer;
+        let recording = Recording {
+            batches: batches.clone(),
+            wait: config.journal.wait,
+            keys: Arc::new(self.keys.clone()),
+            salts: self.salts.clone(),
+        };
+        let mut workers = proxy::start(self.bound, &config, recording, &metrics)?;
+
+        // The office: everything from here on may fail or wait without a request noticing.
+        let office_ends = CancellationToken::new();
+        let journal_closed = CancellationToken::new();
+        let receipts = Arc::new(Receipts::default());
+        let database = self.cluster.map(|cluster| tokio::spawn(cluster.run(office_ends.clone())));
+        tokio::spawn(self.salts.replace_daily(office_ends.clone()));
+        let stats_ends = CancellationToken::new();
+        let context = StatsContext {
+            config: Arc::clone(&config),
+            database: self.reports,
+            metrics: Arc::clone(&metrics),
+            ingest: Ingest::new(batches.clone(), Arc::clone(&receipts)),
+            customers: self.customers,
+        };
+        let stats = tokio::spawn(stats::serve(self.stats_listener, context, stats_ends.clone()));
+        let feed_config = FeedConfig {
+            journal_dir: config.journal.dir.clone(),
+            keep: config.journal.keep,
+            max_bytes: config.journal.max_bytes,
+        };
+        let shipper = Shipper::new(store.clone(), ShipSettings::from(&*config));
+        let feed = Feed::new(feed_config, shipper, self.directory, progress, receipts, Arc::clone(&metrics));
+        let shipping = tokio::spawn(ship(
+            feed,
+            store,
+            Arc::clone(&config),
+            Arc::clone(&metrics),
+            self.keys,
+            journal_closed.clone(),
+        ));
+        drop(batches);
+
+        let outcome = tokio::select! {
+            () = shutdown.cancelled() => Ok(()),
+            end = workers.next_end() => Err(anyhow::anyhow!("worker {:?} ended", end.map(|end| end.worker))),
+        };
+        metrics.state.draining.store(true, Ordering::Relaxed);
+        end_workers(workers).await;
+        // The stats port may submit orders until here; with it goes the last sender of batches.
+        stats_ends.cancel();
+        end_task("stats port", stats).await;
+        let journal = tokio::task::spawn_blocking(move || journal_thread.join()).await;
+        if !matches!(journal, Ok(Ok(()))) {
+            tracing::error!("the journal thread died");
+        }
+        journal_closed.cancel();
+        if tokio::time::timeout(LAST_BATCH, shipping).await.is_err() {
+            tracing::warn!(
+                "the last records were not shipped in time; they wait in the journal for the next start"
+            );
+        }
+        office_ends.cancel();
+        if let Some(database) = database {
+            end_task("private Postgres", database).await;
+        }
+        outcome
+    }
+}
+
+/// Brings the schema up to date as soon as the database answers, and then ships.
+async fn ship(
+    feed: Feed,
+    store: Store,
+    config: Arc<Config>,
+    metrics: Arc<Metrics>,
+    keys: KeyRing,
+    closed: CancellationToken,
+) {
+    let mut said = None;
+    loop {
+        let state =
+            if config.database.auto_migrate { migrate(&store).await } else { schema_state(&store).await };
+        let problem = match state {
+            Ok(SchemaState::Current) => break,
+            Ok(SchemaState::Older { found, wanted }) => {
+                format!(
+                    "the database's schema is version {found}, this program needs {wanted}; run `migrate`"
+                )
+            }
+            Ok(SchemaState::Newer { found, wanted }) => {
+                format!(
+                    "the database's schema is version {found}, this program knows {wanted}; a newer one must ship"
+                )
+            }
+            Err(error) => Causes(&error).to_string(),
+        };
+        if said.as_ref() != Some(&problem) {
+            tracing::warn!(%problem, "nothing is shipped; records are kept in the journal");
+            said = Some(problem);
+        }
+        if closed.run_until_cancelled(tokio::time::sleep(MIGRATE_PAUSE)).await.is_none() {
+            return;
+        }
+    }
+    metrics.state.schema_current.store(true, Ordering::Relaxed);
+    tokio::spawn(watch_key(store, keys.fingerprint(), Arc::clone(&metrics), closed.clone()));
+    feed.run(closed).await;
+}
+
+async fn end_workers(workers: Workers) {
+    let joined = tokio::task::spawn_blocking(move || workers.join()).await;
+    if joined.is_err() {
+        tracing::error!("a worker could not be joined");
+    }
+}
+
+async fn end_task<T>(name: &'static str, task: JoinHandle<T>) {
+    if task.await.is_err() {
+        tracing::error!(name, "a part of the office died");
+    }
+}

@@ -94,6 +94,15 @@ impl<'a> Record<'a> {
         })
     }
 
+    /// When it happened, or was reported; Unix milliseconds.
+    pub fn at_ms(&self) -> u64 {
+        match self {
+            Record::Hit(hit) => hit.at_ms,
+            Record::Order(fact) => fact.received_ms,
+            Record::BotCount(count) => count.at_ms,
+        }
+    }
+
     /// What is lost with this record.
     pub fn importance(&self) -> Importance {
         match self {
@@ -378,6 +387,17 @@ pub struct OrderFact {
     pub received_ms: u64,
     /// Names this report while its sender waits for the outcome: request and position in it.
     pub receipt: Option<(Uuid, u32)>,
+}
+
+/// What became of an [`OrderFact`] in the database; its sender is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OrderOutcome {
+    /// It is a new entry of the order's ledger.
+    Recorded,
+    /// The ledger has it already.
+    Duplicate,
+    /// The ledger does not take it, for this reason (one sentence, fit for the sender).
+    Refused(String),
 }
 
 /// One request of a certain bot.

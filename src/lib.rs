@@ -12,9 +12,13 @@
 //! [`proxy`] tells the story of one request; read it first. [`app`] builds the program and ends it. Stages share one
 //! plain record, the [`hit::Hit`]; imports point down this list, never up.
 
+pub mod clock;
 pub mod config;
+pub mod customer;
 pub mod hit;
+pub mod ingest;
 pub mod keys;
+pub mod salts;
 pub mod telemetry;
 
 pub mod accept;
@@ -28,6 +32,7 @@ pub mod store;
 
 pub mod app;
 pub mod proxy;
+pub mod record;
 
 pub mod cli;
 pub mod demo;

@@ -1,1 +1,14 @@
-//! Taking connections: one listening socket a worker.
+//! Taking connections: one listening socket a worker, one task a connection, nothing shared but counters.
+//!
+//! [`bind`] takes the addresses, [`start`] puts a thread behind each set of sockets. What answers a request is given
+//! as a function, so that this stage knows nothing of those that follow.
+
+mod bind;
+mod connection;
+mod serve;
+mod stream;
+mod worker;
+
+pub use bind::{BindError, Bound, bind};
+pub use connection::{Answer, Connection};
+pub use worker::{Ended, Workers, start};

@@ -204,7 +204,7 @@ impl Observation {
         } else {
             Default::default()
         };
-        let may_set = !answer.is_shareable;
+        let may_set = answer.takes_cookie;
         let visit = match &cookie {
             Some(cookie) => self.visit_of(cookie, &evidence, secrets, rules),
             None if may_set => {

@@ -10,8 +10,9 @@ pub(super) struct Answer {
     pub(super) is_page: bool,
     /// 3xx but 304, 4xx or 5xx.
     pub(super) is_redirect_or_error: bool,
-    /// A cache may hand it to others, so that no cookie may be set on it: it says so, or it is a 304.
-    pub(super) is_shareable: bool,
+    /// A cookie may be set on it. Not where a cache may hand it to others (it says so, or it is a 304), nor where
+    /// nobody receives it (499).
+    pub(super) takes_cookie: bool,
 }
 
 impl Answer {
@@ -20,10 +21,15 @@ impl Answer {
         Self {
             is_page: is_not_modified || (status.is_success() && is_html(headers.get(header::CONTENT_TYPE))),
             is_redirect_or_error: !is_not_modified && status.as_u16() >= 300,
-            is_shareable: is_not_modified || is_shareable(headers),
+            takes_cookie: !(is_not_modified
+                || status.as_u16() == CLIENT_CLOSED_REQUEST
+                || is_shareable(headers)),
         }
     }
 }
+
+/// The client went away before it had an answer, as nginx has it.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 fn is_html(content_type: Option<&HeaderValue>) -> bool {
     let Some(value) = content_type else { return false };
@@ -106,11 +112,11 @@ mod tests {
             ("no-cache", false),
             ("Max-Age=60, Private", false),
         ] {
-            assert_eq!(answer(200, &[("cache-control", value)]).is_shareable, shareable, "{value}");
+            assert_eq!(answer(200, &[("cache-control", value)]).takes_cookie, !shareable, "{value}");
         }
-        assert!(!answer(200, &[]).is_shareable);
-        assert!(!answer(200, &[("expires", "0")]).is_shareable);
-        assert!(answer(200, &[("expires", "Wed, 21 Oct 2037 07:28:00 GMT")]).is_shareable);
-        assert!(answer(304, &[]).is_shareable);
+        assert!(answer(200, &[]).takes_cookie);
+        assert!(answer(200, &[("expires", "0")]).takes_cookie);
+        assert!(!answer(200, &[("expires", "Wed, 21 Oct 2037 07:28:00 GMT")]).takes_cookie);
+        assert!(!answer(304, &[]).takes_cookie);
     }
 }

@@ -1,5 +1,9 @@
 //! `demo`: the whole program on embedded defaults, with a sample shop behind it and visitors in front.
 
+use crate::config::{Log, LogFormat};
+use crate::demo::{self, Options};
+use crate::telemetry::logs;
+
 /// Where it listens and what it shows.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -18,6 +22,13 @@ pub(super) struct Args {
 }
 
 /// Runs until Ctrl-C; with `--smoke` until the journey has succeeded or failed.
-pub(super) fn run(_args: &Args) -> anyhow::Result<()> {
-    anyhow::bail!("not available in this build yet")
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    logs::init(&Log { format: LogFormat::Text, level: "warn".to_owned() })?;
+    let options = Options {
+        port: args.port,
+        stats_port: args.stats_port,
+        visitors: !args.no_visitors,
+        smoke: args.smoke,
+    };
+    super::office()?.block_on(demo::run(&options))
 }

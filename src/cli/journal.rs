@@ -1,8 +1,22 @@
 //! `journal`: what waits in the journal or is kept there.
 
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use clap::{Args as ClapArgs, Subcommand};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::config::{self, Config};
+use crate::hit::Record;
+use crate::journal::Position;
+use crate::journal::reader::{Reader, segment_path, segments};
+use crate::ship::checkpoints;
+use crate::ship::enrich::address::truncated;
+
+/// Bytes read at once.
+const CHUNK_BYTES: usize = 4 << 20;
 
 /// Which of the two.
 #[derive(Debug, ClapArgs)]
@@ -21,6 +35,79 @@ pub(super) enum Action {
 }
 
 /// Does what the action says.
-pub(super) fn run(_config: &Path, _args: &Args) -> anyhow::Result<()> {
-    anyhow::bail!("not available in this build yet")
+pub(super) fn run(config: &Path, args: &Args) -> anyhow::Result<()> {
+    let config = config::load(config)?;
+    let journals = journals(&config.journal.dir)?;
+    match args.action {
+        Action::List => super::office()?.block_on(list(&config, &journals)),
+        Action::Dump => dump(&journals),
+    }
+}
+
+/// Run directories below `journal.dir`, oldest first.
+fn journals(dir: &Path) -> anyhow::Result<Vec<(Uuid, PathBuf)>> {
+    let entries = std::fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
+    let mut journals = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let uuid = entry.file_name().to_str().and_then(|name| Uuid::parse_str(name).ok());
+        journals.extend(uuid.map(|uuid| (uuid, entry.path())));
+    }
+    journals.sort();
+    Ok(journals)
+}
+
+/// One line a segment. Without the database what is shipped is not known.
+async fn list(config: &Config, journals: &[(Uuid, PathBuf)]) -> anyhow::Result<()> {
+    let uuids: Vec<Uuid> = journals.iter().map(|(uuid, _)| *uuid).collect();
+    let checkpoints = match super::database(config).await {
+        Ok((store, _cluster)) => checkpoints(&store, &uuids).await.map_err(anyhow::Error::from),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = &checkpoints {
+        eprintln!("what is shipped is not known: {error:#}");
+    }
+    for (journal, path) in journals {
+        for number in segments(path)? {
+            let bytes = std::fs::metadata(segment_path(path, number))?.len();
+            let state =
+                match checkpoints.as_ref().map(|known| known.get(journal).copied().unwrap_or_default()) {
+                    Err(_) => "unknown".to_owned(),
+                    Ok(position) if number < position.segment => "shipped".to_owned(),
+                    Ok(position) if number > position.segment => "waits".to_owned(),
+                    Ok(position) => format!("shipped up to byte {}", position.offset),
+                };
+            println!("{journal}  segment {number}  {bytes} bytes  {state}");
+        }
+    }
+    Ok(())
+}
+
+/// Every record as a line of JSON with its place; addresses are masked.
+fn dump(journals: &[(Uuid, PathBuf)]) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    for (journal, path) in journals {
+        let mut reader = Reader::new(path, Position::default());
+        loop {
+            let chunk = reader.read(None, CHUNK_BYTES)?;
+            if chunk.is_empty() {
+                break;
+            }
+            for (position, payload) in &chunk.frames {
+                let place =
+                    json!({"journal": journal, "segment": position.segment, "offset": position.offset});
+                let record = match Record::decode(payload) {
+                    Ok(Record::Hit(mut hit)) => {
+                        hit.client_address = hit.client_address.map(truncated);
+                        json!({"kind": "hit", "at": place, "record": hit})
+                    }
+                    Ok(Record::Order(fact)) => json!({"kind": "order", "at": place, "record": fact}),
+                    Ok(Record::BotCount(count)) => json!({"kind": "bot_count", "at": place, "record": count}),
+                    Err(error) => json!({"kind": "unreadable", "at": place, "error": error.to_string()}),
+                };
+                writeln!(out, "{record}")?;
+            }
+        }
+    }
+    Ok(())
 }

@@ -13,7 +13,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::ConfigErrors;
+use crate::config::{Config, ConfigErrors, DatabasePlace};
+use crate::managed::{self, Cluster, ManagedError, Settings};
+use crate::store::Store;
 
 /// `EX_USAGE` of sysexits.h.
 const EXIT_USAGE: u8 = 64;
@@ -87,6 +89,28 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
         Command::Token(args) => token::run(&cli.config, args),
         Command::Journal(args) => journal::run(&cli.config, args),
     }
+}
+
+/// The runtime of everything that is not the request path.
+fn office() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("office").build()
+}
+
+/// The database of a command that runs beside the program, or without it. A private server that nobody runs is started
+/// and lives as long as the value beside it.
+async fn database(config: &Config) -> anyhow::Result<(Store, Option<Cluster>)> {
+    let (url, cluster) = match &config.database.place {
+        DatabasePlace::Url(url) => (url.clone(), None),
+        DatabasePlace::Managed(dir) => match Cluster::open(dir, Settings::default()) {
+            Ok(mut cluster) => {
+                cluster.start().await?;
+                (cluster.url(), Some(cluster))
+            }
+            Err(ManagedError::InUse(home)) => (managed::url_in(&home), None),
+            Err(error) => return Err(error.into()),
+        },
+    };
+    Ok((Store::new(&url)?, cluster))
 }
 
 #[cfg(test)]

@@ -5,7 +5,9 @@ use std::path::Path;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args as ClapArgs, Subcommand};
 
-use crate::config::Scope;
+use crate::config::{self, Scope};
+use crate::stats::tokens;
+use crate::store::migrate::migrate;
 
 /// Which of the three.
 #[derive(Debug, ClapArgs)]
@@ -35,8 +37,27 @@ pub(super) enum Action {
 }
 
 /// Does what the action says.
-pub(super) fn run(_config: &Path, _args: &Args) -> anyhow::Result<()> {
-    anyhow::bail!("not available in this build yet")
+pub(super) fn run(config: &Path, args: &Args) -> anyhow::Result<()> {
+    let config = config::load(config)?;
+    super::office()?.block_on(async {
+        let (store, _cluster) = super::database(&config).await?;
+        migrate(&store).await?;
+        let client = store.office().await?;
+        match &args.action {
+            Action::Create { name, scope } => {
+                println!("{}", tokens::create(&client, name, *scope).await?);
+                eprintln!("This token is shown once; only its hash is kept.");
+            }
+            Action::List => {
+                for token in tokens::list(&client).await? {
+                    let ended = token.revoked_at.map(|at| format!("  revoked {at:.0}")).unwrap_or_default();
+                    println!("{:<24} {:<7} made {:.0}{ended}", token.name, token.scope, token.created_at);
+                }
+            }
+            Action::Revoke { name } => tokens::revoke(&client, name).await?,
+        }
+        Ok(())
+    })
 }
 
 fn scope_parser() -> impl TypedValueParser<Value = Scope> {

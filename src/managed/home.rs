@@ -15,6 +15,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use sha2::{Digest, Sha256};
 
 use super::ManagedError;
@@ -137,16 +138,7 @@ impl Home {
 
     /// URL through the socket, as libpq and tokio-postgres read it.
     pub(super) fn url(&self, role: &str, database: &str) -> String {
-        let mut host = String::new();
-        for byte in self.socket_dir().as_os_str().as_bytes() {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                    host.push(char::from(*byte))
-                }
-                other => host.push_str(&format!("%{other:02X}")),
-            }
-        }
-        format!("postgres:///{database}?user={role}&host={host}")
+        url_in(&self.path, role, database)
     }
 
     /// Major release that the data is of; none where there is no data yet.
@@ -160,6 +152,13 @@ impl Home {
         let text = fs::read_to_string(self.data_dir().join("postmaster.pid")).ok()?;
         text.lines().next()?.trim().parse().ok()
     }
+}
+
+/// URL of a server whose home is `home`, whoever runs it.
+pub(super) fn url_in(home: &Path, role: &str, database: &str) -> String {
+    let directory = home.join("socket");
+    let host = percent_encode(directory.as_os_str().as_bytes(), NON_ALPHANUMERIC);
+    format!("postgres:///{database}?user={role}&host={host}")
 }
 
 /// `dir/postgres` first; the others are named by a hash of `dir`, so that the next start finds the same.

@@ -107,6 +107,11 @@ impl ManagedError {
     }
 }
 
+/// URL of the database `utm` of a cluster that another process runs ([`ManagedError::InUse`] says where).
+pub fn url_in(home: &Path) -> String {
+    home::url_in(home, NAME, NAME)
+}
+
 /// A private cluster. Dropping it stops the server, without waiting for the end.
 #[derive(Debug)]
 pub struct Cluster {

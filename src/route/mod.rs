@@ -1,1 +1,188 @@
-//! Which upstream and site a request is for.
+//! Which upstream and site a request is for: the longest match of host and path prefix.
+
+mod path;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::capture::query::NamePatterns;
+use crate::config::Config;
+
+/// What the configuration says about one kind of request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Index of its upstream.
+    pub upstream: usize,
+    /// The shop's name in the statistics.
+    pub site: Arc<str>,
+    /// Whether requests are recorded, stripped and given cookies.
+    pub tracking: bool,
+    /// Query parameters that are taken off.
+    pub strip: NamePatterns,
+    /// Whether the upstream's `X-Utm-Event` is recorded.
+    pub trust_events: bool,
+}
+
+/// All routes, most specific first.
+#[derive(Debug)]
+pub struct Router {
+    rules: Vec<Rule>,
+    fallback: Route,
+    looks_at_path: bool,
+}
+
+#[derive(Debug)]
+struct Rule {
+    host: HostRule,
+    path: String,
+    route: Route,
+}
+
+#[derive(Debug)]
+enum HostRule {
+    Any,
+    /// `.suffix`
+    Suffix(String),
+    Exact(String),
+}
+
+impl Router {
+    /// Routes as configured; what none matches goes to the first upstream as site "default".
+    pub fn new(config: &Config) -> Self {
+        let fallback = Route {
+            upstream: 0,
+            site: "default".into(),
+            tracking: true,
+            strip: patterns(&config.tracking.strip),
+            trust_events: config.upstreams.first().is_some_and(|upstream| upstream.trust_events),
+        };
+        let rules = config.routes.iter().map(|route| {
+            Rule::new(
+                route,
+                config.upstreams.get(route.upstream).is_some_and(|upstream| upstream.trust_events),
+            )
+        });
+        Self::sorted(rules.collect(), fallback)
+    }
+
+    fn sorted(mut rules: Vec<Rule>, fallback: Route) -> Self {
+        rules.sort_by_key(|rule| std::cmp::Reverse((rule.host.weight(), rule.path.len())));
+        let looks_at_path = rules.iter().any(|rule| rule.path != "/");
+        Router { rules, fallback, looks_at_path }
+    }
+
+    /// The route of a request. `host` is lower case, without port and trailing dot; `path` as it was sent.
+    pub fn find(&self, host: &str, path: &str) -> &Route {
+        if self.rules.is_empty() {
+            return &self.fallback;
+        }
+        let path = if self.looks_at_path { path::normalise(path) } else { Cow::Borrowed("/") };
+        let found =
+            self.rules.iter().find(|rule| rule.host.matches(host) && path::is_below(&path, &rule.path));
+        found.map_or(&self.fallback, |rule| &rule.route)
+    }
+}
+
+impl Rule {
+    fn new(route: &crate::config::Route, trust_events: bool) -> Self {
+        let host = match route.host.as_deref() {
+            None => HostRule::Any,
+            Some(host) => match host.strip_prefix('*') {
+                Some(suffix) => HostRule::Suffix(suffix.to_owned()),
+                None => HostRule::Exact(host.to_owned()),
+            },
+        };
+        Rule {
+            host,
+            path: route.path.clone(),
+            route: Route {
+                upstream: route.upstream,
+                site: route.site.as_str().into(),
+                tracking: route.tracking,
+                strip: patterns(&route.strip),
+                trust_events,
+            },
+        }
+    }
+}
+
+fn patterns(names: &[String]) -> NamePatterns {
+    NamePatterns::new(names.iter().map(String::as_str))
+}
+
+impl HostRule {
+    /// Exact before wildcard, longer wildcards before shorter, any host last.
+    fn weight(&self) -> (u8, usize) {
+        match self {
+            HostRule::Any => (0, 0),
+            HostRule::Suffix(suffix) => (1, suffix.len()),
+            HostRule::Exact(_) => (2, 0),
+        }
+    }
+
+    fn matches(&self, host: &str) -> bool {
+        match self {
+            HostRule::Any => true,
+            HostRule::Suffix(suffix) => host.len() > suffix.len() && host.ends_with(suffix.as_str()),
+            HostRule::Exact(exact) => host == exact,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn router(rules: &[(Option<&str>, &str, usize)]) -> Router {
+        let rules = rules.iter().map(|(host, path, upstream)| {
+            Rule::new(
+                &crate::config::Route {
+                    host: host.map(str::to_owned),
+                    path: (*path).to_owned(),
+                    upstream: *upstream,
+                    site: "s".to_owned(),
+                    tracking: true,
+                    strip: Vec::new(),
+                },
+                false,
+            )
+        });
+        let fallback = Route {
+            upstream: 0,
+            site: "default".into(),
+            tracking: true,
+            strip: NamePatterns::default(),
+            trust_events: false,
+        };
+        Router::sorted(rules.collect(), fallback)
+    }
+
+    #[test]
+    fn the_longest_match_wins() {
+        let router = router(&[
+            (None, "/", 1),
+            (None, "/api", 2),
+            (Some("*.shop.ua"), "/", 3),
+            (Some("*.m.shop.ua"), "/", 4),
+            (Some("www.shop.ua"), "/", 5),
+            (Some("www.shop.ua"), "/api", 6),
+        ]);
+        for (host, path, upstream) in [
+            ("other", "/", 1),
+            ("other", "/api/x", 2),
+            ("a.shop.ua", "/api", 3),
+            ("a.m.shop.ua", "/", 4),
+            ("shop.ua", "/", 1),
+            ("www.shop.ua", "/apis", 5),
+            ("www.shop.ua", "/x/..//api/1", 6),
+        ] {
+            assert_eq!(router.find(host, path).upstream, upstream, "{host}{path}");
+        }
+    }
+
+    #[test]
+    fn what_nothing_matches_goes_to_the_first_upstream() {
+        let router = router(&[(Some("a"), "/", 7)]);
+        assert_eq!(&*router.find("b", "/").site, "default");
+    }
+}

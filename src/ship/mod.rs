@@ -1,1 +1,21 @@
-//! From journals to Postgres, exactly once.
+//! Brings journals to Postgres: each record exactly once, in any order, from any number of proxies.
+//!
+//! [`Batch`] → [`rows::Rows`] (folded and enriched in memory) → one transaction ([`write`]): checkpoints, dictionary
+//! rows, facts, orders ([`settle`]). The checkpoint moves by compare-and-set in the same transaction, so a batch is in the
+//! database wholly and once, or not at all. After any error but [`ShipError::CheckpointMoved`]'s cause is known, the
+//! truth is what [`Shipper::checkpoints`] says: a commit whose answer was lost may have happened.
+
+pub mod batch;
+mod columns;
+pub mod dictionary;
+pub mod enrich;
+pub mod feed;
+mod growth;
+pub mod points;
+pub mod rows;
+mod settle;
+mod shipper;
+mod write;
+
+pub use batch::{Batch, Located, Stretch};
+pub use shipper::{ShipError, ShipSettings, Shipped, Shipper, checkpoints};

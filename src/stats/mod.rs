@@ -1,1 +1,123 @@
-//! The stats port.
+//! The stats port: answers about what is in the database, and takes what the shop tells.
+//!
+//! It runs in the office and starts with the database away. Everything an address can be is in `urls`.
+
+pub mod database;
+mod ingest;
+pub mod tokens;
+
+mod access;
+mod answer;
+mod breakdown;
+mod csv;
+mod cursor;
+mod details;
+mod explain;
+mod filters;
+mod general;
+mod health;
+mod landing;
+mod money;
+mod order_item;
+mod params;
+mod period;
+mod problem;
+mod ratio;
+mod scope;
+mod sessions;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use jiff::Timestamp;
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::customer::CustomerHasher;
+use crate::ingest::Ingest;
+use crate::stats::access::{Access, LocalAddress};
+use crate::stats::database::ReportDatabase;
+
+use crate::stats::params::{Accepts, ParameterError, Params};
+use crate::stats::problem::StatsError;
+use crate::telemetry::metrics::Metrics;
+
+/// A session with this score or more is taken for a bot's; the migration's `session_facts` says the same.
+const BOT_SCORE: i16 = 50;
+
+/// What the port works with.
+pub struct StatsContext {
+    /// What the program runs by.
+    pub config: Arc<Config>,
+    /// Where reports are read.
+    pub database: ReportDatabase,
+    /// What the rest of the program counts.
+    pub metrics: Arc<Metrics>,
+    /// The way to the journal.
+    pub ingest: Ingest,
+    /// Hashes of customers.
+    pub customers: CustomerHasher,
+}
+
+/// The context with what follows from it.
+struct Shared {
+    context: StatsContext,
+    access: Access,
+    registry: Registry,
+}
+
+type AppState = State<Arc<Shared>>;
+
+impl Shared {
+    fn params(&self, query: Option<&str>, accepts: &Accepts) -> Result<Params, ParameterError> {
+        let zone = &self.context.config.stats.timezone;
+        Params::parse(query.unwrap_or_default(), accepts, Timestamp::now(), zone)
+    }
+}
+
+/// Every address of the port.
+fn urls() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/", get(landing::landing))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .route("/api/v1/general-stats", get(general::general_stats))
+        .route("/api/v1/sources", get(breakdown::sources))
+        .route("/api/v1/campaigns", get(breakdown::campaigns))
+        .route("/api/v1/content", get(breakdown::content))
+        .route("/api/v1/sessions", get(sessions::sessions))
+        .route("/api/v1/sessions/{id}", get(sessions::session))
+        .route("/api/v1/orders", post(ingest::orders))
+        .route("/api/v1/orders/{id}/explain", get(explain::explain))
+}
+
+/// Serves the port until `shutdown`, then lets open requests end.
+pub async fn serve(
+    listener: TcpListener,
+    context: StatsContext,
+    shutdown: CancellationToken,
+) -> std::io::Result<()> {
+    let listen = listener.local_addr()?;
+    let service = router(context, listen).into_make_service_with_connect_info::<LocalAddress>();
+    axum::serve(listener, service).with_graceful_shutdown(shutdown.cancelled_owned()).await
+}
+
+fn router(context: StatsContext, listen: SocketAddr) -> Router {
+    let shared = Arc::new(Shared {
+        access: Access::new(&context.config, listen),
+        registry: context.metrics.registry(),
+        context,
+    });
+    urls()
+        .fallback(|| async { StatsError::NotFound("there is nothing at this address") })
+        .method_not_allowed_fallback(|| async { StatsError::Method })
+        .layer(from_fn_with_state(Arc::clone(&shared), access::guard))
+        .with_state(shared)
+}

@@ -1,4 +1,4 @@
-//! What the program promises, tried from outside: real sockets, a real Postgres, real time.
+//! What the program promises, tried from outside: real sockets, a real Postgres, real time. One file an area.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 #![allow(unreachable_pub, reason = "a binary has no public side; pub here says what other files may use")]
@@ -6,4 +6,7 @@
 mod harness;
 
 mod config;
+mod forwarding;
+mod framing;
 mod managed;
+mod shutdown;

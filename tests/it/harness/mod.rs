@@ -1,23 +1,50 @@
-//! What the tests stand on.
+//! What the tests stand on: a shop that does what it is told, a client that sends exact bytes, a proxy between them, a
+//! Postgres and a link to it that breaks.
 
-pub mod link;
-pub mod postgres;
+pub(crate) mod client;
+pub(crate) mod config;
+pub(crate) mod link;
+pub(crate) mod postgres;
+pub(crate) mod proxy;
+pub(crate) mod upstream;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::time::Instant;
+pub(crate) use client::Client;
+pub(crate) use config::config;
+pub(crate) use proxy::{Proxy, proxy};
+pub(crate) use upstream::{Received, Reply, Upstream};
+
+/// Longest time that anything in a test may take.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Asks again and again until `question` gives an answer; panics with `what` when it does not in time.
-pub async fn eventually<T, F>(what: &str, patience: Duration, mut question: impl FnMut() -> F) -> T
+pub(crate) async fn eventually<T, F>(what: &str, patience: Duration, mut question: impl FnMut() -> F) -> T
 where
     F: Future<Output = Option<T>>,
 {
-    let deadline = Instant::now() + patience;
+    let start = Instant::now();
     loop {
         if let Some(answer) = question().await {
             return answer;
         }
-        assert!(Instant::now() < deadline, "{what}: not within {patience:?}");
+        assert!(start.elapsed() < patience, "{what}: not within {patience:?}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// Waits until `condition` holds.
+pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < DEADLINE, "not within {DEADLINE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// A shop and a proxy before it, with the default configuration.
+pub(crate) async fn shop(script: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> (Upstream, Proxy) {
+    let upstream = Upstream::start(script).await;
+    let proxy = proxy(config(&[upstream.address()]));
+    (upstream, proxy)
 }

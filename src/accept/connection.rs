@@ -1,0 +1,154 @@
+//! One client connection: what is known of the peer, and where in a request the connection is.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http_body::{Body, Frame, SizeHint};
+
+use crate::clock::{Clock, Timer};
+use crate::config::Timeouts;
+use crate::forward::Peer;
+
+/// How long a silent connection is still listened to when the worker ends: a request may be on its way, and whoever is
+/// in the middle of a page sends the next one at once. It is answered with `Connection: close`.
+const LAST_CALL: Duration = Duration::from_millis(200);
+
+/// Where a connection is between two requests; decides which timeout runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// No byte has come yet.
+    Fresh,
+    /// A request's head is coming.
+    Head,
+    /// A request is being answered.
+    Serving,
+    /// Answered, and the next request has not begun.
+    Idle,
+}
+
+/// A client's connection, shared by its socket, its requests and their answers.
+#[derive(Debug)]
+pub struct Connection {
+    peer: Peer,
+    local: SocketAddr,
+    phase: Cell<Phase>,
+    /// Runs in every phase but `Serving`.
+    timer: RefCell<Timer>,
+    timeouts: Timeouts,
+    /// The last call has begun.
+    last_call: Cell<bool>,
+    /// Set when a request's body was left unread: the socket must then be closed with care.
+    unread: Rc<Cell<bool>>,
+    /// Set for the whole worker when it ends.
+    draining: Rc<Cell<bool>>,
+}
+
+impl Connection {
+    pub(super) fn new(
+        peer: Peer,
+        local: SocketAddr,
+        timeouts: Timeouts,
+        clock: &Rc<Clock>,
+        draining: Rc<Cell<bool>>,
+    ) -> Rc<Self> {
+        let connection = Connection {
+            peer,
+            local,
+            phase: Cell::new(Phase::Fresh),
+            timer: RefCell::new(Timer::new(clock)),
+            timeouts,
+            last_call: Cell::new(false),
+            unread: Rc::default(),
+            draining,
+        };
+        connection.enter(Phase::Fresh);
+        Rc::new(connection)
+    }
+
+    pub(super) fn enter(&self, phase: Phase) {
+        self.phase.set(phase);
+        let mut timer = self.timer.borrow_mut();
+        match phase {
+            Phase::Fresh => timer.arm(self.timeouts.first_byte),
+            Phase::Head => timer.arm(self.timeouts.header),
+            // The answer's head went out before the end began and promised another request.
+            Phase::Idle if self.draining.get() => timer.arm(LAST_CALL),
+            Phase::Idle => timer.arm(self.timeouts.keep_alive),
+            Phase::Serving => timer.disarm(),
+        }
+    }
+
+    /// Bytes came from the client.
+    pub(super) fn hear(&self) {
+        if matches!(self.phase.get(), Phase::Fresh | Phase::Idle) {
+            self.enter(Phase::Head);
+        }
+    }
+
+    /// No bytes are there: ready when it is not worth waiting for more. Until then the end of the worker, too, wakes
+    /// the task.
+    pub(super) fn poll_patience(&self, context: &Context<'_>) -> Poll<()> {
+        let is_silent = matches!(self.phase.get(), Phase::Fresh | Phase::Idle);
+        if is_silent && self.draining.get() && !self.last_call.replace(true) {
+            self.timer.borrow_mut().arm(LAST_CALL);
+        }
+        self.timer.borrow_mut().poll_due(context)
+    }
+
+    /// Who is at the other end.
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// Our end.
+    pub fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// To be set by whoever gives up a request's body before its end.
+    pub fn unread(&self) -> &Rc<Cell<bool>> {
+        &self.unread
+    }
+
+    /// Whether the connection ends with the present request.
+    pub fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+}
+
+/// An answer's body; the connection is idle when it is gone.
+#[derive(Debug)]
+pub struct Answer<B> {
+    pub(super) body: B,
+    pub(super) connection: Rc<Connection>,
+}
+
+impl<B> Drop for Answer<B> {
+    fn drop(&mut self) {
+        self.connection.enter(Phase::Idle);
+    }
+}
+
+impl<B: Body + Unpin> Body for Answer<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

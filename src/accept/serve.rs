@@ -1,0 +1,252 @@
+//! From an accepted socket to served requests, on one worker.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use http::header::{CONNECTION, HeaderValue};
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, watch};
+
+use super::connection::{Answer, Connection, Phase};
+use super::stream::ClientStream;
+use crate::clock::Clock;
+use crate::config;
+use crate::forward::Peer;
+use crate::telemetry::metrics::{Metrics, Reason};
+
+/// Room for method, version and line ends beside header fields and target.
+const HEAD_SLACK_BYTES: usize = 1024;
+/// Least buffer that hyper takes.
+const LEAST_BUFFER_BYTES: usize = 8192;
+/// What is still read from a client whose request was answered before its end.
+const LINGER_BYTES: usize = 1 << 20;
+/// How long that is done.
+const LINGER_TIME: Duration = Duration::from_secs(2);
+/// Pause after `accept` failed for want of file descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\n\
+    content-length: 21\r\ncache-control: no-store\r\nretry-after: 1\r\nconnection: close\r\n\r\ntoo many connections\n";
+
+/// What all connections of one worker share.
+pub(super) struct Server<H> {
+    config: config::Proxy,
+    metrics: Arc<Metrics>,
+    clock: Rc<Clock>,
+    http: http1::Builder,
+    handler: H,
+    /// Connections of all workers.
+    open_in_all: Arc<AtomicUsize>,
+    /// Connections of this worker.
+    open: Cell<usize>,
+    all_closed: Notify,
+    draining: Rc<Cell<bool>>,
+}
+
+impl<H> Server<H> {
+    pub(super) fn new(
+        config: config::Proxy,
+        metrics: Arc<Metrics>,
+        open_in_all: Arc<AtomicUsize>,
+        clock: Rc<Clock>,
+        handler: H,
+    ) -> Rc<Self> {
+        let limits = config.limits;
+        let head_bytes = limits.header_bytes + limits.uri_bytes + HEAD_SLACK_BYTES;
+        let mut http = http1::Builder::new();
+        // No timer: the socket keeps the times, see `ClientStream`.
+        http.preserve_header_case(true)
+            .auto_date_header(false)
+            .half_close(false)
+            .max_header_size(head_bytes)
+            .max_buf_size(head_bytes.max(LEAST_BUFFER_BYTES));
+        // Up to 100 fields hyper parses on the stack.
+        if limits.headers != 100 {
+            http.max_headers(limits.headers);
+        }
+        let (open, draining) = (Cell::new(0), Rc::default());
+        Rc::new(Server {
+            config,
+            metrics,
+            clock,
+            http,
+            handler,
+            open_in_all,
+            open,
+            all_closed: Notify::new(),
+            draining,
+        })
+    }
+
+    pub(super) fn clock(&self) -> &Rc<Clock> {
+        &self.clock
+    }
+
+    /// From now on answers say `Connection: close`, and silent connections end.
+    pub(super) fn begin_drain(&self) {
+        self.draining.set(true);
+        self.clock.wake_all();
+    }
+
+    /// Waits until the last connection has ended or `drain_timeout` has passed.
+    pub(super) async fn drained(&self) {
+        let all_closed = async {
+            while self.open.get() > 0 {
+                self.all_closed.notified().await;
+            }
+        };
+        if tokio::time::timeout(self.config.drain_timeout, all_closed).await.is_err() {
+            tracing::warn!(open = self.open.get(), "requests were cut off at the end of drain_timeout");
+        }
+    }
+}
+
+impl<H, F, B> Server<H>
+where
+    H: Fn(Rc<Connection>, Request<Incoming>) -> F + 'static,
+    F: Future<Output = Response<B>> + 'static,
+    B: Body + Unpin + 'static,
+    B::Error: std::error::Error + Send + Sync + 'static,
+{
+    /// Takes connections until the worker drains, then those that the kernel has taken already.
+    pub(super) async fn take_connections(
+        self: Rc<Self>,
+        listener: TcpListener,
+        mut drain_seen: watch::Receiver<bool>,
+    ) {
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = drain_seen.wait_for(|drain| *drain) => break,
+            };
+            match accepted {
+                Ok((tcp, peer)) => self.admit(tcp, peer),
+                Err(error) => pause_after(&error).await,
+            }
+        }
+        // Whoever is in the queue has been told "connected"; a request may be on its way.
+        self.draining.set(true);
+        let Ok(queue) = listener.into_std() else { return };
+        while let Ok((tcp, peer)) = queue.accept() {
+            if tcp.set_nonblocking(true).is_ok()
+                && let Ok(tcp) = TcpStream::from_std(tcp)
+            {
+                self.admit(tcp, peer);
+            }
+        }
+    }
+
+    fn admit(self: &Rc<Self>, tcp: TcpStream, peer: SocketAddr) {
+        self.metrics.connections.inc();
+        let place = Place::take(self);
+        if self.open_in_all.load(Ordering::Relaxed) > self.config.max_connections {
+            let reason = Reason { reason: "too_many_connections" };
+            self.metrics.requests_refused.get_or_create(&reason).inc();
+            // As much as fits into an empty socket buffer, which is all of it; nobody is waited for.
+            let _ = tcp.try_write(TOO_MANY_CONNECTIONS);
+            return;
+        }
+        tokio::task::spawn_local(Rc::clone(self).serve(tcp, peer, place));
+    }
+
+    async fn serve(self: Rc<Self>, tcp: TcpStream, peer: SocketAddr, _place: Place<H>) {
+        let Ok(local) = tcp.local_addr() else { return };
+        // Without it the answer's last packet may wait for the client's acknowledgement; not worth failing for.
+        let _ = tcp.set_nodelay(true);
+        let peer = Peer::new(peer.ip(), &self.config.trusted_proxies);
+        let timeouts = self.config.timeouts;
+        let connection = Connection::new(peer, local, timeouts, &self.clock, Rc::clone(&self.draining));
+        let stream = ClientStream::new(tcp, Rc::clone(&connection), timeouts.response_idle, &self.clock);
+        let service = service_fn(|request| self.answer(Rc::clone(&connection), request));
+        match self.http.serve_connection(TokioIo::new(stream), service).without_shutdown().await {
+            Ok(parts) => close(parts.io.into_inner().into_tcp(), connection.unread().get()).await,
+            // The client went away or sent what is no HTTP; hyper has answered where it could.
+            Err(error) => tracing::debug!(%error, "a client connection ended early"),
+        }
+    }
+
+    fn answer(
+        &self,
+        connection: Rc<Connection>,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Response<Answer<B>>, Infallible>> + use<H, F, B> {
+        connection.enter(Phase::Serving);
+        let answer = (self.handler)(Rc::clone(&connection), request);
+        async move {
+            let mut response = answer.await;
+            if connection.is_draining() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(response.map(|body| Answer { body, connection }))
+        }
+    }
+}
+
+/// A connection's place in the counts.
+struct Place<H> {
+    server: Rc<Server<H>>,
+}
+
+impl<H> Place<H> {
+    fn take(server: &Rc<Server<H>>) -> Self {
+        server.open.set(server.open.get() + 1);
+        server.open_in_all.fetch_add(1, Ordering::Relaxed);
+        server.metrics.connections_open.inc();
+        Place { server: Rc::clone(server) }
+    }
+}
+
+impl<H> Drop for Place<H> {
+    fn drop(&mut self) {
+        let server = &self.server;
+        server.open.set(server.open.get() - 1);
+        server.open_in_all.fetch_sub(1, Ordering::Relaxed);
+        server.metrics.connections_open.dec();
+        if server.open.get() == 0 {
+            server.all_closed.notify_one();
+        }
+    }
+}
+
+/// Ends a connection. A client that still sends must be listened to for a while: closing at once would reset the
+/// connection and could take the answer from it (RFC 9112 section 9.6).
+async fn close(mut tcp: TcpStream, unread: bool) {
+    let _ = tcp.shutdown().await;
+    if !unread {
+        return;
+    }
+    let discard = async {
+        let mut buffer = vec![0; 16 * 1024];
+        let mut read = 0;
+        while read < LINGER_BYTES {
+            match tcp.read(&mut buffer).await {
+                Ok(0) | Err(_) => return,
+                Ok(count) => read += count,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(LINGER_TIME, discard).await;
+}
+
+/// Errors of the connection itself need no pause; want of descriptors or memory does, or the loop would spin.
+async fn pause_after(error: &io::Error) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    if !matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted) {
+        tracing::warn!(%error, "connections cannot be taken at the moment");
+        tokio::time::sleep(ACCEPT_PAUSE).await;
+    }
+}

@@ -1,0 +1,100 @@
+//! A client's socket with the timeouts that hyper lacks: before the first byte, within a head, between requests, and
+//! while the client does not take what is sent.
+
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::connection::Connection;
+use crate::clock::{Clock, Timer};
+
+/// The socket as hyper sees it.
+#[derive(Debug)]
+pub(super) struct ClientStream {
+    tcp: TcpStream,
+    connection: Rc<Connection>,
+    /// How long the client may take nothing of what is sent.
+    send_idle: Duration,
+    send_timer: Timer,
+}
+
+impl ClientStream {
+    pub(super) fn new(
+        tcp: TcpStream,
+        connection: Rc<Connection>,
+        send_idle: Duration,
+        clock: &Rc<Clock>,
+    ) -> Self {
+        ClientStream { tcp, connection, send_idle, send_timer: Timer::new(clock) }
+    }
+
+    /// The bare socket.
+    pub(super) fn into_tcp(self) -> TcpStream {
+        self.tcp
+    }
+
+    fn timed(&mut self, context: &Context<'_>, sent: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if sent.is_ready() {
+            self.send_timer.disarm();
+            return sent;
+        }
+        if !self.send_timer.is_armed() {
+            self.send_timer.arm(self.send_idle);
+        }
+        self.send_timer.poll_due(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for ClientStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let filled_before = buffer.filled().len();
+        let Poll::Ready(outcome) = Pin::new(&mut this.tcp).poll_read(context, buffer) else {
+            // To hyper, patience that ends is a client that closes.
+            return this.connection.poll_patience(context).map(Ok);
+        };
+        if buffer.filled().len() > filled_before {
+            this.connection.hear();
+        }
+        Poll::Ready(outcome)
+    }
+}
+
+impl AsyncWrite for ClientStream {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.tcp).poll_write(context, bytes);
+        this.timed(context, outcome)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.tcp).poll_write_vectored(context, slices);
+        this.timed(context, outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tcp.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().tcp).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().tcp).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,85 @@
+//! Parts of the records that the past is made of.
+
+use std::borrow::Cow;
+
+use rust_decimal::Decimal;
+
+use super::goods::{CURRENCY, Product};
+use crate::hit::{Action, CustomerKeyKind, OrderEntryKind, OrderFact, Record, Touch, Way};
+
+/// The site of a configuration without routes.
+pub(super) const SITE: &str = "default";
+
+/// What the shop told about an order, at the time when it happened.
+pub(super) fn told(
+    order: &str,
+    kind: OrderEntryKind,
+    at_ms: u64,
+    value: Option<Decimal>,
+    customer: [u8; 16],
+) -> Record<'static> {
+    Record::Order(Box::new(OrderFact {
+        site: SITE.to_owned(),
+        order_id: order.to_owned(),
+        kind,
+        reference: String::new(),
+        way: Way::Api,
+        at_ms,
+        value,
+        currency: value.map(|_| CURRENCY.to_owned()),
+        order_number: None,
+        session_id: None,
+        visitor_id: None,
+        click_ids: Vec::new(),
+        customer: vec![(CustomerKeyKind::Phone, customer)],
+        items: None,
+        properties: None,
+        received_ms: at_ms,
+        receipt: None,
+    }))
+}
+
+pub(super) fn action(kind: &'static str, product: Option<&Product>) -> Action<'static> {
+    Action {
+        kind: kind.into(),
+        way: Way::Header,
+        product_id: product.map(|product| product.id.to_string().into()),
+        product_name: product.map(|product| product.name.into()),
+        value: None,
+        currency: None,
+        order_id: None,
+        order_number: None,
+        properties: Vec::new(),
+    }
+}
+
+pub(super) fn priced(kind: &'static str, value: Decimal, order_id: Option<String>) -> Action<'static> {
+    let mut action = action(kind, None);
+    (action.value, action.currency) = (Some(value), Some(CURRENCY.into()));
+    action.order_id = order_id.map(Cow::Owned);
+    action
+}
+
+pub(super) fn total(goods: &[&Product]) -> Decimal {
+    Decimal::new(goods.iter().map(|product| i64::from(product.price) * 100).sum(), 2)
+}
+
+pub(super) fn into_owned(touch: Touch<'_>) -> Touch<'static> {
+    let one = |value: Option<Cow<'_, str>>| value.map(|value| Cow::Owned(value.into_owned()));
+    let pairs = |pairs: Vec<(Cow<'_, str>, Cow<'_, str>)>| {
+        pairs.into_iter().map(|(name, value)| (name.into_owned().into(), value.into_owned().into())).collect()
+    };
+    Touch {
+        evidence: touch.evidence,
+        source: one(touch.source),
+        medium: one(touch.medium),
+        campaign: one(touch.campaign),
+        content: one(touch.content),
+        term: one(touch.term),
+        id: one(touch.id),
+        parameters: pairs(touch.parameters),
+        click_ids: pairs(touch.click_ids),
+        referrer: one(touch.referrer),
+        flags: touch.flags,
+    }
+}

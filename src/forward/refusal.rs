@@ -1,0 +1,153 @@
+//! Every reason why the shop's answer is not what the client gets, and the one place that picks a status for it.
+
+use std::error::Error;
+use std::io;
+
+use http::header::{self, HeaderValue};
+use http::{Response, StatusCode};
+
+use super::body::{BodyError, ResponseBody};
+
+/// An answer of our own.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// TRACE or CONNECT.
+    #[error("this method is not forwarded")]
+    Method,
+    /// `Host` is missing, repeated or malformed.
+    #[error("missing or malformed Host")]
+    Host,
+    /// The target has a form that fits neither the method nor the `Host`.
+    #[error("malformed target")]
+    Target,
+    /// The target is longer than `uri_bytes`.
+    #[error("the target is too long")]
+    TargetTooLong,
+    /// A transfer coding other than chunked.
+    #[error("unknown transfer coding")]
+    TransferCoding,
+    /// Chunked more than once.
+    #[error("malformed Transfer-Encoding")]
+    TransferCodingRepeated,
+    /// The body is longer than `body_bytes`.
+    #[error("the body is too long")]
+    BodyTooLong,
+    /// The body's framing is malformed.
+    #[error("malformed body")]
+    Body,
+    /// The client stopped sending.
+    #[error("the body did not arrive in time")]
+    BodyTimeout,
+    /// The upstream has no server, or none that is healthy.
+    #[error("no server is available")]
+    NoServer,
+    /// A server's name is not known.
+    #[error("the upstream's name was not found")]
+    Unresolved(#[source] io::Error),
+    /// No server took a connection.
+    #[error("the upstream cannot be reached")]
+    Unreachable(#[source] io::Error),
+    /// No server took a connection in time.
+    #[error("the upstream did not take a connection in time")]
+    ConnectTimeout,
+    /// The connection ended before a response.
+    #[error("the upstream closed the connection")]
+    UpstreamClosed(#[source] hyper::Error),
+    /// What came is no HTTP response.
+    #[error("the upstream's response is malformed")]
+    UpstreamMalformed(#[source] hyper::Error),
+    /// No response came in time.
+    #[error("the upstream did not answer in time")]
+    ResponseTimeout,
+}
+
+impl Refusal {
+    /// What an error of the upstream connection means: it may be the client's body that failed.
+    pub(super) fn from_exchange(error: hyper::Error) -> Self {
+        match error.source().and_then(|source| source.downcast_ref::<BodyError>()) {
+            Some(BodyError::TooLong) => Refusal::BodyTooLong,
+            Some(BodyError::ClientIdle) => Refusal::BodyTimeout,
+            Some(_) => Refusal::Body,
+            None if error.is_parse() => Refusal::UpstreamMalformed(error),
+            None => Refusal::UpstreamClosed(error),
+        }
+    }
+
+    /// Status of the answer.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Refusal::Host | Refusal::Target | Refusal::TransferCodingRepeated | Refusal::Body => {
+                StatusCode::BAD_REQUEST
+            }
+            Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Refusal::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Refusal::BodyTooLong => StatusCode::PAYLOAD_TOO_LARGE,
+            Refusal::TargetTooLong => StatusCode::URI_TOO_LONG,
+            Refusal::TransferCoding => StatusCode::NOT_IMPLEMENTED,
+            Refusal::Unresolved(_)
+            | Refusal::Unreachable(_)
+            | Refusal::UpstreamClosed(_)
+            | Refusal::UpstreamMalformed(_) => StatusCode::BAD_GATEWAY,
+            Refusal::NoServer => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::ConnectTimeout | Refusal::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// Label `reason` in the metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Refusal::Method => "method",
+            Refusal::Host => "host",
+            Refusal::Target => "target",
+            Refusal::TargetTooLong => "target_too_long",
+            Refusal::TransferCoding | Refusal::TransferCodingRepeated => "transfer_coding",
+            Refusal::BodyTooLong => "body_too_long",
+            Refusal::Body => "body",
+            Refusal::BodyTimeout => "body_timeout",
+            Refusal::NoServer => "no_server",
+            Refusal::Unresolved(_) => "unresolved",
+            Refusal::Unreachable(_) => "unreachable",
+            Refusal::ConnectTimeout => "connect_timeout",
+            Refusal::UpstreamClosed(_) => "closed",
+            Refusal::UpstreamMalformed(_) => "malformed",
+            Refusal::ResponseTimeout => "response_timeout",
+        }
+    }
+
+    /// Whether the upstream is to blame, not the client.
+    pub fn is_upstreams(&self) -> bool {
+        self.status().is_server_error() && !matches!(self, Refusal::TransferCoding)
+    }
+
+    /// The answer.
+    pub fn respond(&self) -> Response<ResponseBody> {
+        let status = self.status();
+        let mut response = text(status, status.canonical_reason().unwrap_or("Error"));
+        let headers = response.headers_mut();
+        match self {
+            Refusal::Method => {
+                let methods = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+                headers.insert(header::ALLOW, methods);
+            }
+            Refusal::NoServer => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+            }
+            _ => {}
+        }
+        if !self.is_upstreams() {
+            // What follows on this connection cannot be trusted to be where we think it is.
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+/// A small answer of our own, never to be cached.
+pub fn text(status: StatusCode, text: &'static str) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::Text(text));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

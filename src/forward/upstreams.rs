@@ -1,0 +1,282 @@
+//! Sending a request: which server, which connection, and what may be tried again (RFC 9110 section 9.2.2).
+//!
+//! | what happened | tried again |
+//! |---|---|
+//! | no connection to a server | on the next server, whatever the method |
+//! | nothing of the request was written | on a new connection, whatever the method |
+//! | written on a reused connection that ended without a byte | once, on a new connection: GET, HEAD, OPTIONS without body |
+//! | anything else | never |
+
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use http::header::HOST;
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, Version};
+use hyper::body::Incoming;
+use prometheus_client::metrics::counter::Counter;
+
+use super::body::{Download, Progress, RequestBody, ResponseBody};
+use super::connection::Lease;
+use super::refusal::Refusal;
+use super::server::Server;
+use crate::clock::{Clock, TICK_MS, Timer};
+use crate::config::{self, HostHeader, Timeouts};
+use crate::telemetry::metrics::Metrics;
+
+/// Idle time up to which a connection may carry a request that cannot be repeated; the clock's tick taken off 500 ms.
+const SURELY_OPEN_MS: u64 = 500 - TICK_MS;
+
+/// New connections tried for one request whose earlier ones closed before anything was written.
+const MAX_UNSENT: u32 = 3;
+
+/// All upstreams, as one worker sees them.
+#[derive(Debug)]
+pub struct Upstreams {
+    upstreams: Vec<Upstream>,
+    timeouts: Timeouts,
+    clock: Rc<Clock>,
+    retried: Counter,
+}
+
+#[derive(Debug)]
+struct Upstream {
+    servers: Vec<Rc<Server>>,
+    next: Cell<usize>,
+    host: Host,
+    retries: u32,
+}
+
+#[derive(Debug)]
+enum Host {
+    Preserve,
+    Server,
+    Literal(HeaderValue),
+}
+
+/// How one attempt failed.
+struct Failure {
+    refusal: Refusal,
+    /// The request, when nothing of it was written.
+    unsent: Option<Request<RequestBody>>,
+    /// The connection had been used before, and not a byte came back.
+    went_stale: bool,
+}
+
+impl Upstreams {
+    /// Pools for all upstreams, in the order of the configuration.
+    pub fn new(
+        upstreams: &[config::Upstream],
+        timeouts: Timeouts,
+        metrics: &Metrics,
+        clock: &Rc<Clock>,
+    ) -> Rc<Self> {
+        let upstreams = upstreams.iter().map(|upstream| Upstream::new(upstream, clock)).collect();
+        let retried = metrics.upstream_retries.clone();
+        Rc::new(Upstreams { upstreams, timeouts, clock: Rc::clone(clock), retried })
+    }
+
+    /// Closes idle connections that are too old, for ever; one task a worker.
+    pub async fn close_stale_connections(self: Rc<Self>) {
+        let mut interval = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            interval.tick().await;
+            self.upstreams
+                .iter()
+                .flat_map(|upstream| &upstream.servers)
+                .for_each(|server| server.close_stale());
+        }
+    }
+
+    /// Sends a request to the upstream with this index and waits for the head of the response.
+    ///
+    /// Dropping the future, or the body of the response before its end, cancels the request: its connection is cut.
+    ///
+    /// # Errors
+    ///
+    /// What to answer instead.
+    pub async fn send(
+        &self,
+        upstream: usize,
+        mut head: Parts,
+        body: RequestBody,
+    ) -> Result<Response<ResponseBody>, Refusal> {
+        let upstream = self.upstreams.get(upstream).ok_or(Refusal::NoServer)?;
+        head.version = Version::HTTP_11;
+        let is_repeatable =
+            body.is_empty() && matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
+        let longest_idle_ms = if is_repeatable { u64::MAX } else { SURELY_OPEN_MS };
+        let progress = body.progress();
+        let mut retries_left = if is_repeatable { upstream.retries } else { 0 };
+        let mut unsent_left = MAX_UNSENT;
+        let mut request = Request::from_parts(head, body);
+        let mut lease = upstream.lease(longest_idle_ms, self.timeouts.connect).await?;
+        loop {
+            upstream.host.apply(&mut request, &lease);
+            let spare = (retries_left > 0 && lease.is_reused).then(|| copy(&request));
+            let failure = match self.exchange(lease, request, progress.as_deref()).await {
+                Ok(response) => return Ok(response),
+                Err(failure) => failure,
+            };
+            request = match (failure.unsent, spare) {
+                (Some(unsent), _) if unsent_left > 0 => {
+                    unsent_left -= 1;
+                    unsent
+                }
+                (None, Some(spare)) if failure.went_stale => {
+                    retries_left -= 1;
+                    spare
+                }
+                _ => return Err(failure.refusal),
+            };
+            self.retried.inc();
+            lease = upstream.connect(self.timeouts.connect).await?;
+        }
+    }
+
+    /// One attempt on one connection.
+    async fn exchange(
+        &self,
+        mut lease: Lease,
+        request: Request<RequestBody>,
+        progress: Option<&Progress>,
+    ) -> Result<Response<ResponseBody>, Failure> {
+        let is_reused = lease.is_reused;
+        let Some(connection) = lease.connection() else {
+            return Err(Failure { refusal: Refusal::NoServer, unsent: Some(request), went_stale: false });
+        };
+        connection.answered.set(false);
+        let answered = Rc::clone(&connection.answered);
+        let sending = connection.sender.try_send_request(request);
+        match self.within_response_time(sending, progress).await {
+            Some(Ok(response)) => Ok(self.attach(response, lease)),
+            Some(Err(mut error)) => {
+                let unsent = error.take_message();
+                let refusal = Refusal::from_exchange(error.into_error());
+                Err(Failure { refusal, unsent, went_stale: is_reused && !answered.get() })
+            }
+            None => Err(Failure { refusal: Refusal::ResponseTimeout, unsent: None, went_stale: false }),
+        }
+    }
+
+    /// None when `response_header` has passed since the request moved last.
+    async fn within_response_time<F: Future>(
+        &self,
+        sending: F,
+        progress: Option<&Progress>,
+    ) -> Option<F::Output> {
+        let limit = self.timeouts.response_header;
+        let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        let mut timer = Timer::new(&self.clock);
+        timer.arm(limit);
+        let mut sending = pin!(sending);
+        std::future::poll_fn(|context| {
+            if let Poll::Ready(outcome) = sending.as_mut().poll(context) {
+                return Poll::Ready(Some(outcome));
+            }
+            while timer.poll_due(context).is_ready() {
+                let moved_ms = progress.map_or(0, |progress| progress.moved_ms.get());
+                let due_ms = moved_ms.saturating_add(limit_ms).saturating_add(TICK_MS);
+                if due_ms <= self.clock.now_ms() {
+                    return Poll::Ready(None);
+                }
+                timer.arm_at(due_ms);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Ties the response to its connection, which goes back when the body has been read.
+    fn attach(&self, response: Response<Incoming>, lease: Lease) -> Response<ResponseBody> {
+        response.map(|incoming| {
+            if http_body::Body::is_end_stream(&incoming) {
+                lease.give_back();
+                return ResponseBody::Empty;
+            }
+            let download = Download::new(incoming, lease, self.timeouts.response_idle, &self.clock);
+            ResponseBody::Upstream(download)
+        })
+    }
+}
+
+impl Upstream {
+    fn new(upstream: &config::Upstream, clock: &Rc<Clock>) -> Self {
+        let servers = upstream.servers.iter();
+        Upstream {
+            servers: servers.map(|server| Server::new(server, upstream.keep_alive, clock)).collect(),
+            next: Cell::new(0),
+            host: Host::new(&upstream.host),
+            retries: upstream.retries,
+        }
+    }
+
+    /// An idle connection of the server whose turn it is, else a new one.
+    async fn lease(&self, longest_idle_ms: u64, timeout: Duration) -> Result<Lease, Refusal> {
+        let server = self.take_turn().ok_or(Refusal::NoServer)?;
+        if let Some(connection) = server.take_idle(longest_idle_ms) {
+            return Ok(Lease::new(server, connection, true));
+        }
+        match server.connect(timeout).await {
+            Ok(connection) => Ok(Lease::new(server, connection, false)),
+            Err(refusal) if self.servers.len() == 1 => Err(refusal),
+            Err(_) => self.connect(timeout).await,
+        }
+    }
+
+    /// A new connection to the server whose turn it is, or to the next one that takes it.
+    async fn connect(&self, timeout: Duration) -> Result<Lease, Refusal> {
+        let mut refusal = Refusal::NoServer;
+        for _ in 0..self.servers.len() {
+            let server = self.take_turn().ok_or(Refusal::NoServer)?;
+            match server.connect(timeout).await {
+                Ok(connection) => return Ok(Lease::new(server, connection, false)),
+                Err(error) => refusal = error,
+            }
+        }
+        Err(refusal)
+    }
+
+    fn take_turn(&self) -> Option<&Rc<Server>> {
+        let turn = self.next.get();
+        self.next.set(turn.wrapping_add(1));
+        self.servers.get(turn.checked_rem(self.servers.len())?)
+    }
+}
+
+impl Host {
+    fn new(host: &HostHeader) -> Self {
+        match host {
+            HostHeader::Preserve => Host::Preserve,
+            HostHeader::Upstream => Host::Server,
+            // The configuration was checked; a name that is none leaves the client's.
+            HostHeader::Literal(name) => HeaderValue::from_str(name).map_or(Host::Preserve, Host::Literal),
+        }
+    }
+
+    /// HTTP/1.1 needs a `Host` also where an HTTP/1.0 client sent none.
+    fn apply(&self, request: &mut Request<RequestBody>, lease: &Lease) {
+        let headers = request.headers_mut();
+        let value = match self {
+            Host::Preserve if headers.contains_key(HOST) => return,
+            Host::Preserve | Host::Server => lease.server().authority_value().cloned(),
+            Host::Literal(name) => Some(name.clone()),
+        };
+        if let Some(value) = value {
+            headers.insert(HOST, value);
+        }
+    }
+}
+
+fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
+    let mut copy = Request::new(RequestBody::empty());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    *copy.extensions_mut() = request.extensions().clone();
+    copy
+}

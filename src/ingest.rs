@@ -1,0 +1,116 @@
+//! What the shop tells the API: into the journal, durably, and back with the outcome when the database has it.
+//!
+//! The stats port submits, the shipper delivers; neither knows the other.
+
+use std::collections::HashMap;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
+
+use crate::hit::{OrderFact, OrderOutcome, Record};
+use crate::journal::frame::append;
+use crate::journal::writer::{Ack, Batch};
+
+/// Submits facts. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Ingest {
+    batches: Sender<Batch>,
+    receipts: Arc<Receipts>,
+}
+
+/// The journal did not take what was submitted; nothing of it is kept.
+#[derive(Debug, thiserror::Error)]
+#[error("the journal cannot be written")]
+pub struct JournalUnavailable;
+
+/// How long a submission waits for the journal and for its outcomes together.
+pub const OUTCOME_WAIT: Duration = Duration::from_secs(5);
+
+impl Ingest {
+    /// Submits to the journal behind `batches`.
+    pub fn new(batches: Sender<Batch>, receipts: Arc<Receipts>) -> Self {
+        Self { batches, receipts }
+    }
+
+    /// Hands facts over and waits until they are on the disk, and then, as far as [`OUTCOME_WAIT`] allows, for the
+    /// outcome of each in their order; none = safe, not yet in the database. Their receipts are set here.
+    pub async fn submit(
+        &self,
+        mut facts: Vec<OrderFact>,
+    ) -> Result<Option<Vec<OrderOutcome>>, JournalUnavailable> {
+        let deadline = Instant::now() + OUTCOME_WAIT;
+        let request = Uuid::new_v4();
+        let count = facts.len();
+        let mut frames = Vec::new();
+        for (index, fact) in (0..).zip(&mut facts) {
+            fact.receipt = Some((request, index));
+        }
+        for fact in facts {
+            append(&Record::Order(Box::new(fact)), &mut frames).map_err(|_| JournalUnavailable)?;
+        }
+        let outcomes = self.receipts.expect(request, count);
+        let (ack, answer) = oneshot::channel();
+        let sent = self.batches.send(Batch { frames, durable: true, ack });
+        let is_written = sent.is_ok()
+            && timeout_at(deadline, answer)
+                .await
+                .is_ok_and(|answer| answer.is_ok_and(|answer| answer.ack == Ack::Written));
+        if !is_written {
+            return Err(self.withdraw(request));
+        }
+        Ok(timeout_at(deadline, outcomes).await.ok().and_then(Result::ok))
+    }
+
+    fn withdraw(&self, request: Uuid) -> JournalUnavailable {
+        self.receipts.lock().remove(&request);
+        JournalUnavailable
+    }
+}
+
+/// Submissions whose outcome is not known yet.
+#[derive(Debug, Default)]
+pub struct Receipts {
+    waiting: Mutex<HashMap<Uuid, Waiting>>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    outcomes: Vec<Option<OrderOutcome>>,
+    missing: usize,
+    tell: oneshot::Sender<Vec<OrderOutcome>>,
+}
+
+impl Receipts {
+    /// Hands outcomes to who waits for them; those of others are dropped.
+    pub fn deliver(&self, outcomes: impl IntoIterator<Item = ((Uuid, u32), OrderOutcome)>) {
+        let mut waiting = self.lock();
+        for ((request, index), outcome) in outcomes {
+            let Some(submission) = waiting.get_mut(&request) else { continue };
+            let Some(slot) = submission.outcomes.get_mut(index as usize) else { continue };
+            if slot.replace(outcome).is_none() {
+                submission.missing -= 1;
+            }
+            if submission.missing == 0
+                && let Some(submission) = waiting.remove(&request)
+            {
+                let _ = submission.tell.send(submission.outcomes.into_iter().flatten().collect());
+            }
+        }
+        waiting.retain(|_, submission| !submission.tell.is_closed());
+    }
+
+    fn expect(&self, request: Uuid, facts: usize) -> oneshot::Receiver<Vec<OrderOutcome>> {
+        let (tell, outcomes) = oneshot::channel();
+        let submission = Waiting { outcomes: vec![None; facts], missing: facts, tell };
+        self.lock().insert(request, submission);
+        outcomes
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

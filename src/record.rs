@@ -1,0 +1,234 @@
+//! What one worker needs to record: looks at a request, concludes when the response's head is there, hands the record
+//! to the journal and lets the response wait for it.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use http::header::{self, HeaderMap, HeaderValue};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{Method, Response, StatusCode, Uri};
+use prometheus_client::metrics::counter::Counter;
+use uuid::Uuid;
+
+use crate::capture::query::strip;
+use crate::capture::{Arrival, Conclusion, Observation, Rules, Secrets, X_UTM_EVENT, cookie};
+use crate::config::{self, TrackingMode};
+use crate::forward::Client;
+use crate::journal::hand::{Hand, Ticket};
+use crate::journal::unix_ms;
+use crate::journal::writer::Batch;
+use crate::keys::KeyRing;
+use crate::route::Route;
+use crate::salts::Salts;
+use crate::telemetry::metrics::{Metrics, Reason};
+
+/// What all workers record with.
+#[derive(Debug, Clone)]
+pub struct Recording {
+    /// The way to the journal.
+    pub batches: Sender<Batch>,
+    /// How long a response waits for its record.
+    pub wait: Duration,
+    /// The keys of the cookie.
+    pub keys: Arc<KeyRing>,
+    /// The salt of cookieless ids.
+    pub salts: Salts,
+}
+
+/// The recording side of one worker.
+#[derive(Debug)]
+pub struct Recorder {
+    hand: Hand,
+    rules: Rules,
+    keys: Arc<KeyRing>,
+    salts: Salts,
+    is_on: bool,
+    tells_upstream: bool,
+    metrics: Arc<Metrics>,
+    page_views: Counter,
+}
+
+/// A request that is looked at. Dropped before its conclusion, the client has gone away: that is recorded too.
+#[derive(Debug)]
+pub struct Watch {
+    recorder: Rc<Recorder>,
+    observation: Option<Observation>,
+    site: Arc<str>,
+    trust_events: bool,
+}
+
+/// Status of a request whose client went away before it had an answer, as nginx has it.
+pub const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+impl Recorder {
+    /// Must be called on the worker's own thread, within its runtime.
+    pub fn start(recording: &Recording, tracking: &config::Tracking, metrics: &Arc<Metrics>) -> Rc<Self> {
+        Rc::new(Self {
+            hand: Hand::start(recording.batches.clone(), recording.wait, Arc::clone(metrics)),
+            rules: Rules::new(tracking),
+            keys: Arc::clone(&recording.keys),
+            salts: recording.salts.clone(),
+            is_on: tracking.mode == TrackingMode::Record,
+            tells_upstream: tracking.upstream_headers,
+            metrics: Arc::clone(metrics),
+            page_views: metrics.page_views.clone(),
+        })
+    }
+
+    /// Looks at a request's head, as the client sent it.
+    pub fn watch(self: &Rc<Self>, head: &Parts, route: &Route, client: Client) -> Watch {
+        let observation = if self.is_on && route.tracking {
+            let arrival = Arrival { at_ms: unix_ms(), client: client.address, https: client.https };
+            Observation::of(&head.method, &head.uri, &head.headers, arrival, &self.rules)
+        } else {
+            None
+        };
+        Watch {
+            recorder: Rc::clone(self),
+            observation,
+            site: Arc::clone(&route.site),
+            trust_events: route.trust_events,
+        }
+    }
+
+    /// Takes the tracking parameters off the target and our cookie out of the fields: the shop never sees them.
+    pub fn strip(&self, head: &mut Parts, route: &Route) {
+        if !self.is_on || !route.tracking {
+            return;
+        }
+        if matches!(head.method, Method::GET | Method::HEAD)
+            && let Some(target) =
+                head.uri.path_and_query().and_then(|target| strip(target.as_str().as_bytes(), &route.strip))
+            && let Ok(target) = PathAndQuery::from_maybe_shared(bytes::Bytes::from(target))
+        {
+            head.uri = Uri::from(target);
+        }
+        hide_cookie(&mut head.headers, self.rules.cookie_name());
+    }
+
+    /// Hands over what is pending; the worker ends afterwards.
+    pub async fn close(&self) {
+        self.hand.close().await;
+    }
+}
+
+impl Watch {
+    /// Tells the shop who comes, where it wants to know (`tracking.upstream_headers`).
+    pub fn tell_upstream(&self, headers: &mut HeaderMap) {
+        let Some(observation) = self.observation.as_ref().filter(|_| self.recorder.tells_upstream) else {
+            return;
+        };
+        let salt = self.recorder.salts.today();
+        let secrets = Secrets { keys: &self.recorder.keys, salt: &salt };
+        let Some((identity, touch)) = observation.preview(secrets, &self.recorder.rules) else { return };
+        let mut tell = |name: &'static str, value: &str| {
+            if let Ok(value) = HeaderValue::from_str(&percent_encoded(value)) {
+                headers.insert(name, value);
+            }
+        };
+        tell("x-utm-visitor", &identity.visitor_id.to_string());
+        tell("x-utm-session", &identity.session_id.to_string());
+        let Some(touch) = touch else { return };
+        let fields = [
+            ("x-utm-source", touch.source.as_deref()),
+            ("x-utm-medium", touch.medium.as_deref()),
+            ("x-utm-campaign", touch.campaign.as_deref()),
+            ("x-utm-content", touch.content.as_deref()),
+            ("x-utm-term", touch.term.as_deref()),
+            ("x-utm-click-id", touch.click_ids.first().map(|(_, value)| value.as_ref())),
+        ];
+        for (name, value) in fields {
+            value.into_iter().for_each(|value| tell(name, value));
+        }
+    }
+
+    /// Records the exchange and sets the cookie; returns when the response may go out.
+    pub async fn conclude<B>(mut self, response: &mut Response<B>) {
+        let Some(observation) = self.observation.take() else {
+            response.headers_mut().remove(X_UTM_EVENT);
+            return;
+        };
+        let (set_cookie, ticket) = self.record(&observation, response.status(), response.headers());
+        response.headers_mut().remove(X_UTM_EVENT);
+        if let Some(line) = set_cookie {
+            response.headers_mut().append(header::SET_COOKIE, line);
+        }
+        if let Some(ticket) = ticket {
+            self.recorder.hand.written(ticket).await;
+        }
+    }
+
+    fn record(
+        &self,
+        observation: &Observation,
+        status: StatusCode,
+        headers: &HeaderMap,
+    ) -> (Option<HeaderValue>, Option<Ticket>) {
+        let recorder = &*self.recorder;
+        let salt = recorder.salts.today();
+        let secrets = Secrets { keys: &recorder.keys, salt: &salt };
+        let Conclusion { record, set_cookie, page_view, ignored } = observation.conclude(
+            &self.site,
+            status,
+            headers,
+            self.trust_events,
+            secrets,
+            &recorder.rules,
+            Uuid::now_v7,
+        );
+        if page_view {
+            recorder.page_views.inc();
+        }
+        if let Some(reason) = ignored {
+            recorder.metrics.hits_ignored.get_or_create(&Reason { reason }).inc();
+        }
+        (set_cookie, record.and_then(|record| recorder.hand.push(&record)))
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(observation) = self.observation.take()
+            && let Ok(status) = StatusCode::from_u16(CLIENT_CLOSED_REQUEST)
+        {
+            self.record(&observation, status, &HeaderMap::new());
+        }
+    }
+}
+
+/// Takes the cookie out of all `Cookie` lines; a line that has no other goes.
+fn hide_cookie(headers: &mut HeaderMap, name: &str) {
+    let header::Entry::Occupied(mut lines) = headers.entry(header::COOKIE) else { return };
+    let mut some_are_empty = false;
+    for line in lines.iter_mut() {
+        if let Some(rest) = cookie::without(line.as_bytes(), name)
+            && let Ok(rest) = HeaderValue::from_maybe_shared(bytes::Bytes::from(rest))
+        {
+            some_are_empty |= rest.is_empty();
+            *line = rest;
+        }
+    }
+    if some_are_empty {
+        let (name, lines) = lines.remove_entry_mult();
+        let kept: Vec<HeaderValue> = lines.filter(|line| !line.is_empty()).collect();
+        for line in kept {
+            headers.append(&name, line);
+        }
+    }
+}
+
+/// A value as it may stand in a field: everything but visible ASCII, and `%` itself, percent-encoded.
+fn percent_encoded(value: &str) -> String {
+    use std::fmt::Write as _;
+    value.bytes().fold(String::with_capacity(value.len()), |mut out, byte| {
+        if byte.is_ascii_graphic() && byte != b'%' {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+        out
+    })
+}

@@ -1,0 +1,118 @@
+//! What is shipped in one transaction: stretches of journals.
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use crate::journal::Position;
+
+/// A record's payload and where it stands.
+#[derive(Debug, Clone)]
+pub struct Located {
+    /// Where its frame begins.
+    pub position: Position,
+    /// The frame's payload ([`crate::hit::Record::decode`]).
+    pub payload: Bytes,
+}
+
+/// A stretch of one journal.
+#[derive(Debug, Clone)]
+pub struct Stretch {
+    /// The journal.
+    pub journal: Uuid,
+    /// Where the database must stand: the position of the stretch's first frame.
+    pub expected: Position,
+    /// Where the database stands afterwards: the position behind the stretch's last frame.
+    pub next: Position,
+    /// The records, by position. Damaged frames may be missing.
+    pub records: Vec<Located>,
+}
+
+/// Stretches of journals, each journal at most once.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    stretches: Vec<Stretch>,
+}
+
+impl Batch {
+    /// Puts the journals in the order in which their checkpoints are moved.
+    pub fn new(mut stretches: Vec<Stretch>) -> Self {
+        stretches.sort_by_key(|stretch| stretch.journal);
+        Batch { stretches }
+    }
+
+    /// The stretches, by journal.
+    pub fn stretches(&self) -> &[Stretch] {
+        &self.stretches
+    }
+
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.stretches.iter().map(|stretch| stretch.records.len()).sum()
+    }
+
+    /// Whether there is no record.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Two batches that, one after the other, are this one; the first has half of the records.
+    pub(super) fn halves(self) -> (Batch, Batch) {
+        let mut wanted = self.len() / 2;
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        for mut stretch in self.stretches {
+            if stretch.records.len() <= wanted {
+                wanted -= stretch.records.len();
+                first.push(stretch);
+            } else if wanted == 0 {
+                second.push(stretch);
+            } else {
+                let records = stretch.records.split_off(wanted);
+                let middle = records[0].position;
+                second.push(Stretch { expected: middle, next: stretch.next, records, ..stretch });
+                first.push(Stretch { next: middle, ..stretch });
+                wanted = 0;
+            }
+        }
+        (Batch { stretches: first }, Batch { stretches: second })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stretch(journal: u128, offsets: &[u64], next: u64) -> Stretch {
+        let at = |offset| Position { segment: 0, offset };
+        Stretch {
+            journal: Uuid::from_u128(journal),
+            expected: at(0),
+            next: at(next),
+            records: offsets.iter().map(|&o| Located { position: at(o), payload: Bytes::new() }).collect(),
+        }
+    }
+
+    #[test]
+    fn halves_join_without_gap_and_end_in_single_records() {
+        let batch = Batch::new(vec![stretch(2, &[0, 10, 20], 30), stretch(1, &[0, 8], 16)]);
+        let mut open = vec![batch];
+        let mut singles = Vec::new();
+        while let Some(batch) = open.pop() {
+            if batch.len() <= 1 {
+                singles.push(batch);
+                continue;
+            }
+            let (first, second) = batch.halves();
+            assert!(!first.is_empty() && !second.is_empty());
+            open.extend([second, first]);
+        }
+        let mut stands = std::collections::HashMap::new();
+        for stretch in singles.iter().flat_map(Batch::stretches) {
+            let stand = stands.entry(stretch.journal).or_insert(Position::default());
+            assert_eq!(*stand, stretch.expected);
+            *stand = stretch.next;
+        }
+        assert_eq!(stands[&Uuid::from_u128(1)].offset, 16);
+        assert_eq!(stands[&Uuid::from_u128(2)].offset, 30);
+        assert_eq!(singles.len(), 5);
+    }
+}

@@ -1,0 +1,12 @@
+//! What can be looked up about a hit after the fact: device, place, where the visitor came from.
+//!
+//! Everything here is a function of the hit and of tables; nothing asks the network.
+
+pub mod acquisition;
+pub mod address;
+pub mod agent;
+pub mod place;
+
+pub use acquisition::Acquired;
+pub use agent::Agent;
+pub use place::Place;

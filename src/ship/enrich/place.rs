@@ -1,0 +1,102 @@
+//! Country and city of an address, from an optional MaxMind file.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime};
+
+use maxminddb::{Reader, geoip2};
+
+use super::address;
+
+/// How often the file's date is looked at.
+const RECHECK: Duration = Duration::from_secs(60);
+
+/// Where an address is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// ISO 3166-1 alpha-2.
+    pub country: Option<String>,
+    /// Its English name.
+    pub country_name: Option<String>,
+    /// English name of the largest subdivision.
+    pub region: Option<String>,
+    /// English name.
+    pub city: Option<String>,
+    /// IANA name.
+    pub timezone: Option<String>,
+}
+
+/// The geo file, read again when it changes.
+#[derive(Debug)]
+pub struct Places {
+    path: Option<PathBuf>,
+    opened: Mutex<Opened>,
+}
+
+#[derive(Debug, Default)]
+struct Opened {
+    reader: Option<Reader<Vec<u8>>>,
+    modified: Option<SystemTime>,
+    checked: Option<Instant>,
+}
+
+impl Places {
+    /// Opens nothing yet; without a path all places are unknown.
+    pub fn new(path: Option<PathBuf>) -> Self {
+        Places { path, opened: Mutex::default() }
+    }
+
+    /// Where the whole address is; none when it is not a public one, or not known.
+    pub fn look_up(&self, address: IpAddr) -> Option<Place> {
+        let path = self.path.as_ref()?;
+        if !address::is_global(address) {
+            return None;
+        }
+        let mut opened = self.opened.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        opened.refresh(path);
+        read(opened.reader.as_ref()?, address.to_canonical())
+    }
+}
+
+impl Opened {
+    fn refresh(&mut self, path: &PathBuf) {
+        if self.checked.is_some_and(|checked| checked.elapsed() < RECHECK) {
+            return;
+        }
+        self.checked = Some(Instant::now());
+        let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+        if modified.is_some() && modified == self.modified {
+            return;
+        }
+        match Reader::open_readfile(path) {
+            Ok(reader) => self.reader = Some(reader),
+            Err(error) => tracing::warn!(%error, path = %path.display(), "geo file cannot be read"),
+        }
+        self.modified = modified;
+    }
+}
+
+fn read(reader: &Reader<Vec<u8>>, address: IpAddr) -> Option<Place> {
+    let city: geoip2::City<'_> = reader.lookup(address).ok()?.decode().ok()??;
+    let text = |value: Option<&str>| value.map(str::to_owned);
+    let place = Place {
+        country: text(city.country.iso_code),
+        country_name: text(city.country.names.english),
+        region: text(city.subdivisions.first().and_then(|subdivision| subdivision.names.english)),
+        city: text(city.city.names.english),
+        timezone: text(city.location.time_zone),
+    };
+    (place.country.is_some() || place.timezone.is_some()).then_some(place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_file_is_no_error() {
+        let places = Places::new(Some("/nonexistent/geo.mmdb".into()));
+        assert_eq!(places.look_up("8.8.8.8".parse().unwrap()), None);
+    }
+}

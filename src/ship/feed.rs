@@ -1,0 +1,349 @@
+//! Feeds the shipper from journals: this process's own and those it adopted.
+//!
+//! Rule: the truth about how far a journal is shipped is the database's. After any failure, and every so often, the
+//! positions are asked for again and reading resumes there: behind a commit whose answer was lost, or at an earlier
+//! place when the database was restored and the segments are still kept.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{Batch, Located, ShipError, Shipper, Stretch};
+use crate::hit::Record;
+use crate::ingest::Receipts;
+use crate::journal::directory::RunDirectory;
+use crate::journal::reader::{Chunk, ReadError, Reader};
+use crate::journal::writer::Progress;
+use crate::journal::{Position, unix_ms};
+use crate::telemetry::causes::Causes;
+use crate::telemetry::metrics::{Metrics, Reason};
+
+/// How long records gather before a batch begins: the price of a round trip is shared, and a page view is still in the
+/// reports within a second.
+const GATHER: Duration = Duration::from_millis(150);
+/// Most bytes of one batch.
+const BATCH_BYTES: usize = 4 << 20;
+/// How often free directories are looked for, shipped segments deleted and positions asked for again.
+const CHORES: Duration = Duration::from_secs(10);
+/// First and longest pause after a failure.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+
+/// What the feed goes by.
+#[derive(Debug, Clone)]
+pub struct FeedConfig {
+    /// `journal.dir`
+    pub journal_dir: PathBuf,
+    /// How long shipped segments are kept.
+    pub keep: Duration,
+    /// Size of all journals at which records are dropped.
+    pub max_bytes: u64,
+}
+
+/// Reads journals and has them shipped until it is told to end.
+#[derive(Debug)]
+pub struct Feed {
+    config: FeedConfig,
+    shipper: Shipper,
+    journals: BTreeMap<Uuid, Source>,
+    progress: Arc<Progress>,
+    receipts: Arc<Receipts>,
+    metrics: Arc<Metrics>,
+    chores_at: Instant,
+    pause: Duration,
+    has_failed: bool,
+}
+
+#[derive(Debug)]
+struct Source {
+    directory: RunDirectory,
+    /// How far it is written, when this process writes it.
+    live: Option<Arc<Progress>>,
+    reading: Option<Reading>,
+    is_unreadable: bool,
+}
+
+/// Where reading stands; none while the database's position is not known.
+#[derive(Debug)]
+struct Reading {
+    reader: Reader,
+    committed: Position,
+    is_at_end: bool,
+}
+
+/// Why nothing more is shipped now.
+enum Halt {
+    /// Everything is shipped.
+    Idle,
+    /// It failed; try again later.
+    Failed,
+}
+
+impl Feed {
+    /// A feed of `own`, which this process writes, and of every directory that it finds free.
+    pub fn new(
+        config: FeedConfig,
+        shipper: Shipper,
+        own: RunDirectory,
+        progress: Arc<Progress>,
+        receipts: Arc<Receipts>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let live = Some(Arc::clone(&progress));
+        let journals = [(own.journal, Source { directory: own, live, reading: None, is_unreadable: false })];
+        Self {
+            config,
+            shipper,
+            journals: journals.into(),
+            progress,
+            receipts,
+            metrics,
+            chores_at: Instant::now(),
+            pause: PAUSE.0,
+            has_failed: false,
+        }
+    }
+
+    /// Ships until `closed`, and then what is left, as long as the database takes it.
+    pub async fn run(mut self, closed: CancellationToken) {
+        let progress = Arc::clone(&self.progress);
+        loop {
+            let ends = closed.is_cancelled();
+            if Instant::now() >= self.chores_at {
+                self.do_chores().await;
+            }
+            match self.ship_all().await {
+                Halt::Failed if ends => return,
+                Halt::Idle if ends => return,
+                Halt::Failed => {
+                    tokio::select! {
+                        () = tokio::time::sleep(self.pause) => {}
+                        () = closed.cancelled() => {}
+                    }
+                    self.pause = (self.pause * 2).min(PAUSE.1);
+                }
+                Halt::Idle => {
+                    tokio::select! {
+                        () = progress.grown.notified() => {
+                            tokio::select! {
+                                () = tokio::time::sleep(GATHER) => {}
+                                () = closed.cancelled() => {}
+                            }
+                        }
+                        () = tokio::time::sleep_until(self.chores_at.into()) => {}
+                        () = closed.cancelled() => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ships batch after batch until nothing is left or something fails.
+    async fn ship_all(&mut self) -> Halt {
+        loop {
+            if let Err(error) = self.locate().await {
+                self.note_failure(&error);
+                return Halt::Failed;
+            }
+            let stretches = self.read();
+            if stretches.is_empty() {
+                self.metrics.journal_oldest_unshipped_seconds.set(0);
+                return Halt::Idle;
+            }
+            self.note_age(&stretches);
+            let ends: Vec<(Uuid, Position)> =
+                stretches.iter().map(|stretch| (stretch.journal, stretch.next)).collect();
+            let begun = Instant::now();
+            match self.shipper.ship(Batch::new(stretches)).await {
+                Ok(shipped) => {
+                    for (journal, end) in ends {
+                        if let Some(reading) =
+                            self.journals.get_mut(&journal).and_then(|source| source.reading.as_mut())
+                        {
+                            reading.committed = end;
+                        }
+                    }
+                    self.receipts.deliver(shipped.outcomes);
+                    let metrics = &self.metrics;
+                    metrics.batches.inc();
+                    metrics.records_shipped.inc_by(shipped.records);
+                    metrics.records_quarantined.inc_by(shipped.quarantined);
+                    metrics
+                        .batch_microseconds
+                        .inc_by(u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX));
+                    metrics.state.data_through_ms.fetch_max(shipped.newest_ms, Ordering::Relaxed);
+                    self.note_success();
+                }
+                Err(error) => {
+                    self.forget_positions();
+                    self.note_failure(&error);
+                    return Halt::Failed;
+                }
+            }
+        }
+    }
+
+    /// Asks the database for the positions that are not known.
+    async fn locate(&mut self) -> Result<(), ShipError> {
+        let unknown: Vec<Uuid> = self
+            .journals
+            .iter()
+            .filter(|(_, source)| source.reading.is_none())
+            .map(|(journal, _)| *journal)
+            .collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        for (journal, committed) in self.shipper.checkpoints(&unknown).await? {
+            if let Some(source) = self.journals.get_mut(&journal) {
+                let reader = Reader::new(&source.directory.path, committed);
+                source.reading = Some(Reading { reader, committed, is_at_end: false });
+            }
+        }
+        self.note_success();
+        Ok(())
+    }
+
+    /// The next stretch of each journal, the oldest journal first, together about a batch.
+    fn read(&mut self) -> Vec<Stretch> {
+        let mut stretches = Vec::new();
+        let mut bytes = 0;
+        for (journal, source) in &mut self.journals {
+            while bytes < BATCH_BYTES {
+                let Some(chunk) = source.read(BATCH_BYTES - bytes, &self.metrics) else { break };
+                if chunk.frames.is_empty() {
+                    continue; // moved over damage, or to the next segment
+                }
+                let Some(reading) = &source.reading else { break };
+                bytes += chunk.frames.iter().map(|(_, payload)| payload.len()).sum::<usize>();
+                let located = |(position, payload)| Located { position, payload };
+                stretches.push(Stretch {
+                    journal: *journal,
+                    expected: reading.committed,
+                    next: chunk.end,
+                    records: chunk.frames.into_iter().map(located).collect(),
+                });
+                break;
+            }
+        }
+        stretches
+    }
+
+    fn forget_positions(&mut self) {
+        self.journals.values_mut().for_each(|source| source.reading = None);
+    }
+
+    async fn do_chores(&mut self) {
+        self.chores_at = Instant::now() + CHORES;
+        match RunDirectory::adopt_free(&self.config.journal_dir) {
+            Ok(adopted) => {
+                for directory in adopted {
+                    let journal = directory.journal;
+                    tracing::info!(%journal, "ships the journal of an earlier run");
+                    let source = Source { directory, live: None, reading: None, is_unreadable: false };
+                    self.journals.insert(journal, source);
+                }
+            }
+            Err(error) => tracing::warn!(%error, "cannot look for journals of earlier runs"),
+        }
+        self.delete_shipped();
+        self.check_positions().await;
+    }
+
+    /// Deletes segments that are shipped and old; when room is short also younger ones.
+    fn delete_shipped(&mut self) {
+        let total: u64 = self.journals.values().filter_map(|source| source.directory.bytes().ok()).sum();
+        let keep = if total > self.config.max_bytes / 10 * 8 { Duration::ZERO } else { self.config.keep };
+        let mut deleted = 0;
+        self.journals.retain(|_, source| {
+            let Some(reading) = &source.reading else { return true };
+            let all_shipped =
+                source.live.is_none() && reading.is_at_end && reading.reader.position() == reading.committed;
+            deleted += source.directory.delete_shipped(reading.committed, all_shipped, keep).unwrap_or(0);
+            !(all_shipped && source.directory.remove_if_empty())
+        });
+        let left = total.saturating_sub(deleted);
+        self.progress.bytes_on_disk.store(left, Ordering::Relaxed);
+        self.metrics.journal_bytes.set(i64::try_from(left).unwrap_or(i64::MAX));
+    }
+
+    /// Asks the database for all positions: one that lies before ours means that it was restored to an earlier state.
+    async fn check_positions(&mut self) {
+        let known: Vec<Uuid> = self.journals.keys().copied().collect();
+        let Ok(positions) = self.shipper.checkpoints(&known).await else { return };
+        for (journal, position) in positions {
+            let Some(source) = self.journals.get_mut(&journal) else { continue };
+            let Some(reading) = &source.reading else { continue };
+            if reading.committed != position {
+                tracing::warn!(
+                    %journal, segment = position.segment, offset = position.offset,
+                    "the database is at another position of this journal; shipping resumes there"
+                );
+                source.reading = None;
+            }
+        }
+    }
+
+    fn note_success(&mut self) {
+        self.pause = PAUSE.0;
+        self.has_failed = false;
+        if !self.metrics.state.database_up.swap(true, Ordering::Relaxed) {
+            tracing::info!("the database takes records");
+        }
+    }
+
+    fn note_failure(&mut self, error: &ShipError) {
+        let reason = match error {
+            ShipError::CheckpointMoved(_) => "checkpoint_moved",
+            ShipError::Store(_) => "database",
+            ShipError::Timeout(_) => "timeout",
+            ShipError::Fold(_) => "fold",
+        };
+        self.metrics.batch_failures.get_or_create(&Reason { reason }).inc();
+        let is_away = matches!(error, ShipError::Store(_) | ShipError::Timeout(_));
+        let was_up = is_away && self.metrics.state.database_up.swap(false, Ordering::Relaxed);
+        if was_up || !std::mem::replace(&mut self.has_failed, true) {
+            tracing::warn!(error = %Causes(error), "records are not shipped now; they wait in the journal");
+        }
+    }
+
+    fn note_age(&self, stretches: &[Stretch]) {
+        let first = stretches.first().and_then(|stretch| stretch.records.first());
+        let at_ms =
+            first.and_then(|located| Record::decode(&located.payload).ok()).map(|record| record.at_ms());
+        if let Some(at_ms) = at_ms {
+            let age = unix_ms().saturating_sub(at_ms) / 1000;
+            self.metrics.journal_oldest_unshipped_seconds.set(i64::try_from(age).unwrap_or(i64::MAX));
+        }
+    }
+}
+
+impl Source {
+    /// The next chunk; none at the end, or when the journal cannot be read, which is said once.
+    fn read(&mut self, max_bytes: usize, metrics: &Metrics) -> Option<Chunk> {
+        let reading = self.reading.as_mut()?;
+        let written = self.live.as_ref().map(|progress| progress.written());
+        match reading.reader.read(written, max_bytes) {
+            Ok(chunk) => {
+                self.is_unreadable = false;
+                metrics.journal_frames_damaged.inc_by(chunk.damaged);
+                reading.is_at_end = chunk.is_empty();
+                (!chunk.is_empty()).then_some(chunk)
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.is_unreadable, true) {
+                    self.tell(&error);
+                }
+                None
+            }
+        }
+    }
+
+    fn tell(&self, error: &ReadError) {
+        tracing::error!(journal = %self.directory.journal, %error, "a journal cannot be read");
+    }
+}

@@ -1,0 +1,266 @@
+//! A batch folded into rows, one file per family of tables.
+//!
+//! Every merged column follows the rule that the migration states beside it: the same rule here, between the
+//! records of a batch, and in `sql/`, between a batch and the table. That is what makes the order of arrival
+//! irrelevant.
+
+pub mod dictionaries;
+pub mod events;
+pub mod orders;
+pub mod sessions;
+pub mod visitors;
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::batch::{Batch, Located};
+use super::dictionary::{self, Kind, Written};
+use super::enrich::acquisition::Acquisition;
+use super::enrich::agent::Agents;
+use super::enrich::place::Places;
+use crate::config::StoreIp;
+use crate::hit::{BotCount, Hit, Record, RecordError};
+use crate::journal::Position;
+use crate::store::partitions::Month;
+
+/// What folding needs beside the records.
+#[derive(Debug)]
+pub struct Enricher {
+    /// Source and medium.
+    pub acquisition: Acquisition,
+    /// Devices.
+    pub agents: Agents,
+    /// Places.
+    pub places: Places,
+    /// How addresses are stored.
+    pub store_ip: StoreIp,
+    /// First path segments that name a language.
+    pub locale_prefixes: Vec<String>,
+    /// Rows that need not be offered again.
+    pub written: Mutex<Written>,
+}
+
+impl Enricher {
+    /// Notes the rows of a committed batch, but for those that were refused.
+    pub(super) fn remember(
+        &self,
+        rows: &dictionaries::Dictionaries,
+        refused: &std::collections::BTreeSet<(Kind, i64)>,
+    ) {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        for (kind, id) in rows.ids().filter(|key| !refused.contains(key)) {
+            written.insert(kind, id);
+        }
+    }
+
+    /// Offers every row again.
+    pub(super) fn forget(&self) {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// Rows of all tables, by key.
+#[derive(Debug, Clone, Default)]
+pub struct Rows {
+    /// Dictionary rows that may be new.
+    pub dictionaries: dictionaries::Dictionaries,
+    /// `visitors`
+    pub visitors: BTreeMap<Uuid, visitors::Visitor>,
+    /// `sessions`
+    pub sessions: BTreeMap<SessionKey, sessions::Session>,
+    /// `session_cookies`
+    pub cookies: BTreeMap<(SessionKey, String), sessions::Cookie>,
+    /// `touches`
+    pub touches: BTreeMap<(SessionKey, i64), sessions::Touched>,
+    /// `product_views`
+    pub product_views: BTreeMap<(SessionKey, i64, i32), events::ProductView>,
+    /// `events`, but for product views
+    pub events: Vec<events::Event>,
+    /// `bot_hits`
+    pub bot_hits: BTreeMap<(Timestamp, i32, String, i32), i64>,
+    /// `order_entries`
+    pub entries: BTreeMap<orders::EntryKey, orders::Entry>,
+    /// Reports whose senders wait.
+    pub receipts: Vec<orders::Report>,
+    /// Records that cannot become rows.
+    pub refused: Vec<Refused>,
+    /// Time of the newest record, Unix milliseconds.
+    pub newest_ms: u64,
+}
+
+/// Key of a session and all that hangs on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionKey {
+    /// The session.
+    pub session_id: Uuid,
+    /// Read from the session id.
+    pub session_hour: Timestamp,
+    /// The visitor.
+    pub visitor_id: Uuid,
+}
+
+/// A record for `quarantine`.
+#[derive(Debug, Clone)]
+pub struct Refused {
+    /// Its journal.
+    pub journal: Uuid,
+    /// Where it stands.
+    pub record: Located,
+    /// Why.
+    pub error: String,
+}
+
+/// Why a record cannot become rows.
+#[derive(Debug, thiserror::Error)]
+pub enum FoldError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// Its time, or that of its session, has no partition.
+    #[error("{0} ms is no time between the years 2000 and 2199")]
+    Time(u64),
+    /// It has no visitor where one is needed.
+    #[error("a touch needs a visitor")]
+    NoVisitor,
+}
+
+/// One hit while it is folded: what several tables need of it.
+struct Folding<'a> {
+    hit: &'a Hit<'a>,
+    at: Timestamp,
+    /// First 8 bytes of the hash of the payload: decides between hits of the same millisecond.
+    hash: i64,
+    site_id: i32,
+    page_id: i64,
+}
+
+impl Rows {
+    /// Folds all records of a batch. Takes CPU time only: the first agent ever up to a second.
+    pub fn fold(batch: &Batch, enricher: &Enricher) -> Rows {
+        let mut rows = Rows::default();
+        for stretch in batch.stretches() {
+            for record in &stretch.records {
+                if let Err(error) = rows.add(record, enricher) {
+                    rows.refused.push(Refused {
+                        journal: stretch.journal,
+                        record: record.clone(),
+                        error: error.to_string(),
+                    });
+                }
+            }
+        }
+        rows
+    }
+
+    /// Sets all records of a batch aside and makes nothing else of them.
+    pub(super) fn set_aside(batch: &Batch, error: &str) -> Rows {
+        let refused = batch.stretches().iter().flat_map(|stretch| {
+            stretch.records.iter().map(|record| Refused {
+                journal: stretch.journal,
+                record: record.clone(),
+                error: error.to_owned(),
+            })
+        });
+        Rows { refused: refused.collect(), ..Rows::default() }
+    }
+
+    /// A record that is refused leaves nothing behind: all that can fail happens before the first row.
+    fn add(&mut self, record: &Located, enricher: &Enricher) -> Result<(), FoldError> {
+        let hash = payload_hash(&record.payload);
+        match Record::decode(&record.payload)? {
+            Record::Hit(hit) => self.add_hit(&hit, hash, enricher),
+            Record::Order(fact) => self.add_fact(&fact, hash, enricher),
+            Record::BotCount(count) => self.add_bot(&count, enricher),
+        }
+    }
+
+    fn add_hit(&mut self, hit: &Hit<'_>, hash: i64, enricher: &Enricher) -> Result<(), FoldError> {
+        let at = time(hit.at_ms)?;
+        let key = hit.identity.as_ref().map(SessionKey::of).transpose()?;
+        if key.is_none() && hit.touch.is_some() {
+            return Err(FoldError::NoVisitor);
+        }
+        self.newest_ms = self.newest_ms.max(hit.at_ms);
+        let site_id = self.dictionaries.site(&hit.site, enricher);
+        let page_id = self.dictionaries.page(site_id, hit, enricher);
+        let folding = Folding { hit, at, hash, site_id, page_id };
+        if let Some((key, identity)) = key.zip(hit.identity.as_ref()) {
+            let touched = hit.touch.as_ref().map(|touch| self.add_touch(key, touch, &folding, enricher));
+            self.add_visitor(identity, &folding);
+            self.add_session(key, identity, touched, &folding, enricher);
+            self.add_cookies(key, &folding);
+        }
+        self.add_events(key, &folding, enricher);
+        self.add_orders_of(&folding);
+        Ok(())
+    }
+
+    fn add_bot(&mut self, count: &BotCount<'_>, enricher: &Enricher) -> Result<(), FoldError> {
+        let hour = time(count.at_ms - count.at_ms % 3_600_000)?;
+        self.newest_ms = self.newest_ms.max(count.at_ms);
+        let site_id = self.dictionaries.site(&count.site, enricher);
+        let key = (hour, site_id, count.bot.clone().into_owned(), count.reasons.cast_signed());
+        *self.bot_hits.entry(key).or_default() += 1;
+        Ok(())
+    }
+
+    /// Months for which partitions must exist.
+    pub fn months(&self) -> std::collections::BTreeSet<Month> {
+        let hours = self.sessions.keys().map(|key| key.session_hour);
+        let times = self.events.iter().map(|event| event.at);
+        let views = self.product_views.values().map(|view| view.hit.at);
+        hours.chain(times).chain(views).filter_map(Month::of).collect()
+    }
+
+    /// Whether orders are computed from this batch in any case.
+    pub fn has_orders(&self) -> bool {
+        !self.entries.is_empty()
+    }
+}
+
+impl SessionKey {
+    fn of(identity: &crate::hit::Identity) -> Result<Self, FoldError> {
+        let [a, b, c, d, e, f, ..] = *identity.session_id.as_bytes();
+        let hour_ms = u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
+        Ok(SessionKey {
+            session_id: identity.session_id,
+            session_hour: time(hour_ms)?,
+            visitor_id: identity.visitor_id,
+        })
+    }
+}
+
+/// A moment that has a partition.
+pub(super) fn time(milliseconds: u64) -> Result<Timestamp, FoldError> {
+    i64::try_from(milliseconds)
+        .ok()
+        .and_then(|ms| Timestamp::from_millisecond(ms).ok())
+        .filter(|&at| Month::of(at).is_some())
+        .ok_or(FoldError::Time(milliseconds))
+}
+
+fn payload_hash(payload: &[u8]) -> i64 {
+    let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(Sha256::digest(payload));
+    i64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// Pairs as a JSON object with sorted keys; of a repeated name the last counts. None when there are none.
+fn json_object<N: AsRef<str>, V: AsRef<str>>(pairs: &[(N, V)]) -> Option<String> {
+    let object: BTreeMap<&str, &str> =
+        pairs.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).collect();
+    (!object.is_empty()).then(|| serde_json::json!(object).to_string())
+}
+
+/// A position's numbers as Postgres stores them; none beyond 2^63, which no journal reaches.
+pub(super) fn stored(position: Position) -> Option<(i64, i64)> {
+    Some((i64::try_from(position.segment).ok()?, i64::try_from(position.offset).ok()?))
+}
+
+/// Id of an action kind.
+pub(super) fn kind_id(name: &str) -> i32 {
+    dictionary::small_id(Kind::Action, name)
+}

@@ -1,0 +1,140 @@
+//! Rows of `order_entries`: what hits and the API reported about orders.
+
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+use uuid::Uuid;
+
+use super::{Enricher, FoldError, Folding, Rows, json_object, time};
+use crate::hit::{CustomerKeyKind, OrderEntryKind, OrderFact};
+
+/// Key of `order_entries`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs, reason = "the migration documents the columns")]
+pub struct EntryKey {
+    pub site_id: i32,
+    pub order_id: String,
+    pub kind: i16,
+    pub reference: String,
+    pub way: i16,
+}
+
+/// A row of `order_entries`; its columns there. The least by (received_at, hash) stands.
+#[derive(Debug, Clone)]
+#[allow(missing_docs, reason = "the migration documents the columns")]
+pub struct Entry {
+    pub at: Timestamp,
+    pub received_at: Timestamp,
+    pub hash: i64,
+    pub value: Option<Decimal>,
+    pub currency: Option<String>,
+    pub order_number: Option<String>,
+    pub visitor_id: Option<Uuid>,
+    pub session_id: Option<Uuid>,
+    pub by_cookie: bool,
+    pub click_ids: Option<String>,
+    pub phone: Option<Vec<u8>>,
+    pub email: Option<Vec<u8>>,
+    pub user_id: Option<Vec<u8>>,
+    pub items: Option<String>,
+    pub properties: Option<String>,
+}
+
+/// A report whose sender waits to hear what became of it.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Request and position in it.
+    pub receipt: (Uuid, u32),
+    /// The entry it would be.
+    pub key: EntryKey,
+    /// Of the record.
+    pub hash: i64,
+    /// Its amount.
+    pub value: Option<Decimal>,
+    /// Its currency.
+    pub currency: Option<String>,
+}
+
+impl Rows {
+    /// A purchase that names its order is a placed order.
+    pub(super) fn add_orders_of(&mut self, folding: &Folding<'_>) {
+        let (hit, at) = (folding.hit, folding.at);
+        for action in hit.actions.iter().filter(|action| action.kind == "purchase") {
+            let Some(order_id) = action.order_id.as_deref() else { continue };
+            let key = EntryKey {
+                site_id: folding.site_id,
+                order_id: order_id.to_owned(),
+                kind: OrderEntryKind::Placed.code(),
+                reference: String::new(),
+                way: action.way.code(),
+            };
+            let entry = Entry {
+                at,
+                received_at: at,
+                hash: folding.hash,
+                value: action.value,
+                currency: action.currency.as_deref().map(str::to_owned),
+                order_number: action.order_number.as_deref().map(str::to_owned),
+                visitor_id: hit.identity.map(|identity| identity.visitor_id),
+                session_id: hit.identity.map(|identity| identity.session_id),
+                by_cookie: hit.identity.is_some(),
+                click_ids: None,
+                phone: None,
+                email: None,
+                user_id: None,
+                items: None,
+                properties: json_object(&action.properties),
+            };
+            self.merge_entry(key, entry);
+        }
+    }
+
+    pub(super) fn add_fact(
+        &mut self,
+        fact: &OrderFact,
+        hash: i64,
+        enricher: &Enricher,
+    ) -> Result<(), FoldError> {
+        let (at, received_at) = (time(fact.at_ms)?, time(fact.received_ms)?);
+        self.newest_ms = self.newest_ms.max(fact.received_ms);
+        let site_id = self.dictionaries.site(&fact.site, enricher);
+        let key = EntryKey {
+            site_id,
+            order_id: fact.order_id.clone(),
+            kind: fact.kind.code(),
+            reference: fact.reference.clone(),
+            way: fact.way.code(),
+        };
+        let identifier =
+            |kind| fact.customer.iter().find(|(have, _)| *have == kind).map(|(_, hash)| hash.to_vec());
+        let entry = Entry {
+            at,
+            received_at,
+            hash,
+            value: fact.value,
+            currency: fact.currency.clone(),
+            order_number: fact.order_number.clone(),
+            visitor_id: fact.visitor_id,
+            session_id: fact.session_id,
+            by_cookie: false,
+            click_ids: json_object(&fact.click_ids),
+            phone: identifier(CustomerKeyKind::Phone),
+            email: identifier(CustomerKeyKind::Email),
+            user_id: identifier(CustomerKeyKind::UserId),
+            items: fact.items.clone(),
+            properties: fact.properties.clone(),
+        };
+        if let Some(receipt) = fact.receipt {
+            let (value, currency) = (fact.value, fact.currency.clone());
+            self.receipts.push(Report { receipt, key: key.clone(), hash, value, currency });
+        }
+        self.merge_entry(key, entry);
+        Ok(())
+    }
+
+    fn merge_entry(&mut self, key: EntryKey, entry: Entry) {
+        let row = self.entries.entry(key).or_insert_with(|| entry.clone());
+        if (entry.received_at, entry.hash) < (row.received_at, row.hash) {
+            *row = entry;
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Rows of `visitors`.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{Folding, Rows};
+use crate::hit::Identity;
+
+/// A row of `visitors`; its columns there.
+#[derive(Debug, Clone)]
+#[allow(missing_docs, reason = "the migration documents the columns")]
+pub struct Visitor {
+    pub site_id: i32,
+    pub identity: i16,
+    pub first_seen: Timestamp,
+    pub last_seen: Timestamp,
+    pub minted_from: Option<Uuid>,
+    pub registered_at: Option<Timestamp>,
+}
+
+impl Rows {
+    pub(super) fn add_visitor(&mut self, identity: &Identity, folding: &Folding<'_>) {
+        let at = folding.at;
+        let registered = folding.hit.actions.iter().any(|action| action.kind == "registration");
+        let row = self.visitors.entry(identity.visitor_id).or_insert(Visitor {
+            site_id: folding.site_id,
+            identity: identity.mode.code(),
+            first_seen: at,
+            last_seen: at,
+            minted_from: None,
+            registered_at: None,
+        });
+        row.site_id = row.site_id.min(folding.site_id);
+        row.identity = row.identity.min(identity.mode.code());
+        row.first_seen = row.first_seen.min(at);
+        row.last_seen = row.last_seen.max(at);
+        row.minted_from = row.minted_from.max(identity.minted_from);
+        if registered {
+            row.registered_at = earliest(row.registered_at, at);
+        }
+    }
+}
+
+/// The earlier of a moment that may be open and another.
+pub(super) fn earliest(known: Option<Timestamp>, at: Timestamp) -> Option<Timestamp> {
+    Some(known.map_or(at, |known| known.min(at)))
+}

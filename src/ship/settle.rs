@@ -1,0 +1,101 @@
+//! Orders, their credits and their sessions, computed anew as a pure function of what is known.
+//!
+//! Run as often as one likes; the result depends on `order_entries`, `sessions`, `visitors` and `touches` alone.
+//! The rules stand in `sql/settle_orders.sql` and `sql/settle_credits.sql`.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use deadpool_postgres::Transaction;
+use rust_decimal::Decimal;
+use tokio_postgres::Error;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::columns::send;
+use super::rows::Rows;
+use super::rows::orders::Report;
+
+use crate::hit::OrderOutcome;
+
+/// Orders by `(site_id, order_id)`.
+pub(super) type Orders = BTreeSet<(i32, String)>;
+
+/// Which orders this batch concerns: those it reports about, and those whose visitors' facts it brings.
+pub(super) async fn concerned(transaction: &Transaction<'_>, rows: &Rows) -> Result<Orders, Error> {
+    let affected = send!(transaction, "affected_orders", rows.sessions, |(key, session)| {
+        UUID_ARRAY: key.session_id, UUID_ARRAY: key.visitor_id, TIMESTAMPTZ_ARRAY: session.least_at,
+    })?;
+    let reported = rows.entries.keys().map(|key| (key.site_id, key.order_id.clone()));
+    Ok(affected.iter().map(|row| (row.get(0), row.get(1))).chain(reported).collect())
+}
+
+/// Writes what was reported, and says to each who waits what became of his report.
+pub(super) async fn entries(
+    transaction: &Transaction<'_>,
+    rows: &Rows,
+) -> Result<Vec<((Uuid, u32), OrderOutcome)>, Error> {
+    send!(transaction, "entries", rows.entries, |(key, entry)| {
+        INT4_ARRAY: key.site_id, TEXT_ARRAY: &key.order_id, INT2_ARRAY: key.kind, TEXT_ARRAY: &key.reference,
+        INT2_ARRAY: key.way, TIMESTAMPTZ_ARRAY: entry.at, TIMESTAMPTZ_ARRAY: entry.received_at,
+        INT8_ARRAY: entry.hash, NUMERIC_ARRAY: entry.value, TEXT_ARRAY: &entry.currency,
+        TEXT_ARRAY: &entry.order_number, UUID_ARRAY: entry.visitor_id, UUID_ARRAY: entry.session_id,
+        BOOL_ARRAY: entry.by_cookie, TEXT_ARRAY: &entry.click_ids, BYTEA_ARRAY: &entry.phone,
+        BYTEA_ARRAY: &entry.email, BYTEA_ARRAY: &entry.user_id, TEXT_ARRAY: &entry.items,
+        TEXT_ARRAY: &entry.properties,
+    })?;
+    let standing = send!(transaction, "standing_entries", rows.receipts, |report| {
+        INT4_ARRAY: report.key.site_id, TEXT_ARRAY: &report.key.order_id, INT2_ARRAY: report.key.kind,
+        TEXT_ARRAY: &report.key.reference, INT2_ARRAY: report.key.way,
+    })?;
+    Ok(standing
+        .iter()
+        .filter_map(|row| {
+            let index = usize::try_from(row.get::<_, i64>("index")).ok()?.checked_sub(1)?;
+            let report = rows.receipts.get(index)?;
+            Some((report.receipt, outcome(report, row.get("hash"), row.get("value"), row.get("currency"))))
+        })
+        .collect())
+}
+
+fn outcome(report: &Report, hash: i64, value: Option<Decimal>, currency: Option<String>) -> OrderOutcome {
+    let other_currency = currency.is_some() && report.currency.is_some() && currency != report.currency;
+    if hash == report.hash {
+        OrderOutcome::Recorded
+    } else if value == report.value && !other_currency {
+        OrderOutcome::Duplicate
+    } else {
+        let known = value.map_or_else(|| "no value".to_owned(), |value| value.to_string());
+        let currency = currency.map(|currency| format!(" {currency}")).unwrap_or_default();
+        OrderOutcome::Refused(format!("this entry was reported before with {known}{currency}"))
+    }
+}
+
+/// Computes these orders. The transaction must hold the settle lock exclusively.
+pub(super) async fn orders(
+    transaction: &Transaction<'_>,
+    orders: &Orders,
+    lookback: Duration,
+) -> Result<(), Error> {
+    if orders.is_empty() {
+        return Ok(());
+    }
+    let seconds = lookback.as_secs_f64();
+    let before = send!(transaction, "order_sessions", orders, |(site, order)| {
+        INT4_ARRAY: site, TEXT_ARRAY: order,
+    })?;
+    let after = send!(transaction, "settle_orders", orders, |(site, order)| {
+        INT4_ARRAY: site, TEXT_ARRAY: order,
+    }, FLOAT8: seconds)?;
+    send!(transaction, "clear_credits", orders, |(site, order)| { INT4_ARRAY: site, TEXT_ARRAY: order })?;
+    send!(transaction, "settle_credits", orders, |(site, order)| {
+        INT4_ARRAY: site, TEXT_ARRAY: order,
+    }, FLOAT8: seconds)?;
+    let sessions: BTreeSet<Uuid> =
+        before.iter().chain(&after).filter_map(|row| row.get::<_, Option<Uuid>>("session_id")).collect();
+    let sessions: Vec<Uuid> = sessions.into_iter().collect();
+    transaction
+        .query_typed(include_str!("sql/settle_sessions.sql"), &[(&sessions, Type::UUID_ARRAY)])
+        .await
+        .map(drop)
+}

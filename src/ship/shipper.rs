@@ -1,0 +1,289 @@
+//! The shipper: a batch in, what became of it out. Its caller reads the journals, and waits when the database is away.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use deadpool_postgres::{Client, Object};
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::batch::Batch;
+use super::dictionary::Written;
+use super::enrich::acquisition::Acquisition;
+use super::enrich::agent::Agents;
+use super::enrich::place::Places;
+use super::rows::{Enricher, Refused, Rows};
+use super::write::{self, Attempt, Fault, Terms};
+use crate::config::{Config, StoreIp};
+use crate::hit::OrderOutcome;
+use crate::hit::Record;
+use crate::journal::Position;
+use crate::store::partitions::{self, Month};
+use crate::store::{Store, StoreError};
+
+/// How often a batch is tried while other transactions are in its way.
+const TRIES: u32 = 8;
+/// Longest time for one try, the database's answer included; the transaction's own timeouts are shorter.
+const TRY_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// What the configuration says about shipping.
+#[derive(Debug, Clone)]
+pub struct ShipSettings {
+    /// How long before an order a touch still counts.
+    pub lookback: Duration,
+    /// How client addresses are stored.
+    pub store_ip: StoreIp,
+    /// New dictionary rows a day, kind and site.
+    pub new_values_per_day: u32,
+    /// First path segments that name a language.
+    pub locale_prefixes: Vec<String>,
+    /// An mmdb file.
+    pub geo_database: Option<PathBuf>,
+}
+
+impl From<&Config> for ShipSettings {
+    fn from(config: &Config) -> Self {
+        ShipSettings {
+            lookback: config.tracking.attribution.lookback,
+            store_ip: config.tracking.privacy.store_ip,
+            new_values_per_day: config.database.new_values_per_day,
+            locale_prefixes: config.tracking.locale_prefixes.clone(),
+            geo_database: config.geo_database.clone(),
+        }
+    }
+}
+
+/// A batch that is in the database.
+#[derive(Debug, Default)]
+pub struct Shipped {
+    /// Records that became rows.
+    pub records: u64,
+    /// Records set aside.
+    pub quarantined: u64,
+    /// Time of the newest record, Unix milliseconds; 0 when there was none.
+    pub newest_ms: u64,
+    /// For each report with a receipt what became of it.
+    pub outcomes: Vec<((Uuid, u32), OrderOutcome)>,
+}
+
+/// Why a batch is not, or perhaps not, in the database.
+#[derive(Debug, thiserror::Error)]
+pub enum ShipError {
+    /// Another shipper moved the journal on, or the database was restored: begin again from
+    /// [`Shipper::checkpoints`].
+    #[error("journal {0} is not where it was expected in the database")]
+    CheckpointMoved(Uuid),
+    /// The database is away or refuses: wait, then begin again from [`Shipper::checkpoints`]. Parts of the batch, or
+    /// all of it, may be committed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The database does not answer; as above.
+    #[error("the database did not answer within {0:?}")]
+    Timeout(Duration),
+    /// Folding panicked.
+    #[error("the batch could not be folded: {0}")]
+    Fold(#[from] tokio::task::JoinError),
+}
+
+impl From<tokio_postgres::Error> for ShipError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        ShipError::Store(StoreError::Database(error))
+    }
+}
+
+/// How far these journals are in the database; those it does not know are missing. Changes nothing.
+pub async fn checkpoints(store: &Store, journals: &[Uuid]) -> Result<HashMap<Uuid, Position>, StoreError> {
+    let client = store.office().await?;
+    let parameters = [(&journals as _, Type::UUID_ARRAY)];
+    let rows = client.query_typed(include_str!("sql/checkpoints.sql"), &parameters).await?;
+    let number = |value: i64| u64::try_from(value).unwrap_or(0);
+    let position =
+        |row: &Row| Position { segment: number(row.get("segment")), offset: number(row.get("offset")) };
+    Ok(rows.iter().map(|row| (row.get("journal"), position(row))).collect())
+}
+
+/// Writes batches, one at a time.
+#[derive(Debug)]
+pub struct Shipper {
+    store: Store,
+    settings: ShipSettings,
+    enricher: Arc<Enricher>,
+    /// Partitions known to exist.
+    months: BTreeSet<Month>,
+}
+
+impl Shipper {
+    /// Opens nothing yet.
+    pub fn new(store: Store, settings: ShipSettings) -> Self {
+        let enricher = Enricher {
+            acquisition: Acquisition::default(),
+            agents: Agents::default(),
+            places: Places::new(settings.geo_database.clone()),
+            store_ip: settings.store_ip,
+            locale_prefixes: settings.locale_prefixes.clone(),
+            written: Mutex::new(Written::default()),
+        };
+        Shipper { store, settings, enricher: Arc::new(enricher), months: BTreeSet::new() }
+    }
+
+    /// How far these journals are in the database; those it does not know stand at the beginning.
+    pub async fn checkpoints(&mut self, journals: &[Uuid]) -> Result<HashMap<Uuid, Position>, ShipError> {
+        let client = self.store.office().await?;
+        let parameters = [(&journals as _, Type::UUID_ARRAY)];
+        client.query_typed(include_str!("sql/checkpoint_rows.sql"), &parameters).await?;
+        drop(client);
+        Ok(checkpoints(&self.store, journals).await?)
+    }
+
+    /// Brings a batch to the database, wholly and once. A record that cannot be stored is found by halving, set
+    /// aside in `quarantine`, and the rest goes in; so after an error a first part of the batch may be committed.
+    pub async fn ship(&mut self, batch: Batch) -> Result<Shipped, ShipError> {
+        let mut shipped = Shipped::default();
+        let mut open = vec![batch];
+        while let Some(batch) = open.pop() {
+            match self.ship_whole(&batch).await? {
+                Ending::Committed(part) => shipped.add(part),
+                Ending::Unstorable(_) if batch.len() > 1 => {
+                    let (first, second) = batch.halves();
+                    open.extend([second, first]);
+                }
+                Ending::Unstorable(error) => shipped.add(self.set_aside(&batch, error).await?),
+            }
+        }
+        Ok(shipped)
+    }
+
+    async fn ship_whole(&mut self, batch: &Batch) -> Result<Ending, ShipError> {
+        let (enricher, folded) = (Arc::clone(&self.enricher), batch.clone());
+        let rows = tokio::task::spawn_blocking(move || Rows::fold(&folded, &enricher)).await?;
+        self.write(batch, &rows).await
+    }
+
+    async fn set_aside(&mut self, batch: &Batch, error: tokio_postgres::Error) -> Result<Shipped, ShipError> {
+        let reason = described(&error);
+        let rows = Rows::set_aside(batch, &reason);
+        match self.write(batch, &rows).await? {
+            Ending::Committed(shipped) => Ok(shipped),
+            Ending::Unstorable(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes rows; after an error nothing is taken for granted any more, since the database may be another one.
+    async fn write(&mut self, batch: &Batch, rows: &Rows) -> Result<Ending, ShipError> {
+        let written = self.try_to_write(batch, rows).await;
+        if written.is_err() {
+            self.months.clear();
+            self.enricher.forget();
+        }
+        written
+    }
+
+    async fn try_to_write(&mut self, batch: &Batch, rows: &Rows) -> Result<Ending, ShipError> {
+        let mut client = self.store.office().await?;
+        let mut terms = Terms {
+            cap: i64::from(self.settings.new_values_per_day),
+            lookback: self.settings.lookback,
+            exclusive: rows.has_orders(),
+        };
+        let mut checked_again = false;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            self.ensure_partitions(&mut client, rows).await?;
+            let attempt = write::attempt(&mut client, batch, rows, terms);
+            let Ok(attempt) = tokio::time::timeout(TRY_TIMEOUT, attempt).await else {
+                // A connection in the middle of a statement must not go back to the pool.
+                drop(Object::take(client));
+                return Err(ShipError::Timeout(TRY_TIMEOUT));
+            };
+            let error = match attempt {
+                Ok(Attempt::Committed { outcomes, growth }) => {
+                    self.enricher.remember(&rows.dictionaries, &growth.refused);
+                    return Ok(Ending::Committed(Shipped::of(batch, rows, outcomes)));
+                }
+                Ok(Attempt::CheckpointMoved(journal)) => return Err(ShipError::CheckpointMoved(journal)),
+                Ok(Attempt::ConcernsOrders) => {
+                    terms.exclusive = true;
+                    continue;
+                }
+                Err(error) => error,
+            };
+            match Fault::of(&error) {
+                Fault::Conflict if tries < TRIES => pause(tries).await,
+                Fault::Check if !checked_again => {
+                    checked_again = true;
+                    self.months.clear();
+                }
+                Fault::Data | Fault::Check => return Ok(Ending::Unstorable(error)),
+                Fault::Conflict | Fault::Elsewhere => {
+                    drop(Object::take(client));
+                    return Err(error.into());
+                }
+            }
+        }
+    }
+
+    async fn ensure_partitions(&mut self, client: &mut Client, rows: &Rows) -> Result<(), ShipError> {
+        let needed: BTreeSet<Month> = rows.months().difference(&self.months).copied().collect();
+        if !needed.is_empty() {
+            partitions::ensure(client, &needed).await?;
+            self.months.extend(needed);
+        }
+        Ok(())
+    }
+}
+
+/// How a batch ended that reached the database.
+enum Ending {
+    Committed(Shipped),
+    /// Some record of it cannot be stored.
+    Unstorable(tokio_postgres::Error),
+}
+
+impl Shipped {
+    fn of(batch: &Batch, rows: &Rows, outcomes: Vec<((Uuid, u32), OrderOutcome)>) -> Shipped {
+        let quarantined = rows.refused.len() as u64;
+        let refused = rows.refused.iter().filter_map(Refused::outcome);
+        Shipped {
+            records: batch.len() as u64 - quarantined,
+            quarantined,
+            newest_ms: rows.newest_ms,
+            outcomes: outcomes.into_iter().chain(refused).collect(),
+        }
+    }
+
+    fn add(&mut self, part: Shipped) {
+        self.records += part.records;
+        self.quarantined += part.quarantined;
+        self.newest_ms = self.newest_ms.max(part.newest_ms);
+        self.outcomes.extend(part.outcomes);
+    }
+}
+
+impl Refused {
+    /// What its sender is told, if it waits.
+    fn outcome(&self) -> Option<((Uuid, u32), OrderOutcome)> {
+        match Record::decode(&self.record.payload) {
+            Ok(Record::Order(fact)) => {
+                Some((fact.receipt?, OrderOutcome::Refused("it cannot be stored".to_owned())))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Longer with each try, and never the same for two shippers: else they would meet again.
+async fn pause(tries: u32) {
+    let most = 20_u64 << tries.min(6);
+    tokio::time::sleep(Duration::from_millis(rand::random_range(most / 2..=most))).await;
+}
+
+fn described(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(error) => format!("{} ({})", error.message(), error.code().code()),
+        None => error.to_string(),
+    }
+}

@@ -1,0 +1,5 @@
+-- Takes away the credits of orders that are computed anew.
+-- $1 site_id, $2 order_id
+DELETE FROM order_credits c
+USING unnest($1::integer[], $2::text[]) AS a(site_id, order_id)
+WHERE (c.site_id, c.order_id) = (a.site_id, a.order_id) AND c.model = 'last_non_direct'

@@ -1,0 +1,57 @@
+-- Merges sessions; each column by the rule of the migration.
+-- Parameters: one array for each column, in the order of the list
+INSERT INTO sessions AS s (
+    session_id, visitor_id, session_hour, started_at, last_seen, entry_at, entry_hash, landing_page_id,
+    agent_id, place_id, touch_at, touch_evidence, campaign_id, referrer_id, product_view_at, add_to_cart_at,
+    initiate_checkout_at, lead_at, purchase_at, registration_at, site_id, session_number, page_views, actions,
+    score, bot_reasons, identity, entry_rank, bot_score, address)
+SELECT
+    n.session_id, n.visitor_id, n.session_hour, n.started_at, n.last_seen, n.entry_at, n.entry_hash,
+    n.landing_page_id, n.agent_id, n.place_id, n.touch_at, n.touch_evidence, n.campaign_id, n.referrer_id,
+    n.product_view_at, n.add_to_cart_at, n.initiate_checkout_at, n.lead_at, n.purchase_at, n.registration_at,
+    n.site_id, n.session_number, n.page_views, n.actions, n.score, n.bot_reasons, n.identity, n.entry_rank,
+    n.bot_score, n.address::inet
+FROM unnest(
+    $1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[], $6::timestamptz[],
+    $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::timestamptz[], $12::bigint[], $13::bigint[],
+    $14::bigint[], $15::timestamptz[], $16::timestamptz[], $17::timestamptz[], $18::timestamptz[],
+    $19::timestamptz[], $20::timestamptz[], $21::integer[], $22::integer[], $23::integer[], $24::integer[],
+    $25::integer[], $26::integer[], $27::smallint[], $28::smallint[], $29::smallint[], $30::text[]
+) AS n(
+    session_id, visitor_id, session_hour, started_at, last_seen, entry_at, entry_hash, landing_page_id,
+    agent_id, place_id, touch_at, touch_evidence, campaign_id, referrer_id, product_view_at, add_to_cart_at,
+    initiate_checkout_at, lead_at, purchase_at, registration_at, site_id, session_number, page_views, actions,
+    score, bot_reasons, identity, entry_rank, bot_score, address)
+ORDER BY n.session_id, n.session_hour, n.visitor_id
+ON CONFLICT (session_id, session_hour, visitor_id) DO UPDATE SET
+    started_at = least(s.started_at, excluded.started_at),
+    last_seen = greatest(s.last_seen, excluded.last_seen),
+    (entry_rank, entry_at, entry_hash, landing_page_id, agent_id, place_id, site_id, address) = (
+        SELECT * FROM (VALUES
+            (excluded.entry_rank, excluded.entry_at, excluded.entry_hash, excluded.landing_page_id,
+             excluded.agent_id, excluded.place_id, excluded.site_id, excluded.address),
+            (s.entry_rank, s.entry_at, s.entry_hash, s.landing_page_id, s.agent_id, s.place_id, s.site_id,
+             s.address)
+        ) AS g(entry_rank, entry_at, entry_hash, landing_page_id, agent_id, place_id, site_id, address)
+        ORDER BY g.entry_rank, g.entry_at, g.entry_hash LIMIT 1
+    ),
+    (touch_at, touch_evidence, campaign_id, referrer_id) = (
+        SELECT * FROM (VALUES
+            (excluded.touch_at, excluded.touch_evidence, excluded.campaign_id, excluded.referrer_id),
+            (s.touch_at, s.touch_evidence, s.campaign_id, s.referrer_id)
+        ) AS g(touch_at, touch_evidence, campaign_id, referrer_id)
+        ORDER BY g.touch_at, g.touch_evidence, g.campaign_id, g.referrer_id NULLS FIRST LIMIT 1
+    ),
+    product_view_at = least(s.product_view_at, excluded.product_view_at),
+    add_to_cart_at = least(s.add_to_cart_at, excluded.add_to_cart_at),
+    initiate_checkout_at = least(s.initiate_checkout_at, excluded.initiate_checkout_at),
+    lead_at = least(s.lead_at, excluded.lead_at),
+    purchase_at = least(s.purchase_at, excluded.purchase_at),
+    registration_at = least(s.registration_at, excluded.registration_at),
+    session_number = least(s.session_number, excluded.session_number),
+    identity = least(s.identity, excluded.identity),
+    page_views = s.page_views + excluded.page_views,
+    actions = s.actions + excluded.actions,
+    score = s.score + excluded.score,
+    bot_reasons = s.bot_reasons | excluded.bot_reasons,
+    bot_score = greatest(s.bot_score, excluded.bot_score)

@@ -1,0 +1,108 @@
+-- Computes orders anew from their entries and the sessions and visitors known.
+-- $1 site_id, $2 order_id of the orders, $3 lookback in seconds
+-- → session_id of each, null when joined to none
+WITH affected AS (
+    SELECT DISTINCT a.site_id, a.order_id FROM unnest($1::integer[], $2::text[]) AS a(site_id, order_id)
+), entry AS MATERIALIZED (
+    -- rank: the best way first, then the earliest
+    SELECT e.*, row_number() OVER (PARTITION BY e.site_id, e.order_id
+                                   ORDER BY e.way DESC, e.at, e.received_at, e.hash, e.kind, e.reference) AS rank
+    FROM affected JOIN order_entries e USING (site_id, order_id)
+), report AS (
+    -- Whatever its kind: what holds of the whole order.
+    SELECT site_id, order_id,
+           min(at) AS at,
+           (array_agg(way ORDER BY at, rank))[1] AS way,
+           (array_agg(currency ORDER BY kind <> 1, rank) FILTER (WHERE currency IS NOT NULL))[1] AS currency,
+           (array_agg(order_number ORDER BY kind <> 1, rank) FILTER (WHERE order_number IS NOT NULL))[1]
+               AS order_number,
+           (array_agg(at ORDER BY rank) FILTER (WHERE kind = 5))[1] AS delivered_at
+    FROM entry GROUP BY site_id, order_id
+), placed AS (
+    SELECT site_id, order_id,
+           (array_agg(at ORDER BY rank))[1] AS at,
+           (array_agg(way ORDER BY rank))[1] AS way,
+           (array_agg(value ORDER BY rank) FILTER (WHERE value IS NOT NULL))[1] AS value
+    FROM entry WHERE kind = 1 GROUP BY site_id, order_id
+), piece AS (
+    -- Payments, cancellations and refunds: one report for each reference.
+    SELECT DISTINCT ON (site_id, order_id, kind, reference) site_id, order_id, kind, value, at
+    FROM entry WHERE kind IN (2, 3, 4)
+    ORDER BY site_id, order_id, kind, reference, value IS NULL, rank
+), ledger AS (
+    SELECT site_id, order_id,
+           sum(value) FILTER (WHERE kind = 2) AS paid,
+           coalesce(bool_or(value IS NULL) FILTER (WHERE kind = 2), false) AS paid_rest,
+           min(at) FILTER (WHERE kind = 2) AS paid_at,
+           coalesce(sum(value) FILTER (WHERE kind = 3), 0) AS cancelled,
+           max(value) FILTER (WHERE kind = 3) AS most_cancelled,
+           coalesce(bool_or(value IS NULL) FILTER (WHERE kind = 3), false) AS cancelled_rest,
+           coalesce(sum(value) FILTER (WHERE kind = 4), 0) AS refunded,
+           coalesce(bool_or(value IS NULL) FILTER (WHERE kind = 4), false) AS refunded_rest
+    FROM piece GROUP BY site_id, order_id
+), valued AS (
+    SELECT r.site_id, r.order_id, r.order_number, r.currency, r.delivered_at,
+           coalesce(p.at, r.at) AS placed_at, coalesce(p.way, r.way) AS placed_way,
+           coalesce(p.value, l.paid) AS gross, l.paid_at, l.paid AS paid_named,
+           coalesce(l.paid_rest, false) AS paid_rest,
+           coalesce(l.cancelled, 0) AS cancelled_named, l.most_cancelled,
+           coalesce(l.cancelled_rest, false) AS cancelled_rest,
+           coalesce(l.refunded, 0) AS refunded_named, coalesce(l.refunded_rest, false) AS refunded_rest
+    FROM report r
+    LEFT JOIN placed p USING (site_id, order_id)
+    LEFT JOIN ledger l USING (site_id, order_id)
+), cancelled AS (
+    -- A cancellation without value, or of the whole value, takes all that was not refunded, once.
+    SELECT v.*,
+           CASE WHEN gross IS NULL THEN cancelled_named
+                WHEN cancelled_rest OR most_cancelled >= gross THEN greatest(gross - refunded_named, 0)
+                ELSE least(cancelled_named, gross) END AS cancelled
+    FROM valued v
+), money AS (
+    SELECT c.*,
+           coalesce(paid_named, 0)
+               + CASE WHEN paid_rest THEN greatest(coalesce(gross - coalesce(paid_named, 0), 0), 0) ELSE 0 END AS paid,
+           refunded_named
+               + CASE WHEN refunded_rest THEN greatest(coalesce(gross - cancelled - refunded_named, 0), 0) ELSE 0 END
+               AS refunded
+    FROM cancelled c
+), joined AS (
+    -- The cookie on a request, else a session that was named and is known, else a visitor.
+    SELECT DISTINCT ON (site_id, order_id) site_id, order_id, visitor_id, session_id, joined_by
+    FROM (
+        SELECT site_id, order_id, visitor_id, session_id, 'cookie' AS joined_by, 1 AS precedence, kind, rank
+        FROM entry WHERE by_cookie AND visitor_id IS NOT NULL
+        UNION ALL
+        SELECT e.site_id, e.order_id, s.visitor_id, e.session_id, 'session', 2, e.kind, e.rank
+        FROM entry e
+        CROSS JOIN LATERAL (SELECT min(s.visitor_id::text)::uuid AS visitor_id FROM sessions s
+                            WHERE s.session_id = e.session_id) s
+        WHERE NOT e.by_cookie AND s.visitor_id IS NOT NULL
+        UNION ALL
+        SELECT e.site_id, e.order_id, e.visitor_id, NULL, 'visitor', 3, e.kind, e.rank
+        FROM entry e WHERE NOT e.by_cookie AND EXISTS (SELECT FROM visitors v WHERE v.visitor_id = e.visitor_id)
+    ) named
+    ORDER BY site_id, order_id, precedence, kind <> 1, rank
+)
+INSERT INTO orders AS o (site_id, order_id, order_number, placed_at, placed_way, paid_at, delivered_at, currency,
+                         gross, paid, cancelled, refunded, net, visitor_id, session_id, joined_by, points)
+SELECT m.site_id, m.order_id, m.order_number, m.placed_at, m.placed_way, m.paid_at, m.delivered_at, m.currency,
+       m.gross, m.paid, m.cancelled, m.refunded, m.gross - m.cancelled - m.refunded,
+       j.visitor_id, coalesce(j.session_id, latest.session_id), j.joined_by,
+       100 + least(floor(greatest(coalesce(m.gross, 0), 0) / 100), 1000000)::integer
+FROM money m
+LEFT JOIN joined j USING (site_id, order_id)
+LEFT JOIN LATERAL (
+    SELECT s.session_id FROM sessions s
+    WHERE j.session_id IS NULL AND s.visitor_id = j.visitor_id
+      AND s.started_at <= m.placed_at AND s.started_at > m.placed_at - make_interval(secs => $3::double precision)
+    ORDER BY s.started_at DESC, s.session_id DESC LIMIT 1
+) latest ON true
+ORDER BY m.site_id, m.order_id COLLATE "C"
+ON CONFLICT (site_id, order_id) DO UPDATE SET
+    order_number = excluded.order_number, placed_at = excluded.placed_at, placed_way = excluded.placed_way,
+    paid_at = excluded.paid_at, delivered_at = excluded.delivered_at, currency = excluded.currency,
+    gross = excluded.gross, paid = excluded.paid, cancelled = excluded.cancelled, refunded = excluded.refunded,
+    net = excluded.net, visitor_id = excluded.visitor_id, session_id = excluded.session_id,
+    joined_by = excluded.joined_by, points = excluded.points, computed_at = now()
+RETURNING o.session_id

@@ -1,0 +1,183 @@
+//! Who is let in, decided before anything else is looked at.
+//!
+//! On a loopback address, without `stats.public_url` and while no token exists, everybody is; elsewhere a token is
+//! needed for everything but `/healthz` and `/readyz`. `Host` must be a name of this port (DNS rebinding), a write
+//! must be JSON and come from no other site's page (cross-site posts).
+
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+
+use axum::extract::connect_info::ConnectInfo;
+use axum::extract::{Request, State};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
+use axum::http::request::Parts;
+use axum::http::uri::Authority;
+use axum::http::{Method, Uri};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use axum::serve::IncomingStream;
+use tokio::net::TcpListener;
+
+use crate::config::{Config, Scope};
+use crate::stats::problem::StatsError;
+use crate::stats::tokens::{self, TokenBook, Verdict};
+use crate::stats::{AppState, Shared};
+
+/// The address at which a connection arrived: one of the port's own names.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LocalAddress(Option<SocketAddr>);
+
+impl axum::extract::connect_info::Connected<IncomingStream<'_, TcpListener>> for LocalAddress {
+    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> LocalAddress {
+        LocalAddress(stream.io().local_addr().ok())
+    }
+}
+
+/// What is known of names and tokens.
+pub(crate) struct Access {
+    names: Vec<String>,
+    public_origin: Option<Authority>,
+    may_be_open: bool,
+    book: TokenBook,
+}
+
+impl Access {
+    /// For a port that listens at `listen`.
+    pub(crate) fn new(config: &Config, listen: SocketAddr) -> Access {
+        let stats = &config.stats;
+        let public_origin = stats
+            .public_url
+            .as_deref()
+            .and_then(|url| Uri::from_str(url).ok())
+            .and_then(|url| url.authority().cloned());
+        let mut names: Vec<String> = stats.allowed_hosts.iter().map(|name| name.to_lowercase()).collect();
+        names.extend(public_origin.as_ref().map(host_name));
+        names.push(listen.ip().to_string());
+        names.extend(
+            std::fs::read_to_string("/proc/sys/kernel/hostname").map(|name| name.trim().to_lowercase()),
+        );
+        Access {
+            names,
+            may_be_open: listen.ip().is_loopback() && stats.public_url.is_none() && stats.tokens.is_empty(),
+            public_origin,
+            book: TokenBook::default(),
+        }
+    }
+
+    fn is_own_name(&self, host: &str, local: Option<IpAddr>) -> bool {
+        if host == "localhost" || self.names.iter().any(|name| name == host) {
+            return true;
+        }
+        let address = host.parse::<IpAddr>().ok().map(|address| address.to_canonical());
+        address.is_some_and(|address| {
+            address.is_loopback() || local.map(|own| own.to_canonical()) == Some(address)
+        })
+    }
+}
+
+/// Lets a request through or answers it.
+pub(crate) async fn guard(State(shared): AppState, request: Request, next: Next) -> Response {
+    let open_to_all = match request.uri().path() {
+        "/healthz" | "/readyz" => true,
+        "/metrics" => shared.context.config.stats.metrics_public,
+        _ => false,
+    };
+    if open_to_all {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    match admit(&shared, &parts).await {
+        Ok(()) => next.run(Request::from_parts(parts, body)).await,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+/// Whether a request may have what it asks for.
+pub(crate) async fn admit(shared: &Shared, parts: &Parts) -> Result<(), StatsError> {
+    let authority = host_of(parts).ok_or(StatsError::UnknownHost)?;
+    let local = parts.extensions.get::<ConnectInfo<LocalAddress>>().and_then(|info| info.0.0);
+    if !shared.access.is_own_name(&host_name(&authority), local.map(|address| address.ip())) {
+        return Err(StatsError::UnknownHost);
+    }
+    let reading = matches!(parts.method, Method::GET | Method::HEAD);
+    if !reading && !is_own_origin(&shared.access, parts, &authority) {
+        return Err(StatsError::ForeignOrigin);
+    }
+    if let Some(scope) = token_scope(shared, bearer(parts)).await? {
+        let enough = match scope {
+            Scope::Admin => true,
+            Scope::Read => reading,
+            Scope::Ingest => !reading || parts.uri.path() == "/readyz",
+        };
+        if !enough {
+            return Err(StatsError::Forbidden);
+        }
+    }
+    if !reading && !is_json(parts) {
+        return Err(StatsError::MediaType);
+    }
+    Ok(())
+}
+
+/// The scope of the request's token; none when no token is needed.
+async fn token_scope(shared: &Shared, token: Option<&str>) -> Result<Option<Scope>, StatsError> {
+    let own = shared.context.config.stats.tokens.iter().map(|token| (token.scope, &token.sha256));
+    if let Some(scope) = token.and_then(|token| tokens::find(own, &tokens::hash(token))) {
+        return Ok(Some(scope));
+    }
+    let open = shared.access.may_be_open;
+    match shared.access.book.judge(&shared.context.database, token).await {
+        Verdict::Valid(scope) => Ok(Some(scope)),
+        Verdict::NoTokens if open => Ok(None),
+        // Nobody but this machine can ask, and what the shop tells must not be lost because the database was away
+        // when the process began; reports have no answer then anyway.
+        Verdict::Unknown if open => Ok(None),
+        Verdict::Unknown if token.is_some() => Err(StatsError::TokensUnavailable),
+        Verdict::Invalid | Verdict::NoTokens | Verdict::Unknown => Err(StatsError::Unauthorized),
+    }
+}
+
+fn bearer(parts: &Parts) -> Option<&str> {
+    let (scheme, token) = parts.headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// The one host a request names: its target's, else the `Host` field's (RFC 9112, section 3.2.2).
+fn host_of(parts: &Parts) -> Option<Authority> {
+    if let Some(authority) = parts.uri.authority() {
+        return Some(authority.clone());
+    }
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    let host = hosts.next()?;
+    if hosts.next().is_some() {
+        return None;
+    }
+    host.to_str().ok()?.parse().ok()
+}
+
+/// Without port, brackets and final dot, lower case.
+fn host_name(authority: &Authority) -> String {
+    let host = authority.host().to_lowercase();
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(&host);
+    host.strip_suffix('.').unwrap_or(host).to_owned()
+}
+
+fn is_own_origin(access: &Access, parts: &Parts, authority: &Authority) -> bool {
+    if parts.headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site" || site == "same-site") {
+        return false;
+    }
+    let Some(origin) = parts.headers.get(ORIGIN) else { return true };
+    let origin = origin.to_str().ok().and_then(|origin| Uri::from_str(origin).ok());
+    let Some(origin) = origin.as_ref().and_then(Uri::authority) else { return false };
+    origin == authority || access.public_origin.as_ref() == Some(origin)
+}
+
+fn is_json(parts: &Parts) -> bool {
+    if !matches!(parts.method, Method::POST | Method::PUT | Method::PATCH) {
+        return true;
+    }
+    let media_type =
+        parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = media_type.split(';').next().unwrap_or_default().trim();
+    ["application/json", "application/x-ndjson"].iter().any(|known| media_type.eq_ignore_ascii_case(known))
+}

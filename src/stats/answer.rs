@@ -1,0 +1,177 @@
+//! The shape of every answer: `{"query": …as resolved…, "results": …, "meta": {…}}`.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::Serialize;
+
+use crate::stats::Shared;
+use crate::stats::filters::Filter;
+use crate::stats::params::Params;
+
+/// What is answered.
+#[derive(Debug, Serialize)]
+pub(crate) struct Answer<Results, Sums = ()> {
+    query: Query,
+    results: Results,
+    meta: Meta<Sums>,
+}
+
+/// The question as it was understood.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Query {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    period: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<String>,
+    timezone: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    site: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    filters: BTreeMap<&'static str, Filter>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bots: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    date_basis: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sort: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    q: Option<String>,
+}
+
+/// What belongs to the numbers.
+#[derive(Debug, Serialize)]
+pub(crate) struct Meta<Sums> {
+    timezone: String,
+    /// First instant of the window; null = since ever.
+    from: Option<String>,
+    /// First instant after the window; null where there is none.
+    to: Option<String>,
+    generated_at: String,
+    /// Newest record that is in the database; null when this process has brought none there yet.
+    data_through: Option<String>,
+    /// The currency of all money; null when no order has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    currency: Option<Option<String>>,
+    /// The model by which orders and revenue are credited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attribution: Option<&'static str>,
+    warnings: Vec<String>,
+    #[serde(flatten)]
+    list: Option<ListMeta<Sums>>,
+}
+
+/// What belongs to the rows of a list.
+#[derive(Debug, Serialize)]
+pub(crate) struct ListMeta<Sums> {
+    /// Everything, rows that are not given included.
+    pub(crate) totals: Sums,
+    /// What is not in the rows given; null where rows do not add up.
+    pub(crate) other: Option<Sums>,
+    /// Gives the rows that follow; null after the last.
+    pub(crate) next_cursor: Option<String>,
+}
+
+impl<Results: Serialize, Sums: Serialize> Answer<Results, Sums> {
+    /// An answer about a window.
+    pub(crate) fn of_window(shared: &Shared, params: &Params, results: Results) -> Answer<Results, Sums> {
+        let mut answer = Answer::of_one(shared, params, results);
+        let (from, to) = edges(params);
+        answer.query.period = params.period.map(crate::stats::period::Period::name);
+        answer.query.from.clone_from(&from);
+        answer.query.to.clone_from(&to);
+        answer.query.filters =
+            params.filters.by_field().into_iter().map(|(field, filter)| (field, filter.clone())).collect();
+        answer.query.bots = Some(params.bots.name());
+        answer.meta.from = from;
+        answer.meta.to = to;
+        answer
+    }
+
+    /// An answer about one thing.
+    pub(crate) fn of_one(shared: &Shared, params: &Params, results: Results) -> Answer<Results, Sums> {
+        let timezone = zone_name(&params.zone);
+        let query = Query { timezone: timezone.clone(), site: params.sites.clone(), ..Query::default() };
+        let meta = Meta {
+            timezone,
+            from: None,
+            to: None,
+            generated_at: rfc3339(Timestamp::now(), &params.zone),
+            data_through: data_through(shared, &params.zone),
+            currency: None,
+            attribution: None,
+            warnings: Vec::new(),
+            list: None,
+        };
+        Answer { query, results, meta }
+    }
+
+    /// Adds what money is in, and by what it is credited.
+    pub(crate) fn with_money(mut self, params: &Params, currency: Option<&str>, left_out: i64) -> Self {
+        self.query.date_basis = Some(params.date_basis.name());
+        self.query.model = Some(params.model);
+        self.meta.currency = Some(currency.map(str::to_owned));
+        self.meta.attribution = Some(params.model);
+        if left_out > 0 {
+            self.meta.warnings.push(format!(
+                "{left_out} {} another currency than {} and no exchange rate: counted, but not in any sum of money",
+                if left_out == 1 { "order has" } else { "orders have" },
+                currency.unwrap_or("the report's"),
+            ));
+        }
+        self
+    }
+
+    /// Adds what belongs to the rows.
+    pub(crate) fn with_list(mut self, params: &Params, list: ListMeta<Sums>) -> Self {
+        self.query.limit = Some(params.limit);
+        let direction = if params.sort.ascending { ":asc" } else { "" };
+        self.query.sort = Some(format!("{}{direction}", params.sort.column));
+        self.query.q.clone_from(&params.search);
+        self.meta.list = Some(list);
+        self
+    }
+
+    /// Adds something the reader must know.
+    pub(crate) fn with_warning(mut self, warning: Option<String>) -> Self {
+        self.meta.warnings.extend(warning);
+        self
+    }
+}
+
+impl<Results: Serialize, Sums: Serialize> IntoResponse for Answer<Results, Sums> {
+    fn into_response(self) -> Response {
+        axum::Json(self).into_response()
+    }
+}
+
+/// An instant as RFC 3339 with the zone's offset.
+pub(crate) fn rfc3339(instant: Timestamp, zone: &TimeZone) -> String {
+    instant.display_with_offset(zone.to_offset(instant)).to_string()
+}
+
+fn edges(params: &Params) -> (Option<String>, Option<String>) {
+    (
+        params.window.from.map(|from| rfc3339(from, &params.zone)),
+        Some(rfc3339(params.window.to, &params.zone)),
+    )
+}
+
+fn zone_name(zone: &TimeZone) -> String {
+    zone.iana_name().map_or_else(|| zone.to_offset(Timestamp::now()).to_string(), str::to_owned)
+}
+
+fn data_through(shared: &Shared, zone: &TimeZone) -> Option<String> {
+    let milliseconds = shared.context.metrics.state.data_through_ms.load(Ordering::Relaxed);
+    let instant = Timestamp::from_millisecond(i64::try_from(milliseconds).ok()?).ok()?;
+    (milliseconds > 0).then(|| rfc3339(instant, zone))
+}

@@ -1,0 +1,202 @@
+//! `sources`, `campaigns`, `content`: how the groups of a dimension compare. Rows and `other` add up to `totals`.
+
+use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use crate::stats::AppState;
+use crate::stats::answer::{Answer, ListMeta};
+use crate::stats::csv;
+use crate::stats::cursor::{decode_rank, encode_rank};
+use crate::stats::database::DatabaseError;
+use crate::stats::params::{Accepts, Format};
+use crate::stats::problem::StatsError;
+use crate::stats::ratio::percent;
+use crate::stats::scope::{Money, Scope};
+
+const ACCEPTS: Accepts = Accepts {
+    window: true,
+    money: true,
+    list: Some((
+        20,
+        &[
+            "sessions",
+            "visitors",
+            "conversions",
+            "conversion_rate",
+            "orders",
+            "revenue",
+            "avg_order_value",
+            "total_score",
+            "bounce_rate",
+        ],
+    )),
+    search: false,
+    site: false,
+};
+
+/// What sessions are grouped by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dimension {
+    Source,
+    Campaign,
+    Content,
+}
+
+/// A group: what it is of, and its numbers.
+#[derive(Debug, Serialize)]
+struct Group {
+    #[serde(flatten)]
+    keys: Keys,
+    #[serde(flatten)]
+    sums: Sums,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Keys {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    campaign: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    medium: Option<String>,
+}
+
+/// The numbers of a group, of all groups, or of those not given. A visitor of two groups counts in each of them.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Sums {
+    sessions: i64,
+    visitors: i64,
+    conversions: i64,
+    conversion_rate: Option<f64>,
+    orders: serde_json::Number,
+    revenue: String,
+    avg_order_value: Option<String>,
+    total_score: i64,
+    bounce_rate: Option<f64>,
+}
+
+/// `GET /api/v1/sources`
+pub(crate) async fn sources(shared: AppState, query: RawQuery) -> Result<Response, StatsError> {
+    breakdown(Dimension::Source, shared, query).await
+}
+
+/// `GET /api/v1/campaigns`
+pub(crate) async fn campaigns(shared: AppState, query: RawQuery) -> Result<Response, StatsError> {
+    breakdown(Dimension::Campaign, shared, query).await
+}
+
+/// `GET /api/v1/content`
+pub(crate) async fn content(shared: AppState, query: RawQuery) -> Result<Response, StatsError> {
+    breakdown(Dimension::Content, shared, query).await
+}
+
+async fn breakdown(
+    dimension: Dimension,
+    State(shared): AppState,
+    RawQuery(query): RawQuery,
+) -> Result<Response, StatsError> {
+    let params = shared.params(query.as_deref(), &ACCEPTS)?;
+    let passed = params.cursor.as_deref().map_or(Ok(0), decode_rank)?;
+    let snapshot = shared.context.database.snapshot().await?;
+    let scope = Scope::of(&params);
+    let money = Money::of(&params, &shared.context.config, &snapshot).await?;
+    let (dimension_name, limit, offset) = (dimension.name(), i64::from(params.limit), i64::from(passed));
+    let mut parameters = scope.parameters();
+    parameters.extend(money.parameters());
+    parameters.push((&dimension_name, Type::TEXT));
+    parameters.push((&params.sort.column, Type::TEXT));
+    parameters.push((&params.sort.ascending, Type::BOOL));
+    parameters.push((&offset, Type::INT8));
+    parameters.push((&limit, Type::INT8));
+    let rows = snapshot.rows(include_str!("sql/breakdown.sql"), &parameters).await?;
+    snapshot.finish().await?;
+    let parts = read(dimension, &rows).map_err(DatabaseError::from)?;
+    let (Some(totals), Some(other)) = (parts.totals, parts.other) else {
+        return Err(DatabaseError::Failed.into());
+    };
+    if params.format == Format::Csv {
+        return Ok(csv::attachment(dimension.name(), &parts.groups));
+    }
+    let given = passed.saturating_add(u32::try_from(parts.groups.len()).unwrap_or(u32::MAX));
+    let next_cursor = (i64::from(given) < parts.total_groups).then(|| encode_rank(given));
+    let list = ListMeta { totals, other: Some(other), next_cursor };
+    Ok(Answer::of_window(&shared, &params, parts.groups)
+        .with_money(&params, money.currency(), parts.left_out)
+        .with_list(&params, list)
+        .into_response())
+}
+
+struct Parts {
+    groups: Vec<Group>,
+    other: Option<Sums>,
+    totals: Option<Sums>,
+    total_groups: i64,
+    left_out: i64,
+}
+
+fn read(dimension: Dimension, rows: &[Row]) -> Result<Parts, tokio_postgres::Error> {
+    let mut parts = Parts { groups: Vec::new(), other: None, totals: None, total_groups: 0, left_out: 0 };
+    for row in rows {
+        let sums = read_sums(row)?;
+        match row.try_get("part")? {
+            "row" => parts.groups.push(Group { keys: dimension.keys(row)?, sums }),
+            "other" => parts.other = Some(sums),
+            _ => {
+                parts.total_groups = row.try_get("groups")?;
+                parts.left_out = row.try_get("left_out")?;
+                parts.totals = Some(sums);
+            }
+        }
+    }
+    Ok(parts)
+}
+
+fn read_sums(row: &Row) -> Result<Sums, tokio_postgres::Error> {
+    let sessions = row.try_get("sessions")?;
+    let conversions = row.try_get("conversions")?;
+    Ok(Sums {
+        sessions,
+        visitors: row.try_get("visitors")?,
+        conversions,
+        conversion_rate: percent(conversions, sessions),
+        orders: from_millionths(row.try_get("orders")?),
+        revenue: row.try_get("revenue")?,
+        avg_order_value: row.try_get("avg_order_value")?,
+        total_score: row.try_get("points")?,
+        bounce_rate: percent(row.try_get("bounces")?, sessions),
+    })
+}
+
+/// Whole orders as a whole number; parts of orders, which some models give, with a fraction.
+fn from_millionths(millionths: i64) -> serde_json::Number {
+    if millionths % 1_000_000 == 0 {
+        return (millionths / 1_000_000).into();
+    }
+    #[allow(clippy::cast_precision_loss, reason = "counts of orders stay far below 2^53 millionths")]
+    let orders = millionths as f64 / 1_000_000.0;
+    serde_json::Number::from_f64(orders).unwrap_or_else(|| 0.into())
+}
+
+impl Dimension {
+    fn name(self) -> &'static str {
+        match self {
+            Dimension::Source => "source",
+            Dimension::Campaign => "campaign",
+            Dimension::Content => "content",
+        }
+    }
+
+    fn keys(self, row: &Row) -> Result<Keys, tokio_postgres::Error> {
+        let [first, second, third] = [row.try_get("key_1")?, row.try_get("key_2")?, row.try_get("key_3")?];
+        Ok(match self {
+            Dimension::Source => Keys { source: first, ..Keys::default() },
+            Dimension::Campaign => Keys { campaign: first, source: second, medium: third, content: None },
+            Dimension::Content => Keys { content: first, campaign: second, source: third, medium: None },
+        })
+    }
+}

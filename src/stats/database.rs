@@ -1,0 +1,168 @@
+//! The stats port's own connections. Each answer is read in one read-only snapshot, so that its parts agree.
+//!
+//! Statements are sent unnamed: they work through PgBouncer in transaction mode and are planned for the parameters
+//! at hand, so that filters which are not given cost nothing.
+
+use std::time::Duration;
+
+use deadpool_postgres::{Object, Pool};
+use tokio::time::timeout;
+use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{ToSql, Type};
+
+use crate::store::{StoreError, connect};
+
+/// What the database is given beyond the statement timeout to say that it stopped.
+const ANSWER_MARGIN: Duration = Duration::from_secs(2);
+
+const BEGIN: &str = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+/// A parameter of a statement and its type.
+pub type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
+
+/// Why the database gave no answer. What it said itself is in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DatabaseError {
+    /// It cannot be reached, shuts down, or has no schema yet.
+    #[error("the database does not answer; numbers are there again when it does")]
+    Away,
+    /// The statement took longer than `database.statement_timeout`.
+    #[error("the question takes too long; ask for a shorter period or fewer filters")]
+    TooCostly,
+    /// It refused a statement: a fault of this program.
+    #[error("the answer could not be computed; the log says why")]
+    Failed,
+}
+
+/// A pool for reports. Cheap to clone; makes connections when they are needed.
+#[derive(Debug, Clone)]
+pub struct ReportDatabase {
+    pool: Pool,
+    statement_timeout: Duration,
+}
+
+/// One read-only snapshot. [`Snapshot::finish`] gives its connection back; dropping it unfinished closes it.
+pub struct Snapshot {
+    client: Option<Object>,
+    statement_timeout: Duration,
+}
+
+impl ReportDatabase {
+    /// A pool of at most `connections` to the database at `url`; nothing is connected yet.
+    pub fn new(
+        url: &str,
+        connections: usize,
+        statement_timeout: Duration,
+    ) -> Result<ReportDatabase, StoreError> {
+        let pool = connect::pool(url, connections.max(1))?;
+        Ok(ReportDatabase { pool, statement_timeout })
+    }
+
+    /// Opens a snapshot.
+    pub async fn snapshot(&self) -> Result<Snapshot, DatabaseError> {
+        let client = self.pool.get().await.map_err(|error| {
+            tracing::debug!(%error, "no connection for a report");
+            DatabaseError::Away
+        })?;
+        let snapshot = Snapshot { client: Some(client), statement_timeout: self.statement_timeout };
+        snapshot.in_time(snapshot.connection()?.batch_execute(BEGIN)).await?;
+        let milliseconds = self.statement_timeout.as_millis().clamp(1, 2_147_483_647).to_string();
+        snapshot.rows(include_str!("sql/statement_timeout.sql"), &[(&milliseconds, Type::TEXT)]).await?;
+        Ok(snapshot)
+    }
+}
+
+impl Snapshot {
+    /// Asks one question.
+    pub async fn rows(
+        &self,
+        statement: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<Vec<Row>, DatabaseError> {
+        self.in_time(self.connection()?.query_typed(statement, parameters)).await
+    }
+
+    /// Asks a question that has at most one answer.
+    pub async fn row(
+        &self,
+        statement: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<Option<Row>, DatabaseError> {
+        Ok(self.rows(statement, parameters).await?.into_iter().next())
+    }
+
+    /// Ends the snapshot and gives the connection back.
+    pub async fn finish(mut self) -> Result<(), DatabaseError> {
+        self.in_time(self.connection()?.batch_execute("COMMIT")).await?;
+        drop(self.client.take());
+        Ok(())
+    }
+
+    fn connection(&self) -> Result<&Object, DatabaseError> {
+        self.client.as_ref().ok_or(DatabaseError::Failed)
+    }
+
+    async fn in_time<T>(
+        &self,
+        answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, DatabaseError> {
+        match timeout(self.statement_timeout + ANSWER_MARGIN, answer).await {
+            Ok(answer) => answer.map_err(DatabaseError::from),
+            Err(_) => Err(DatabaseError::Away),
+        }
+    }
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        // A connection in the middle of something must not be used again.
+        if let Some(client) = self.client.take() {
+            drop(Object::take(client));
+        }
+    }
+}
+
+impl From<tokio_postgres::Error> for DatabaseError {
+    fn from(error: tokio_postgres::Error) -> DatabaseError {
+        let Some(code) = error.code() else {
+            if error.is_closed()
+                || std::error::Error::source(&error).is_some_and(|source| source.is::<std::io::Error>())
+            {
+                tracing::debug!(%error, "the connection of a report was lost");
+                return DatabaseError::Away;
+            }
+            tracing::error!(error = %chain(&error), "a report could not read the database's answer");
+            return DatabaseError::Failed;
+        };
+        match code {
+            code if *code == SqlState::QUERY_CANCELED => DatabaseError::TooCostly,
+            // Connection lost, shut down or starting, out of resources, no schema yet, no right to it yet.
+            code if ["08", "57", "53", "25"].iter().any(|class| code.code().starts_with(class))
+                || [
+                    SqlState::UNDEFINED_TABLE,
+                    SqlState::UNDEFINED_FUNCTION,
+                    SqlState::UNDEFINED_COLUMN,
+                    SqlState::INVALID_CATALOG_NAME,
+                    SqlState::INSUFFICIENT_PRIVILEGE,
+                ]
+                .contains(code) =>
+            {
+                tracing::warn!(error = %chain(&error), "the database cannot answer a report now");
+                DatabaseError::Away
+            }
+            _ => {
+                tracing::error!(error = %chain(&error), "the database refused a report's statement");
+                DatabaseError::Failed
+            }
+        }
+    }
+}
+
+/// The database's message and code without the values it may quote.
+fn chain(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(database) => format!("{} ({})", database.message(), database.code().code()),
+        None => error.to_string(),
+    }
+}

@@ -1,0 +1,250 @@
+//! `orders/{id}/explain`: why an order is credited as it is.
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, State};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use crate::stats::AppState;
+use crate::stats::answer::{Answer, rfc3339};
+use crate::stats::database::DatabaseError;
+use crate::stats::details::{OrderDetails, TouchDetails, way_name};
+use crate::stats::money::amount;
+use crate::stats::params::{Accepts, ParameterError};
+use crate::stats::problem::StatsError;
+
+const ACCEPTS: Accepts = Accepts { window: false, money: false, list: None, search: false, site: true };
+
+/// Touches of a visitor that are given, earliest first.
+const MOST_TOUCHES: i64 = 1_000;
+
+const NO_ORDER: StatsError = StatsError::NotFound("there is no order with this id");
+
+/// Everything that made an order what it is in the reports.
+#[derive(Debug, Serialize)]
+pub(crate) struct Explanation {
+    order: OrderDetails,
+    join: Join,
+    /// The ledger, by time.
+    entries: Vec<Entry>,
+    /// Every touch of the visitor, by time, and what became of it.
+    touches: Vec<JudgedTouch>,
+    /// By model; the credits of a model add up to 1.
+    credits: Vec<Credit>,
+}
+
+/// How the order was joined to a visitor.
+#[derive(Debug, Serialize)]
+struct Join {
+    /// The rule that matched; null = joined to nobody.
+    rule: Option<String>,
+    explanation: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Entry {
+    status: &'static str,
+    way: &'static str,
+    reference: String,
+    at: String,
+    received_at: String,
+    value: Option<String>,
+    currency: Option<String>,
+    order_number: Option<String>,
+    visitor_id: Option<Uuid>,
+    session_id: Option<Uuid>,
+    by_cookie: bool,
+    has_customer: bool,
+    has_click_ids: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct JudgedTouch {
+    #[serde(flatten)]
+    touch: TouchDetails,
+    /// `credited`, `considered` (another touch was chosen by the models) or `ignored`.
+    verdict: &'static str,
+    reason: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Credit {
+    model: String,
+    position: i16,
+    session_id: Option<Uuid>,
+    touch_at: Option<String>,
+    source: String,
+    medium: Option<String>,
+    campaign: Option<String>,
+    content: Option<String>,
+    term: Option<String>,
+    referrer: Option<String>,
+    /// Part of the order, 0 to 1.
+    credit: f64,
+}
+
+/// `GET /api/v1/orders/{id}/explain`
+pub(crate) async fn explain(
+    State(shared): AppState,
+    id: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
+) -> Result<Answer<Explanation>, StatsError> {
+    let params = shared.params(query.as_deref(), &ACCEPTS)?;
+    let site = match params.sites.as_slice() {
+        [] => None,
+        [site] => Some(site),
+        _ => return Err(ParameterError::new("site", "an order is of one site").into()),
+    };
+    let id = match id {
+        Ok(Path(id)) if !id.chars().any(char::is_control) => id,
+        _ => return Err(NO_ORDER),
+    };
+    let snapshot = shared.context.database.snapshot().await?;
+    let orders = snapshot
+        .rows(include_str!("sql/orders_by_id.sql"), &[(&id, Type::TEXT), (&site, Type::TEXT)])
+        .await?;
+    let [row] = orders.as_slice() else {
+        snapshot.finish().await?;
+        let several = ParameterError::new("site", "several sites have an order with this id; name one");
+        return Err(if orders.is_empty() { NO_ORDER } else { several.into() });
+    };
+    let facts = Facts::read(row).map_err(DatabaseError::from)?;
+    let by_order = [(&facts.site_id as _, Type::INT4), (&id as _, Type::TEXT)];
+    let entries = snapshot.rows(include_str!("sql/order_entries.sql"), &by_order).await?;
+    let credits = snapshot.rows(include_str!("sql/order_credits.sql"), &by_order).await?;
+    let touches = match facts.visitor_id {
+        Some(visitor_id) => {
+            let by_visitor = [(&visitor_id as _, Type::UUID), (&MOST_TOUCHES as _, Type::INT8)];
+            snapshot.rows(include_str!("sql/visitor_touches.sql"), &by_visitor).await?
+        }
+        None => Vec::new(),
+    };
+    snapshot.finish().await?;
+    let lookback = shared.context.config.tracking.attribution.lookback;
+    let lookback = SignedDuration::try_from(lookback).unwrap_or(SignedDuration::MAX);
+    let zone = &params.zone;
+    let explained = (|| {
+        Ok(Explanation {
+            order: OrderDetails::read(row, zone)?,
+            join: Join { explanation: facts.join_explanation(), rule: facts.joined_by.clone() },
+            entries: entries.iter().map(|entry| read_entry(entry, zone)).collect::<Result<_, _>>()?,
+            touches: touches
+                .iter()
+                .map(|touch| facts.judge(touch, &credits, lookback, zone))
+                .collect::<Result<_, _>>()?,
+            credits: credits.iter().map(|credit| read_credit(credit, zone)).collect::<Result<_, _>>()?,
+        })
+    })();
+    let explanation = explained.map_err(|error: tokio_postgres::Error| DatabaseError::from(error))?;
+    Ok(Answer::of_one(&shared, &params, explanation))
+}
+
+/// What judging needs to know of the order.
+struct Facts {
+    site_id: i32,
+    placed_at: Timestamp,
+    visitor_id: Option<Uuid>,
+    joined_by: Option<String>,
+}
+
+impl Facts {
+    fn read(row: &Row) -> Result<Facts, tokio_postgres::Error> {
+        Ok(Facts {
+            site_id: row.try_get("site_id")?,
+            placed_at: row.try_get("placed_at")?,
+            visitor_id: row.try_get("visitor_id")?,
+            joined_by: row.try_get("joined_by")?,
+        })
+    }
+
+    fn join_explanation(&self) -> &'static str {
+        match (self.joined_by.as_deref(), self.visitor_id) {
+            (Some("cookie"), _) => "the request that placed the order carried the visitor's cookie",
+            (Some("session"), _) => "the shop named the session",
+            (Some("visitor"), _) => "the shop named the visitor",
+            (Some("customer"), _) => "the customer is known from another visit",
+            (Some("click_id"), _) => "the shop named a click id that a visitor had come with",
+            (_, Some(_)) => "joined to a visitor",
+            (_, None) => {
+                "no report of this order names a visitor that is known: it is (not tracked), not (direct)"
+            }
+        }
+    }
+
+    fn judge(
+        &self,
+        row: &Row,
+        credits: &[Row],
+        lookback: SignedDuration,
+        zone: &TimeZone,
+    ) -> Result<JudgedTouch, tokio_postgres::Error> {
+        let at: Timestamp = row.try_get("at")?;
+        let session_id: Uuid = row.try_get("session_id")?;
+        let evidence: i64 = row.try_get("evidence")?;
+        let mut models = Vec::new();
+        for credit in credits {
+            if credit.try_get::<_, Option<Uuid>>("session_id")? == Some(session_id)
+                && credit.try_get::<_, Option<i64>>("evidence")? == Some(evidence)
+            {
+                models.push(credit.try_get::<_, String>("model")?);
+            }
+        }
+        let (verdict, reason) = if !models.is_empty() {
+            ("credited", format!("credited by {}", models.join(", ")))
+        } else if at > self.placed_at {
+            ("ignored", "it came after the order was placed".to_owned())
+        } else if self.placed_at.duration_since(at) > lookback {
+            let days = lookback.as_hours() / 24;
+            ("ignored", format!("it came earlier than the lookback of {days} days before the order"))
+        } else {
+            ("considered", "within the lookback, but the models credit another touch".to_owned())
+        };
+        Ok(JudgedTouch { touch: TouchDetails::read(row, zone)?, verdict, reason })
+    }
+}
+
+fn read_entry(row: &Row, zone: &TimeZone) -> Result<Entry, tokio_postgres::Error> {
+    let currency: Option<String> = row.try_get("currency")?;
+    Ok(Entry {
+        status: match row.try_get::<_, i16>("kind")? {
+            1 => "placed",
+            2 => "paid",
+            3 => "cancelled",
+            4 => "refunded",
+            5 => "delivered",
+            _ => "unknown",
+        },
+        way: way_name(row.try_get("way")?),
+        reference: row.try_get("reference")?,
+        at: rfc3339(row.try_get("at")?, zone),
+        received_at: rfc3339(row.try_get("received_at")?, zone),
+        value: row.try_get::<_, Option<&str>>("value")?.map(|value| amount(value, currency.as_deref())),
+        currency,
+        order_number: row.try_get("order_number")?,
+        visitor_id: row.try_get("visitor_id")?,
+        session_id: row.try_get("session_id")?,
+        by_cookie: row.try_get("by_cookie")?,
+        has_customer: row.try_get("has_customer")?,
+        has_click_ids: row.try_get("has_click_ids")?,
+    })
+}
+
+fn read_credit(row: &Row, zone: &TimeZone) -> Result<Credit, tokio_postgres::Error> {
+    Ok(Credit {
+        model: row.try_get("model")?,
+        position: row.try_get("position")?,
+        session_id: row.try_get("session_id")?,
+        touch_at: row.try_get::<_, Option<Timestamp>>("touch_at")?.map(|at| rfc3339(at, zone)),
+        source: row.try_get("source")?,
+        medium: row.try_get("medium")?,
+        campaign: row.try_get("campaign")?,
+        content: row.try_get("content")?,
+        term: row.try_get("term")?,
+        referrer: row.try_get("referrer")?,
+        credit: f64::from(row.try_get::<_, i32>("credit")?) / 1_000_000.0,
+    })
+}

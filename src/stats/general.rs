@@ -1,0 +1,97 @@
+//! `general-stats`: the numbers of a window.
+
+use axum::extract::{RawQuery, State};
+use serde::Serialize;
+use tokio_postgres::Row;
+
+use crate::stats::AppState;
+use crate::stats::answer::Answer;
+use crate::stats::database::DatabaseError;
+use crate::stats::params::Accepts;
+use crate::stats::problem::StatsError;
+use crate::stats::ratio::{Interval, mean, percent, wilson};
+use crate::stats::scope::{Money, Scope};
+
+const ACCEPTS: Accepts = Accepts { window: true, money: true, list: None, search: false, site: false };
+
+/// The numbers of a window. Rates are percent with two decimals, null over nothing; money is decimal text.
+#[derive(Debug, Serialize)]
+pub(crate) struct GeneralStats {
+    total_sessions: i64,
+    unique_visitors: i64,
+    new_visitors: i64,
+    page_views: i64,
+    pages_per_session: Option<f64>,
+    bounce_rate: Option<f64>,
+    avg_session_seconds: Option<f64>,
+    total_conversions: i64,
+    conversion_rate: Option<f64>,
+    conversion_rate_interval: Option<Interval>,
+    lead_sessions: i64,
+    lead_rate: Option<f64>,
+    registrations: i64,
+    total_orders: i64,
+    paid_orders: i64,
+    total_revenue: String,
+    gross_revenue: String,
+    paid_revenue: String,
+    refunds: String,
+    avg_order_value: Option<String>,
+    total_score: i64,
+    avg_score_per_session: Option<f64>,
+}
+
+/// `GET /api/v1/general-stats`
+pub(crate) async fn general_stats(
+    State(shared): AppState,
+    RawQuery(query): RawQuery,
+) -> Result<Answer<GeneralStats>, StatsError> {
+    let params = shared.params(query.as_deref(), &ACCEPTS)?;
+    let snapshot = shared.context.database.snapshot().await?;
+    let scope = Scope::of(&params);
+    let sessions = snapshot.row(include_str!("sql/general_sessions.sql"), &scope.parameters()).await?;
+    let money = Money::of(&params, &shared.context.config, &snapshot).await?;
+    let mut parameters = scope.parameters();
+    parameters.extend(money.parameters());
+    let orders = snapshot.row(include_str!("sql/general_orders.sql"), &parameters).await?;
+    snapshot.finish().await?;
+    let (Some(sessions), Some(orders)) = (sessions, orders) else {
+        return Err(DatabaseError::Failed.into());
+    };
+    let left_out = orders.try_get("left_out").map_err(DatabaseError::from)?;
+    let results = read(&sessions, &orders).map_err(DatabaseError::from)?;
+    Ok(Answer::of_window(&shared, &params, results).with_money(&params, money.currency(), left_out))
+}
+
+fn read(sessions: &Row, orders: &Row) -> Result<GeneralStats, tokio_postgres::Error> {
+    let count = |column: &str| sessions.try_get::<_, i64>(column);
+    let total_sessions = count("total_sessions")?;
+    let page_views = count("page_views")?;
+    let conversions = count("conversions")?;
+    let leads = count("lead_sessions")?;
+    let points = count("points")?;
+    Ok(GeneralStats {
+        total_sessions,
+        unique_visitors: count("unique_visitors")?,
+        new_visitors: count("new_visitors")?,
+        page_views,
+        pages_per_session: mean(page_views, total_sessions),
+        bounce_rate: percent(count("bounces")?, total_sessions),
+        avg_session_seconds: mean(count("seconds")?, total_sessions),
+        total_conversions: conversions,
+        conversion_rate: percent(conversions, total_sessions),
+        conversion_rate_interval: wilson(conversions, total_sessions),
+        lead_sessions: leads,
+        lead_rate: percent(leads, total_sessions),
+        registrations: count("registrations")?,
+        total_orders: orders.try_get("total_orders")?,
+        paid_orders: orders.try_get("paid_orders")?,
+        total_revenue: orders.try_get("revenue")?,
+        gross_revenue: orders.try_get("gross")?,
+        paid_revenue: orders.try_get("paid")?,
+        refunds: orders.try_get("refunds")?,
+        avg_order_value: orders.try_get("avg_order_value")?,
+        total_score: points,
+        avg_score_per_session: mean(points, total_sessions),
+    })
+}

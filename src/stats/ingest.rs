@@ -1,0 +1,140 @@
+//! What the shop tells about its orders: `POST /api/v1/orders` to journal.
+//!
+//! The journal has it before the answer goes out, so that it survives a database that is away. The answer waits for
+//! the outcome as long as [`crate::ingest::OUTCOME_WAIT`], then says "accepted". Sending a batch again is harmless.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::hit::OrderOutcome;
+use crate::ingest::JournalUnavailable;
+use crate::stats::AppState;
+use crate::stats::order_item::{self, Refusal};
+use crate::stats::problem::StatsError;
+
+/// Largest body.
+const BODY_BYTES: usize = 1024 * 1024;
+
+/// Most items of a batch.
+const BATCH_ITEMS: usize = 1000;
+
+/// What became of one item.
+#[derive(Debug, Serialize)]
+struct ItemResult {
+    /// As sent; null when it could not be read.
+    order_id: Option<String>,
+    /// `recorded`, `duplicate`, `accepted` or `refused`.
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Results {
+    results: Vec<ItemResult>,
+}
+
+/// `POST /api/v1/orders`
+pub(super) async fn orders(
+    State(shared): AppState,
+    headers: HeaderMap,
+    body: axum::body::Body,
+) -> Result<Response, StatsError> {
+    let body = read_body(body).await?;
+    let items = read_items(&headers, &body)?;
+    let now = Timestamp::now();
+    let mut facts = Vec::new();
+    let mut results = Vec::with_capacity(items.len());
+    for item in items {
+        match item.and_then(|item| order_item::read(&item, now, &shared.context.customers)) {
+            Ok(fact) => {
+                results.push(ItemResult {
+                    order_id: Some(fact.order_id.clone()),
+                    outcome: "accepted",
+                    reason: None,
+                });
+                facts.push(fact);
+            }
+            Err(Refusal { order_id, reason }) => {
+                results.push(ItemResult { order_id, outcome: "refused", reason: Some(reason) });
+            }
+        }
+    }
+    let count = facts.len();
+    if count == 0 {
+        return Ok(Json(Results { results }).into_response());
+    }
+    let outcomes = shared.context.ingest.submit(facts).await.map_err(|JournalUnavailable| {
+        tracing::warn!(items = count, "orders were not taken: the journal does not answer");
+        StatsError::JournalUnavailable
+    })?;
+    let status = match outcomes {
+        Some(outcomes) if outcomes.len() == count => {
+            let waiting = results.iter_mut().filter(|result| result.outcome == "accepted");
+            waiting.zip(outcomes).for_each(|(result, outcome)| result.settle(outcome));
+            StatusCode::OK
+        }
+        _ => StatusCode::ACCEPTED,
+    };
+    Ok((status, Json(Results { results })).into_response())
+}
+
+impl ItemResult {
+    fn settle(&mut self, outcome: OrderOutcome) {
+        (self.outcome, self.reason) = match outcome {
+            OrderOutcome::Recorded => ("recorded", None),
+            OrderOutcome::Duplicate => ("duplicate", None),
+            OrderOutcome::Refused(reason) => ("refused", Some(reason)),
+        };
+    }
+}
+
+async fn read_body(body: axum::body::Body) -> Result<Bytes, StatsError> {
+    match Limited::new(body, BODY_BYTES).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() || has_length_limit(&*error) => {
+            Err(StatsError::TooLarge(format!("a batch has at most {BODY_BYTES} bytes")))
+        }
+        Err(_) => Err(StatsError::Body { detail: "the body ended early".into(), pointer: String::new() }),
+    }
+}
+
+fn has_length_limit(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.source().is_some_and(|source| source.is::<LengthLimitError>() || has_length_limit(source))
+}
+
+/// The items of a batch. A line of NDJSON that is no JSON is refused by itself; a broken array is refused whole.
+fn read_items(headers: &HeaderMap, body: &[u8]) -> Result<Vec<Result<Value, Refusal>>, StatsError> {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let items: Vec<Result<Value, Refusal>> = if content_type.to_ascii_lowercase().contains("ndjson") {
+        let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+        lines
+            .take(BATCH_ITEMS + 1)
+            .map(|line| serde_json::from_slice(line).map_err(|_| Refusal::new(None, "the line is not JSON")))
+            .collect()
+    } else {
+        let read = serde_json::from_slice(body).map_err(|error| StatsError::Body {
+            detail: format!("not JSON at line {}, column {}", error.line(), error.column()),
+            pointer: String::new(),
+        })?;
+        match read {
+            Value::Array(items) => items.into_iter().map(Ok).collect(),
+            _ => {
+                let detail = "expected a JSON array of orders, or NDJSON as application/x-ndjson".to_owned();
+                return Err(StatsError::Body { detail, pointer: String::new() });
+            }
+        }
+    };
+    if items.len() > BATCH_ITEMS {
+        return Err(StatsError::TooLarge(format!("a batch has at most {BATCH_ITEMS} orders")));
+    }
+    Ok(items)
+}

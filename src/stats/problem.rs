@@ -1,0 +1,144 @@
+//! What the stats port answers when it cannot answer: `application/problem+json` (RFC 9457).
+//!
+//! One function picks the status. Nothing of a database's or a library's own words goes out.
+
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::stats::database::DatabaseError;
+use crate::stats::params::ParameterError;
+
+/// Why a request has no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StatsError {
+    /// A parameter of the query string is wrong.
+    #[error("{0}")]
+    Parameter(#[from] ParameterError),
+    /// The body cannot be read as what it should be.
+    #[error("{detail}")]
+    Body {
+        /// What is wrong with it.
+        detail: String,
+        /// JSON pointer into it.
+        pointer: String,
+    },
+    /// The body is neither JSON nor JSON lines by its `Content-Type`.
+    #[error("the body must be application/json or application/x-ndjson")]
+    MediaType,
+    /// The body is larger than is taken.
+    #[error("{0}")]
+    TooLarge(String),
+    /// No valid token.
+    #[error("a valid token is needed: Authorization: Bearer …")]
+    Unauthorized,
+    /// The token may not do this.
+    #[error("the token's scope does not allow this")]
+    Forbidden,
+    /// A write came from another site's page.
+    #[error("writing from another site's page is refused")]
+    ForeignOrigin,
+    /// `Host` names something that this port is not.
+    #[error("this server does not answer to that host name; stats.allowed_hosts has the names it answers to")]
+    UnknownHost,
+    /// There is no such thing.
+    #[error("{0}")]
+    NotFound(&'static str),
+    /// The path is there, but not for this method.
+    #[error("this address does not take that method")]
+    Method,
+    /// The database gave no answer.
+    #[error("{0}")]
+    Database(#[from] DatabaseError),
+    /// The journal takes nothing now.
+    #[error("orders cannot be taken now; send them again later")]
+    JournalUnavailable,
+    /// Whether the token is valid is written in the database, which does not answer.
+    #[error("the token cannot be checked while the database is away")]
+    TokensUnavailable,
+}
+
+/// The body of an error.
+#[derive(Debug, Serialize)]
+struct Problem {
+    title: &'static str,
+    status: u16,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pointer: Option<String>,
+}
+
+impl StatsError {
+    fn status(&self) -> StatusCode {
+        match self {
+            StatsError::Parameter(_) | StatsError::Body { .. } => StatusCode::BAD_REQUEST,
+            StatsError::Unauthorized => StatusCode::UNAUTHORIZED,
+            StatsError::Forbidden | StatsError::ForeignOrigin => StatusCode::FORBIDDEN,
+            StatsError::NotFound(_) => StatusCode::NOT_FOUND,
+            StatsError::Method => StatusCode::METHOD_NOT_ALLOWED,
+            StatsError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            StatsError::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            StatsError::UnknownHost => StatusCode::MISDIRECTED_REQUEST,
+            StatsError::Database(DatabaseError::TooCostly) => StatusCode::UNPROCESSABLE_ENTITY,
+            StatsError::Database(DatabaseError::Away)
+            | StatsError::JournalUnavailable
+            | StatsError::TokensUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            StatsError::Database(DatabaseError::Failed) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn title(&self) -> &'static str {
+        match self {
+            StatsError::Parameter(_) => "Bad parameter",
+            StatsError::Body { .. } => "Bad body",
+            StatsError::Unauthorized => "No valid token",
+            StatsError::Forbidden => "Not allowed",
+            StatsError::ForeignOrigin => "Foreign origin",
+            StatsError::NotFound(_) => "Not found",
+            StatsError::Method => "Method not allowed",
+            StatsError::TooLarge(_) => "Too large",
+            StatsError::MediaType => "Unsupported media type",
+            StatsError::UnknownHost => "Unknown host",
+            StatsError::Database(DatabaseError::TooCostly) => "Too costly",
+            StatsError::Database(DatabaseError::Away) | StatsError::TokensUnavailable => "Database away",
+            StatsError::JournalUnavailable => "Journal unavailable",
+            StatsError::Database(DatabaseError::Failed) => "Internal error",
+        }
+    }
+
+    fn pointer(&self) -> Option<String> {
+        match self {
+            StatsError::Parameter(error) => Some(format!("/query/{}", escape_pointer(&error.parameter))),
+            StatsError::Body { pointer, .. } => Some(pointer.clone()),
+            _ => None,
+        }
+    }
+}
+
+/// RFC 6901, section 3.
+fn escape_pointer(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
+impl IntoResponse for StatsError {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let problem = Problem {
+            title: self.title(),
+            status: status.as_u16(),
+            detail: self.to_string(),
+            pointer: self.pointer(),
+        };
+        let mut response = (status, axum::Json(problem)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        response
+    }
+}

@@ -1,0 +1,104 @@
+//! The parameters that every windowed statement shares: `$1`–`$18` window and filters, `$19`–`$23` money.
+
+use jiff::Timestamp;
+use tokio_postgres::types::Type;
+
+use crate::config::{Config, Revenue};
+use crate::stats::database::{DatabaseError, Parameter, Snapshot};
+use crate::stats::filters::{FIELDS, Patterns};
+use crate::stats::money::minor_units;
+use crate::stats::params::Params;
+
+/// Window, sites, bots and filters as `report_sessions()` takes them.
+#[derive(Debug)]
+pub(crate) struct Scope {
+    from: Option<Timestamp>,
+    to: Timestamp,
+    sites: Option<Vec<String>>,
+    bots: &'static str,
+    patterns: [Patterns; FIELDS.len()],
+}
+
+/// How money is counted, as `report_orders()` takes it.
+#[derive(Debug)]
+pub(crate) struct Money {
+    date_basis: &'static str,
+    model: &'static str,
+    currency: Option<String>,
+    minor_units: i32,
+    revenue: &'static str,
+}
+
+impl Scope {
+    /// What a request asks about.
+    pub(crate) fn of(params: &Params) -> Scope {
+        Scope {
+            from: params.window.from,
+            to: params.window.to,
+            sites: (!params.sites.is_empty()).then(|| params.sites.clone()),
+            bots: params.bots.name(),
+            patterns: params.filters.patterns(),
+        }
+    }
+
+    /// `$1`–`$18`.
+    pub(crate) fn parameters(&self) -> Vec<Parameter<'_>> {
+        let mut parameters: Vec<Parameter<'_>> = vec![
+            (&self.from, Type::TIMESTAMPTZ),
+            (&self.to, Type::TIMESTAMPTZ),
+            (&self.sites, Type::TEXT_ARRAY),
+            (&self.bots, Type::TEXT),
+        ];
+        for patterns in &self.patterns {
+            parameters.push((&patterns.include, Type::TEXT_ARRAY));
+            parameters.push((&patterns.exclude, Type::TEXT_ARRAY));
+        }
+        parameters
+    }
+}
+
+impl Money {
+    /// How a request counts money; asks the database for the usual currency where the configuration has none.
+    pub(crate) async fn of(
+        params: &Params,
+        config: &Config,
+        snapshot: &Snapshot,
+    ) -> Result<Money, DatabaseError> {
+        let currency = match &config.stats.currency {
+            Some(currency) => Some(currency.clone()),
+            None => usual_currency(params, snapshot).await?,
+        };
+        Ok(Money {
+            date_basis: params.date_basis.name(),
+            model: params.model,
+            minor_units: i32::try_from(minor_units(currency.as_deref())).unwrap_or(2),
+            currency,
+            revenue: match config.orders.revenue {
+                Revenue::Placed => "placed",
+                Revenue::Paid => "paid",
+            },
+        })
+    }
+
+    /// `$19`–`$23`.
+    pub(crate) fn parameters(&self) -> Vec<Parameter<'_>> {
+        vec![
+            (&self.date_basis, Type::TEXT),
+            (&self.model, Type::TEXT),
+            (&self.currency, Type::TEXT),
+            (&self.minor_units, Type::INT4),
+            (&self.revenue, Type::TEXT),
+        ]
+    }
+
+    /// The currency of sums.
+    pub(crate) fn currency(&self) -> Option<&str> {
+        self.currency.as_deref()
+    }
+}
+
+async fn usual_currency(params: &Params, snapshot: &Snapshot) -> Result<Option<String>, DatabaseError> {
+    let sites = (!params.sites.is_empty()).then_some(&params.sites);
+    let row = snapshot.row(include_str!("sql/report_currency.sql"), &[(&sites, Type::TEXT_ARRAY)]).await?;
+    Ok(row.map(|row| row.try_get("currency")).transpose()?)
+}

@@ -1,0 +1,348 @@
+//! `sessions` and `sessions/{id}`: who was here, and what they did.
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde::Serialize;
+use serde_json::Value;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use crate::stats::AppState;
+use crate::stats::answer::{Answer, ListMeta, rfc3339};
+use crate::stats::csv;
+use crate::stats::cursor::SessionCursor;
+use crate::stats::database::DatabaseError;
+use crate::stats::details::{OrderDetails, TouchDetails};
+use crate::stats::filters::contains_pattern;
+use crate::stats::money::amount;
+use crate::stats::params::{Accepts, Format};
+use crate::stats::problem::StatsError;
+use crate::stats::scope::Scope;
+
+const LIST: Accepts =
+    Accepts { window: true, money: false, list: Some((50, &["first_seen"])), search: true, site: false };
+
+const ONE: Accepts = Accepts { window: false, money: false, list: None, search: false, site: false };
+
+/// Counting a list's sessions stops here.
+const MOST_COUNTED: i64 = 100_000;
+
+/// Actions of a session that are given.
+const MOST_ACTIONS: usize = 5_000;
+
+/// A session with everything known of it.
+#[derive(Debug, Serialize)]
+struct Session {
+    session_id: Uuid,
+    visitor_id: Uuid,
+    site: Option<String>,
+    /// `cookie` or `cookieless`.
+    identity: &'static str,
+    session_number: i32,
+    is_first_visit: bool,
+    is_returning_visitor: bool,
+    first_seen: String,
+    last_seen: String,
+    seconds: i64,
+    page_views: i32,
+    actions: i32,
+    score: i32,
+    /// Labels as reports group by them, lower case.
+    source: String,
+    medium: String,
+    campaign: String,
+    content: String,
+    term: String,
+    /// Values as seen, or inferred from a click id or the referrer.
+    utm_source: Option<String>,
+    utm_medium: Option<String>,
+    utm_campaign: Option<String>,
+    utm_content: Option<String>,
+    utm_term: Option<String>,
+    utm_id: Option<String>,
+    parameters: Option<Value>,
+    inferred_from: Option<String>,
+    gclid: Option<String>,
+    fbclid: Option<String>,
+    ttclid: Option<String>,
+    click_ids: Option<Value>,
+    fbc: Option<String>,
+    fbp: Option<String>,
+    cookies: Option<Value>,
+    ip_address: Option<String>,
+    country: Option<String>,
+    country_name: Option<String>,
+    region: Option<String>,
+    city: Option<String>,
+    visitor_timezone: Option<String>,
+    device_type: String,
+    device_brand: Option<String>,
+    device_model: Option<String>,
+    os_name: Option<String>,
+    os_version: Option<String>,
+    browser_name: Option<String>,
+    browser_version: Option<String>,
+    user_agent: Option<String>,
+    referrer: Option<String>,
+    landing_host: Option<String>,
+    landing_page: Option<String>,
+    user_registered: bool,
+    user_registered_at: Option<String>,
+    is_converted: bool,
+    converted_at: Option<String>,
+    /// The strongest: `purchase`, `lead` or null.
+    conversion_type: Option<&'static str>,
+    orders: i32,
+    is_bot: bool,
+    bot_score: i16,
+}
+
+/// Something that happened in a session.
+#[derive(Debug, Serialize)]
+struct Action {
+    at: String,
+    /// Since the action before; null for the first.
+    seconds: Option<f64>,
+    r#type: String,
+    host: Option<String>,
+    path: Option<String>,
+    product_id: Option<String>,
+    product_name: Option<String>,
+    value: Option<String>,
+    currency: Option<String>,
+    order_id: Option<String>,
+    points: i16,
+    status: Option<i16>,
+    properties: Option<Value>,
+}
+
+#[derive(Debug, Serialize)]
+struct SessionStory {
+    session: Session,
+    touches: Vec<TouchDetails>,
+    actions: Vec<Action>,
+    orders: Vec<OrderDetails>,
+}
+
+/// How many sessions there are; null when more than are counted.
+#[derive(Debug, Serialize)]
+struct Count {
+    sessions: Option<i64>,
+}
+
+/// `GET /api/v1/sessions`
+pub(crate) async fn sessions(
+    State(shared): AppState,
+    RawQuery(query): RawQuery,
+) -> Result<Response, StatsError> {
+    let params = shared.params(query.as_deref(), &LIST)?;
+    if params.sort.ascending {
+        return Err(crate::stats::params::ParameterError::new("sort", "sessions come newest first").into());
+    }
+    let after = params.cursor.as_deref().map(SessionCursor::decode).transpose()?;
+    let pattern = params.search.as_ref().map(|text| contains_pattern(&text.trim().to_lowercase()));
+    let snapshot = shared.context.database.snapshot().await?;
+    let scope = Scope::of(&params);
+
+    let stop = MOST_COUNTED + 1;
+    let mut parameters = scope.parameters();
+    parameters.push((&pattern, Type::TEXT));
+    parameters.push((&stop, Type::INT8));
+    let count = snapshot.row(include_str!("sql/sessions_count.sql"), &parameters).await?;
+
+    let (after_time, after_id) = (after.map(|after| after.started_at), after.map(|after| after.session_id));
+    let one_more = i64::from(params.limit) + 1;
+    let mut parameters = scope.parameters();
+    parameters.push((&pattern, Type::TEXT));
+    parameters.push((&after_time, Type::TIMESTAMPTZ));
+    parameters.push((&after_id, Type::UUID));
+    parameters.push((&one_more, Type::INT8));
+    let mut rows = snapshot.rows(include_str!("sql/sessions.sql"), &parameters).await?;
+    snapshot.finish().await?;
+
+    let limit = params.limit as usize;
+    let next_cursor = match rows.get(limit).and(limit.checked_sub(1)).and_then(|last| rows.get(last)) {
+        Some(last) => Some(cursor(last).map_err(DatabaseError::from)?.encode()),
+        None => None,
+    };
+    rows.truncate(limit);
+    let results = rows
+        .iter()
+        .map(|row| read_session(row, &params.zone))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(DatabaseError::from)?;
+    if params.format == Format::Csv {
+        return Ok(csv::attachment("sessions", &results));
+    }
+    let counted: Option<i64> =
+        count.map(|row| row.try_get("sessions")).transpose().map_err(DatabaseError::from)?;
+    let totals = Count { sessions: counted.filter(|sessions| *sessions <= MOST_COUNTED) };
+    let uncounted = totals
+        .sessions
+        .is_none()
+        .then(|| format!("more than {MOST_COUNTED} sessions; they are not counted here"));
+    let shown = i64::try_from(results.len()).unwrap_or(i64::MAX);
+    let other = Count { sessions: totals.sessions.map(|sessions| sessions - shown) };
+    let list = ListMeta { totals, other: Some(other), next_cursor };
+    Ok(Answer::of_window(&shared, &params, results)
+        .with_list(&params, list)
+        .with_warning(uncounted)
+        .into_response())
+}
+
+/// `GET /api/v1/sessions/{id}`
+pub(crate) async fn session(
+    State(shared): AppState,
+    id: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, StatsError> {
+    const NO_SESSION: StatsError = StatsError::NotFound("there is no session with this id");
+    let params = shared.params(query.as_deref(), &ONE)?;
+    let Some(id) = id.ok().and_then(|Path(id)| Uuid::parse_str(&id).ok()) else { return Err(NO_SESSION) };
+    let snapshot = shared.context.database.snapshot().await?;
+    let by_id = [(&id as _, Type::UUID)];
+    let Some(row) = snapshot.row(include_str!("sql/session.sql"), &by_id).await? else {
+        snapshot.finish().await?;
+        return Err(NO_SESSION);
+    };
+    let visitor_id: Uuid = row.try_get("visitor_id").map_err(DatabaseError::from)?;
+    let touches = snapshot
+        .rows(include_str!("sql/session_touches.sql"), &[(&id, Type::UUID), (&visitor_id, Type::UUID)])
+        .await?;
+    let one_more = i64::try_from(MOST_ACTIONS + 1).unwrap_or(i64::MAX);
+    let actions = snapshot
+        .rows(include_str!("sql/session_actions.sql"), &[(&id, Type::UUID), (&one_more, Type::INT8)])
+        .await?;
+    let orders = snapshot.rows(include_str!("sql/session_orders.sql"), &by_id).await?;
+    snapshot.finish().await?;
+    let cut = (actions.len() > MOST_ACTIONS)
+        .then(|| format!("the session has more than {MOST_ACTIONS} actions; the first of them are given"));
+    let story = read_story(&row, &touches, &actions, &orders, &params.zone).map_err(DatabaseError::from)?;
+    Ok(Answer::<_, ()>::of_one(&shared, &params, story).with_warning(cut).into_response())
+}
+
+fn read_story(
+    session: &Row,
+    touches: &[Row],
+    actions: &[Row],
+    orders: &[Row],
+    zone: &TimeZone,
+) -> Result<SessionStory, tokio_postgres::Error> {
+    Ok(SessionStory {
+        session: read_session(session, zone)?,
+        touches: touches.iter().map(|row| TouchDetails::read(row, zone)).collect::<Result<_, _>>()?,
+        actions: actions
+            .iter()
+            .take(MOST_ACTIONS)
+            .map(|row| read_action(row, zone))
+            .collect::<Result<_, _>>()?,
+        orders: orders.iter().map(|row| OrderDetails::read(row, zone)).collect::<Result<_, _>>()?,
+    })
+}
+
+fn cursor(row: &Row) -> Result<SessionCursor, tokio_postgres::Error> {
+    Ok(SessionCursor { started_at: row.try_get("first_seen")?, session_id: row.try_get("session_id")? })
+}
+
+fn read_session(row: &Row, zone: &TimeZone) -> Result<Session, tokio_postgres::Error> {
+    let time = |column: &str| -> Result<Option<String>, tokio_postgres::Error> {
+        Ok(row.try_get::<_, Option<Timestamp>>(column)?.map(|time| rfc3339(time, zone)))
+    };
+    let first_seen: Timestamp = row.try_get("first_seen")?;
+    let last_seen: Timestamp = row.try_get("last_seen")?;
+    let click_ids: Option<Value> = row.try_get("click_ids")?;
+    let cookies: Option<Value> = row.try_get("cookies")?;
+    let text_in = |object: &Option<Value>, name: &str| Some(object.as_ref()?.get(name)?.as_str()?.to_owned());
+    let orders: i32 = row.try_get("order_count")?;
+    let lead_at = time("lead_at")?;
+    let bot_score: i16 = row.try_get("bot_score")?;
+    let session_number: i32 = row.try_get("session_number")?;
+    let user_registered_at = time("registration_at")?;
+    Ok(Session {
+        session_id: row.try_get("session_id")?,
+        visitor_id: row.try_get("visitor_id")?,
+        site: row.try_get("site")?,
+        identity: if row.try_get::<_, i16>("identity")? == 1 { "cookie" } else { "cookieless" },
+        session_number,
+        is_first_visit: session_number <= 1,
+        is_returning_visitor: session_number > 1,
+        first_seen: rfc3339(first_seen, zone),
+        last_seen: rfc3339(last_seen, zone),
+        seconds: last_seen.as_second() - first_seen.as_second(),
+        page_views: row.try_get("page_views")?,
+        actions: row.try_get("actions")?,
+        score: row.try_get("score")?,
+        source: row.try_get("source")?,
+        medium: row.try_get("medium")?,
+        campaign: row.try_get("campaign")?,
+        content: row.try_get("content")?,
+        term: row.try_get("term")?,
+        utm_source: row.try_get("utm_source")?,
+        utm_medium: row.try_get("utm_medium")?,
+        utm_campaign: row.try_get("utm_campaign")?,
+        utm_content: row.try_get("utm_content")?,
+        utm_term: row.try_get("utm_term")?,
+        utm_id: row.try_get("utm_id")?,
+        parameters: row.try_get("parameters")?,
+        inferred_from: row.try_get("inferred")?,
+        gclid: text_in(&click_ids, "gclid"),
+        fbclid: text_in(&click_ids, "fbclid"),
+        ttclid: text_in(&click_ids, "ttclid"),
+        click_ids,
+        fbc: text_in(&cookies, "_fbc"),
+        fbp: text_in(&cookies, "_fbp"),
+        cookies,
+        ip_address: row.try_get("ip_address")?,
+        country: row.try_get("country")?,
+        country_name: row.try_get("country_name")?,
+        region: row.try_get("region")?,
+        city: row.try_get("city")?,
+        visitor_timezone: row.try_get("timezone")?,
+        device_type: row.try_get("device_type")?,
+        device_brand: row.try_get("device_brand")?,
+        device_model: row.try_get("device_model")?,
+        os_name: row.try_get("os_name")?,
+        os_version: row.try_get("os_version")?,
+        browser_name: row.try_get("browser_name")?,
+        browser_version: row.try_get("browser_version")?,
+        user_agent: row.try_get("user_agent")?,
+        referrer: row.try_get("referrer")?,
+        landing_host: row.try_get("landing_host")?,
+        landing_page: row.try_get("landing_page")?,
+        user_registered: user_registered_at.is_some(),
+        user_registered_at,
+        is_converted: orders > 0,
+        converted_at: time("converted_at")?,
+        conversion_type: match (orders > 0, lead_at) {
+            (true, _) => Some("purchase"),
+            (false, Some(_)) => Some("lead"),
+            (false, None) => None,
+        },
+        orders,
+        is_bot: bot_score >= crate::stats::BOT_SCORE,
+        bot_score,
+    })
+}
+
+fn read_action(row: &Row, zone: &TimeZone) -> Result<Action, tokio_postgres::Error> {
+    let currency: Option<String> = row.try_get("currency")?;
+    Ok(Action {
+        at: rfc3339(row.try_get("at")?, zone),
+        seconds: row.try_get("seconds")?,
+        r#type: row.try_get("type")?,
+        host: row.try_get("host")?,
+        path: row.try_get("path")?,
+        product_id: row.try_get("product_id")?,
+        product_name: row.try_get("product_name")?,
+        value: row.try_get::<_, Option<&str>>("value")?.map(|value| amount(value, currency.as_deref())),
+        currency,
+        order_id: row.try_get("order_id")?,
+        points: row.try_get("points")?,
+        status: row.try_get("status")?,
+        properties: row.try_get("properties")?,
+    })
+}

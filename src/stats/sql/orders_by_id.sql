@@ -1,0 +1,8 @@
+-- Which orders have this id, on which sites?
+--
+-- $1 text  the shop's order id, $2 text site, null = any
+-- Rows by site: columns of order_details
+SELECT o.*
+FROM order_details o
+WHERE o.order_id = $1 AND ($2::text IS NULL OR o.site = $2)
+ORDER BY o.site

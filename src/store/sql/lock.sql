@@ -1,0 +1,3 @@
+-- Takes an advisory lock until the end of the transaction.
+-- $1 number of the lock
+SELECT pg_advisory_xact_lock($1::bigint)

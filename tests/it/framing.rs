@@ -1,0 +1,150 @@
+//! Requests that must not reach the shop, and clients that take their time.
+
+use std::time::Duration;
+
+use crate::harness::{Reply, Upstream, config, proxy, shop};
+
+#[tokio::test]
+async fn malformed_requests_are_answered_and_not_forwarded() {
+    let (upstream, proxy) = shop(|_| Reply::ok("x")).await;
+    for (request, status) in [
+        ("GET / HTTP/1.1\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost:\r\n\r\n", 400),
+        ("GET http://other/ HTTP/1.1\r\nHost: shop.test\r\n\r\n", 400),
+        ("GET http://me@shop.test/ HTTP/1.1\r\nHost: shop.test\r\n\r\n", 400),
+        ("GET * HTTP/1.1\r\nHost: shop.test\r\n\r\n", 400),
+        ("GET shop.test HTTP/1.1\r\nHost: shop.test\r\n\r\n", 400),
+        ("TRACE / HTTP/1.1\r\nHost: shop.test\r\n\r\n", 405),
+        ("CONNECT shop.test:443 HTTP/1.1\r\nHost: shop.test\r\n\r\n", 405),
+        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
+        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", 400),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+            400,
+        ),
+    ] {
+        let mut client = proxy.connect().await;
+        client.send(request).await;
+        assert_eq!(client.answer().await.status(), status, "{request}");
+        assert!(client.is_closed().await, "{request}");
+    }
+    assert!(upstream.received().is_empty());
+}
+
+#[tokio::test]
+async fn an_absolute_target_becomes_a_path() {
+    let (upstream, proxy) = shop(|_| Reply::ok("x")).await;
+    let mut client = proxy.connect().await;
+    client.send("GET http://Shop.Test/a//b?c HTTP/1.1\r\nHost: shop.test\r\n\r\n").await;
+    assert_eq!(client.answer().await.status(), 200);
+    client.send("OPTIONS * HTTP/1.1\r\nHost: shop.test\r\n\r\n").await;
+    assert_eq!(client.answer().await.status(), 200);
+    let targets: Vec<String> =
+        upstream.received().iter().map(|request| request.target().to_owned()).collect();
+    assert_eq!(targets, ["/a//b?c", "*"]);
+}
+
+#[tokio::test]
+async fn a_malformed_chunk_is_the_clients_fault() {
+    let (_upstream, proxy) = shop(|_| Reply::ok("x")).await;
+    let mut client = proxy.connect().await;
+    client
+        .send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0x5\r\nhello\r\n0\r\n\r\n")
+        .await;
+    assert_eq!(client.answer().await.status(), 400);
+    assert!(client.is_closed().await);
+}
+
+#[tokio::test]
+async fn limits_are_kept() {
+    let upstream = Upstream::start(|_| Reply::ok("x")).await;
+    let mut config = config(&[upstream.address()]);
+    config.proxy.limits.body_bytes = Some(10);
+    let proxy = proxy(config);
+    let long = "x".repeat(33 << 10);
+    let many: String = (0..201).map(|number| format!("X-{number}: 1\r\n")).collect();
+    let big: String = (0..70).map(|number| format!("X-{number}: {}\r\n", "y".repeat(1500))).collect();
+    for (request, status) in [
+        (format!("GET /{long} HTTP/1.1\r\nHost: a\r\n\r\n"), 414),
+        (format!("GET / HTTP/1.1\r\nHost: a\r\n{many}\r\n"), 431),
+        (format!("GET / HTTP/1.1\r\nHost: a\r\n{big}\r\n"), 431),
+        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\nhello world".to_owned(), 413),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nb\r\nhello world\r\n0\r\n\r\n"
+                .to_owned(),
+            413,
+        ),
+    ] {
+        let mut client = proxy.connect().await;
+        client.send(&request).await;
+        assert_eq!(client.answer().await.status(), status, "{}", &request[..40.min(request.len())]);
+    }
+    let fields: String = (0..150).map(|number| format!("X-{number}: 1\r\n")).collect();
+    let mut client = proxy.connect().await;
+    client.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n")).await;
+    assert_eq!(client.answer().await.status(), 200);
+}
+
+#[tokio::test]
+async fn silent_clients_are_let_go() {
+    let upstream = Upstream::start(|_| Reply::ok("x")).await;
+    let mut config = config(&[upstream.address()]);
+    config.proxy.timeouts.first_byte = Duration::from_millis(200);
+    config.proxy.timeouts.header = Duration::from_millis(200);
+    config.proxy.timeouts.keep_alive = Duration::from_millis(200);
+    config.proxy.timeouts.body_idle = Duration::from_millis(200);
+    let proxy = proxy(config);
+
+    let mut silent = proxy.connect().await;
+    let mut slow_head = proxy.connect().await;
+    slow_head.send("GET / HTTP/1.1\r\nHost: a\r\n").await;
+    let mut idle = proxy.connect().await;
+    idle.get("/").await;
+    let mut slow_body = proxy.connect().await;
+    slow_body.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe").await;
+
+    assert!(silent.is_closed().await && slow_head.is_closed().await && idle.is_closed().await);
+    assert_eq!(slow_body.answer().await.status(), 408);
+}
+
+#[tokio::test]
+async fn a_slow_head_does_not_get_more_time_by_trickling() {
+    let upstream = Upstream::start(|_| Reply::ok("x")).await;
+    let mut config = config(&[upstream.address()]);
+    config.proxy.timeouts.header = Duration::from_millis(300);
+    let proxy = proxy(config);
+    let mut client = proxy.connect().await;
+    let start = std::time::Instant::now();
+    while start.elapsed() < Duration::from_secs(5) {
+        if tokio::io::AsyncWriteExt::write_all(&mut client.tcp, b"G").await.is_err()
+            || client.closes_within(Duration::from_millis(50)).await
+        {
+            break;
+        }
+    }
+    assert!(start.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn more_connections_than_allowed_are_told_so() {
+    let upstream = Upstream::start(|_| Reply::ok("x")).await;
+    let mut config = config(&[upstream.address()]);
+    config.proxy.max_connections = 2;
+    let proxy = proxy(config);
+    let (mut first, mut second) = (proxy.connect().await, proxy.connect().await);
+    assert_eq!((first.get("/").await.status(), second.get("/").await.status()), (200, 200));
+    assert_eq!(proxy.connect().await.answer().await.status(), 503);
+    drop(first);
+    let start = std::time::Instant::now();
+    loop {
+        let mut client = proxy.connect().await;
+        let _ =
+            tokio::io::AsyncWriteExt::write_all(&mut client.tcp, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        if client.answer().await.status() == 200 {
+            break;
+        }
+        assert!(start.elapsed() < crate::harness::DEADLINE);
+    }
+}

@@ -1,0 +1,109 @@
+//! A configuration with the documented defaults, for loopback and port 0.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use utm_dispatcher::config::*;
+
+/// Two workers on a free port before these servers.
+pub(crate) fn config(servers: &[SocketAddr]) -> Config {
+    Config {
+        proxy: proxy(),
+        upstreams: vec![upstream("shop", servers)],
+        routes: Vec::new(),
+        tracking: tracking(),
+        orders: Orders {
+            revenue: Revenue::Placed,
+            phone_country: None,
+            customer_key_file: PathBuf::from("customer.key"),
+        },
+        geo_database: None,
+        database: Database {
+            place: DatabasePlace::Url("postgres://127.0.0.1:1/none".to_owned()),
+            pool: 2,
+            auto_migrate: true,
+            statement_timeout: Duration::from_secs(10),
+            new_values_per_day: 100_000,
+        },
+        journal: Journal {
+            dir: PathBuf::from("journal"),
+            fsync: Fsync::Never,
+            wait: Duration::from_millis(20),
+            segment_bytes: 64 << 20,
+            max_bytes: 1 << 30,
+            keep: Duration::from_secs(86_400),
+        },
+        stats: Stats {
+            listen: loopback(),
+            allowed_hosts: Vec::new(),
+            metrics_public: true,
+            timezone: jiff::tz::TimeZone::UTC,
+            currency: None,
+            public_url: None,
+            tokens: Vec::new(),
+        },
+        log: Log { format: LogFormat::Text, level: "warn".to_owned() },
+    }
+}
+
+/// An upstream with these servers.
+pub(crate) fn upstream(name: &str, servers: &[SocketAddr]) -> Upstream {
+    Upstream {
+        name: name.to_owned(),
+        servers: servers.iter().map(SocketAddr::to_string).collect(),
+        host: HostHeader::Preserve,
+        trust_events: false,
+        keep_alive: Duration::from_secs(4),
+        retries: 1,
+    }
+}
+
+fn loopback() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+fn proxy() -> Proxy {
+    Proxy {
+        listen: vec![loopback()],
+        workers: 2,
+        health_path: None,
+        trusted_proxies: Vec::new(),
+        max_connections: 10_000,
+        drain_timeout: Duration::from_secs(30),
+        limits: Limits { header_bytes: 64 << 10, headers: 200, uri_bytes: 32 << 10, body_bytes: None },
+        timeouts: Timeouts {
+            first_byte: Duration::from_secs(10),
+            header: Duration::from_secs(15),
+            keep_alive: Duration::from_secs(75),
+            body_idle: Duration::from_secs(60),
+            connect: Duration::from_secs(3),
+            response_header: Duration::from_secs(60),
+            response_idle: Duration::from_secs(60),
+        },
+    }
+}
+
+fn tracking() -> Tracking {
+    Tracking {
+        mode: TrackingMode::Record,
+        strip: vec!["utm_*".to_owned()],
+        cookies: Vec::new(),
+        upstream_headers: false,
+        exclude_paths: Vec::new(),
+        static_extensions: vec!["css".to_owned(), "js".to_owned()],
+        locale_prefixes: Vec::new(),
+        identity: IdentityConfig {
+            cookie: "_utmd".to_owned(),
+            domain: CookieDomain::Auto,
+            max_age: Duration::from_secs(390 * 86_400),
+            secret_file: PathBuf::from("secret"),
+            session_timeout: Duration::from_secs(1800),
+        },
+        privacy: Privacy { store_ip: StoreIp::Truncated },
+        attribution: Attribution {
+            lookback: Duration::from_secs(90 * 86_400),
+            referrer_exclusions: Vec::new(),
+        },
+    }
+}

@@ -1,0 +1,62 @@
+//! The data plane under test, in this process, on a free port: it records into a journal that nobody ships.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use utm_dispatcher::accept::{self, Workers};
+use utm_dispatcher::config::Config;
+use utm_dispatcher::journal::directory::RunDirectory;
+use utm_dispatcher::journal::writer::{Writer, WriterConfig};
+use utm_dispatcher::keys::KeyRing;
+use utm_dispatcher::record::Recording;
+use utm_dispatcher::salts::Salts;
+use utm_dispatcher::telemetry::metrics::Metrics;
+
+use super::Client;
+
+/// A running proxy; it ends when dropped.
+pub(crate) struct Proxy {
+    pub(crate) workers: Workers,
+    pub(crate) metrics: Arc<Metrics>,
+    _journal: (RunDirectory, TempDir),
+}
+
+/// Starts the data plane.
+pub(crate) fn proxy(config: Config) -> Proxy {
+    let metrics = Arc::new(Metrics::default());
+    let bound = accept::bind(&config.proxy.listen, config.proxy.workers).unwrap();
+    let files = tempfile::tempdir().unwrap();
+    let directory = RunDirectory::create(files.path()).unwrap();
+    let writer_config = WriterConfig {
+        directory: directory.path.clone(),
+        journal: directory.journal,
+        fsync: config.journal.fsync,
+        segment_bytes: config.journal.segment_bytes,
+        max_bytes: config.journal.max_bytes,
+    };
+    let writer = Writer::start(writer_config, Arc::clone(&metrics)).unwrap();
+    let recording = Recording {
+        batches: writer.batches,
+        wait: config.journal.wait,
+        keys: Arc::new(KeyRing::load_or_create(&files.path().join("secret")).unwrap()),
+        salts: Salts::new().unwrap(),
+    };
+    let workers = utm_dispatcher::proxy::start(bound, &Arc::new(config), recording, &metrics).unwrap();
+    Proxy { workers, metrics, _journal: (directory, files) }
+}
+
+impl Proxy {
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.workers.addresses()[0]
+    }
+
+    pub(crate) async fn connect(&self) -> Client {
+        Client::connect(self.address()).await
+    }
+
+    /// One GET on a connection of its own, with `Host: shop.test`.
+    pub(crate) async fn get(&self, target: &str) -> super::client::Answer {
+        self.connect().await.get(target).await
+    }
+}
