@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import subprocess
+import time
 
 from programs import HERE, Trouble, find
 
@@ -107,6 +108,35 @@ def ask(port, case, own_cookie=None):
     length = len(response.read())
     connection.close()
     return response.status, response.headers, length
+
+
+def wait_until_it_ships(program, seconds=120):
+    """Returns when ours has its database; a private one takes a while on its first start."""
+    deadline = time.monotonic() + seconds
+    while (said := ask_stats(program, "/readyz")).split("\n")[0] != "ready":
+        if time.monotonic() > deadline:
+            raise Trouble(f"{program.name} is not ready: {said}")
+        time.sleep(0.1)
+
+
+def counters(program):
+    """What ours says of its journal, summed over labels."""
+    text = ask_stats(program, "/metrics")
+    found = dict.fromkeys(("hits", "hits_dropped", "responses_ahead_of_journal", "records_shipped"), 0)
+    for line in text.splitlines():
+        name, _, value = line.rpartition(" ")
+        name = name.partition("{")[0].removeprefix("utm_dispatcher_").removesuffix("_total")
+        if name in found and not line.startswith("#"):
+            found[name] += int(float(value))
+    return found
+
+
+def ask_stats(program, path):
+    connection = http.client.HTTPConnection("127.0.0.1", program.stats, timeout=30)
+    connection.request("GET", path)
+    text = connection.getresponse().read().decode()
+    connection.close()
+    return text
 
 
 def own_cookie_in(headers):

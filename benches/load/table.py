@@ -37,6 +37,11 @@ def of(result, cases):
     ]
     if rate:
         lines.append(f"p50 … p99.9: at {rate} requests/s, counted from when a request was due (oha).")
+    lines += [
+        f"{TITLES[name]}: {counted['hits']} hits in the journal, {counted['hits_dropped']} dropped, "
+        f"{counted['responses_ahead_of_journal']} responses ahead of it, {counted['records_shipped']} shipped so far."
+        for name, counted in result["journals"].items()
+    ]
     lines.append("One machine, loopback, two cores: compare rows, not with other machines.")
     return "\n".join(lines)
 
