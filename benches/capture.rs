@@ -6,7 +6,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use utm_dispatcher::capture::cookie::without;
 use utm_dispatcher::capture::query::{NamePatterns, strip};
-use utm_dispatcher::capture::{Arrival, Conclusion, Observation, Rules, Secrets};
+use utm_dispatcher::capture::{Arrival, Conclusion, Observation, ResponseHead, Rules, Secrets};
 use utm_dispatcher::config;
 use utm_dispatcher::keys::KeyRing;
 use uuid::Uuid;
@@ -129,9 +129,7 @@ impl Visitor {
         let mint = || Uuid::from_u128(0x019a_b000_0000_7000_8000_0000_0000_0001);
         then(observation.conclude(
             "default",
-            StatusCode::OK,
-            &self.response,
-            false,
+            ResponseHead { status: StatusCode::OK, headers: &self.response, trust_events: false },
             secrets,
             &self.rules,
             mint,

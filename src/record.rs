@@ -14,7 +14,7 @@ use prometheus_client::metrics::counter::Counter;
 use uuid::Uuid;
 
 use crate::capture::query::strip;
-use crate::capture::{Arrival, Conclusion, Observation, Rules, Secrets, X_UTM_EVENT, cookie};
+use crate::capture::{Arrival, Conclusion, Observation, ResponseHead, Rules, Secrets, X_UTM_EVENT, cookie};
 use crate::config::{self, TrackingMode};
 use crate::forward::Client;
 use crate::journal::hand::{Hand, Ticket};
@@ -172,9 +172,7 @@ impl Watch {
         let secrets = Secrets { keys: &recorder.keys, salt: &salt };
         let Conclusion { record, set_cookie, page_view, ignored } = observation.conclude(
             &self.site,
-            status,
-            headers,
-            self.trust_events,
+            ResponseHead { status, headers, trust_events: self.trust_events },
             secrets,
             &recorder.rules,
             Uuid::now_v7,

@@ -89,6 +89,17 @@ pub struct Secrets<'a> {
     pub salt: &'a [u8; 16],
 }
 
+/// A response's head.
+#[derive(Debug, Clone, Copy)]
+pub struct ResponseHead<'a> {
+    /// Its status; 499 when the client went away before there was one.
+    pub status: StatusCode,
+    /// Its fields.
+    pub headers: &'a HeaderMap,
+    /// Whether its `X-Utm-Event` is believed.
+    pub trust_events: bool,
+}
+
 /// What is made of a request and its response.
 #[derive(Debug, Default)]
 pub struct Conclusion<'a> {
@@ -169,15 +180,14 @@ impl Observation {
     pub fn conclude<'a>(
         &'a self,
         site: &'a str,
-        status: StatusCode,
-        response: &'a HeaderMap,
-        trust_events: bool,
+        response: ResponseHead<'a>,
         secrets: Secrets<'_>,
         rules: &Rules,
         mint: impl FnOnce() -> Uuid,
     ) -> Conclusion<'a> {
+        let ResponseHead { status, headers, trust_events } = response;
         let actions: Vec<Action<'a>> = if trust_events {
-            response.get_all(X_UTM_EVENT).iter().filter_map(|line| event::read(line.as_bytes())).collect()
+            headers.get_all(X_UTM_EVENT).iter().filter_map(|line| event::read(line.as_bytes())).collect()
         } else {
             Vec::new()
         };
@@ -186,7 +196,7 @@ impl Observation {
         if reason.is_some() || verdict.is_certain() {
             return self.conclude_without_identity(site, status, actions, verdict, reason);
         }
-        let answer = Answer::of(status, response);
+        let answer = Answer::of(status, headers);
         let page_view = self.is_get && self.is_navigation && !self.is_prefetch && answer.is_page;
         let sees_navigation = self.is_navigation && !self.is_prefetch;
         let answers_navigation = sees_navigation && (page_view || answer.is_redirect_or_error);

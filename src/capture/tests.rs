@@ -109,8 +109,8 @@ impl Browser {
             .collect();
         let secrets = Secrets { keys: &self.keys, salt: &[7; 16] };
         let status = StatusCode::from_u16(status).unwrap();
-        let conclusion =
-            observation.conclude("default", status, &headers, true, secrets, &self.rules, || MINTED);
+        let response = ResponseHead { status, headers: &headers, trust_events: true };
+        let conclusion = observation.conclude("default", response, secrets, &self.rules, || MINTED);
         let set_cookie = conclusion.set_cookie.map(|line| line.to_str().unwrap().to_owned());
         if let Some(line) = &set_cookie {
             let value = line.strip_prefix("_utmd=").unwrap().split(';').next().unwrap();

@@ -166,7 +166,7 @@ fn a_full_journal_drops_page_views_first_and_orders_last() {
     let set_used = |bytes| writer.progress.bytes_on_disk.store(bytes, Ordering::Relaxed);
     let dropped = || metrics.hits_dropped.get_or_create(&Reason { reason: "journal_full" }).get();
     set_used(8_900);
-    write(&writer, frames(&[view.clone()]), false);
+    write(&writer, frames(std::slice::from_ref(&view)), false);
     assert_eq!(dropped(), 0);
     set_used(9_100);
     write(&writer, frames(&[view.clone(), touch.clone(), view]), false);
