@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-/// Longest name that is compared; longer ones match nothing.
+/// As much of a name as is compared.
 const NAME_BYTES: usize = 64;
 
 /// Which parameters are taken off: names, or prefixes where the pattern ends with `*`. Compared without case.
@@ -33,10 +33,9 @@ impl NamePatterns {
     /// reads it so; `utm.source` is another name.
     pub fn matches(&self, raw_name: &[u8]) -> bool {
         let mut buffer = [0; NAME_BYTES];
-        decode_name(raw_name, &mut buffer).is_some_and(|name| {
-            self.exact.iter().any(|exact| **exact == *name)
-                || self.prefixes.iter().any(|prefix| name.starts_with(prefix))
-        })
+        let (name, is_whole) = decode_start(raw_name, &mut buffer);
+        (is_whole && self.exact.iter().any(|exact| **exact == *without_brackets(name)))
+            || self.prefixes.iter().any(|prefix| name.starts_with(prefix))
     }
 
     /// Whether a parameter could begin at a byte: a cheap test before the name is decoded.
@@ -92,16 +91,27 @@ pub fn pairs(query: &[u8]) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
 
 /// A raw name in lower case, decoded once, PHP's array brackets off; none when it is too long to be one of ours.
 pub fn decode_name<'b>(raw: &[u8], buffer: &'b mut [u8; NAME_BYTES]) -> Option<&'b [u8]> {
+    let (name, is_whole) = decode_start(raw, buffer);
+    is_whole.then(|| without_brackets(name))
+}
+
+/// As much of a raw name as fits, in lower case and decoded once, and whether that is all of it.
+fn decode_start<'b>(raw: &[u8], buffer: &'b mut [u8; NAME_BYTES]) -> (&'b [u8], bool) {
     let mut length = 0;
     let mut rest = raw;
-    while let Some((byte, after)) = decode_byte(rest) {
-        *buffer.get_mut(length)? = byte.to_ascii_lowercase();
+    while length < NAME_BYTES
+        && let Some((byte, after)) = decode_byte(rest)
+    {
+        buffer[length] = byte.to_ascii_lowercase();
         length += 1;
         rest = after;
     }
-    let name = &buffer[..length];
+    (&buffer[..length], rest.is_empty())
+}
+
+fn without_brackets(name: &[u8]) -> &[u8] {
     let bracket = memchr::memchr(b'[', name).filter(|&at| at > 0 && name.ends_with(b"]"));
-    Some(bracket.map_or(name, |at| &buffer[..at]))
+    bracket.map_or(name, |at| &name[..at])
 }
 
 /// A raw value decoded once (`%XX`, `+` as a space; broken escapes stay as they are).
@@ -186,6 +196,7 @@ mod tests {
             ("/a?%2575tm_source=x", "/a?%2575tm_source=x"),
             ("/a?utm_source[]=x&utm_source[a]=y&b", "/a?b"),
             ("/a?utm.source=x", "/a?utm.source=x"),
+            (&format!("/a?utm_{}=x&b", "y".repeat(200)), "/a?b"),
             ("/a?next=%2Fp%3Futm_source%3Dx", "/a?next=%2Fp%3Futm_source%3Dx"),
             ("/a?next=/p?utm_source=x", "/a?next=/p?utm_source=x"),
             ("/a;utm_source=x?b=1;utm_source=2", "/a;utm_source=x?b=1;utm_source=2"),

@@ -130,13 +130,24 @@ fn check_target(head: &mut Parts, authority: &Authority, limits: &Limits) -> Res
         {
             return Err(Refusal::Target);
         }
-        head.uri = head.uri.path_and_query().cloned().map(Uri::from).unwrap_or_default();
+        head.uri = origin_form(&head.uri)?;
         return Ok(());
     }
     match path.as_bytes() {
         [b'/', ..] => Ok(()),
         b"*" if head.method == Method::OPTIONS => Ok(()),
         _ => Err(Refusal::Target),
+    }
+}
+
+/// The target without scheme and authority. `http://shop?a` has an empty path, which origin-form cannot have.
+fn origin_form(uri: &Uri) -> Result<Uri, Refusal> {
+    match uri.path_and_query() {
+        Some(target) if target.as_str().starts_with('?') => {
+            format!("/{}", target.as_str()).parse().map_err(|_| Refusal::Target)
+        }
+        Some(target) => Ok(Uri::from(target.clone())),
+        None => Ok(Uri::default()),
     }
 }
 
