@@ -56,6 +56,9 @@ pub enum Refusal {
     /// What came is no HTTP response.
     #[error("the upstream's response is malformed")]
     UpstreamMalformed(#[source] hyper::Error),
+    /// It switched protocols, which nobody had asked for.
+    #[error("the upstream switched protocols unasked")]
+    UpstreamUpgraded,
     /// No response came in time.
     #[error("the upstream did not answer in time")]
     ResponseTimeout,
@@ -87,7 +90,8 @@ impl Refusal {
             Refusal::Unresolved(_)
             | Refusal::Unreachable(_)
             | Refusal::UpstreamClosed(_)
-            | Refusal::UpstreamMalformed(_) => StatusCode::BAD_GATEWAY,
+            | Refusal::UpstreamMalformed(_)
+            | Refusal::UpstreamUpgraded => StatusCode::BAD_GATEWAY,
             Refusal::NoServer => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::ConnectTimeout | Refusal::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
@@ -109,7 +113,7 @@ impl Refusal {
             Refusal::Unreachable(_) => "unreachable",
             Refusal::ConnectTimeout => "connect_timeout",
             Refusal::UpstreamClosed(_) => "closed",
-            Refusal::UpstreamMalformed(_) => "malformed",
+            Refusal::UpstreamMalformed(_) | Refusal::UpstreamUpgraded => "malformed",
             Refusal::ResponseTimeout => "response_timeout",
         }
     }

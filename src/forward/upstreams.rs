@@ -17,7 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::HOST;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use prometheus_client::metrics::counter::Counter;
 
@@ -170,6 +170,9 @@ impl Upstreams {
         let wire = Rc::clone(&connection.wire);
         let sending = connection.sender.try_send_request(request);
         match self.within_response_time(sending, progress).await {
+            Some(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                Err(Failure { refusal: Refusal::UpstreamUpgraded, unsent: None, stale: None })
+            }
             Some(Ok(response)) => Ok(self.attach(response, lease)),
             Some(Err(mut error)) => {
                 let unsent = error.take_message();
