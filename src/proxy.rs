@@ -101,7 +101,7 @@ impl Proxy {
         let peer = connection.peer();
         let client = forwarded::client(&head.headers, peer, &self.config.proxy.trusted_proxies);
 
-        let watch = self.recorder.watch(&head, route, client);
+        let mut watch = self.recorder.watch(&head, route, client);
 
         let said_from = fields::clean_request(&mut head.headers, peer.trusted);
         self.note_undeclared_proxy(said_from, peer);

@@ -49,6 +49,7 @@ pub struct Recorder {
     tells_upstream: bool,
     metrics: Arc<Metrics>,
     page_views: Counter,
+    assets: Counter,
 }
 
 /// A request that is looked at. Dropped before its conclusion, the client has gone away: that is recorded too.
@@ -75,6 +76,7 @@ impl Recorder {
             tells_upstream: tracking.upstream_headers,
             metrics: Arc::clone(metrics),
             page_views: metrics.page_views.clone(),
+            assets: metrics.hits_ignored.get_or_create_owned(&Reason { reason: "asset" }),
         })
     }
 
@@ -82,7 +84,11 @@ impl Recorder {
     pub fn watch(self: &Rc<Self>, head: &Parts, route: &Route, client: Client) -> Watch {
         let observation = if self.is_on && route.tracking {
             let arrival = Arrival { at_ms: unix_ms(), client: client.address, https: client.https };
-            Observation::of(&head.method, &head.uri, &head.headers, arrival, &self.rules)
+            let observation = Observation::of(&head.method, &head.uri, &head.headers, arrival, &self.rules);
+            if observation.is_none() {
+                self.assets.inc();
+            }
+            observation
         } else {
             None
         };
@@ -94,8 +100,10 @@ impl Recorder {
         }
     }
 
-    /// Takes the tracking parameters off the target and our cookie out of the fields: the shop never sees them.
+    /// Takes our cookie out of the fields, which no shop ever sees, and where it is tracked the tracking parameters off
+    /// the target.
     pub fn strip(&self, head: &mut Parts, route: &Route) {
+        hide_cookie(&mut head.headers, self.rules.cookie_name());
         if !self.is_on || !route.tracking {
             return;
         }
@@ -106,7 +114,6 @@ impl Recorder {
         {
             head.uri = Uri::from(target);
         }
-        hide_cookie(&mut head.headers, self.rules.cookie_name());
     }
 
     /// Hands over what is pending; the worker ends afterwards.
@@ -117,13 +124,15 @@ impl Recorder {
 
 impl Watch {
     /// Tells the shop who comes, where it wants to know (`tracking.upstream_headers`).
-    pub fn tell_upstream(&self, headers: &mut HeaderMap) {
-        let Some(observation) = self.observation.as_ref().filter(|_| self.recorder.tells_upstream) else {
+    pub fn tell_upstream(&mut self, headers: &mut HeaderMap) {
+        let Some(observation) = self.observation.as_mut().filter(|_| self.recorder.tells_upstream) else {
             return;
         };
         let salt = self.recorder.salts.today();
         let secrets = Secrets { keys: &self.recorder.keys, salt: &salt };
-        let Some((identity, touch)) = observation.preview(secrets, &self.recorder.rules) else { return };
+        let Some((identity, touch)) = observation.preview(secrets, &self.recorder.rules, Uuid::now_v7) else {
+            return;
+        };
         let mut tell = |name: &'static str, value: &str| {
             if let Ok(value) = HeaderValue::from_str(&percent_encoded(value)) {
                 headers.insert(name, value);

@@ -15,7 +15,7 @@
 //! | 4 | campaign hash of the session, 0 = none |
 //! | 4 | click hash of the session, 0 = none |
 //! | 2 | session number (saturating) |
-//! | 1 | flags, now 0 |
+//! | 1 | flags: 1 = [`UNRECORDED`] |
 //! | 16 | first half of HMAC-SHA-256(key, the 53 bytes before) |
 //!
 //! What does not verify, or lies in the future by more than five minutes, is as good as no cookie. Of two cookies of the
@@ -37,6 +37,10 @@ const CHARS: usize = 92;
 /// How far clocks of proxies may differ, seconds.
 const CLOCK_SKEW_S: u32 = 300;
 
+/// Flag: the visitor came with a response that left no record, a redirect for example. The next hit that leaves one
+/// tells the cookieless id, so that what came before can be linked.
+pub const UNRECORDED: u8 = 1;
+
 /// What the cookie says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VisitorCookie {
@@ -54,7 +58,7 @@ pub struct VisitorCookie {
     pub click_hash: u32,
     /// Its number, 1 = first visit.
     pub session_number: u16,
-    /// Reserved.
+    /// A set of bits: [`UNRECORDED`].
     pub flags: u8,
 }
 
@@ -139,10 +143,8 @@ pub fn pairs(field: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
 /// goes with the `;` and the space that follow it, the last one with those before it.
 pub fn without(field: &[u8], name: &str) -> Option<Vec<u8>> {
     memchr::memmem::find(field, name.as_bytes())?;
-    let is_own = |pair: &[u8]| {
-        let pair = pair.trim_ascii();
-        pair.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'='))
-    };
+    let is_own =
+        |pair: &[u8]| memchr::memchr(b'=', pair).is_some_and(|at| pair[..at].trim_ascii() == name.as_bytes());
     let mut out = Vec::with_capacity(field.len());
     let mut found = false;
     for (index, pair) in field.split(|byte| *byte == b';').enumerate() {
@@ -242,6 +244,7 @@ mod tests {
             ("a=b; _utmd=x; c=\"d; e\"", Some("a=b; c=\"d; e\"")),
             ("a=b;_utmd=x;c=d;; e", Some("a=b;c=d;; e")),
             ("_utmd=x; _utmd=y", Some("")),
+            ("a=b;  _utmd =\"x\"; c", Some("a=b; c")),
             ("a=_utmd=x; _utmd2=y; x_utmd=z", None),
             ("a=b", None),
         ] {

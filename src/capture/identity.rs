@@ -74,17 +74,11 @@ impl Visit {
         } else {
             VisitorCookie { active_s: cookie.active_s.max(at_s), ..*cookie }
         };
-        Self::of_cookie(cookie, begins, None)
+        Self::of_cookie(cookie, begins)
     }
 
-    /// The first visit of a visitor who gets the id `visitor_id` now; `minted_from` is the cookieless id.
-    pub fn minted(
-        visitor_id: Uuid,
-        minted_from: Uuid,
-        evidence: &Evidence<'_>,
-        keys: &KeyRing,
-        at_ms: u64,
-    ) -> Self {
+    /// The first visit of a visitor who gets the id `visitor_id` now.
+    pub fn minted(visitor_id: Uuid, evidence: &Evidence<'_>, keys: &KeyRing, at_ms: u64) -> Self {
         let Evidence { campaign_hash, click_hash, .. } = *evidence;
         let hour = at_ms - at_ms % HOUR_MS;
         let at_s = seconds(at_ms);
@@ -98,7 +92,7 @@ impl Visit {
             session_number: 1,
             flags: 0,
         };
-        Self::of_cookie(cookie, true, Some(minted_from))
+        Self::of_cookie(cookie, true)
     }
 
     /// The visit of the day of somebody on whom no cookie may be set: one session a day, which evidence never splits.
@@ -114,13 +108,13 @@ impl Visit {
         Self { identity, begins: true, cookie: None }
     }
 
-    fn of_cookie(cookie: VisitorCookie, begins: bool, minted_from: Option<Uuid>) -> Self {
+    fn of_cookie(cookie: VisitorCookie, begins: bool) -> Self {
         let identity = Identity {
             mode: IdentityMode::Cookie,
             visitor_id: cookie.visitor_id,
             session_id: cookie.session_id,
             session_number: cookie.session_number,
-            minted_from,
+            minted_from: None,
         };
         Self { identity, begins, cookie: Some(cookie) }
     }
@@ -184,7 +178,7 @@ mod tests {
     }
 
     fn first() -> VisitorCookie {
-        Visit::minted(visitor(), Uuid::nil(), &Evidence::default(), &keys(), AT).cookie.unwrap()
+        Visit::minted(visitor(), &Evidence::default(), &keys(), AT).cookie.unwrap()
     }
 
     fn next(cookie: &VisitorCookie, query: &'static str, holds: bool, after_s: u64) -> Visit {

@@ -33,6 +33,7 @@ pub use rules::Rules;
 
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
 const SEC_GPC: HeaderName = HeaderName::from_static("sec-gpc");
 const PURPOSE: HeaderName = HeaderName::from_static("purpose");
@@ -40,7 +41,7 @@ const X_MOZ: HeaderName = HeaderName::from_static("x-moz");
 /// The response field by which a shop tells what happened.
 pub const X_UTM_EVENT: HeaderName = HeaderName::from_static("x-utm-event");
 
-/// Longest user agent that is kept, in bytes.
+/// Longest user agent that is kept, in characters.
 const USER_AGENT_CHARS: usize = 512;
 /// Longest path that is kept, in characters.
 const PATH_CHARS: usize = 1024;
@@ -64,8 +65,10 @@ pub struct Observation {
     is_get: bool,
     is_safe: bool,
     is_navigation: bool,
-    is_prefetch: bool,
+    may_be_new: bool,
     denies: bool,
+    /// The visitor id that the shop was told before there was one.
+    told: Option<Uuid>,
     ignored: Option<&'static str>,
 }
 
@@ -137,6 +140,7 @@ impl Observation {
         let is_prefetch = [SEC_PURPOSE, PURPOSE, X_MOZ].into_iter().filter_map(get).any(|purpose| {
             [b"prefetch".as_slice(), b"prerender", b"preview"].iter().any(|word| contains(purpose, word))
         });
+        let is_safe = method == Method::GET || method == Method::HEAD;
         Some(Self {
             at_ms: arrival.at_ms,
             client: arrival.client,
@@ -152,28 +156,33 @@ impl Observation {
                 https: arrival.https,
             },
             is_get: method == Method::GET,
-            is_safe: method == Method::GET || method == Method::HEAD,
-            is_navigation,
-            is_prefetch,
+            is_safe,
+            is_navigation: is_navigation && !is_prefetch && method != Method::HEAD,
+            may_be_new: is_safe || is_from_own_page(headers),
             denies: get(SEC_GPC).is_some_and(|value| value == "1"),
+            told: None,
             ignored: rules.is_excluded(path).then_some("excluded_path"),
         })
     }
 
-    /// What the visitor and the session of this request would be, as far as the request alone says: for telling the
-    /// shop.
-    pub fn preview<'a>(
-        &'a self,
+    /// Visitor, session and evidence of this request, as far as the request alone says: for telling the shop. Whoever
+    /// navigates without a cookie is told as a new visitor and is recorded as that one, unless the response is one
+    /// that takes no cookie.
+    pub fn preview(
+        &mut self,
         secrets: Secrets<'_>,
         rules: &Rules,
-    ) -> Option<(Identity, Option<Touch<'a>>)> {
+        mint: impl FnOnce() -> Uuid,
+    ) -> Option<(Identity, Option<Touch<'_>>)> {
         if self.ignored.is_some() || self.denies || self.judge(rules).is_certain() {
             return None;
         }
-        let cookie = self.own_cookie(secrets, rules)?;
-        let (evidence, referrer) = self.evidence(Some(&cookie), rules);
-        let visit = self.visit_of(&cookie, &evidence, secrets, rules);
-        Some((visit.identity, if visit.begins { evidence.touch(referrer) } else { None }))
+        let cookie = self.own_cookie(secrets, rules);
+        let is_new = cookie.is_none() && self.is_get && self.is_navigation;
+        self.told = is_new.then(mint);
+        let (evidence, referrer) = self.evidence(cookie.as_ref(), rules);
+        let visit = self.visit(cookie.as_ref(), &evidence, self.told, secrets, rules);
+        Some((visit.identity, evidence.touch(referrer)))
     }
 
     /// Decides what is recorded and which cookie is set. `mint` gives a new visitor id; it is called at most once.
@@ -193,47 +202,53 @@ impl Observation {
         };
         let verdict = self.judge(rules);
         let reason = self.ignored.or(self.denies.then_some("gpc"));
+        let answer = Answer::of(status, headers, self.at_ms);
         if reason.is_some() || verdict.is_certain() {
-            return self.conclude_without_identity(site, status, actions, verdict, reason);
+            let mut conclusion = self.conclude_without_identity(site, status, actions, verdict, reason);
+            if self.denies && answer.takes_cookie && self.carries_cookie(rules) {
+                conclusion.set_cookie = rules.expire_cookie(&self.host(), self.https);
+            }
+            return conclusion;
         }
-        let answer = Answer::of(status, headers);
-        let page_view = self.is_get && self.is_navigation && !self.is_prefetch && answer.is_page;
-        let sees_navigation = self.is_navigation && !self.is_prefetch;
-        let answers_navigation = sees_navigation && (page_view || answer.is_redirect_or_error);
+        let page_view = self.is_get && self.is_navigation && answer.is_page;
         let is_activity = page_view || !actions.is_empty();
-        if !(is_activity || answers_navigation || !self.is_safe) {
+        if !(is_activity || self.is_navigation || !self.is_safe) {
             return Conclusion { ignored: Some("no_page"), ..Conclusion::default() };
         }
 
         let cookie = self.own_cookie(secrets, rules);
-        if cookie.is_none() && !(is_activity || answers_navigation) {
+        let (evidence, referrer) = self.evidence(cookie.as_ref(), rules);
+        let answers_navigation =
+            self.is_navigation && (page_view || answer.is_redirect_or_error || !evidence.is_empty());
+        if !(is_activity || answers_navigation || (!self.is_safe && cookie.is_some())) {
             return Conclusion { ignored: Some("no_page"), ..Conclusion::default() };
         }
-        let (evidence, referrer) = if sees_navigation && self.is_safe {
-            self.evidence(cookie.as_ref(), rules)
-        } else {
-            Default::default()
-        };
-        let may_set = answer.takes_cookie;
-        let visit = match &cookie {
-            Some(cookie) => self.visit_of(cookie, &evidence, secrets, rules),
-            None if may_set => {
-                let from = self.cookieless_id(secrets);
-                Visit::minted(mint(), from, &evidence, secrets.keys, self.at_ms)
-            }
-            None => Visit::cookieless(self.cookieless_id(secrets), secrets.keys, self.at_ms),
-        };
+        let is_new = cookie.is_none() && answer.takes_cookie && self.may_be_new;
+        let minted = is_new.then(|| self.told.unwrap_or_else(mint));
+        let mut visit = self.visit(cookie.as_ref(), &evidence, minted, secrets, rules);
         let touch = if visit.begins { evidence.touch(referrer) } else { None };
+        let is_recorded = is_activity || (touch.is_some() && answers_navigation);
+        let link_is_due = is_new || cookie.is_some_and(|cookie| cookie.flags & cookie::UNRECORDED != 0);
+        if link_is_due && is_recorded {
+            visit.identity.minted_from = Some(self.cookieless_id(secrets));
+        }
+
         let set_cookie = visit
             .cookie
+            .map(|new| VisitorCookie {
+                flags: if link_is_due && !is_recorded { cookie::UNRECORDED } else { 0 },
+                ..new
+            })
             .filter(|new| {
-                let refreshes =
-                    cookie.is_none_or(|old| new.active_s >= old.active_s.saturating_add(REFRESH_S));
+                let changes = cookie.is_none_or(|old| {
+                    new.active_s >= old.active_s.saturating_add(REFRESH_S) || new.flags != old.flags
+                });
                 let begins = visit.begins && (is_activity || answers_navigation);
-                may_set && (begins || (!visit.begins && refreshes && (is_activity || !self.is_safe)))
+                let continues = !visit.begins && changes && (is_activity || !self.is_safe);
+                answer.takes_cookie && (begins || continues)
             })
             .and_then(|new| rules.set_cookie(&new.encode(secrets.keys), &self.host(), self.https));
-        let record = (is_activity || touch.is_some())
+        let record = is_recorded
             .then(|| self.hit(site, status, page_view, Some(visit.identity), touch, actions, verdict, rules));
         let ignored = record.is_none().then_some("no_page");
         Conclusion { record: record.map(|hit| Record::Hit(Box::new(hit))), set_cookie, page_view, ignored }
@@ -266,7 +281,8 @@ impl Observation {
         } else {
             None
         };
-        Conclusion { record, ignored: Some(reason.unwrap_or("bot")), ..Conclusion::default() }
+        let ignored = (!matches!(record, Some(Record::Hit(_)))).then(|| reason.unwrap_or("bot"));
+        Conclusion { record, ignored, ..Conclusion::default() }
     }
 
     #[allow(clippy::too_many_arguments, reason = "a hit has as many parts")]
@@ -309,24 +325,43 @@ impl Observation {
         VisitorCookie::find(fields, &rules.cookie_name, secrets.keys, now_s)
     }
 
-    fn visit_of(
+    /// Whether there is a cookie of our name, be it good or not.
+    fn carries_cookie(&self, rules: &Rules) -> bool {
+        let mut names = self.cookies.iter().flat_map(|field| cookie::pairs(field.as_bytes()));
+        names.any(|(name, _)| name == rules.cookie_name.as_bytes())
+    }
+
+    /// The visit of the cookie's visitor, else of the one minted now, else of somebody known for the day only.
+    fn visit(
         &self,
-        cookie: &VisitorCookie,
+        cookie: Option<&VisitorCookie>,
         evidence: &Evidence<'_>,
+        minted: Option<Uuid>,
         secrets: Secrets<'_>,
         rules: &Rules,
     ) -> Visit {
-        let holds = self.referrer().is_some_and(|referrer| rules.is_excluded_referrer(&referrer.host));
-        Visit::known(cookie, evidence, holds, rules.session_timeout_s, secrets.keys, self.at_ms)
+        let keys = secrets.keys;
+        match (cookie, minted) {
+            (Some(cookie), _) => {
+                let holds =
+                    self.referrer().is_some_and(|referrer| rules.is_excluded_referrer(&referrer.host));
+                Visit::known(cookie, evidence, holds, rules.session_timeout_s, keys, self.at_ms)
+            }
+            (None, Some(visitor_id)) => Visit::minted(visitor_id, evidence, keys, self.at_ms),
+            (None, None) => Visit::cookieless(self.cookieless_id(secrets), keys, self.at_ms),
+        }
     }
 
-    /// The acquisition evidence of this request: its tags and its external referrer. Tags on a link inside the shop
-    /// are none while a session is open.
+    /// The acquisition evidence of this request: its tags and its external referrer, where somebody navigates by GET.
+    /// Tags on a link inside the shop are none while a session is open.
     fn evidence(
         &self,
         cookie: Option<&VisitorCookie>,
         rules: &Rules,
     ) -> (Evidence<'_>, Option<Referrer<'_>>) {
+        if !(self.is_get && self.is_navigation) {
+            return Default::default();
+        }
         let referrer = self.referrer();
         let now_s = u32::try_from(self.at_ms / 1000).unwrap_or(u32::MAX);
         let is_own = referrer.as_ref().is_some_and(|referrer| host::same_owner(&referrer.host, &self.host()));
@@ -384,6 +419,17 @@ impl Observation {
         }
         found
     }
+}
+
+/// Whether a page of the shop had the browser send this. A request that another site had it POST (a payment, a sign-in)
+/// comes without our SameSite=Lax cookie; a new one would replace the visitor's.
+fn is_from_own_page(headers: &HeaderMap) -> bool {
+    if let Some(site) = headers.get(SEC_FETCH_SITE) {
+        return site == "same-origin" || site == "same-site";
+    }
+    let origin = headers.get(header::ORIGIN).and_then(|origin| Referrer::read(origin.as_bytes()));
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    origin.zip(host).is_some_and(|(origin, host)| host::same_owner(&origin.host, &host::host_of(host)))
 }
 
 fn contains(value: &HeaderValue, word: &[u8]) -> bool {

@@ -1,5 +1,7 @@
 //! What a response's head says about the page: is it one, and may a cookie be set on it.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderValue};
 
@@ -16,14 +18,15 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    pub(super) fn of(status: StatusCode, headers: &HeaderMap) -> Self {
+    /// `at_ms`, Unix milliseconds, stands in for a `Date` that the upstream did not send.
+    pub(super) fn of(status: StatusCode, headers: &HeaderMap, at_ms: u64) -> Self {
         let is_not_modified = status == StatusCode::NOT_MODIFIED;
         Self {
             is_page: is_not_modified || (status.is_success() && is_html(headers.get(header::CONTENT_TYPE))),
             is_redirect_or_error: !is_not_modified && status.as_u16() >= 300,
             takes_cookie: !(is_not_modified
                 || status.as_u16() == CLIENT_CLOSED_REQUEST
-                || is_shareable(headers)),
+                || is_shareable(headers, at_ms)),
         }
     }
 }
@@ -39,7 +42,7 @@ fn is_html(content_type: Option<&HeaderValue>) -> bool {
 
 /// RFC 9111: `public`, `s-maxage`, or freshness (`max-age` above 0, `Expires` in the future of `Date`) without
 /// `private` or `no-store`.
-fn is_shareable(headers: &HeaderMap) -> bool {
+fn is_shareable(headers: &HeaderMap, at_ms: u64) -> bool {
     let mut fresh = None;
     for directive in headers
         .get_all(header::CACHE_CONTROL)
@@ -62,20 +65,17 @@ fn is_shareable(headers: &HeaderMap) -> bool {
             fresh = fresh.or(Some(false));
         }
     }
-    fresh.unwrap_or_else(|| expires_later(headers))
+    fresh.unwrap_or_else(|| expires_later(headers, at_ms))
 }
 
-fn expires_later(headers: &HeaderMap) -> bool {
+fn expires_later(headers: &HeaderMap, at_ms: u64) -> bool {
     let time = |name| {
         let value: &HeaderValue = headers.get(name)?;
         httpdate::parse_http_date(value.to_str().ok()?).ok()
     };
     // `Expires: 0` and other text that is no date means "already expired".
-    match (time(header::EXPIRES), time(header::DATE)) {
-        (Some(expires), Some(date)) => expires > date,
-        (Some(_), None) => true,
-        (None, _) => false,
-    }
+    let now = || UNIX_EPOCH + Duration::from_millis(at_ms);
+    time(header::EXPIRES).is_some_and(|expires| expires > time(header::DATE).unwrap_or_else(now))
 }
 
 #[cfg(test)]
@@ -86,7 +86,7 @@ mod tests {
         let headers = fields
             .iter()
             .map(|(name, value)| (header::HeaderName::from_static(name), HeaderValue::from_static(value)));
-        Answer::of(StatusCode::from_u16(status).unwrap(), &headers.collect())
+        Answer::of(StatusCode::from_u16(status).unwrap(), &headers.collect(), 1_700_000_000_000)
     }
 
     #[test]
@@ -116,6 +116,7 @@ mod tests {
         }
         assert!(answer(200, &[]).takes_cookie);
         assert!(answer(200, &[("expires", "0")]).takes_cookie);
+        assert!(answer(200, &[("expires", "Thu, 19 Nov 1981 08:52:00 GMT")]).takes_cookie);
         assert!(!answer(200, &[("expires", "Wed, 21 Oct 2037 07:28:00 GMT")]).takes_cookie);
         assert!(!answer(304, &[]).takes_cookie);
     }

@@ -87,14 +87,22 @@ impl Rules {
 
     /// The `Set-Cookie` line (RFC 6265) that gives the cookie its value.
     pub(super) fn set_cookie(&self, value: &str, host: &str, https: bool) -> Option<HeaderValue> {
+        self.cookie_line(value, self.max_age_s, host, https)
+    }
+
+    /// The `Set-Cookie` line that takes the cookie away.
+    pub(super) fn expire_cookie(&self, host: &str, https: bool) -> Option<HeaderValue> {
+        self.cookie_line("", 0, host, https)
+    }
+
+    fn cookie_line(&self, value: &str, max_age_s: u64, host: &str, https: bool) -> Option<HeaderValue> {
         let domain = match &self.domain {
             CookieDomain::Host => None,
             CookieDomain::Auto => registrable(host),
             CookieDomain::Literal(domain) => Some(domain.as_str()),
         };
         let name = &self.cookie_name;
-        let max_age = self.max_age_s;
-        let mut line = format!("{name}={value}; Path=/; Max-Age={max_age}");
+        let mut line = format!("{name}={value}; Path=/; Max-Age={max_age_s}");
         if let Some(domain) = domain {
             line.push_str("; Domain=");
             line.push_str(domain);
