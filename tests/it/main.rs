@@ -10,6 +10,7 @@ mod crash;
 mod demo;
 mod forwarding;
 mod framing;
+mod journeys;
 mod managed;
 mod shipping;
 mod shutdown;

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use utm_dispatcher::accept::{self, Workers};
 use utm_dispatcher::config::Config;
+use utm_dispatcher::hit::{Hit, Record};
+use utm_dispatcher::journal::Position;
 use utm_dispatcher::journal::directory::RunDirectory;
+use utm_dispatcher::journal::reader::Reader;
 use utm_dispatcher::journal::writer::{Writer, WriterConfig};
 use utm_dispatcher::keys::KeyRing;
 use utm_dispatcher::record::Recording;
@@ -19,7 +22,8 @@ use super::Client;
 pub(crate) struct Proxy {
     pub(crate) workers: Workers,
     pub(crate) metrics: Arc<Metrics>,
-    _journal: (RunDirectory, TempDir),
+    journal: RunDirectory,
+    files: TempDir,
 }
 
 /// Starts the data plane.
@@ -43,7 +47,7 @@ pub(crate) fn proxy(config: Config) -> Proxy {
         salts: Salts::new().unwrap(),
     };
     let workers = utm_dispatcher::proxy::start(bound, &Arc::new(config), recording, &metrics).unwrap();
-    Proxy { workers, metrics, _journal: (directory, files) }
+    Proxy { workers, metrics, journal: directory, files }
 }
 
 impl Proxy {
@@ -53,6 +57,20 @@ impl Proxy {
 
     pub(crate) async fn connect(&self) -> Client {
         Client::connect(self.address()).await
+    }
+
+    /// All hits in the journal so far. Their bytes are leaked: a test ends soon.
+    pub(crate) fn hits(&self) -> Vec<Hit<'static>> {
+        let frames =
+            Reader::new(&self.journal.path, Position::default()).read(None, 64 << 20).unwrap().frames;
+        let records =
+            frames.into_iter().map(|(_, payload)| Record::decode(Vec::leak(payload.to_vec())).unwrap());
+        records.filter_map(|record| if let Record::Hit(hit) = record { Some(*hit) } else { None }).collect()
+    }
+
+    /// The keys of the visitor's cookie.
+    pub(crate) fn keys(&self) -> KeyRing {
+        KeyRing::load_or_create(&self.files.path().join("secret")).unwrap()
     }
 
     /// One GET on a connection of its own, with `Host: shop.test`.
