@@ -11,6 +11,7 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 
 use super::admits;
 use super::frame::append;
@@ -36,6 +37,8 @@ struct Shared {
     pending: RefCell<Vec<u8>>,
     /// The batch that is gathered now.
     gathering: Cell<u64>,
+    /// When the first record of the batch that is gathered came.
+    began: Cell<Instant>,
     /// All batches before this one are written, or the journal answered that it holds them.
     answered: Cell<u64>,
     stalled: Cell<bool>,
@@ -54,6 +57,7 @@ impl Hand {
         let shared = Rc::new(Shared {
             pending: RefCell::default(),
             gathering: Cell::new(0),
+            began: Cell::new(Instant::now()),
             answered: Cell::new(0),
             stalled: Cell::new(false),
             closing: Cell::new(false),
@@ -70,6 +74,9 @@ impl Hand {
     pub fn push(&self, record: &Record<'_>) -> Option<Ticket> {
         let shared = &self.shared;
         let mut pending = shared.pending.borrow_mut();
+        if pending.is_empty() {
+            shared.began.set(Instant::now());
+        }
         let reason = if !admits(record.importance(), pending.len() as u64, PENDING_BYTES) {
             "journal_stalled"
         } else if append(record, &mut pending).is_err() {
@@ -127,11 +134,13 @@ async fn hand_over(shared: Rc<Shared>, batches: Sender<Batch>, wait: Duration) {
             continue;
         }
         let frames = shared.pending.replace(spare);
+        let began = shared.began.get();
         let number = shared.gathering.get();
         shared.gathering.set(number + 1);
         let (ack, mut answer) = oneshot::channel();
         let sent = batches.send(Batch { frames, durable: false, ack }).is_ok();
-        let answer = match tokio::time::timeout(wait, &mut answer).await {
+        // Its first response may have waited for the batch before as well: all of that is one wait.
+        let answer = match tokio::time::timeout_at(began + wait, &mut answer).await {
             Ok(answer) => answer,
             Err(_) => {
                 if !shared.stalled.replace(true) {

@@ -10,8 +10,9 @@ use tokio::sync::oneshot;
 
 use super::directory::RunDirectory;
 use super::frame::append;
+use super::hand::Hand;
 use super::reader::{Reader, segment_path, segments};
-use super::writer::{Ack, Batch, Writer, WriterConfig};
+use super::writer::{Ack, Answer, Batch, Writer, WriterConfig};
 use super::{HEADER_BYTES, Position};
 use crate::config::Fsync;
 use crate::hit::{BotCount, Hit, OrderEntryKind, OrderFact, Record, Touch, Way};
@@ -224,4 +225,31 @@ proptest! {
         std::fs::write(&path, &bytes).unwrap();
         prop_assert_eq!(read_all(&directory.path, None, chunk_bytes).0, intact);
     }
+}
+
+/// A journal that answers each batch within the wait, but late.
+#[tokio::test]
+async fn no_response_waits_for_two_batches_longer_than_for_one() {
+    let (batches, taken) = std::sync::mpsc::channel::<Batch>();
+    let journal = std::thread::spawn(move || {
+        for batch in taken {
+            std::thread::sleep(Duration::from_millis(300));
+            let _ = batch.ack.send(Answer { ack: Ack::Written, buffer: Vec::new() });
+        }
+    });
+    let wait = Duration::from_millis(400);
+    let responses = async {
+        let hand = Hand::start(batches, wait, Arc::new(Metrics::default()));
+        let first = hand.push(&numbered(1)).unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let pushed = std::time::Instant::now();
+        let second = hand.push(&numbered(2)).unwrap();
+        hand.written(first).await;
+        assert!(pushed.elapsed() < wait);
+        hand.written(second).await;
+        assert!(pushed.elapsed() < Duration::from_millis(500), "{:?}", pushed.elapsed());
+        hand.close().await;
+    };
+    tokio::task::LocalSet::new().run_until(responses).await;
+    journal.join().unwrap();
 }
