@@ -14,7 +14,9 @@ use prometheus_client::metrics::counter::Counter;
 use crate::accept::{self, Bound, Connection, Workers};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::forward::{self, Peer, Refusal, RequestBody, ResponseBody, Upstreams, fields, forwarded, head};
+use crate::forward::{
+    self, Peer, Refusal, RequestBody, ResponseBody, Standing, Upstreams, fields, forwarded, head,
+};
 use crate::record::{CLIENT_CLOSED_REQUEST, Recorder, Recording};
 use crate::route::Router;
 use crate::telemetry::causes::Causes;
@@ -32,8 +34,9 @@ pub fn start(
     metrics: &Arc<Metrics>,
 ) -> io::Result<Workers> {
     let (config_of_all, metrics_of_all) = (Arc::clone(config), Arc::clone(metrics));
+    let standings = Standing::of_all(&config.upstreams, metrics);
     accept::start(bound, &config.proxy, metrics, move |clock| {
-        let proxy = Proxy::new(&config_of_all, &recording, &metrics_of_all, clock);
+        let proxy = Proxy::new(&config_of_all, &standings, &recording, &metrics_of_all, clock);
         let recorder = Rc::clone(&proxy.recorder);
         let answer = move |connection, request| Rc::clone(&proxy).answer(connection, request);
         (answer, async move { recorder.close().await })
@@ -54,12 +57,15 @@ struct Proxy {
 impl Proxy {
     fn new(
         config: &Arc<Config>,
+        standings: &[Arc<Standing>],
         recording: &Recording,
         metrics: &Arc<Metrics>,
         clock: &Rc<Clock>,
     ) -> Rc<Self> {
-        let upstreams = Upstreams::new(&config.upstreams, config.proxy.timeouts, metrics, clock);
+        let timeouts = config.proxy.timeouts;
+        let upstreams = Upstreams::new(&config.upstreams, standings, timeouts, metrics, clock);
         tokio::task::spawn_local(Rc::clone(&upstreams).close_stale_connections());
+        tokio::task::spawn_local(Rc::clone(&upstreams).knock());
         Rc::new(Proxy {
             config: Arc::clone(config),
             metrics: Arc::clone(metrics),

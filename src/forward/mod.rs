@@ -12,6 +12,7 @@ pub mod forwarded;
 pub mod head;
 mod refusal;
 mod server;
+mod standing;
 mod upstreams;
 
 pub use body::{BodyError, RequestBody, ResponseBody};
@@ -19,4 +20,5 @@ pub use client_address::client_address;
 pub use forwarded::{Client, Peer};
 pub use head::Authority;
 pub use refusal::{Refusal, text};
+pub use standing::Standing;
 pub use upstreams::Upstreams;

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -12,6 +13,7 @@ use tokio::net::TcpStream;
 
 use super::connection::UpstreamConnection;
 use super::refusal::Refusal;
+use super::standing::Standing;
 use crate::clock::Clock;
 
 /// Idle connections kept for one server by one worker.
@@ -32,6 +34,9 @@ pub(super) struct Server {
     idle: RefCell<VecDeque<Idle>>,
     keep_alive_ms: u64,
     clock: Rc<Clock>,
+    standing: Arc<Standing>,
+    /// Its place in `standing`.
+    number: usize,
 }
 
 #[derive(Debug)]
@@ -41,7 +46,14 @@ struct Idle {
 }
 
 impl Server {
-    pub(super) fn new(authority: &str, keep_alive: Duration, clock: &Rc<Clock>) -> Rc<Self> {
+    /// The server with this number in its upstream.
+    pub(super) fn new(
+        authority: &str,
+        number: usize,
+        keep_alive: Duration,
+        clock: &Rc<Clock>,
+        standing: &Arc<Standing>,
+    ) -> Rc<Self> {
         Rc::new(Server {
             authority: authority.to_owned(),
             authority_value: HeaderValue::from_str(authority).ok(),
@@ -50,6 +62,8 @@ impl Server {
             idle: RefCell::default(),
             keep_alive_ms: u64::try_from(keep_alive.as_millis()).unwrap_or(u64::MAX),
             clock: Rc::clone(clock),
+            standing: Arc::clone(standing),
+            number,
         })
     }
 
@@ -91,6 +105,12 @@ impl Server {
 
     /// Opens a connection to the first address that takes one, each within `timeout`.
     pub(super) async fn connect(&self, timeout: Duration) -> Result<UpstreamConnection, Refusal> {
+        let tcp = self.reach(timeout).await;
+        self.standing.note(self.number, tcp.is_ok());
+        UpstreamConnection::open(tcp?).await.map_err(Refusal::UpstreamClosed)
+    }
+
+    async fn reach(&self, timeout: Duration) -> Result<TcpStream, Refusal> {
         let addresses = self.addresses().await.map_err(Refusal::Unresolved)?;
         let mut refusal = Refusal::NoServer;
         for address in addresses.into_iter().take(MAX_ADDRESSES) {
@@ -98,7 +118,7 @@ impl Server {
                 Ok(Ok(tcp)) => {
                     // Without it a small body may wait for an acknowledgement; not worth failing for.
                     let _ = tcp.set_nodelay(true);
-                    return UpstreamConnection::open(tcp).await.map_err(Refusal::UpstreamClosed);
+                    return Ok(tcp);
                 }
                 Ok(Err(error)) => refusal = Refusal::Unreachable(error),
                 Err(_) => refusal = Refusal::ConnectTimeout,

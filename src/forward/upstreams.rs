@@ -11,6 +11,7 @@ use std::cell::Cell;
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -20,11 +21,13 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use prometheus_client::metrics::counter::Counter;
+use tokio::time::MissedTickBehavior;
 
 use super::body::{Download, Progress, RequestBody, ResponseBody};
 use super::connection::Lease;
 use super::refusal::Refusal;
 use super::server::Server;
+use super::standing::Standing;
 use crate::clock::{Clock, TICK_MS, Timer};
 use crate::config::{self, HostHeader, Timeouts};
 use crate::telemetry::metrics::Metrics;
@@ -50,6 +53,7 @@ struct Upstream {
     next: Cell<usize>,
     host: Host,
     retries: u32,
+    standing: Arc<Standing>,
 }
 
 #[derive(Debug)]
@@ -76,14 +80,17 @@ struct Stale {
 }
 
 impl Upstreams {
-    /// Pools for all upstreams, in the order of the configuration.
+    /// Pools for all upstreams, in the order of the configuration, as are `standings`.
     pub fn new(
         upstreams: &[config::Upstream],
+        standings: &[Arc<Standing>],
         timeouts: Timeouts,
         metrics: &Metrics,
         clock: &Rc<Clock>,
     ) -> Rc<Self> {
-        let upstreams = upstreams.iter().map(|upstream| Upstream::new(upstream, clock)).collect();
+        let with_standing = upstreams.iter().zip(standings);
+        let upstreams =
+            with_standing.map(|(upstream, standing)| Upstream::new(upstream, clock, standing)).collect();
         let retried = metrics.upstream_retries.clone();
         Rc::new(Upstreams { upstreams, timeouts, clock: Rc::clone(clock), retried })
     }
@@ -97,6 +104,22 @@ impl Upstreams {
                 .iter()
                 .flat_map(|upstream| &upstream.servers)
                 .for_each(|server| server.close_stale());
+        }
+    }
+
+    /// Asks upstreams that take no connections for one, for ever; one task a worker. Whoever sends no requests because
+    /// of what we report about an upstream would else never hear that it is back.
+    pub async fn knock(self: Rc<Self>) {
+        let mut interval = tokio::time::interval(Duration::from_secs(1));
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            for upstream in self.upstreams.iter().filter(|upstream| upstream.standing.is_down()) {
+                // What came of it is noted; the connection, if any, waits for the next request.
+                if let Ok(lease) = upstream.connect(self.timeouts.connect).await {
+                    lease.give_back();
+                }
+            }
         }
     }
 
@@ -227,13 +250,17 @@ impl Upstreams {
 }
 
 impl Upstream {
-    fn new(upstream: &config::Upstream, clock: &Rc<Clock>) -> Self {
-        let servers = upstream.servers.iter();
+    fn new(upstream: &config::Upstream, clock: &Rc<Clock>, standing: &Arc<Standing>) -> Self {
+        let servers = upstream.servers.iter().enumerate();
+        let server = |(number, authority): (usize, &String)| {
+            Server::new(authority, number, upstream.keep_alive, clock, standing)
+        };
         Upstream {
-            servers: servers.map(|server| Server::new(server, upstream.keep_alive, clock)).collect(),
+            servers: servers.map(server).collect(),
             next: Cell::new(0),
             host: Host::new(&upstream.host),
             retries: upstream.retries,
+            standing: Arc::clone(standing),
         }
     }
 

@@ -80,7 +80,7 @@ pub struct State {
     pub key_differs: AtomicBool,
     /// Shutting down.
     pub draining: AtomicBool,
-    /// Upstreams that answered last time, as a count of those that did not.
+    /// Upstreams of which the last attempt to connect to every server failed.
     pub upstreams_down: AtomicI64,
     /// Newest record in the database, Unix milliseconds.
     pub data_through_ms: AtomicU64,

@@ -1,5 +1,6 @@
 //! What reaches the shop, and what of its answer reaches the client.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
@@ -489,6 +490,20 @@ async fn another_server_takes_over_when_one_is_down() {
 
 fn unused_address() -> std::net::SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+#[tokio::test]
+async fn an_upstream_is_down_while_no_server_takes_connections_and_is_found_again_without_a_request() {
+    let address = unused_address();
+    let proxy = proxy(config(&[address, unused_address()]));
+    let down = || proxy.metrics.state.upstreams_down.load(Ordering::Relaxed);
+    assert_eq!(down(), 0);
+    for _ in 0..10 {
+        assert_eq!(proxy.get("/").await.status(), 502);
+    }
+    assert_eq!(down(), 1, "told once, whichever worker finds out");
+    let _server = std::net::TcpListener::bind(address).unwrap();
+    until("the upstream is up", || down() == 0).await;
 }
 
 #[tokio::test]
