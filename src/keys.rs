@@ -15,6 +15,8 @@ use rand::rngs::SysRng;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::journal::directory::create_private;
+
 /// Bytes of a key.
 pub const KEY_BYTES: usize = 32;
 
@@ -141,7 +143,7 @@ fn create(path: &Path) -> Result<(), KeyError> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    std::fs::create_dir_all(directory).map_err(failed)?;
+    create_private(directory).map_err(failed)?;
     let mut key = [0; KEY_BYTES];
     SysRng.try_fill_bytes(&mut key).map_err(|_| KeyError::Random)?;
     let aside = directory.join(format!(".key-{}", Uuid::new_v4().simple()));
@@ -180,7 +182,8 @@ mod tests {
             starts.into_iter().map(|start| start.join().unwrap()).collect()
         });
         assert!(fingerprints.windows(2).all(|pair| pair[0] == pair[1]));
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing is left aside");
     }
 
