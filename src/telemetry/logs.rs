@@ -4,7 +4,7 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
@@ -27,7 +27,7 @@ pub enum LogsError {
 /// # Errors
 /// When `log.level` is no filter, or when it has been called before.
 pub fn init(log: &Log) -> Result<(), LogsError> {
-    let level: Targets = log.level.parse()?;
+    let level = filter(&log.level)?;
     let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     let lines = match log.format {
         LogFormat::Text => lines.boxed(),
@@ -35,4 +35,27 @@ pub fn init(log: &Log) -> Result<(), LogsError> {
     };
     tracing_subscriber::registry().with(lines.with_filter(level)).try_init()?;
     Ok(())
+}
+
+/// What `level` lets through. The database's driver is kept from writing its statements' parameters, which are people's.
+fn filter(level: &str) -> Result<Targets, tracing_subscriber::filter::ParseError> {
+    Ok(level.parse::<Targets>()?.with_target("tokio_postgres", LevelFilter::INFO))
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    #[test]
+    fn no_level_lets_the_driver_write_parameters() {
+        for level in ["debug", "trace", "info,tokio_postgres=debug"] {
+            let filter = filter(level).unwrap();
+            assert!(!filter.would_enable("tokio_postgres::query", &Level::DEBUG), "{level}");
+        }
+        assert!(filter("debug").unwrap().would_enable("utm_dispatcher::proxy", &Level::DEBUG));
+        assert!(filter("warn").unwrap().would_enable("tokio_postgres", &Level::WARN));
+        assert!(filter("a=b=c").is_err());
+    }
 }
