@@ -145,7 +145,7 @@ pub struct Hit<'a> {
     pub touch: Option<Touch<'a>>,
     /// Address of the client; absent when `store_ip = "none"`.
     pub client_address: Option<IpAddr>,
-    /// The `User-Agent` field, at most 512 bytes.
+    /// The `User-Agent` field, at most 512 characters.
     #[serde(borrow)]
     pub user_agent: Cow<'a, str>,
     /// Marketing cookies (`_fbp`, `_fbc`, …) as `(name, value)`.

@@ -20,10 +20,10 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 use std::hash::Hasher;
 use uuid::{Builder, Uuid};
 
-use super::cookie::{VisitorCookie, mac};
+use super::cookie::VisitorCookie;
 use super::evidence::Evidence;
 use crate::hit::{Identity, IdentityMode};
-use crate::keys::KeyRing;
+use crate::keys::{KeyRing, mac};
 
 const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;

@@ -29,6 +29,7 @@ use cookie::VisitorCookie;
 use evidence::{Evidence, Referrer, cap_chars};
 use identity::Visit;
 use response::Answer;
+pub use response::CLIENT_CLOSED_REQUEST;
 pub use rules::Rules;
 
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
@@ -40,7 +41,7 @@ const X_MOZ: HeaderName = HeaderName::from_static("x-moz");
 /// The response field by which a shop tells what happened.
 pub const X_UTM_EVENT: HeaderName = HeaderName::from_static("x-utm-event");
 
-/// Longest user agent that is kept, in bytes.
+/// Longest user agent that is kept, in characters.
 const USER_AGENT_CHARS: usize = 512;
 /// Longest path that is kept, in characters.
 const PATH_CHARS: usize = 1024;
