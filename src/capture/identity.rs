@@ -163,7 +163,8 @@ pub fn cookieless_id(salt: &[u8; 16], client: IpAddr, user_agent: &[u8], domain:
     Uuid::from_bytes(hasher.finish128().as_bytes())
 }
 
-fn seconds(unix_ms: u64) -> u32 {
+/// Unix seconds, as the cookie has them.
+pub(super) fn seconds(unix_ms: u64) -> u32 {
     u32::try_from(unix_ms / 1000).unwrap_or(u32::MAX)
 }
 

@@ -305,7 +305,7 @@ impl Observation {
     }
 
     fn own_cookie(&self, secrets: Secrets<'_>, rules: &Rules) -> Option<VisitorCookie> {
-        let now_s = u32::try_from(self.at_ms / 1000).unwrap_or(u32::MAX);
+        let now_s = identity::seconds(self.at_ms);
         let fields = self.cookies.iter().map(HeaderValue::as_bytes);
         VisitorCookie::find(fields, &rules.cookie_name, secrets.keys, now_s)
     }
@@ -329,7 +329,7 @@ impl Observation {
         rules: &Rules,
     ) -> (Evidence<'_>, Option<Referrer<'_>>) {
         let referrer = self.referrer();
-        let now_s = u32::try_from(self.at_ms / 1000).unwrap_or(u32::MAX);
+        let now_s = identity::seconds(self.at_ms);
         let is_own = referrer.as_ref().is_some_and(|referrer| host::same_owner(&referrer.host, &self.host()));
         let is_open =
             cookie.is_some_and(|cookie| now_s.saturating_sub(cookie.active_s) < rules.session_timeout_s);
