@@ -4,11 +4,10 @@
 //! `user_id`. phone: digits only, a leading 00 dropped, a national number completed by `orders.phone_country`;
 //! email: trimmed, lower-cased, nothing else folded; user_id: site ‖ 0x1F ‖ verbatim.
 
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use hmac::Mac;
 
 use crate::hit::CustomerKeyKind;
-use crate::keys::{KEY_BYTES, KeyRing};
+use crate::keys::{KEY_BYTES, KeyRing, mac};
 
 /// Hashes identifiers with the signing key of the customer key file.
 #[derive(Clone)]
@@ -101,10 +100,7 @@ impl CustomerHasher {
         if value.is_empty() {
             return None;
         }
-        // HMAC fills a short key up with zeros to the block of its hash.
-        let mut block = [0; 64];
-        block[..KEY_BYTES].copy_from_slice(&self.key);
-        let mut mac = Hmac::<Sha256>::new(&block.into());
+        let mut mac = mac(&self.key);
         mac.update(name.as_bytes());
         mac.update(&[0x1f]);
         mac.update(value.as_bytes());

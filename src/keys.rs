@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use sha2::{Digest, Sha256};
@@ -19,6 +20,14 @@ use crate::journal::directory::create_private;
 
 /// Bytes of a key.
 pub const KEY_BYTES: usize = 32;
+
+/// HMAC-SHA-256 with a key.
+pub fn mac(key: &[u8; KEY_BYTES]) -> Hmac<Sha256> {
+    // RFC 2104: a key shorter than the hash's block is filled up with zeros.
+    let mut block = [0; 64];
+    block[..KEY_BYTES].copy_from_slice(key);
+    Hmac::new(&block.into())
+}
 
 /// The keys of a file, never empty.
 #[derive(Clone)]

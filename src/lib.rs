@@ -10,7 +10,7 @@
 //! 6. [`stats`] answers questions about it on a second port.
 //!
 //! [`proxy`] tells the story of one request; read it first. [`app`] builds the program and ends it. Stages share one
-//! plain record, the [`hit::Hit`]; imports point down this list, never up.
+//! plain record, the [`hit::Hit`]; imports point one way, in the order that `tests/it/architecture.rs` holds.
 
 pub mod clock;
 pub mod config;

@@ -14,7 +14,10 @@ use prometheus_client::metrics::counter::Counter;
 use uuid::Uuid;
 
 use crate::capture::query::strip;
-use crate::capture::{Arrival, Conclusion, Observation, ResponseHead, Rules, Secrets, X_UTM_EVENT, cookie};
+use crate::capture::{
+    Arrival, CLIENT_CLOSED_REQUEST, Conclusion, Observation, ResponseHead, Rules, Secrets, X_UTM_EVENT,
+    cookie,
+};
 use crate::config::{self, TrackingMode};
 use crate::forward::Client;
 use crate::journal::hand::{Hand, Ticket};
@@ -60,9 +63,6 @@ pub struct Watch {
     site: Arc<str>,
     trust_events: bool,
 }
-
-/// Status of a request whose client went away before it had an answer, as nginx has it.
-pub const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 impl Recorder {
     /// Must be called on the worker's own thread, within its runtime.

@@ -23,11 +23,10 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use hmac::Mac;
 use uuid::Uuid;
 
-use crate::keys::KeyRing;
+use crate::keys::{KeyRing, mac};
 
 const VERSION: u8 = 1;
 const SIGNED_BYTES: usize = 53;
@@ -122,13 +121,6 @@ impl VisitorCookie {
             .filter_map(|(_, value)| Self::decode(value, keys, now_s))
             .max_by_key(|cookie| (cookie.started_s, cookie.active_s, cookie.session_id))
     }
-}
-
-pub(super) fn mac(key: &[u8; 32]) -> Hmac<Sha256> {
-    // RFC 2104: a key shorter than the hash's block is filled up with zeros.
-    let mut block = [0; 64];
-    block[..32].copy_from_slice(key);
-    <Hmac<Sha256> as KeyInit>::new(&block.into())
 }
 
 /// The cookies of a `Cookie` field as name and value, quotes kept.

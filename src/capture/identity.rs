@@ -20,10 +20,10 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 use std::hash::Hasher;
 use uuid::{Builder, Uuid};
 
-use super::cookie::{VisitorCookie, mac};
+use super::cookie::VisitorCookie;
 use super::evidence::Evidence;
 use crate::hit::{Identity, IdentityMode};
-use crate::keys::KeyRing;
+use crate::keys::{KeyRing, mac};
 
 const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
@@ -157,7 +157,8 @@ pub fn cookieless_id(salt: &[u8; 16], client: IpAddr, user_agent: &[u8], domain:
     Uuid::from_bytes(hasher.finish128().as_bytes())
 }
 
-fn seconds(unix_ms: u64) -> u32 {
+/// Unix seconds, as the cookie has them.
+pub(super) fn seconds(unix_ms: u64) -> u32 {
     u32::try_from(unix_ms / 1000).unwrap_or(u32::MAX)
 }
 

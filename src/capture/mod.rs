@@ -29,6 +29,7 @@ use cookie::VisitorCookie;
 use evidence::{Evidence, Referrer, cap_chars};
 use identity::Visit;
 use response::Answer;
+pub use response::CLIENT_CLOSED_REQUEST;
 pub use rules::Rules;
 
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
@@ -320,7 +321,7 @@ impl Observation {
     }
 
     fn own_cookie(&self, secrets: Secrets<'_>, rules: &Rules) -> Option<VisitorCookie> {
-        let now_s = u32::try_from(self.at_ms / 1000).unwrap_or(u32::MAX);
+        let now_s = identity::seconds(self.at_ms);
         let fields = self.cookies.iter().map(HeaderValue::as_bytes);
         VisitorCookie::find(fields, &rules.cookie_name, secrets.keys, now_s)
     }
@@ -363,7 +364,7 @@ impl Observation {
             return Default::default();
         }
         let referrer = self.referrer();
-        let now_s = u32::try_from(self.at_ms / 1000).unwrap_or(u32::MAX);
+        let now_s = identity::seconds(self.at_ms);
         let is_own = referrer.as_ref().is_some_and(|referrer| host::same_owner(&referrer.host, &self.host()));
         let is_open =
             cookie.is_some_and(|cookie| now_s.saturating_sub(cookie.active_s) < rules.session_timeout_s);

@@ -31,8 +31,8 @@ impl Answer {
     }
 }
 
-/// The client went away before it had an answer, as nginx has it.
-const CLIENT_CLOSED_REQUEST: u16 = 499;
+/// Status of a request whose client went away before it had an answer, as nginx has it.
+pub const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 fn is_html(content_type: Option<&HeaderValue>) -> bool {
     let Some(value) = content_type else { return false };

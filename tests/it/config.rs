@@ -29,6 +29,17 @@ fn stderr(output: &Output) -> &str {
 }
 
 #[test]
+fn the_readme_shows_a_configuration_that_works() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let (_, shown) = readme.split_once("```toml\n").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.toml");
+    std::fs::write(&file, shown.split("```").next().unwrap()).unwrap();
+    let output = check(&file);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
+#[test]
 fn the_delivered_files_are_fine() {
     for name in ["minimal.toml", "example.toml"] {
         let output = check(&delivered(name));
