@@ -6,16 +6,12 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::harness::{eventually, skip};
+use crate::harness::{eventually, free_address, skip};
 
 fn demo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_utm-dispatcher"));
     command.arg("demo").args(arguments).stdin(Stdio::null());
     command
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("its address").port()
 }
 
 #[test]
@@ -37,8 +33,9 @@ fn a_taken_port_is_said_plainly() {
     let port = taken.local_addr().expect("its address").port().to_string();
     for option in ["--port", "--stats-port"] {
         let other = if option == "--port" { "--stats-port" } else { "--port" };
-        let output =
-            demo(&[option, &port, other, &free_port().to_string()]).output().expect("the demonstration runs");
+        let output = demo(&[option, &port, other, &free_address().port().to_string()])
+            .output()
+            .expect("the demonstration runs");
         let complaints = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{complaints}");
         assert!(complaints.contains(&port) && complaints.contains(option), "{complaints}");
@@ -51,7 +48,7 @@ async fn the_past_is_shown_and_a_kill_takes_the_database_along() {
         return skip("DATABASE_URL is set, so the demonstration has no Postgres of its own");
     }
     let folder = tempfile::tempdir().expect("a folder");
-    let (port, stats) = (free_port(), free_port());
+    let (port, stats) = (free_address().port(), free_address().port());
     let mut command =
         demo(&["--no-visitors", "--port", &port.to_string(), "--stats-port", &stats.to_string()]);
     let running =

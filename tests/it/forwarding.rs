@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use utm_dispatcher::config::HostHeader;
 
-use crate::harness::{Received, Reply, Upstream, config, proxy, shop, until};
+use crate::harness::{Received, Reply, Upstream, config, free_address, proxy, shop, until};
 
 #[tokio::test]
 async fn targets_pass_byte_for_byte() {
@@ -482,14 +482,10 @@ async fn a_post_does_not_use_a_connection_that_the_shop_may_be_closing() {
 #[tokio::test]
 async fn another_server_takes_over_when_one_is_down() {
     let upstream = Upstream::start(|_| Reply::ok("x")).await;
-    let proxy = proxy(config(&[unused_address(), upstream.address()]));
+    let proxy = proxy(config(&[free_address(), upstream.address()]));
     for _ in 0..10 {
         assert_eq!(proxy.get("/").await.status(), 200);
     }
-}
-
-fn unused_address() -> std::net::SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 #[tokio::test]
@@ -518,7 +514,7 @@ async fn failures_of_the_shop_have_their_status() {
         let answer = reset.get(target).await;
         assert_eq!((answer.status(), answer.value("cache-control")), (502, Some("no-store")), "{target}");
     }
-    let down = proxy(config(&[unused_address()]));
+    let down = proxy(config(&[free_address()]));
     assert_eq!(down.get("/").await.status(), 502);
     let none = proxy(config(&[])).get("/").await;
     assert_eq!((none.status(), none.value("retry-after")), (503, Some("5")));

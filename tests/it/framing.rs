@@ -91,10 +91,10 @@ async fn limits_are_kept() {
 async fn silent_clients_are_let_go() {
     let upstream = Upstream::start(|_| Reply::ok("x")).await;
     let mut config = config(&[upstream.address()]);
-    config.proxy.timeouts.first_byte = Duration::from_millis(200);
-    config.proxy.timeouts.header = Duration::from_millis(200);
-    config.proxy.timeouts.keep_alive = Duration::from_millis(200);
-    config.proxy.timeouts.body_idle = Duration::from_millis(200);
+    config.proxy.timeouts.first_byte = Duration::from_secs(1);
+    config.proxy.timeouts.header = Duration::from_secs(1);
+    config.proxy.timeouts.keep_alive = Duration::from_secs(1);
+    config.proxy.timeouts.body_idle = Duration::from_secs(1);
     let proxy = proxy(config);
 
     let mut silent = proxy.connect().await;
@@ -116,15 +116,13 @@ async fn a_slow_head_does_not_get_more_time_by_trickling() {
     config.proxy.timeouts.header = Duration::from_millis(300);
     let proxy = proxy(config);
     let mut client = proxy.connect().await;
-    let start = std::time::Instant::now();
-    while start.elapsed() < Duration::from_secs(5) {
-        if tokio::io::AsyncWriteExt::write_all(&mut client.tcp, b"G").await.is_err()
-            || client.closes_within(Duration::from_millis(50)).await
-        {
-            break;
-        }
+    let mut letters = 0;
+    while tokio::io::AsyncWriteExt::write_all(&mut client.tcp, b"G").await.is_ok()
+        && !client.closes_within(Duration::from_millis(50)).await
+    {
+        letters += 1;
+        assert!(letters < 200, "each letter bought time");
     }
-    assert!(start.elapsed() < Duration::from_secs(2));
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 //! It listens on a loopback port and copies bytes to the server, which does not notice anything of it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -123,9 +124,10 @@ where
     let (from_server, to_server) = tokio::io::split(server);
     let (from_client, to_client) = tokio::io::split(client);
     let mut cut = condition.subscribe();
+    let commits = AtomicBool::new(false);
     tokio::select! {
-        () = copy(from_client, to_server, condition, Side::Client) => {}
-        () = copy(from_server, to_client, condition, Side::Server) => {}
+        () = copy(from_client, to_server, condition, Side::Client, &commits) => {}
+        () = copy(from_server, to_client, condition, Side::Server, &commits) => {}
         _ = cut.wait_for(|condition| *condition == Condition::Cut) => {}
     }
 }
@@ -141,6 +143,7 @@ async fn copy(
     mut to: impl AsyncWrite + Unpin,
     condition: &watch::Sender<Condition>,
     side: Side,
+    commits: &AtomicBool,
 ) {
     let mut watched = condition.subscribe();
     let mut piece = vec![0; 64 << 10];
@@ -156,23 +159,22 @@ async fn copy(
         if let Condition::Slow(delay) = now {
             tokio::time::sleep(delay).await;
         }
-        let commits =
-            now == Condition::CutAfterCommit && side == Side::Client && says_commit(&piece[..length]);
-        if to.write_all(&piece[..length]).await.is_err() {
-            return;
+        match side {
+            Side::Client if now == Condition::CutAfterCommit && says_commit(&piece[..length]) => {
+                commits.store(true, Ordering::SeqCst);
+            }
+            // The server answers once it has committed.
+            Side::Server if commits.load(Ordering::SeqCst) => {
+                condition.send_replace(Condition::Cut);
+                return;
+            }
+            Side::Client | Side::Server => {}
         }
-        if commits {
-            // The server gets the time to commit; its answer waits behind this one.
-            condition.send_replace(Condition::Frozen);
-            tokio::time::sleep(COMMIT_TAKES).await;
-            condition.send_replace(Condition::Cut);
+        if to.write_all(&piece[..length]).await.is_err() {
             return;
         }
     }
 }
-
-/// Longer than the commit of a test's transaction takes.
-const COMMIT_TAKES: Duration = Duration::from_millis(300);
 
 /// Whether the bytes of a client hold a query `COMMIT`. A test's statements come in one piece.
 fn says_commit(bytes: &[u8]) -> bool {

@@ -11,6 +11,7 @@ pub(crate) mod program;
 pub(crate) mod proxy;
 pub(crate) mod upstream;
 
+use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
 pub(crate) use client::Client;
@@ -20,6 +21,17 @@ pub(crate) use upstream::{Received, Reply, Upstream};
 
 /// Longest time that anything in a test may take.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// An address on which nobody listens, now or later: its port is below those that the kernel gives to sockets which do
+/// not name one.
+pub(crate) fn free_address() -> SocketAddr {
+    loop {
+        let address = SocketAddr::from(([127, 0, 0, 1], rand::random_range(20_000..32_000)));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+}
 
 /// Asks again and again until `question` gives an answer; panics with `what` when it does not in time.
 pub(crate) async fn eventually<T, F>(what: &str, patience: Duration, mut question: impl FnMut() -> F) -> T

@@ -1,10 +1,12 @@
 //! The real program as a process of its own, for signals and crashes.
 
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
+
+use super::free_address;
 
 /// A configuration file and the ports it names; processes may come and go.
 pub(crate) struct Program {
@@ -77,8 +79,4 @@ impl Drop for Program {
             let _ = child.wait();
         }
     }
-}
-
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }

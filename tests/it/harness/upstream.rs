@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 /// A request as it arrived.
 #[derive(Debug, Clone, Default)]
@@ -58,6 +59,7 @@ pub(crate) struct Reply {
 enum Step {
     Write(Vec<u8>),
     Pause(Duration),
+    Wait(CancellationToken),
     Close,
     Reset,
     /// Reads until the other side closes.
@@ -96,6 +98,12 @@ impl Reply {
 
     pub(crate) fn pause(mut self, time: Duration) -> Self {
         self.steps.push(Step::Pause(time));
+        self
+    }
+
+    /// Waits until the test lets it go on.
+    pub(crate) fn wait(mut self, gate: &CancellationToken) -> Self {
+        self.steps.push(Step::Wait(gate.clone()));
         self
     }
 
@@ -231,6 +239,10 @@ impl Visit<'_> {
             Step::Write(bytes) => self.tcp.write_all(&bytes).await.ok(),
             Step::Pause(time) => {
                 tokio::time::sleep(time).await;
+                Some(())
+            }
+            Step::Wait(gate) => {
+                gate.cancelled().await;
                 Some(())
             }
             Step::Close => None,

@@ -6,6 +6,7 @@ use utm_dispatcher::stats::tokens;
 
 use super::seed::Seed;
 use super::server::{Server, problem};
+use crate::harness::{DEADLINE, eventually};
 
 fn toml_token(name: &str, scope: Scope, token: &str) -> StatsToken {
     StatsToken { name: name.into(), scope, sha256: tokens::hash(token) }
@@ -55,17 +56,12 @@ async fn the_first_token_closes_an_open_port_and_a_revoked_one_opens_nothing() {
     tokens::create(&seed.client, "shop", Scope::Ingest).await.unwrap();
     assert!(tokens::create(&seed.client, "shop", Scope::Ingest).await.is_err(), "the name is taken");
     let until = async |wanted: u16, token: Option<&str>| {
-        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
-        loop {
+        eventually(&format!("status {wanted}"), DEADLINE, async || {
             let request = server.get("/api/v1/sources");
             let request = if let Some(token) = token { request.bearer_auth(token) } else { request };
-            let status = request.send().await.unwrap().status().as_u16();
-            if status == wanted {
-                return;
-            }
-            assert!(tokio::time::Instant::now() < deadline, "still {status}, not {wanted}");
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
+            (request.send().await.unwrap().status() == wanted).then_some(())
+        })
+        .await;
     };
     until(401, None).await;
     until(200, Some(&token)).await;
@@ -94,9 +90,11 @@ async fn a_port_that_others_can_reach_is_closed_until_a_token_exists() {
     let posted = server.post_orders(&json!([])).send().await.unwrap();
     assert_eq!(posted.status(), 401);
     let token = tokens::create(&seed.client, "analyst", Scope::Read).await.unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-    let named = server.get("/api/v1/sources").bearer_auth(&token).header("host", "stats.example.com");
-    assert_eq!(named.send().await.unwrap().status(), 200);
+    eventually("the new token is known", DEADLINE, async || {
+        let named = server.get("/api/v1/sources").bearer_auth(&token).header("host", "stats.example.com");
+        (named.send().await.unwrap().status() == 200).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
