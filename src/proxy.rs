@@ -12,12 +12,13 @@ use hyper::body::Incoming;
 use prometheus_client::metrics::counter::Counter;
 
 use crate::accept::{self, Bound, Connection, Workers};
+use crate::capture::CLIENT_CLOSED_REQUEST;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::forward::{
     self, Peer, Refusal, RequestBody, ResponseBody, Standing, Upstreams, fields, forwarded, head,
 };
-use crate::record::{CLIENT_CLOSED_REQUEST, Recorder, Recording};
+use crate::record::{Recorder, Recording};
 use crate::route::Router;
 use crate::telemetry::causes::Causes;
 use crate::telemetry::metrics::{Metrics, Reason, StatusClass};

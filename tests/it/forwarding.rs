@@ -490,8 +490,8 @@ async fn another_server_takes_over_when_one_is_down() {
 
 #[tokio::test]
 async fn an_upstream_is_down_while_no_server_takes_connections_and_is_found_again_without_a_request() {
-    let address = unused_address();
-    let proxy = proxy(config(&[address, unused_address()]));
+    let address = free_address();
+    let proxy = proxy(config(&[address, free_address()]));
     let down = || proxy.metrics.state.upstreams_down.load(Ordering::Relaxed);
     assert_eq!(down(), 0);
     for _ in 0..10 {
