@@ -15,8 +15,8 @@ use uuid::Uuid;
 
 use crate::capture::query::strip;
 use crate::capture::{
-    Arrival, CLIENT_CLOSED_REQUEST, Conclusion, Observation, ResponseHead, Rules, Secrets, X_UTM_EVENT,
-    cookie,
+    Arrival, CLIENT_CLOSED_REQUEST, Conclusion, Ignored, Observation, ResponseHead, Rules, Secrets,
+    X_UTM_EVENT, cookie,
 };
 use crate::config::{self, TrackingMode};
 use crate::forward::Client;
@@ -50,9 +50,9 @@ pub struct Recorder {
     salts: Salts,
     is_on: bool,
     tells_upstream: bool,
-    metrics: Arc<Metrics>,
     page_views: Counter,
-    assets: Counter,
+    /// By [`Ignored`].
+    ignored: [Counter; Ignored::ALL.len()],
 }
 
 /// A request that is looked at. Dropped before its conclusion, the client has gone away: that is recorded too.
@@ -74,9 +74,10 @@ impl Recorder {
             salts: recording.salts.clone(),
             is_on: tracking.mode == TrackingMode::Record,
             tells_upstream: tracking.upstream_headers,
-            metrics: Arc::clone(metrics),
             page_views: metrics.page_views.clone(),
-            assets: metrics.hits_ignored.get_or_create_owned(&Reason { reason: "asset" }),
+            ignored: Ignored::ALL.map(|ignored| {
+                metrics.hits_ignored.get_or_create_owned(&Reason { reason: ignored.reason() })
+            }),
         })
     }
 
@@ -86,7 +87,7 @@ impl Recorder {
             let arrival = Arrival { at_ms: unix_ms(), client: client.address, https: client.https };
             let observation = Observation::of(&head.method, &head.uri, &head.headers, arrival, &self.rules);
             if observation.is_none() {
-                self.assets.inc();
+                self.count_ignored(Ignored::Asset);
             }
             observation
         } else {
@@ -114,6 +115,10 @@ impl Recorder {
         {
             head.uri = Uri::from(target);
         }
+    }
+
+    fn count_ignored(&self, reason: Ignored) {
+        self.ignored[reason as usize].inc();
     }
 
     /// Hands over what is pending; the worker ends afterwards.
@@ -190,7 +195,7 @@ impl Watch {
             recorder.page_views.inc();
         }
         if let Some(reason) = ignored {
-            recorder.metrics.hits_ignored.get_or_create(&Reason { reason }).inc();
+            recorder.count_ignored(reason);
         }
         (set_cookie, record.and_then(|record| recorder.hand.push(&record)))
     }

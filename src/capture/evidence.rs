@@ -22,6 +22,7 @@ use sha2::{Digest, Sha256};
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
 use super::query::{decode_name, decode_value, pairs};
+use super::registry::{Parameter, Registry};
 use crate::hit::{Touch, touch_flags};
 
 /// Longest utm value, in characters.
@@ -30,28 +31,6 @@ const VALUE_CHARS: usize = 512;
 const CLICK_ID_BYTES: usize = 4096;
 /// Most pairs of a query that are looked at.
 const PAIRS: usize = 2000;
-
-/// Click ids, lower case: names that ad networks give the parameter by which they recognise a click.
-pub const CLICK_IDS: [&str; 14] = [
-    "dclid",
-    "epik",
-    "fbclid",
-    "gbraid",
-    "gclid",
-    "li_fat_id",
-    "msclkid",
-    "qclid",
-    "rdt_cid",
-    "sccid",
-    "ttclid",
-    "twclid",
-    "wbraid",
-    "yclid",
-];
-
-/// Further parameters that are recorded with a touch.
-const PARAMETERS: [&str; 4] =
-    ["utm_creative_format", "utm_marketing_tactic", "utm_source_platform", "utm_referrer"];
 
 /// What a query says about where somebody came from.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -66,13 +45,13 @@ pub struct Evidence<'a> {
 
 impl<'a> Evidence<'a> {
     /// Reads a query. No byte sequence is an error.
-    pub fn read(query: &'a [u8]) -> Self {
+    pub fn read(query: &'a [u8], registry: &Registry) -> Self {
         let mut touch = Touch::default();
         for (name, value) in pairs(query).take(PAIRS) {
             let mut buffer = [0; 64];
             let Some(name) = decode_name(name, &mut buffer) else { continue };
             let Some(value) = value.filter(|value| !value.is_empty()) else { continue };
-            read_pair(name, value, &mut touch);
+            read_pair(name, value, registry, &mut touch);
         }
         touch.click_ids.sort_unstable();
         let campaign_hash = part_hash(campaign_part(&touch).as_deref());
@@ -141,7 +120,7 @@ impl<'a> Referrer<'a> {
     }
 }
 
-fn read_pair<'a>(name: &[u8], raw: &'a [u8], touch: &mut Touch<'a>) {
+fn read_pair<'a>(name: &[u8], raw: &'a [u8], registry: &Registry, touch: &mut Touch<'a>) {
     let slot = match name {
         b"utm_source" => &mut touch.source,
         b"utm_medium" => &mut touch.medium,
@@ -149,7 +128,7 @@ fn read_pair<'a>(name: &[u8], raw: &'a [u8], touch: &mut Touch<'a>) {
         b"utm_content" => &mut touch.content,
         b"utm_term" => &mut touch.term,
         b"utm_id" => &mut touch.id,
-        _ => return read_other(name, raw, touch),
+        _ => return registry.find(name).into_iter().for_each(|parameter| read_other(parameter, raw, touch)),
     };
     let (value, flags) = clean(raw);
     match slot {
@@ -161,19 +140,17 @@ fn read_pair<'a>(name: &[u8], raw: &'a [u8], touch: &mut Touch<'a>) {
     touch.flags |= flags;
 }
 
-fn read_other<'a>(name: &[u8], raw: &'a [u8], touch: &mut Touch<'a>) {
-    let (list, (value, flags), name) = if let Some(name) = CLICK_IDS.iter().find(|id| id.as_bytes() == name) {
-        (&mut touch.click_ids, verbatim(raw), name)
-    } else if let Some(name) = PARAMETERS.iter().find(|parameter| parameter.as_bytes() == name) {
-        (&mut touch.parameters, clean(raw), name)
+fn read_other<'a>(parameter: &Parameter, raw: &'a [u8], touch: &mut Touch<'a>) {
+    let (list, (value, flags)) = if parameter.is_click_id {
+        (&mut touch.click_ids, verbatim(raw))
     } else {
-        return;
+        (&mut touch.parameters, clean(raw))
     };
-    match list.iter().find(|(known, _)| known == name) {
+    match list.iter().find(|(known, _)| known == parameter.name) {
         _ if value.is_empty() => return,
         Some((_, first)) if *first != value => touch.flags |= touch_flags::REPEATED,
         Some(_) => {}
-        None => list.push((Cow::Owned((*name).to_owned()), value)),
+        None => list.push((Cow::Borrowed(parameter.name), value)),
     }
     touch.flags |= flags;
 }
@@ -275,6 +252,10 @@ mod tests {
 
     use super::*;
 
+    fn read(query: &[u8]) -> Evidence<'_> {
+        Evidence::read(query, &Registry::new())
+    }
+
     #[test]
     fn values_are_decoded_once_trimmed_and_normalised() {
         for (raw, expected) in [
@@ -294,17 +275,17 @@ mod tests {
 
     #[test]
     fn first_non_empty_value_wins_and_repetition_is_flagged() {
-        let evidence = Evidence::read(b"utm_source=&UTM_Source=a&utm_source=b&utm_medium=m&utm_medium=m");
+        let evidence = read(b"utm_source=&UTM_Source=a&utm_source=b&utm_medium=m&utm_medium=m");
         assert_eq!(evidence.touch.source.as_deref(), Some("a"));
         assert_eq!(evidence.touch.flags, touch_flags::REPEATED);
-        assert_eq!(Evidence::read(b"utm_source=&utm_medium=%20").campaign_hash, 0);
+        assert_eq!(read(b"utm_source=&utm_medium=%20").campaign_hash, 0);
     }
 
     #[test]
     fn long_values_are_cut_and_flagged() {
         let long = "я".repeat(600);
         let query = format!("utm_source={long}&fbclid={long}{long}{long}{long}");
-        let evidence = Evidence::read(query.as_bytes());
+        let evidence = read(query.as_bytes());
         assert_eq!(evidence.touch.source.as_ref().unwrap().chars().count(), 512);
         assert_eq!(evidence.touch.click_ids[0].1.len(), 4096);
         assert_eq!(evidence.touch.flags, touch_flags::TRUNCATED | touch_flags::CLICK_ID_CUT);
@@ -312,7 +293,7 @@ mod tests {
 
     #[test]
     fn click_ids_keep_their_case_and_names_do_not() {
-        let evidence = Evidence::read(b"FbClId=IwAR0_aB-c&gclid=Q&aid=1&paid=2");
+        let evidence = read(b"FbClId=IwAR0_aB-c&gclid=Q&aid=1&paid=2");
         assert_eq!(
             evidence.touch.click_ids,
             [("fbclid".into(), "IwAR0_aB-c".into()), ("gclid".into(), "Q".into())]
@@ -321,9 +302,8 @@ mod tests {
 
     #[test]
     fn hashes_have_the_documented_vectors() {
-        let evidence = Evidence::read(
-            b"utm_source=Facebook&utm_medium=paid_social&utm_campaign=Autumn&gclid=G&fbclid=AbC",
-        );
+        let evidence =
+            read(b"utm_source=Facebook&utm_medium=paid_social&utm_campaign=Autumn&gclid=G&fbclid=AbC");
         let sha = |text: &str| Sha256::digest(text.as_bytes()).to_vec();
         let campaign = "facebook\u{1f}paid_social\u{1f}autumn\u{1f}\u{1f}\u{1f}";
         let click = "fbclid=AbC\u{1e}gclid=G";
@@ -340,14 +320,14 @@ mod tests {
 
     #[test]
     fn a_part_that_is_missing_is_no_new_evidence() {
-        let both = Evidence::read(b"utm_source=a&fbclid=x");
+        let both = read(b"utm_source=a&fbclid=x");
         let (campaign, click) = (both.campaign_hash, both.click_hash);
         assert!(!both.is_new_to(campaign, click));
-        assert!(!Evidence::read(b"utm_source=A").is_new_to(campaign, click));
-        assert!(!Evidence::read(b"fbclid=x").is_new_to(campaign, click));
-        assert!(Evidence::read(b"utm_source=a&fbclid=X").is_new_to(campaign, click));
-        assert!(Evidence::read(b"utm_source=b").is_new_to(campaign, click));
-        assert!(Evidence::read(b"gclid=x").is_new_to(campaign, 0));
+        assert!(!read(b"utm_source=A").is_new_to(campaign, click));
+        assert!(!read(b"fbclid=x").is_new_to(campaign, click));
+        assert!(read(b"utm_source=a&fbclid=X").is_new_to(campaign, click));
+        assert!(read(b"utm_source=b").is_new_to(campaign, click));
+        assert!(read(b"gclid=x").is_new_to(campaign, 0));
     }
 
     #[test]
@@ -373,7 +353,7 @@ mod tests {
         #[test]
         fn no_query_is_an_error(query in proptest::collection::vec(any::<u8>(), 0..300)) {
             let query = [b"utm_source=".as_slice(), &query, b"&fbclid=", &query].concat();
-            let evidence = Evidence::read(&query);
+            let evidence = read(&query);
             if let Some(touch) = evidence.touch(None) {
                 let stored = touch.source.iter().chain(touch.click_ids.iter().map(|(_, value)| value));
                 for value in stored {

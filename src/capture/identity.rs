@@ -164,6 +164,7 @@ pub(super) fn seconds(unix_ms: u64) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::registry::Registry;
     use super::*;
 
     const AT: u64 = 1_700_000_000_000;
@@ -183,7 +184,14 @@ mod tests {
     }
 
     fn next(cookie: &VisitorCookie, query: &'static str, holds: bool, after_s: u64) -> Visit {
-        Visit::known(cookie, &Evidence::read(query.as_bytes()), holds, TIMEOUT, &keys(), AT + after_s * 1000)
+        Visit::known(
+            cookie,
+            &Evidence::read(query.as_bytes(), &Registry::new()),
+            holds,
+            TIMEOUT,
+            &keys(),
+            AT + after_s * 1000,
+        )
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub mod evidence;
 pub mod host;
 pub mod identity;
 pub mod query;
+pub mod registry;
 mod response;
 mod rules;
 
@@ -70,7 +71,7 @@ pub struct Observation {
     denies: bool,
     /// The visitor id that the shop was told before there was one.
     told: Option<Uuid>,
-    ignored: Option<&'static str>,
+    ignored: Option<Ignored>,
 }
 
 /// Everything of a request that is not in its head.
@@ -104,6 +105,37 @@ pub struct ResponseHead<'a> {
     pub trust_events: bool,
 }
 
+/// Why nothing is recorded of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ignored {
+    /// It is for a file that is no page.
+    Asset,
+    /// Its path is excluded.
+    ExcludedPath,
+    /// `Sec-GPC: 1`
+    Gpc,
+    /// A certain bot; counted by itself.
+    Bot,
+    /// Nobody saw a page, and nothing happened.
+    NoPage,
+}
+
+impl Ignored {
+    /// All of them, in their order.
+    pub const ALL: [Self; 5] = [Self::Asset, Self::ExcludedPath, Self::Gpc, Self::Bot, Self::NoPage];
+
+    /// The metric's label.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Asset => "asset",
+            Self::ExcludedPath => "excluded_path",
+            Self::Gpc => "gpc",
+            Self::Bot => "bot",
+            Self::NoPage => "no_page",
+        }
+    }
+}
+
 /// What is made of a request and its response.
 #[derive(Debug, Default)]
 pub struct Conclusion<'a> {
@@ -114,7 +146,7 @@ pub struct Conclusion<'a> {
     /// Whether this was a page view.
     pub page_view: bool,
     /// Why nothing is recorded.
-    pub ignored: Option<&'static str>,
+    pub ignored: Option<Ignored>,
 }
 
 impl Observation {
@@ -162,7 +194,7 @@ impl Observation {
             may_be_new: is_safe || is_from_own_page(headers),
             denies: get(SEC_GPC).is_some_and(|value| value == "1"),
             told: None,
-            ignored: rules.is_excluded(path).then_some("excluded_path"),
+            ignored: rules.is_excluded(path).then_some(Ignored::ExcludedPath),
         })
     }
 
@@ -202,7 +234,7 @@ impl Observation {
             Vec::new()
         };
         let verdict = self.judge(rules);
-        let reason = self.ignored.or(self.denies.then_some("gpc"));
+        let reason = self.ignored.or(self.denies.then_some(Ignored::Gpc));
         let answer = Answer::of(status, headers, self.at_ms);
         if reason.is_some() || verdict.is_certain() {
             let mut conclusion = self.conclude_without_identity(site, status, actions, verdict, reason);
@@ -214,7 +246,7 @@ impl Observation {
         let page_view = self.is_get && self.is_navigation && answer.is_page;
         let is_activity = page_view || !actions.is_empty();
         if !(is_activity || self.is_navigation || !self.is_safe) {
-            return Conclusion { ignored: Some("no_page"), ..Conclusion::default() };
+            return Conclusion { ignored: Some(Ignored::NoPage), ..Conclusion::default() };
         }
 
         let cookie = self.own_cookie(secrets, rules);
@@ -222,7 +254,7 @@ impl Observation {
         let answers_navigation =
             self.is_navigation && (page_view || answer.is_redirect_or_error || !evidence.is_empty());
         if !(is_activity || answers_navigation || (!self.is_safe && cookie.is_some())) {
-            return Conclusion { ignored: Some("no_page"), ..Conclusion::default() };
+            return Conclusion { ignored: Some(Ignored::NoPage), ..Conclusion::default() };
         }
         let is_new = cookie.is_none() && answer.takes_cookie && self.may_be_new;
         let minted = is_new.then(|| self.told.unwrap_or_else(mint));
@@ -251,7 +283,7 @@ impl Observation {
             .and_then(|new| rules.set_cookie(&new.encode(secrets.keys), &self.host(), self.https));
         let record = is_recorded
             .then(|| self.hit(site, status, page_view, Some(visit.identity), touch, actions, verdict, rules));
-        let ignored = record.is_none().then_some("no_page");
+        let ignored = record.is_none().then_some(Ignored::NoPage);
         Conclusion { record: record.map(|hit| Record::Hit(Box::new(hit))), set_cookie, page_view, ignored }
     }
 
@@ -262,7 +294,7 @@ impl Observation {
         status: StatusCode,
         mut actions: Vec<Action<'a>>,
         verdict: Verdict,
-        reason: Option<&'static str>,
+        reason: Option<Ignored>,
     ) -> Conclusion<'a> {
         actions.retain(|action| action.order_id.is_some());
         let record = if !actions.is_empty() {
@@ -282,7 +314,7 @@ impl Observation {
         } else {
             None
         };
-        let ignored = (!matches!(record, Some(Record::Hit(_)))).then(|| reason.unwrap_or("bot"));
+        let ignored = (!matches!(record, Some(Record::Hit(_)))).then(|| reason.unwrap_or(Ignored::Bot));
         Conclusion { record, ignored, ..Conclusion::default() }
     }
 
@@ -369,7 +401,7 @@ impl Observation {
         let is_open =
             cookie.is_some_and(|cookie| now_s.saturating_sub(cookie.active_s) < rules.session_timeout_s);
         let evidence = match self.target.query() {
-            Some(query) if !(is_own && is_open) => Evidence::read(query.as_bytes()),
+            Some(query) if !(is_own && is_open) => Evidence::read(query.as_bytes(), &rules.registry),
             _ => Evidence::default(),
         };
         let external = referrer.filter(|referrer| !is_own && !rules.is_excluded_referrer(&referrer.host));

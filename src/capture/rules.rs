@@ -6,6 +6,7 @@ use http::HeaderValue;
 
 use super::bot::BotNames;
 use super::host::{is_within, registrable};
+use super::registry::Registry;
 use crate::config::{CookieDomain, StoreIp, Tracking};
 
 /// What capture goes by; one for all routes.
@@ -15,6 +16,7 @@ pub struct Rules {
     pub(super) session_timeout_s: u32,
     pub(super) stores_address: bool,
     pub(super) bots: BotNames,
+    pub(super) registry: Registry,
     domain: CookieDomain,
     max_age_s: u64,
     assets: HashSet<String>,
@@ -33,6 +35,7 @@ impl Rules {
             session_timeout_s: u32::try_from(tracking.identity.session_timeout.as_secs()).unwrap_or(u32::MAX),
             stores_address: tracking.privacy.store_ip != StoreIp::None,
             bots: BotNames::new(),
+            registry: Registry::new(),
             domain: tracking.identity.domain.clone(),
             max_age_s: tracking.identity.max_age.as_secs(),
             assets: lower(&tracking.static_extensions).into_iter().collect(),

@@ -1,9 +1,11 @@
 //! Source and medium of a touch: as tagged, else as its click id or its referrer tells. A pure function of the
-//! touch and of two tables (`data/click_ids.tsv`, `data/referrers.tsv`); what was not tagged is marked as inferred.
+//! touch and of two tables (the registry of parameters, `data/referrers.tsv`); what was not tagged is marked as
+//! inferred.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use crate::capture::registry::{Told, parameters};
 use crate::hit::Touch;
 
 /// Mark of an inference from the referrer.
@@ -23,30 +25,15 @@ pub struct Acquired<'a> {
 /// The two tables.
 #[derive(Debug)]
 pub struct Acquisition {
-    clicks: Vec<Click>,
+    /// Parameters that tell a source.
+    telling: Vec<(&'static str, Told)>,
     hosts: HashMap<&'static str, (&'static str, &'static str)>,
     labels: HashMap<&'static str, (&'static str, &'static str)>,
 }
 
-#[derive(Debug)]
-struct Click {
-    name: &'static str,
-    source: &'static str,
-    medium: &'static str,
-    /// Whether the medium holds only with other utm evidence.
-    needs_evidence: bool,
-}
-
 impl Default for Acquisition {
     fn default() -> Self {
-        let clicks = rows(include_str!("../data/click_ids.tsv"))
-            .map(|[name, source, medium]| Click {
-                name,
-                source,
-                medium: medium.trim_end_matches('?'),
-                needs_evidence: medium.ends_with('?'),
-            })
-            .collect();
+        let telling = parameters().filter_map(|parameter| Some((parameter.name, parameter.tells?))).collect();
         let (mut hosts, mut labels) = (HashMap::new(), HashMap::new());
         for [host, source, medium] in rows(include_str!("../data/referrers.tsv")) {
             match host.strip_suffix(".*") {
@@ -54,7 +41,7 @@ impl Default for Acquisition {
                 None => hosts.insert(host, (source, medium)),
             };
         }
-        Acquisition { clicks, hosts, labels }
+        Acquisition { telling, hosts, labels }
     }
 }
 
@@ -78,12 +65,12 @@ impl Acquisition {
         let other_utm = [&touch.medium, &touch.campaign, &touch.content, &touch.term, &touch.id]
             .iter()
             .any(|part| part.is_some());
-        if let Some(click) = self.clicks.iter().find(|click| carries(touch, click.name)) {
-            let told = if click.needs_evidence && !other_utm { "social" } else { click.medium };
+        if let Some((name, told)) = self.telling.iter().find(|(name, _)| carries(touch, name)) {
+            let inferred = if told.needs_evidence && !other_utm { "social" } else { told.medium };
             return Acquired {
-                source: Some(Cow::Borrowed(click.source)),
-                medium: medium.or(Some(Cow::Borrowed(told))),
-                inferred: Some(click.name),
+                source: Some(Cow::Borrowed(told.source)),
+                medium: medium.or(Some(Cow::Borrowed(inferred))),
+                inferred: Some(name),
             };
         }
         let host = touch.referrer.as_deref().and_then(host_of).filter(|_| !other_utm);
