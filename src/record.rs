@@ -13,11 +13,9 @@ use http::{Method, Response, StatusCode, Uri};
 use prometheus_client::metrics::counter::Counter;
 use uuid::Uuid;
 
+pub use crate::capture::CLIENT_CLOSED_REQUEST;
 use crate::capture::query::strip;
-use crate::capture::{
-    Arrival, CLIENT_CLOSED_REQUEST, Conclusion, Observation, ResponseHead, Rules, Secrets, X_UTM_EVENT,
-    cookie,
-};
+use crate::capture::{Arrival, Conclusion, Observation, ResponseHead, Rules, Secrets, X_UTM_EVENT, cookie};
 use crate::config::{self, TrackingMode};
 use crate::forward::Client;
 use crate::journal::hand::{Hand, Ticket};
