@@ -27,6 +27,7 @@ pub(super) fn run(config: &Path, _args: &Args) -> anyhow::Result<()> {
         }
         tracing::info!(address = %app.stats_address(), "statistics");
         let shutdown = CancellationToken::new();
+        tokio::spawn(refuse_reloads()?);
         let told = shutdown.clone();
         tokio::spawn(async move {
             signals.next().await;
@@ -37,6 +38,16 @@ pub(super) fn run(config: &Path, _args: &Args) -> anyhow::Result<()> {
             std::process::exit(1);
         });
         app.run(shutdown).await
+    })
+}
+
+/// SIGHUP is what others reload by; its default would end the process.
+fn refuse_reloads() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be handled")?;
+    Ok(async move {
+        while hangup.recv().await.is_some() {
+            tracing::warn!("SIGHUP: the configuration is not read again; a restart does that");
+        }
     })
 }
 
