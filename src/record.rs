@@ -13,7 +13,6 @@ use http::{Method, Response, StatusCode, Uri};
 use prometheus_client::metrics::counter::Counter;
 use uuid::Uuid;
 
-pub use crate::capture::CLIENT_CLOSED_REQUEST;
 use crate::capture::query::strip;
 use crate::capture::{
     Arrival, CLIENT_CLOSED_REQUEST, Conclusion, Ignored, Observation, ResponseHead, Rules, Secrets,
