@@ -357,4 +357,43 @@ proptest::proptest! {
         }
         proptest::prop_assert!(visitors.len() <= 1);
     }
+
+    /// Whatever stands in the fields of a request and its response, it is looked at to the end.
+    #[test]
+    fn no_field_makes_it_fail(
+        target in "/[!-~&&[^\"<>`#]]{0,40}(\\?(utm_source|gclid|utm_term\\[\\])=[!-~&&[^\"<>#]]{0,40})?",
+        values in proptest::collection::vec(proptest::collection::vec(32..=255_u8, 0..60), 8),
+        at_ms in proptest::num::u64::ANY,
+        status in 100..1000_u16,
+    ) {
+        let names = ["host", "cookie", "referer", "user-agent", "origin", "cache-control", "expires", "x-utm-event"];
+        let mut headers: HeaderMap = [("accept", "text/html"), ("content-type", "text/html")]
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .into_iter()
+            .collect();
+        for (name, value) in names.iter().zip(&values) {
+            if let Ok(value) = HeaderValue::from_bytes(value) {
+                headers.append(HeaderName::from_static(name), value);
+            }
+        }
+        let Browser { rules, keys, .. } = Browser::new();
+        let secrets = Secrets { keys: &keys, salt: &[7; 16] };
+        let status = StatusCode::from_u16(status).unwrap();
+        for method in [Method::GET, Method::HEAD, Method::POST] {
+            for gpc in ["0", "1"] {
+                headers.insert(SEC_GPC, HeaderValue::from_static(gpc));
+                let arrival = Arrival { at_ms, client: "2001:db8::9".parse().unwrap(), https: true };
+                let Ok(uri) = target.parse() else { continue };
+                let Some(mut observation) = Observation::of(&method, &uri, &headers, arrival, &rules) else { continue };
+                let _ = observation.preview(secrets, &rules, || MINTED);
+                let response = ResponseHead { status, headers: &headers, trust_events: true };
+                let conclusion = observation.conclude("default", response, secrets, &rules, || MINTED);
+                let mut payload = Vec::new();
+                if let Some(record) = &conclusion.record {
+                    record.encode_into(&mut payload).unwrap();
+                    proptest::prop_assert_eq!(&Record::decode(&payload).unwrap(), record);
+                }
+            }
+        }
+    }
 }
