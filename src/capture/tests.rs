@@ -52,6 +52,7 @@ struct Seen {
     touched: bool,
     actions: usize,
     set_cookie: Option<String>,
+    takes_cookie: bool,
     bot: Option<String>,
 }
 
@@ -132,6 +133,7 @@ impl Browser {
             touched: touch.is_some(),
             actions: hit.map_or(0, |hit| hit.actions.len()),
             set_cookie,
+            takes_cookie: response::Answer::of(status, &headers, self.at_ms).takes_cookie,
             bot,
         }
     }
@@ -294,5 +296,104 @@ fn who_denies_and_what_is_excluded_leaves_nothing() {
     for (path, fields) in [("/?utm_source=a", [("Sec-GPC", "1")]), ("/uk/admin/x", [("X-Y", "z")])] {
         let seen = browser.send("GET", path, &fields, 200, &html);
         assert!(!seen.recorded && seen.set_cookie.is_none(), "{path}");
+    }
+}
+
+/// What a step of a walk sends and gets.
+fn step(browser: &mut Browser, kind: u8, tag: u8, wait_s: u64) -> Seen {
+    let html = ("content-type", "text/html");
+    let tagged = ["/p", "/p?utm_source=a", "/p?utm_source=b&gclid=G", "/p?gclid=G"][usize::from(tag % 4)];
+    let own = [("Referer", "https://www.shop.ua/"), ("Origin", "https://www.shop.ua")];
+    let xhr = [("Accept", "*/*"), ("Origin", "https://www.shop.ua")];
+    let event = ("x-utm-event", "purchase; order_id=1");
+    browser.wait(wait_s);
+    match kind % 12 {
+        0 => browser.open(tagged),
+        1 => browser.send("GET", tagged, &own, 200, &[html]),
+        2 => browser.send("GET", tagged, &[("Referer", "https://www.google.com/")], 200, &[html]),
+        3 => browser.send("GET", tagged, &[("Referer", "https://www.paypal.com/")], 200, &[html]),
+        4 => browser.send("GET", tagged, &[], 302, &[("location", "/")]),
+        5 => browser.send("GET", tagged, &[], 404, &[html]),
+        6 => browser.send("GET", tagged, &[], 200, &[("content-type", "application/pdf")]),
+        7 => browser.send("POST", tagged, &own, 302, &[("location", "/")]),
+        8 => browser.send("POST", tagged, &xhr, 200, &[]),
+        9 => browser.send("POST", tagged, &xhr, 200, &[event]),
+        10 => browser.send("GET", tagged, &[("Accept", "*/*")], 200, &[]),
+        _ => browser.send("GET", tagged, &[], 499, &[]),
+    }
+}
+
+proptest::proptest! {
+    /// Whatever somebody who keeps cookies does: one visitor; each session of the cookie is recorded before the next
+    /// one, but for those that left nothing to record; what is recorded belongs to the session that the cookie holds.
+    #[test]
+    fn what_is_recorded_belongs_to_the_session_of_the_cookie(
+        steps in proptest::collection::vec((0..12_u8, 0..4_u8, 0..2400_u64), 1..40),
+    ) {
+        let mut browser = Browser::new();
+        let mut visitors = std::collections::HashSet::new();
+        let mut is_linked = false;
+        for (kind, tag, wait_s) in steps {
+            let seen = step(&mut browser, kind, tag, wait_s);
+            let Some(identity) = seen.identity else {
+                proptest::prop_assert!(!seen.recorded);
+                continue;
+            };
+            if identity.mode == crate::hit::IdentityMode::Cookieless {
+                proptest::prop_assert!(!seen.takes_cookie && browser.cookie.is_none());
+                continue;
+            }
+            visitors.insert(identity.visitor_id);
+            // Told at first, and again while no cookie can say that it was.
+            proptest::prop_assert_eq!(identity.minted_from.is_some(), !is_linked);
+            is_linked |= seen.takes_cookie;
+            if seen.takes_cookie {
+                let value = browser.cookie.clone().unwrap();
+                let cookie = VisitorCookie::decode(value.as_bytes(), &browser.keys, u32::MAX - 300).unwrap();
+                proptest::prop_assert_eq!(cookie.session_id, identity.session_id);
+                proptest::prop_assert_eq!(cookie.session_number, identity.session_number);
+                proptest::prop_assert!(seen.set_cookie.is_some() || !seen.touched, "a touch begins a session");
+            }
+        }
+        proptest::prop_assert!(visitors.len() <= 1);
+    }
+
+    /// Whatever stands in the fields of a request and its response, it is looked at to the end.
+    #[test]
+    fn no_field_makes_it_fail(
+        target in "/[!-~&&[^\"<>`#]]{0,40}(\\?(utm_source|gclid|utm_term\\[\\])=[!-~&&[^\"<>#]]{0,40})?",
+        values in proptest::collection::vec(proptest::collection::vec(32..=255_u8, 0..60), 8),
+        at_ms in proptest::num::u64::ANY,
+        status in 100..1000_u16,
+    ) {
+        let names = ["host", "cookie", "referer", "user-agent", "origin", "cache-control", "expires", "x-utm-event"];
+        let mut headers: HeaderMap = [("accept", "text/html"), ("content-type", "text/html")]
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .into_iter()
+            .collect();
+        for (name, value) in names.iter().zip(&values) {
+            if let Ok(value) = HeaderValue::from_bytes(value) {
+                headers.append(HeaderName::from_static(name), value);
+            }
+        }
+        let Browser { rules, keys, .. } = Browser::new();
+        let secrets = Secrets { keys: &keys, salt: &[7; 16] };
+        let status = StatusCode::from_u16(status).unwrap();
+        for method in [Method::GET, Method::HEAD, Method::POST] {
+            for gpc in ["0", "1"] {
+                headers.insert(SEC_GPC, HeaderValue::from_static(gpc));
+                let arrival = Arrival { at_ms, client: "2001:db8::9".parse().unwrap(), https: true };
+                let Ok(uri) = target.parse() else { continue };
+                let Some(mut observation) = Observation::of(&method, &uri, &headers, arrival, &rules) else { continue };
+                let _ = observation.preview(secrets, &rules, || MINTED);
+                let response = ResponseHead { status, headers: &headers, trust_events: true };
+                let conclusion = observation.conclude("default", response, secrets, &rules, || MINTED);
+                let mut payload = Vec::new();
+                if let Some(record) = &conclusion.record {
+                    record.encode_into(&mut payload).unwrap();
+                    proptest::prop_assert_eq!(&Record::decode(&payload).unwrap(), record);
+                }
+            }
+        }
     }
 }

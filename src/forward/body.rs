@@ -11,6 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::connection::Lease;
+use super::fields::clean_trailers;
 use crate::clock::{Clock, Timer};
 
 /// Why a body ended before its end.
@@ -103,7 +104,7 @@ impl Upload {
         };
         self.timer.disarm();
         self.progress.moved_ms.set(self.timer.clock().now_ms());
-        let frame = match frame {
+        let mut frame = match frame {
             Some(Ok(frame)) => frame,
             Some(Err(error)) => return Poll::Ready(Some(Err(BodyError::Client(error)))),
             None => {
@@ -111,6 +112,7 @@ impl Upload {
                 return Poll::Ready(None);
             }
         };
+        frame.trailers_mut().map(clean_trailers);
         let length = frame.data_ref().map_or(0, Bytes::len) as u64;
         let Some(left_bytes) = self.left_bytes.checked_sub(length) else {
             return Poll::Ready(Some(Err(BodyError::TooLong)));
@@ -186,7 +188,8 @@ impl Download {
         };
         self.timer.disarm();
         match frame {
-            Some(Ok(frame)) => {
+            Some(Ok(mut frame)) => {
+                frame.trailers_mut().map(clean_trailers);
                 if self.incoming.is_end_stream() {
                     self.give_back();
                 }

@@ -133,6 +133,16 @@ pub fn clean_response<B>(response: &mut Response<B>) {
     headers.remove(header::UPGRADE);
 }
 
+/// Takes from the trailers of a request or response what may not come after a body (RFC 9110 section 6.5.1), and what
+/// only we may say, or be told.
+pub(super) fn clean_trailers(trailers: &mut HeaderMap) {
+    let is_unfit = |name: &HeaderName| is_protected(name) || kind(name.as_str()) != Kind::Plain;
+    let leaving: Vec<HeaderName> = trailers.keys().filter(|name| is_unfit(name)).cloned().collect();
+    for name in leaving {
+        trailers.remove(name);
+    }
+}
+
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
@@ -268,6 +278,15 @@ mod tests {
         let want =
             ["cf-connecting-ip", "forwarded", "true-client-ip", "x-forwarded-for", "x-real-ip", "x-utmost"];
         assert_eq!(kept, want);
+    }
+
+    #[test]
+    fn trailers_cannot_say_what_fields_may_not() {
+        let names_of =
+            ["x-checksum", "set-cookie", "content-length", "x-utm-event", "x_utm_visitor", "x-real-ip"];
+        let mut trailers = map(&names_of.map(|name| (name, "1")));
+        clean_trailers(&mut trailers);
+        assert_eq!(names(&trailers), ["x-checksum"]);
     }
 
     #[test]

@@ -3,7 +3,10 @@
 use std::error::Error;
 use std::fmt;
 
-/// An error with everything that caused it, on one line.
+use tokio_postgres::error::DbError;
+
+/// An error with everything that caused it, on one line. Of what Postgres says only the message and its code: the
+/// details quote rows, which are people's.
 #[derive(Debug)]
 pub struct Causes<'a>(pub &'a dyn Error);
 
@@ -12,7 +15,10 @@ impl fmt::Display for Causes<'_> {
         write!(f, "{}", self.0)?;
         let mut cause = self.0.source();
         while let Some(error) = cause {
-            write!(f, ": {error}")?;
+            match error.downcast_ref::<DbError>() {
+                Some(database) => write!(f, ": {} ({})", database.message(), database.code().code())?,
+                None => write!(f, ": {error}")?,
+            }
             cause = error.source();
         }
         Ok(())

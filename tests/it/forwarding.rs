@@ -243,7 +243,7 @@ async fn chunked_bodies_pass_both_ways() {
 async fn trailers_reach_a_client_that_asks_for_them() {
     let (upstream, proxy) = shop(|_| {
         Reply::raw(
-            "HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 7\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTrailer: X-Sum, X-Utm-Event\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Utm-Event: click\r\nX-Sum: 7\r\n\r\n",
         )
     })
     .await;

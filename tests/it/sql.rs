@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use utm_dispatcher::telemetry::causes::Causes;
+
 use crate::harness::postgres;
 
 #[tokio::test]
@@ -17,6 +19,19 @@ async fn every_statement_can_be_prepared() {
             panic!("{}: {error}: {:?}", file.display(), error.as_db_error());
         }
     }
+}
+
+/// Postgres quotes whole rows where it says what is wrong with them.
+#[tokio::test]
+async fn what_is_logged_of_a_refused_row_does_not_quote_it() {
+    let database = postgres::database().await;
+    let client = database.connect().await;
+    client.batch_execute("CREATE TABLE t (address text, other text NOT NULL)").await.unwrap();
+    let error = client.execute("INSERT INTO t VALUES ('203.0.113.9')", &[]).await.unwrap_err();
+    assert!(error.as_db_error().unwrap().detail().unwrap().contains("203.0.113.9"));
+    let said = Causes(&error).to_string();
+    assert!(said.contains("null value in column") && said.contains("23502"), "{said}");
+    assert!(!said.contains("203.0.113.9"), "{said}");
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
