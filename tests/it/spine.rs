@@ -198,6 +198,8 @@ async fn an_order_is_credited_to_the_last_campaign_whichever_way_it_becomes_know
     let first =
         cookie_of(&open(&mut client, "/?utm_source=google&utm_medium=cpc&utm_campaign=spring", "").await);
     let with = |cookie: &str| format!("Cookie: _utmd={cookie}\r\n");
+    // Times are kept in milliseconds, and touches of one millisecond have no last one.
+    tokio::time::sleep(Duration::from_millis(5)).await;
     let second =
         open(&mut client, "/p?utm_source=newsletter&utm_medium=email&utm_campaign=may", &with(&first)).await;
     let second = cookie_of(&second);
