@@ -6,7 +6,6 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use utm_dispatcher::accept::{self, Workers};
 use utm_dispatcher::config::Config;
-use utm_dispatcher::journal::directory::RunDirectory;
 use utm_dispatcher::journal::writer::{Writer, WriterConfig};
 use utm_dispatcher::keys::KeyRing;
 use utm_dispatcher::record::Recording;
@@ -19,7 +18,7 @@ use super::Client;
 pub(crate) struct Proxy {
     pub(crate) workers: Workers,
     pub(crate) metrics: Arc<Metrics>,
-    _journal: (RunDirectory, TempDir),
+    _files: TempDir,
 }
 
 /// Starts the data plane.
@@ -27,10 +26,8 @@ pub(crate) fn proxy(config: Config) -> Proxy {
     let metrics = Arc::new(Metrics::default());
     let bound = accept::bind(&config.proxy.listen, config.proxy.workers).unwrap();
     let files = tempfile::tempdir().unwrap();
-    let directory = RunDirectory::create(files.path()).unwrap();
     let writer_config = WriterConfig {
-        directory: directory.path.clone(),
-        journal: directory.journal,
+        journal_dir: files.path().to_owned(),
         fsync: config.journal.fsync,
         segment_bytes: config.journal.segment_bytes,
         max_bytes: config.journal.max_bytes,
@@ -43,7 +40,7 @@ pub(crate) fn proxy(config: Config) -> Proxy {
         salts: Salts::new().unwrap(),
     };
     let workers = utm_dispatcher::proxy::start(bound, &Arc::new(config), recording, &metrics).unwrap();
-    Proxy { workers, metrics, _journal: (directory, files) }
+    Proxy { workers, metrics, _files: files }
 }
 
 impl Proxy {
