@@ -8,6 +8,7 @@ mod harness;
 mod config;
 mod crash;
 mod demo;
+mod faults;
 mod forwarding;
 mod framing;
 mod managed;
