@@ -290,7 +290,7 @@ async fn end_journal(ended: oneshot::Receiver<()>) {
     match tokio::time::timeout(LAST_WRITE, ended).await {
         Ok(Ok(())) => {}
         Ok(Err(_)) => tracing::error!("the journal thread died"),
-        Err(_) => tracing::error!("the disk does not take the journal's last records; they are lost"),
+        Err(_) => tracing::error!("the disk does not take the journal's last records; they may be lost"),
     }
 }
 

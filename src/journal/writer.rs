@@ -81,6 +81,8 @@ pub struct Progress {
     written: Mutex<Position>,
     /// Notified after each write.
     pub grown: Notify,
+    /// Whether the disk refuses since it has no room.
+    pub disk_is_full: AtomicBool,
     /// Bytes of all segments below `journal.dir`: the writer adds, whoever deletes subtracts.
     pub bytes_on_disk: AtomicU64,
 }
@@ -380,12 +382,15 @@ impl State {
     fn accepted(&mut self) {
         if std::mem::take(&mut self.refusing) {
             self.metrics.state.journal_stalled.store(false, Ordering::Relaxed);
+            self.progress.disk_is_full.store(false, Ordering::Relaxed);
             tracing::info!("journal takes records again");
         }
     }
 
     fn refused(&mut self, error: &io::Error) {
         self.retry_at = Instant::now() + RETRY;
+        let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        self.progress.disk_is_full.store(is_full, Ordering::Relaxed);
         if !std::mem::replace(&mut self.refusing, true) {
             self.metrics.state.journal_stalled.store(true, Ordering::Relaxed);
             let dir = self.config.journal_dir.display();

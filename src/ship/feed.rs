@@ -163,7 +163,10 @@ impl Feed {
             }
             let stretches = self.read();
             if stretches.is_empty() {
-                self.metrics.journal_oldest_unshipped_seconds.set(0);
+                // Of one that cannot be read the age is not known; it is not nothing.
+                if !self.journals.values().any(|source| source.is_unreadable) {
+                    self.metrics.journal_oldest_unshipped_seconds.set(0);
+                }
                 return Halt::Idle;
             }
             self.note_age(&stretches);
@@ -288,8 +291,8 @@ impl Feed {
     fn delete_shipped(&mut self) {
         let total: u64 = self.journals.values().filter_map(|source| source.directory.bytes().ok()).sum();
         // What was kept for a restore may be what fills the disk.
-        let refused = self.metrics.state.journal_stalled.load(Ordering::Relaxed);
-        let is_short = total > self.config.max_bytes / 10 * 8 || refused;
+        let disk_is_full = self.progress.disk_is_full.load(Ordering::Relaxed);
+        let is_short = total > self.config.max_bytes / 10 * 8 || disk_is_full;
         let is_crowded = self.journals.len() > MOST_ADOPTED / 2;
         let mut deleted = 0;
         self.journals.retain(|_, source| {
