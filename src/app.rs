@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -18,14 +19,13 @@ use crate::accept::{self, Bound, Workers};
 use crate::config::{Config, DatabasePlace};
 use crate::customer::CustomerHasher;
 use crate::ingest::{Ingest, Receipts};
-use crate::journal::directory::RunDirectory;
-use crate::journal::writer::{Writer, WriterConfig};
+use crate::journal::writer::{Progress, Writer, WriterConfig};
 use crate::keys::KeyRing;
 use crate::managed::{Cluster, Settings};
 use crate::proxy;
 use crate::record::Recording;
 use crate::salts::Salts;
-use crate::ship::feed::{Feed, FeedConfig};
+use crate::ship::feed::{End, Feed, FeedConfig};
 use crate::ship::{ShipSettings, Shipper};
 use crate::stats::database::ReportDatabase;
 use crate::stats::{self, StatsContext};
@@ -35,6 +35,10 @@ use crate::store::{Store, partitions};
 use crate::telemetry::causes::Causes;
 use crate::telemetry::metrics::Metrics;
 
+/// How long the journal's last write may take at the end.
+const LAST_WRITE: Duration = Duration::from_secs(5);
+/// How long open requests to the stats port may take at the end.
+const LAST_ANSWERS: Duration = Duration::from_secs(10);
 /// How long the last batch may take at the end.
 const LAST_BATCH: Duration = Duration::from_secs(10);
 /// Pause between attempts to bring the schema up to date.
@@ -52,7 +56,6 @@ pub struct App {
     keys: KeyRing,
     customers: CustomerHasher,
     salts: Salts,
-    directory: RunDirectory,
     writer: Writer,
     cluster: Option<Cluster>,
     store: Store,
@@ -60,7 +63,8 @@ pub struct App {
 }
 
 impl App {
-    /// Opens files and sockets. Nothing is forwarded yet, and nothing waits for the database.
+    /// Opens files and sockets. Nothing is forwarded yet, and nothing waits for the database, nor for a disk on which
+    /// the journal could be written.
     ///
     /// Must be called within a tokio runtime, as must [`App::run`].
     pub async fn bind(config: Config) -> anyhow::Result<Self> {
@@ -73,19 +77,16 @@ impl App {
         let keys = KeyRing::load_or_create(&config.tracking.identity.secret_file)?;
         let customer_keys = KeyRing::load_or_create(&config.orders.customer_key_file)?;
         let customers = CustomerHasher::new(&customer_keys, config.orders.phone_country.as_deref());
-        let directory = RunDirectory::create(&config.journal.dir)
-            .with_context(|| format!("cannot make a journal in {}", config.journal.dir.display()))?;
         let writer = Writer::start(
             WriterConfig {
-                directory: directory.path.clone(),
-                journal: directory.journal,
+                journal_dir: config.journal.dir.clone(),
                 fsync: config.journal.fsync,
                 segment_bytes: config.journal.segment_bytes,
                 max_bytes: config.journal.max_bytes,
             },
             Arc::clone(&metrics),
         )
-        .with_context(|| format!("cannot write a journal in {}", config.journal.dir.display()))?;
+        .context("cannot start the journal's threads")?;
         let (cluster, url) = match &config.database.place {
             DatabasePlace::Url(url) => (None, url.clone()),
             DatabasePlace::Managed(dir) => {
@@ -102,7 +103,6 @@ impl App {
             salts: Salts::new().context("no random bytes")?,
             keys,
             customers,
-            directory,
             writer,
             cluster,
             store: Store::new(&url)?,
@@ -130,7 +130,7 @@ impl App {
     /// Forwards, records, ships and answers until `shutdown`; fails when a thread of the request path dies.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let Self { config, metrics, store, .. } = self;
-        let Writer { batches, progress, thread: journal_thread } = self.writer;
+        let Writer { batches, progress, ended: mut journal_ended } = self.writer;
         let recording = Recording {
             batches: batches.clone(),
             wait: config.journal.wait,
@@ -154,35 +154,35 @@ impl App {
             customers: self.customers,
         };
         let stats = tokio::spawn(stats::serve(self.stats_listener, context, stats_ends.clone()));
-        let feed_config = FeedConfig {
-            journal_dir: config.journal.dir.clone(),
-            keep: config.journal.keep,
-            max_bytes: config.journal.max_bytes,
-        };
-        let shipper = Shipper::new(store.clone(), ShipSettings::from(&*config));
-        let feed = Feed::new(feed_config, shipper, self.directory, progress, receipts, Arc::clone(&metrics));
-        let shipping = tokio::spawn(ship(
-            feed,
+        let shipping = Shipping {
+            config: Arc::clone(&config),
             store,
-            Arc::clone(&config),
-            Arc::clone(&metrics),
-            self.keys,
-            journal_closed.clone(),
-        ));
+            keys: self.keys,
+            progress,
+            receipts,
+            metrics: Arc::clone(&metrics),
+        };
+        let shipping = tokio::spawn(shipping.run(journal_closed.clone()));
         drop(batches);
 
+        let mut journal_died = false;
         let outcome = tokio::select! {
             () = shutdown.cancelled() => Ok(()),
             end = workers.next_end() => Err(anyhow::anyhow!("worker {:?} ended", end.map(|end| end.worker))),
+            _ = &mut journal_ended => {
+                journal_died = true;
+                Err(anyhow::anyhow!("the journal thread died"))
+            }
         };
         metrics.state.draining.store(true, Ordering::Relaxed);
         end_workers(workers).await;
         // The stats port may submit orders until here; with it goes the last sender of batches.
         stats_ends.cancel();
-        end_task("stats port", stats).await;
-        let journal = tokio::task::spawn_blocking(move || journal_thread.join()).await;
-        if !matches!(journal, Ok(Ok(()))) {
-            tracing::error!("the journal thread died");
+        if tokio::time::timeout(LAST_ANSWERS, end_task("stats port", stats)).await.is_err() {
+            tracing::warn!("a request to the stats port does not end");
+        }
+        if !journal_died {
+            end_journal(journal_ended).await;
         }
         journal_closed.cancel();
         if tokio::time::timeout(LAST_BATCH, shipping).await.is_err() {
@@ -198,46 +198,100 @@ impl App {
     }
 }
 
-/// Brings the schema up to date as soon as the database answers, and then ships.
-async fn ship(
-    feed: Feed,
-    store: Store,
+/// What the office ships with.
+struct Shipping {
     config: Arc<Config>,
-    metrics: Arc<Metrics>,
+    store: Store,
     keys: KeyRing,
-    closed: CancellationToken,
-) {
-    let mut said = None;
-    loop {
-        let state =
-            if config.database.auto_migrate { migrate(&store).await } else { schema_state(&store).await };
-        let problem = match state {
-            Ok(SchemaState::Current) => break,
-            Ok(SchemaState::Older { found, wanted }) => {
-                format!(
-                    "the database's schema is version {found}, this program needs {wanted}; run `migrate`"
-                )
+    progress: Arc<Progress>,
+    receipts: Arc<Receipts>,
+    metrics: Arc<Metrics>,
+}
+
+impl Shipping {
+    /// Brings the schema up to date as soon as the database answers, and then ships; all over again when the database
+    /// was replaced by an older or empty one, or when shipping panicked.
+    async fn run(self, closed: CancellationToken) {
+        let mut is_first = true;
+        loop {
+            let mut feed = self.feed();
+            // Journals of earlier runs count towards `max_bytes` also while the database is away.
+            feed.take_stock();
+            if !self.schema_is_current(&closed).await {
+                return;
             }
-            Ok(SchemaState::Newer { found, wanted }) => {
-                format!(
-                    "the database's schema is version {found}, this program knows {wanted}; a newer one must ship"
-                )
+            self.metrics.state.schema_current.store(true, Ordering::Relaxed);
+            if std::mem::take(&mut is_first) {
+                self.start_watches(&closed);
             }
-            Err(error) => Causes(&error).to_string(),
-        };
-        if said.as_ref() != Some(&problem) {
-            tracing::warn!(%problem, "nothing is shipped; records are kept in the journal");
-            said = Some(problem);
+            match tokio::spawn(feed.run(closed.clone())).await {
+                Ok(End::Closed) => return,
+                Ok(End::SchemaGone) => tracing::warn!("the database has not our tables; it was replaced"),
+                Err(_) => tracing::error!("shipping panicked; it begins anew"),
+            }
+            self.metrics.state.schema_current.store(false, Ordering::Relaxed);
+            closed.run_until_cancelled(tokio::time::sleep(MIGRATE_PAUSE)).await;
         }
-        if closed.is_cancelled() {
-            return;
-        }
-        closed.run_until_cancelled(tokio::time::sleep(MIGRATE_PAUSE)).await;
     }
-    metrics.state.schema_current.store(true, Ordering::Relaxed);
-    tokio::spawn(partitions::keep_ahead(store.clone(), closed.clone()));
-    tokio::spawn(watch_key(store, keys.fingerprint(), Arc::clone(&metrics), closed.clone()));
-    feed.run(closed).await;
+
+    /// What needs the tables to be there, and goes on whatever becomes of shipping.
+    fn start_watches(&self, closed: &CancellationToken) {
+        let (store, metrics) = (self.store.clone(), Arc::clone(&self.metrics));
+        tokio::spawn(partitions::keep_ahead(store.clone(), closed.clone()));
+        tokio::spawn(watch_key(store, self.keys.fingerprint(), metrics, closed.clone()));
+    }
+
+    fn feed(&self) -> Feed {
+        let journal = &self.config.journal;
+        let config =
+            FeedConfig { journal_dir: journal.dir.clone(), keep: journal.keep, max_bytes: journal.max_bytes };
+        let shipper = Shipper::new(self.store.clone(), ShipSettings::from(&*self.config));
+        let (progress, receipts) = (Arc::clone(&self.progress), Arc::clone(&self.receipts));
+        Feed::new(config, shipper, progress, receipts, Arc::clone(&self.metrics))
+    }
+
+    /// Returns when the schema is this program's; false when the end came before.
+    async fn schema_is_current(&self, closed: &CancellationToken) -> bool {
+        let mut said = None;
+        loop {
+            let state = if self.config.database.auto_migrate {
+                migrate(&self.store).await
+            } else {
+                schema_state(&self.store).await
+            };
+            let problem = match state {
+                Ok(SchemaState::Current) => return true,
+                Ok(SchemaState::Older { found, wanted }) => {
+                    format!(
+                        "the database's schema is version {found}, this program needs {wanted}; run `migrate`"
+                    )
+                }
+                Ok(SchemaState::Newer { found, wanted }) => {
+                    format!(
+                        "the database's schema is version {found}, this program knows {wanted}; a newer one must ship"
+                    )
+                }
+                Err(error) => Causes(&error).to_string(),
+            };
+            if said.as_ref() != Some(&problem) {
+                tracing::warn!(%problem, "nothing is shipped; records are kept in the journal");
+                said = Some(problem);
+            }
+            if closed.is_cancelled() {
+                return false;
+            }
+            closed.run_until_cancelled(tokio::time::sleep(MIGRATE_PAUSE)).await;
+        }
+    }
+}
+
+/// Waits until all that was handed to the journal is written, but not for ever: the disk may hang.
+async fn end_journal(ended: oneshot::Receiver<()>) {
+    match tokio::time::timeout(LAST_WRITE, ended).await {
+        Ok(Ok(())) => {}
+        Ok(Err(_)) => tracing::error!("the journal thread died"),
+        Err(_) => tracing::error!("the disk does not take the journal's last records; they may be lost"),
+    }
 }
 
 async fn end_workers(workers: Workers) {

@@ -22,7 +22,7 @@ pub struct Ingest {
     receipts: Arc<Receipts>,
 }
 
-/// The journal did not take what was submitted; nothing of it is kept.
+/// The journal did not take what was submitted, or not in time. It may be submitted again: an entry counts once.
 #[derive(Debug, thiserror::Error)]
 #[error("the journal cannot be written")]
 pub struct JournalUnavailable;
@@ -53,6 +53,7 @@ impl Ingest {
             append(&Record::Order(Box::new(fact)), &mut frames).map_err(|_| JournalUnavailable)?;
         }
         let outcomes = self.receipts.expect(request, count);
+        let _given_up = GivenUp { receipts: &self.receipts, request };
         let (ack, answer) = oneshot::channel();
         let sent = self.batches.send(Batch { frames, durable: true, ack });
         let is_written = sent.is_ok()
@@ -60,14 +61,21 @@ impl Ingest {
                 .await
                 .is_ok_and(|answer| answer.is_ok_and(|answer| answer.ack == Ack::Written));
         if !is_written {
-            return Err(self.withdraw(request));
+            return Err(JournalUnavailable);
         }
         Ok(timeout_at(deadline, outcomes).await.ok().and_then(Result::ok))
     }
+}
 
-    fn withdraw(&self, request: Uuid) -> JournalUnavailable {
-        self.receipts.lock().remove(&request);
-        JournalUnavailable
+/// Forgets a submission however its wait ends: while the database is away nothing is delivered that would.
+struct GivenUp<'a> {
+    receipts: &'a Receipts,
+    request: Uuid,
+}
+
+impl Drop for GivenUp<'_> {
+    fn drop(&mut self) {
+        self.receipts.lock().remove(&self.request);
     }
 }
 

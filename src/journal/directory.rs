@@ -29,30 +29,52 @@ impl RunDirectory {
         let journal = Uuid::now_v7();
         // Locked before it gets the name by which others look for directories to adopt.
         let unnamed = journal_dir.join(format!(".{journal}"));
-        create_private(&unnamed)?;
-        let lock = lock_file(&unnamed)?;
-        lock.try_lock().map_err(io::Error::from)?;
         let path = journal_dir.join(journal.to_string());
-        fs::rename(&unnamed, &path)?;
-        File::open(journal_dir)?.sync_all()?;
-        Ok(Self { journal, path, _lock: lock })
-    }
-
-    /// Takes the directories below `journal_dir` that nobody holds, and cuts off their torn tails.
-    pub fn adopt_free(journal_dir: &Path) -> io::Result<Vec<Self>> {
-        let mut adopted = Vec::new();
-        for entry in fs::read_dir(journal_dir)? {
-            let entry = entry?;
-            let Some(journal) = entry.file_name().to_str().and_then(|name| Uuid::parse_str(name).ok()) else {
-                continue;
-            };
-            if let Some(lock) = take(&entry.path())? {
-                let directory = Self { journal, path: entry.path(), _lock: lock };
-                directory.cut_torn_tail();
-                adopted.push(directory);
+        let locked = create_private(&unnamed).and_then(|()| {
+            let lock = lock_file(&unnamed)?;
+            lock.try_lock().map_err(io::Error::from)?;
+            fs::rename(&unnamed, &path)?;
+            File::open(journal_dir)?.sync_all()?;
+            Ok(lock)
+        });
+        match locked {
+            Ok(lock) => Ok(Self { journal, path, _lock: lock }),
+            Err(error) => {
+                // It is tried again and again while the disk refuses: nothing of it may stay.
+                for left in [&unnamed, &path] {
+                    let _ = fs::remove_file(left.join("lock"));
+                    let _ = fs::remove_dir(left);
+                }
+                Err(error)
             }
         }
-        adopted.sort_by_key(|directory| directory.journal);
+    }
+
+    /// Takes the oldest `most` directories below `journal_dir` that nobody holds, and cuts off their torn tails.
+    pub fn adopt_free(journal_dir: &Path, most: usize) -> io::Result<Vec<Self>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(journal_dir)? {
+            let entry = entry?;
+            let name = entry.file_name().to_str().and_then(|name| Uuid::parse_str(name).ok());
+            found.extend(name.map(|journal| (journal, entry.path())));
+        }
+        found.sort();
+        let mut adopted = Vec::new();
+        for (journal, path) in found {
+            if adopted.len() >= most {
+                break;
+            }
+            match take(&path) {
+                Ok(Some(lock)) => {
+                    let directory = Self { journal, path, _lock: lock };
+                    directory.cut_torn_tail();
+                    adopted.push(directory);
+                }
+                Ok(None) => {}
+                // One that cannot be taken must not keep the others from being shipped.
+                Err(error) => tracing::warn!(%journal, %error, "cannot take the journal of an earlier run"),
+            }
+        }
         Ok(adopted)
     }
 

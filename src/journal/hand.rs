@@ -7,11 +7,12 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::admits;
 use super::frame::append;
@@ -35,10 +36,11 @@ pub struct Ticket(u64);
 #[derive(Debug)]
 struct Shared {
     pending: RefCell<Vec<u8>>,
+    /// How many records are pending, and when the first of them came.
+    pending_records: Cell<u64>,
+    pending_since: Cell<Instant>,
     /// The batch that is gathered now.
     gathering: Cell<u64>,
-    /// When the first record of the batch that is gathered came.
-    began: Cell<Instant>,
     /// All batches before this one are written, or the journal answered that it holds them.
     answered: Cell<u64>,
     stalled: Cell<bool>,
@@ -46,6 +48,8 @@ struct Shared {
     closed: Cell<bool>,
     /// Wakes the task that hands over.
     filled: Notify,
+    /// Tells that task, while it waits for the journal, that this is the end.
+    ends: Notify,
     /// Wakes responses: of even and of odd batches, so that those of the next one sleep on.
     released: [Notify; 2],
     metrics: Arc<Metrics>,
@@ -56,13 +60,15 @@ impl Hand {
     pub fn start(batches: Sender<Batch>, wait: Duration, metrics: Arc<Metrics>) -> Self {
         let shared = Rc::new(Shared {
             pending: RefCell::default(),
+            pending_records: Cell::new(0),
+            pending_since: Cell::new(Instant::now()),
             gathering: Cell::new(0),
-            began: Cell::new(Instant::now()),
             answered: Cell::new(0),
             stalled: Cell::new(false),
             closing: Cell::new(false),
             closed: Cell::new(false),
             filled: Notify::new(),
+            ends: Notify::new(),
             released: [Notify::new(), Notify::new()],
             metrics,
         });
@@ -74,15 +80,15 @@ impl Hand {
     pub fn push(&self, record: &Record<'_>) -> Option<Ticket> {
         let shared = &self.shared;
         let mut pending = shared.pending.borrow_mut();
-        if pending.is_empty() {
-            shared.began.set(Instant::now());
-        }
         let reason = if !admits(record.importance(), pending.len() as u64, PENDING_BYTES) {
             "journal_stalled"
         } else if append(record, &mut pending).is_err() {
             "too_large"
         } else {
             shared.metrics.hits.inc();
+            if shared.pending_records.replace(shared.pending_records.get() + 1) == 0 {
+                shared.pending_since.set(Instant::now());
+            }
             shared.filled.notify_one();
             return Some(Ticket(shared.gathering.get()));
         };
@@ -109,6 +115,7 @@ impl Hand {
     pub async fn close(&self) {
         self.shared.closing.set(true);
         self.shared.filled.notify_one();
+        self.shared.ends.notify_one();
         while !self.shared.closed.get() {
             self.shared.released[0].notified().await;
         }
@@ -116,6 +123,34 @@ impl Hand {
 }
 
 impl Shared {
+    /// What is pending, as a batch, and how many records it has.
+    fn take_batch(&self, spare: Vec<u8>) -> (Batch, oneshot::Receiver<Answer>, u64) {
+        let frames = self.pending.replace(spare);
+        self.gathering.set(self.gathering.get() + 1);
+        let (ack, answer) = oneshot::channel();
+        (Batch { frames, durable: false, ack }, answer, self.pending_records.take())
+    }
+
+    /// Hands over what is left without waiting for the batch before it, nor for an answer.
+    fn leave(&self, batches: &Sender<Batch>) {
+        let (batch, _, records) = self.take_batch(Vec::new());
+        if batches.send(batch).is_err() {
+            self.count_lost(records);
+        }
+    }
+
+    fn stall(&self, wait: Duration) {
+        self.metrics.state.journal_stalled.store(true, Ordering::Relaxed);
+        if !self.stalled.replace(true) {
+            tracing::warn!(wait_ms = wait.as_millis(), "journal does not answer; responses no longer wait");
+        }
+        self.release_all();
+    }
+
+    fn count_lost(&self, records: u64) {
+        self.metrics.hits_dropped.get_or_create(&Reason { reason: "journal_closed" }).inc_by(records);
+    }
+
     fn release_all(&self) {
         self.released.iter().for_each(Notify::notify_waiters);
     }
@@ -133,30 +168,38 @@ async fn hand_over(shared: Rc<Shared>, batches: Sender<Batch>, wait: Duration) {
             }
             continue;
         }
-        let frames = shared.pending.replace(spare);
-        let began = shared.began.get();
         let number = shared.gathering.get();
-        shared.gathering.set(number + 1);
-        let (ack, mut answer) = oneshot::channel();
-        let sent = batches.send(Batch { frames, durable: false, ack }).is_ok();
-        // Its first response may have waited for the batch before as well: all of that is one wait.
-        let answer = match tokio::time::timeout_at(began + wait, &mut answer).await {
+        // Counted from its first record on, which may have waited for the batch before.
+        let deadline = shared.pending_since.get() + wait;
+        let (batch, mut answer, records) = shared.take_batch(spare);
+        // When nobody takes it, its answer is an error.
+        let _ = batches.send(batch);
+        let answer = match timeout_at(deadline, &mut answer).await {
             Ok(answer) => answer,
             Err(_) => {
-                if !shared.stalled.replace(true) {
-                    tracing::warn!(
-                        wait_ms = wait.as_millis(),
-                        "journal does not answer; responses no longer wait"
-                    );
-                }
-                shared.release_all();
-                answer.await
+                shared.stall(wait);
+                let answer = tokio::select! {
+                    answer = &mut answer => answer,
+                    () = shared.ends.notified() => {
+                        shared.leave(&batches);
+                        answer.await
+                    }
+                };
+                // Responses of the next batch have gone already: it begins anew.
+                shared.pending_since.set(Instant::now());
+                answer
             }
         };
-        let ack = answer.as_ref().map(|answer| answer.ack).ok().filter(|_| sent);
-        shared.stalled.set(ack != Some(Ack::Written));
+        let ack = answer.as_ref().map(|answer| answer.ack).ok();
+        if ack.is_none() {
+            shared.count_lost(records);
+        }
+        let was_stalled = shared.stalled.replace(ack != Some(Ack::Written));
         shared.answered.set(number + 1);
         if ack == Some(Ack::Written) {
+            if was_stalled {
+                shared.metrics.state.journal_stalled.store(false, Ordering::Relaxed);
+            }
             shared.released[(number % 2) as usize].notify_waiters();
         } else {
             shared.release_all();

@@ -35,6 +35,8 @@
 //!
 //! * A frame is handed to the kernel before the first byte of its response's head is sent, but a response waits no
 //!   longer than `journal.wait` ([`hand`]).
+//! * A disk that refuses, also at the start, costs no request: records are held in memory, bounded, until it takes
+//!   them; the run directory is made when it can be ([`writer`]).
 //! * Frames of one worker are in the order in which the worker pushed them.
 //! * A torn last frame is cut off when its directory is adopted; a damaged frame inside is skipped and counted
 //!   ([`reader`]).

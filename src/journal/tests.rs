@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use tokio::sync::oneshot;
@@ -28,14 +29,8 @@ fn frames(records: &[Record<'_>]) -> Vec<u8> {
     out
 }
 
-fn start(directory: &RunDirectory, segment_bytes: u64, max_bytes: u64, metrics: &Arc<Metrics>) -> Writer {
-    let config = WriterConfig {
-        directory: directory.path.clone(),
-        journal: directory.journal,
-        fsync: Fsync::Never,
-        segment_bytes,
-        max_bytes,
-    };
+fn start(root: &Path, segment_bytes: u64, max_bytes: u64, metrics: &Arc<Metrics>) -> Writer {
+    let config = WriterConfig { journal_dir: root.to_owned(), fsync: Fsync::Never, segment_bytes, max_bytes };
     Writer::start(config, Arc::clone(metrics)).unwrap()
 }
 
@@ -47,7 +42,7 @@ fn write(writer: &Writer, frames: Vec<u8>, durable: bool) -> Ack {
 
 fn end(writer: Writer) {
     drop(writer.batches);
-    writer.thread.join().unwrap();
+    writer.ended.blocking_recv().unwrap();
 }
 
 /// The numbers of all records that a reader gives, and how many stretches it found damaged.
@@ -73,51 +68,51 @@ fn read_all(path: &Path, until: Option<Position>, chunk_bytes: usize) -> (Vec<u6
 #[test]
 fn what_is_written_is_read_in_order_over_segments() {
     let root = tempfile::tempdir().unwrap();
-    let directory = RunDirectory::create(root.path()).unwrap();
-    let writer = start(&directory, 300, 1 << 30, &Arc::default());
+    let writer = start(root.path(), 300, 1 << 30, &Arc::default());
     for number in 0..100 {
         assert_eq!(write(&writer, frames(&[numbered(number)]), number % 7 == 0), Ack::Written);
     }
     let written = writer.progress.written();
+    let path = writer.progress.directory().unwrap().path.clone();
     let expected: Vec<u64> = (0..100).collect();
-    assert!(segments(&directory.path).unwrap().len() > 5);
-    assert_eq!(read_all(&directory.path, Some(written), 1), (expected.clone(), 0), "while it is written");
+    assert!(segments(&path).unwrap().len() > 5);
+    assert_eq!(read_all(&path, Some(written), 1), (expected.clone(), 0), "while it is written");
     end(writer);
-    assert_eq!(read_all(&directory.path, None, 1), (expected, 0), "afterwards");
+    assert_eq!(read_all(&path, None, 1), (expected, 0), "afterwards");
 }
 
 #[test]
 fn a_live_reader_sees_nothing_beyond_what_is_published() {
     let root = tempfile::tempdir().unwrap();
-    let directory = RunDirectory::create(root.path()).unwrap();
-    let writer = start(&directory, 1 << 20, 1 << 30, &Arc::default());
+    let writer = start(root.path(), 1 << 20, 1 << 30, &Arc::default());
     write(&writer, frames(&[numbered(1)]), false);
     let published = writer.progress.written();
+    let path = writer.progress.directory().unwrap().path.clone();
     write(&writer, frames(&[numbered(2)]), false);
-    assert_eq!(read_all(&directory.path, Some(published), 1 << 20), (vec![1], 0));
+    assert_eq!(read_all(&path, Some(published), 1 << 20), (vec![1], 0));
     end(writer);
 }
 
 #[test]
 fn only_free_directories_are_adopted_and_torn_tails_are_cut() {
     let root = tempfile::tempdir().unwrap();
-    let directory = RunDirectory::create(root.path()).unwrap();
+    let writer = start(root.path(), 1 << 20, 1 << 30, &Arc::default());
+    let directory = Arc::clone(writer.progress.directory().unwrap());
     let journal = directory.journal;
-    let writer = start(&directory, 1 << 20, 1 << 30, &Arc::default());
     write(&writer, frames(&[numbered(1), numbered(2)]), false);
     end(writer);
-    assert!(RunDirectory::adopt_free(root.path()).unwrap().is_empty(), "its owner lives");
+    assert!(RunDirectory::adopt_free(root.path(), 9).unwrap().is_empty(), "its owner lives");
 
     let path = segment_path(&directory.path, 0);
     let whole = std::fs::read(&path).unwrap();
     let torn = [&whole[..], &frames(&[numbered(3)])[..9]].concat();
     std::fs::write(&path, torn).unwrap();
     drop(directory);
-    let adopted = RunDirectory::adopt_free(root.path()).unwrap();
+    let adopted = RunDirectory::adopt_free(root.path(), 9).unwrap();
     assert_eq!(adopted.iter().map(|directory| directory.journal).collect::<Vec<_>>(), [journal]);
     assert_eq!(std::fs::read(&path).unwrap(), whole);
     assert_eq!(read_all(&adopted[0].path, None, 1 << 20), (vec![1, 2], 0));
-    assert!(RunDirectory::adopt_free(root.path()).unwrap().is_empty(), "we hold it now");
+    assert!(RunDirectory::adopt_free(root.path(), 9).unwrap().is_empty(), "we hold it now");
 
     adopted[0].delete_shipped(Position::default(), true, Duration::ZERO).unwrap();
     assert!(adopted[0].remove_if_empty());
@@ -127,22 +122,21 @@ fn only_free_directories_are_adopted_and_torn_tails_are_cut() {
 #[test]
 fn zeros_that_a_power_cut_left_are_no_records() {
     let root = tempfile::tempdir().unwrap();
-    let directory = RunDirectory::create(root.path()).unwrap();
-    let writer = start(&directory, 1 << 20, 1 << 30, &Arc::default());
+    let writer = start(root.path(), 1 << 20, 1 << 30, &Arc::default());
     write(&writer, frames(&[numbered(1)]), false);
+    let directory = writer.progress.directory().unwrap().path.clone();
     end(writer);
-    let path = segment_path(&directory.path, 0);
+    let path = segment_path(&directory, 0);
     let bytes = [std::fs::read(&path).unwrap(), vec![0; 5000]].concat();
     std::fs::write(&path, bytes).unwrap();
-    assert_eq!(read_all(&directory.path, None, 1 << 20).0, [1]);
+    assert_eq!(read_all(&directory, None, 1 << 20).0, [1]);
 }
 
 #[test]
 fn a_full_journal_drops_page_views_first_and_orders_last() {
     let root = tempfile::tempdir().unwrap();
-    let directory = RunDirectory::create(root.path()).unwrap();
     let metrics = Arc::new(Metrics::default());
-    let writer = start(&directory, 1 << 20, 10_000, &metrics);
+    let writer = start(root.path(), 1 << 20, 10_000, &metrics);
     let view = Record::Hit(Box::default());
     let touch = Record::Hit(Box::new(Hit { touch: Some(Touch::default()), ..Hit::default() }));
     let order = Record::Order(Box::new(OrderFact {
@@ -179,6 +173,114 @@ fn a_full_journal_drops_page_views_first_and_orders_last() {
     assert_eq!(write(&writer, frames(&[order]), true), Ack::Refused, "its sender is told");
     assert_eq!(dropped(), 3);
     end(writer);
+}
+
+#[test]
+fn what_cannot_be_adopted_does_not_keep_others_back() {
+    let root = tempfile::tempdir().unwrap();
+    let journal = RunDirectory::create(root.path()).unwrap().journal;
+    std::fs::write(root.path().join("00000000-0000-7000-8000-000000000000"), "no directory").unwrap();
+    let later = RunDirectory::create(root.path()).unwrap().journal;
+    let adopted = |most| -> Vec<_> {
+        let directories = RunDirectory::adopt_free(root.path(), most).unwrap();
+        directories.iter().map(|directory| directory.journal).collect()
+    };
+    assert_eq!(adopted(9), [journal, later]);
+    assert_eq!(adopted(1), [journal], "the oldest first");
+}
+
+#[test]
+fn a_journal_that_could_not_be_made_is_made_later_and_has_what_was_held() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("journal");
+    std::fs::write(&dir, "in the way").unwrap();
+    let metrics = Arc::new(Metrics::default());
+    let writer = start(&dir, 1 << 20, 1 << 30, &metrics);
+    assert!(metrics.state.journal_stalled.load(Ordering::Relaxed));
+    assert_eq!(write(&writer, frames(&[numbered(1)]), false), Ack::Held);
+    assert_eq!(write(&writer, frames(&[numbered(2)]), true), Ack::Refused);
+    std::fs::remove_file(&dir).unwrap();
+    while metrics.state.journal_stalled.load(Ordering::Relaxed) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(write(&writer, frames(&[numbered(3)]), false), Ack::Written);
+    let path = writer.progress.directory().unwrap().path.clone();
+    end(writer);
+    assert_eq!(read_all(&path, None, 1 << 20), (vec![1, 3], 0));
+    assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 1, "failed attempts left nothing");
+}
+
+/// Runs a worker's hand-over to a journal that the test plays.
+fn with_hand<F: Future<Output = ()>>(
+    wait: Duration,
+    test: impl FnOnce(Hand, Receiver<Batch>, Arc<Metrics>) -> F,
+) {
+    let (batches, receiver) = channel();
+    let metrics = Arc::new(Metrics::default());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, async {
+        let hand = Hand::start(batches, wait, Arc::clone(&metrics));
+        test(hand, receiver, metrics).await;
+    });
+}
+
+fn dropped(metrics: &Metrics, reason: &'static str) -> u64 {
+    metrics.hits_dropped.get_or_create(&Reason { reason }).get()
+}
+
+#[test]
+fn records_that_a_dead_journal_does_not_take_are_counted() {
+    with_hand(Duration::from_secs(5), |hand, receiver, metrics| async move {
+        drop(receiver);
+        let tickets = [1, 2, 3].map(|number| hand.push(&numbered(number)).unwrap());
+        for ticket in tickets {
+            hand.written(ticket).await;
+        }
+        assert_eq!(dropped(&metrics, "journal_closed"), 3);
+        assert_eq!(metrics.responses_ahead_of_journal.get(), 3);
+    });
+}
+
+#[test]
+fn a_worker_leaves_nothing_behind_when_it_ends_while_the_journal_hangs() {
+    with_hand(Duration::from_millis(1), |hand, receiver, metrics| async move {
+        hand.written(hand.push(&numbered(1)).unwrap()).await;
+        hand.written(hand.push(&numbered(2)).unwrap()).await;
+        assert_eq!(metrics.responses_ahead_of_journal.get(), 2);
+        assert!(metrics.state.journal_stalled.load(Ordering::Relaxed));
+        assert!(
+            tokio::time::timeout(Duration::from_millis(50), hand.close()).await.is_err(),
+            "nobody answers"
+        );
+        let handed_over: Vec<_> = receiver.try_iter().map(|batch| batch.frames).collect();
+        assert_eq!(handed_over, [frames(&[numbered(1)]), frames(&[numbered(2)])]);
+    });
+}
+
+#[test]
+fn a_response_waits_no_longer_than_it_may_behind_a_slow_batch() {
+    let wait = Duration::from_millis(200);
+    with_hand(wait, |hand, receiver, _| async move {
+        let first = hand.push(&numbered(1)).unwrap();
+        let slow = std::thread::spawn(move || {
+            let mut held = Vec::new();
+            for batch in receiver {
+                std::thread::sleep(wait * 4 / 5);
+                if held.is_empty() {
+                    let _ = batch.ack.send(Answer { ack: Ack::Written, buffer: Vec::new() });
+                    held.push(batch.frames);
+                }
+            }
+        });
+        tokio::time::sleep(wait / 10).await;
+        let begun = Instant::now();
+        hand.written(hand.push(&numbered(2)).unwrap()).await;
+        assert!(begun.elapsed() < wait * 3 / 2, "{:?}", begun.elapsed());
+        hand.written(first).await;
+        drop(hand);
+        drop(slow);
+    });
 }
 
 proptest! {

@@ -10,13 +10,12 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot};
-use uuid::Uuid;
 
+use super::directory::RunDirectory;
 use super::frame::{FRAME_HEAD_BYTES, Header, payloads};
 use super::reader::segment_path;
 use super::{HEADER_BYTES, Position, admits, unix_ms};
@@ -65,10 +64,8 @@ pub enum Ack {
 /// What the thread is told.
 #[derive(Debug, Clone)]
 pub struct WriterConfig {
-    /// The run directory.
-    pub directory: PathBuf,
-    /// The journal's uuid.
-    pub journal: Uuid,
+    /// `journal.dir`, in which the run directory is made.
+    pub journal_dir: PathBuf,
     /// When data is forced to the disk.
     pub fsync: Fsync,
     /// Size at which a new segment begins.
@@ -80,14 +77,22 @@ pub struct WriterConfig {
 /// What others may know of the thread's progress.
 #[derive(Debug, Default)]
 pub struct Progress {
+    directory: OnceLock<Arc<RunDirectory>>,
     written: Mutex<Position>,
     /// Notified after each write.
     pub grown: Notify,
+    /// Whether the disk refuses since it has no room.
+    pub disk_is_full: AtomicBool,
     /// Bytes of all segments below `journal.dir`: the writer adds, whoever deletes subtracts.
     pub bytes_on_disk: AtomicU64,
 }
 
 impl Progress {
+    /// The run directory; none as long as the disk does not let it be made. It is held as long as this value lives.
+    pub fn directory(&self) -> Option<&Arc<RunDirectory>> {
+        self.directory.get()
+    }
+
     /// The end of what is written.
     pub fn written(&self) -> Position {
         *self.written.lock().unwrap_or_else(PoisonError::into_inner)
@@ -101,14 +106,14 @@ pub struct Writer {
     pub batches: Sender<Batch>,
     /// How far it is.
     pub progress: Arc<Progress>,
-    /// The thread.
-    pub thread: JoinHandle<()>,
+    /// Ready when the thread has ended; an error when it died before it had written all.
+    pub ended: oneshot::Receiver<()>,
 }
 
 impl Writer {
     /// Starts the thread `journal` (and `journal-sync`, where data is forced to the disk at intervals).
     ///
-    /// Fails when the first segment cannot be made.
+    /// A disk on which no segment can be made is one that refuses: it is tried again. Fails when a thread cannot be made.
     pub fn start(config: WriterConfig, metrics: Arc<Metrics>) -> io::Result<Self> {
         let progress = Arc::new(Progress::default());
         let (batches, receiver) = channel();
@@ -128,10 +133,16 @@ impl Writer {
             retry_at: Instant::now(),
             syncer,
         };
-        state.open_segment()?;
-        let thread =
-            std::thread::Builder::new().name("journal".into()).spawn(move || state.run(&receiver))?;
-        Ok(Self { batches, progress, thread })
+        if let Err(error) = state.open_segment() {
+            state.refused(&error);
+        }
+        let (end, ended) = oneshot::channel();
+        std::thread::Builder::new().name("journal".into()).spawn(move || {
+            state.run(&receiver);
+            drop(state);
+            let _ = end.send(());
+        })?;
+        Ok(Self { batches, progress, ended })
     }
 }
 
@@ -159,13 +170,14 @@ impl State {
         let mut gathered = Vec::new();
         let mut waiting: Vec<Batch> = Vec::new();
         loop {
-            let first = if self.backlog.is_empty() {
-                receiver.recv().map_err(|_| RecvTimeoutError::Disconnected)
-            } else {
+            let first = if self.refusing {
                 receiver.recv_timeout(RETRY)
+            } else {
+                receiver.recv().map_err(|_| RecvTimeoutError::Disconnected)
             };
             match first {
                 Ok(batch) => waiting.push(batch),
+                Err(RecvTimeoutError::Timeout) if self.backlog.is_empty() => self.try_again(),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -236,8 +248,19 @@ impl State {
         }
     }
 
+    /// Finds out whether the disk takes anything when there is nothing to write.
+    fn try_again(&mut self) {
+        match self.open_segment() {
+            Ok(()) => self.accepted(),
+            Err(error) => self.refused(&error),
+        }
+    }
+
     /// Writes whole frames; on failure says how many bytes, a whole number of frames, were written all the same.
     fn write(&mut self, frames: &[u8], durable: bool) -> Result<(), usize> {
+        if frames.is_empty() {
+            return Ok(());
+        }
         if self.refusing && Instant::now() < self.retry_at {
             return Err(0);
         }
@@ -296,14 +319,15 @@ impl State {
     }
 
     fn open_segment(&mut self) -> io::Result<()> {
+        let directory = self.directory()?;
         let number = self.next_segment;
-        let path = segment_path(&self.config.directory, number);
+        let path = segment_path(&directory.path, number);
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
         self.next_segment += 1;
-        let header = Header { journal: self.config.journal, segment: number, created_ms: unix_ms() };
+        let header = Header { journal: directory.journal, segment: number, created_ms: unix_ms() };
         let made = file.write_all_at(&header.encode(), 0).and_then(|()| match self.config.fsync {
             Fsync::Never => Ok(()),
-            Fsync::Always | Fsync::Every(_) => File::open(&self.config.directory)?.sync_all(),
+            Fsync::Always | Fsync::Every(_) => File::open(&directory.path)?.sync_all(),
         });
         if let Err(error) = made {
             let _ = std::fs::remove_file(&path);
@@ -316,6 +340,15 @@ impl State {
         self.segment = Some(Segment { file, number, end: HEADER_BYTES as u64 });
         self.publish(HEADER_BYTES as u64);
         Ok(())
+    }
+
+    /// The run directory, made with the first segment.
+    fn directory(&self) -> io::Result<Arc<RunDirectory>> {
+        if let Some(directory) = self.progress.directory() {
+            return Ok(Arc::clone(directory));
+        }
+        let made = Arc::new(RunDirectory::create(&self.config.journal_dir)?);
+        Ok(Arc::clone(self.progress.directory.get_or_init(|| made)))
     }
 
     fn has_room(&self) -> bool {
@@ -349,15 +382,19 @@ impl State {
     fn accepted(&mut self) {
         if std::mem::take(&mut self.refusing) {
             self.metrics.state.journal_stalled.store(false, Ordering::Relaxed);
+            self.progress.disk_is_full.store(false, Ordering::Relaxed);
             tracing::info!("journal takes records again");
         }
     }
 
     fn refused(&mut self, error: &io::Error) {
         self.retry_at = Instant::now() + RETRY;
+        let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        self.progress.disk_is_full.store(is_full, Ordering::Relaxed);
         if !std::mem::replace(&mut self.refusing, true) {
             self.metrics.state.journal_stalled.store(true, Ordering::Relaxed);
-            tracing::error!(%error, "journal cannot be written; records are held in memory");
+            let dir = self.config.journal_dir.display();
+            tracing::error!(%dir, %error, "journal cannot be written; records are held in memory");
         }
     }
 
@@ -409,14 +446,15 @@ impl Syncer {
         let flag = Arc::clone(&dirty);
         std::thread::Builder::new().name("journal-sync".into()).spawn(move || {
             let mut current: Option<Arc<File>> = None;
+            let mut failing = false;
             loop {
                 match receiver.recv_timeout(interval) {
                     // The finished segment gets its last sync; the new one follows at its interval.
-                    Ok(file) => current.replace(file).iter().for_each(|file| sync(file)),
+                    Ok(file) => current.replace(file).iter().for_each(|file| sync(file, &mut failing)),
                     Err(RecvTimeoutError::Disconnected) => return,
                     Err(RecvTimeoutError::Timeout) => {
                         if flag.swap(false, Ordering::AcqRel) {
-                            current.iter().for_each(|file| sync(file));
+                            current.iter().for_each(|file| sync(file, &mut failing));
                         }
                     }
                 }
@@ -430,8 +468,14 @@ impl Syncer {
     }
 }
 
-fn sync(file: &File) {
-    if let Err(error) = file.sync_data() {
-        tracing::error!(%error, "journal could not be forced to the disk");
+/// A disk that fails is told once, not at every interval.
+fn sync(file: &File, failing: &mut bool) {
+    match file.sync_data() {
+        Ok(()) => *failing = false,
+        Err(error) => {
+            if !std::mem::replace(failing, true) {
+                tracing::error!(%error, "journal could not be forced to the disk");
+            }
+        }
     }
 }

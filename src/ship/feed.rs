@@ -19,7 +19,7 @@ use crate::ingest::Receipts;
 use crate::journal::directory::RunDirectory;
 use crate::journal::reader::{Chunk, ReadError, Reader};
 use crate::journal::writer::Progress;
-use crate::journal::{Position, unix_ms};
+use crate::journal::{HEADER_BYTES, Position, unix_ms};
 use crate::telemetry::causes::Causes;
 use crate::telemetry::metrics::{Metrics, Reason};
 
@@ -30,6 +30,9 @@ const GATHER: Duration = Duration::from_millis(150);
 const BATCH_BYTES: usize = 4 << 20;
 /// How often free directories are looked for, shipped segments deleted and positions asked for again.
 const CHORES: Duration = Duration::from_secs(10);
+/// How many journals of earlier runs are held at once, each with a file open. With more than half of them, those that
+/// are shipped are not kept for a restore.
+const MOST_ADOPTED: usize = 256;
 /// First and longest pause after a failure.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
@@ -60,7 +63,7 @@ pub struct Feed {
 
 #[derive(Debug)]
 struct Source {
-    directory: RunDirectory,
+    directory: Arc<RunDirectory>,
     /// How far it is written, when this process writes it.
     live: Option<Arc<Progress>>,
     reading: Option<Reading>,
@@ -81,24 +84,32 @@ enum Halt {
     Idle,
     /// It failed; try again later.
     Failed,
+    /// The database has not the tables that there were.
+    SchemaGone,
+}
+
+/// How a feed ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// As it was told to.
+    Closed,
+    /// The database was replaced by one that must be brought up to date first.
+    SchemaGone,
 }
 
 impl Feed {
-    /// A feed of `own`, which this process writes, and of every directory that it finds free.
+    /// A feed of the journal behind `progress`, which this process writes, and of every directory that it finds free.
     pub fn new(
         config: FeedConfig,
         shipper: Shipper,
-        own: RunDirectory,
         progress: Arc<Progress>,
         receipts: Arc<Receipts>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let live = Some(Arc::clone(&progress));
-        let journals = [(own.journal, Source { directory: own, live, reading: None, is_unreadable: false })];
         Self {
             config,
             shipper,
-            journals: journals.into(),
+            journals: BTreeMap::new(),
             progress,
             receipts,
             metrics,
@@ -109,16 +120,13 @@ impl Feed {
     }
 
     /// Ships until `closed`, and then what is left, as long as the database takes it.
-    pub async fn run(mut self, closed: CancellationToken) {
+    pub async fn run(mut self, closed: CancellationToken) -> End {
         let progress = Arc::clone(&self.progress);
         loop {
             let ends = closed.is_cancelled();
-            if Instant::now() >= self.chores_at {
-                self.do_chores().await;
-            }
             match self.ship_all().await {
-                Halt::Failed if ends => return,
-                Halt::Idle if ends => return,
+                Halt::Failed | Halt::Idle if ends => return End::Closed,
+                Halt::SchemaGone => return End::SchemaGone,
                 Halt::Failed => {
                     tokio::select! {
                         () = tokio::time::sleep(self.pause) => {}
@@ -145,13 +153,20 @@ impl Feed {
     /// Ships batch after batch until nothing is left or something fails.
     async fn ship_all(&mut self) -> Halt {
         loop {
+            // Also amid a long backlog: what is shipped of it makes room.
+            if Instant::now() >= self.chores_at {
+                self.do_chores().await;
+            }
+            self.take_own();
             if let Err(error) = self.locate().await {
-                self.note_failure(&error);
-                return Halt::Failed;
+                return self.note_failure(&error);
             }
             let stretches = self.read();
             if stretches.is_empty() {
-                self.metrics.journal_oldest_unshipped_seconds.set(0);
+                // Of one that cannot be read the age is not known; it is not nothing.
+                if !self.journals.values().any(|source| source.is_unreadable) {
+                    self.metrics.journal_oldest_unshipped_seconds.set(0);
+                }
                 return Halt::Idle;
             }
             self.note_age(&stretches);
@@ -180,8 +195,7 @@ impl Feed {
                 }
                 Err(error) => {
                     self.forget_positions();
-                    self.note_failure(&error);
-                    return Halt::Failed;
+                    return self.note_failure(&error);
                 }
             }
         }
@@ -239,30 +253,58 @@ impl Feed {
 
     async fn do_chores(&mut self) {
         self.chores_at = Instant::now() + CHORES;
-        match RunDirectory::adopt_free(&self.config.journal_dir) {
+        self.take_stock();
+        self.check_positions().await;
+    }
+
+    /// Adopts journals, deletes what need not be kept and measures the rest. Needs no database.
+    pub fn take_stock(&mut self) {
+        self.take_own();
+        let room = MOST_ADOPTED.saturating_sub(self.journals.len());
+        match RunDirectory::adopt_free(&self.config.journal_dir, room) {
             Ok(adopted) => {
                 for directory in adopted {
-                    let journal = directory.journal;
-                    tracing::info!(%journal, "ships the journal of an earlier run");
-                    let source = Source { directory, live: None, reading: None, is_unreadable: false };
-                    self.journals.insert(journal, source);
+                    tracing::info!(journal = %directory.journal, "ships the journal of an earlier run");
+                    self.add(Arc::new(directory), None);
                 }
             }
             Err(error) => tracing::warn!(%error, "cannot look for journals of earlier runs"),
         }
         self.delete_shipped();
-        self.check_positions().await;
+    }
+
+    /// This process's journal, as soon as it could be made.
+    fn take_own(&mut self) {
+        if let Some(own) = self.progress.directory()
+            && !self.journals.contains_key(&own.journal)
+        {
+            self.add(Arc::clone(own), Some(Arc::clone(&self.progress)));
+        }
+    }
+
+    fn add(&mut self, directory: Arc<RunDirectory>, live: Option<Arc<Progress>>) {
+        let source = Source { directory, live, reading: None, is_unreadable: false };
+        self.journals.insert(source.directory.journal, source);
     }
 
     /// Deletes segments that are shipped and old; when room is short also younger ones.
     fn delete_shipped(&mut self) {
         let total: u64 = self.journals.values().filter_map(|source| source.directory.bytes().ok()).sum();
-        let keep = if total > self.config.max_bytes / 10 * 8 { Duration::ZERO } else { self.config.keep };
+        // What was kept for a restore may be what fills the disk.
+        let disk_is_full = self.progress.disk_is_full.load(Ordering::Relaxed);
+        let is_short = total > self.config.max_bytes / 10 * 8 || disk_is_full;
+        let is_crowded = self.journals.len() > MOST_ADOPTED / 2;
         let mut deleted = 0;
         self.journals.retain(|_, source| {
             let Some(reading) = &source.reading else { return true };
-            let all_shipped =
-                source.live.is_none() && reading.is_at_end && reading.reader.position() == reading.committed;
+            // Whatever was read is committed: else the position would not be known.
+            let all_shipped = source.live.is_none() && reading.is_at_end;
+            let is_bare = || source.directory.bytes().is_ok_and(|bytes| bytes <= HEADER_BYTES as u64);
+            let keep = if is_short || (all_shipped && (is_crowded || is_bare())) {
+                Duration::ZERO
+            } else {
+                self.config.keep
+            };
             deleted += source.directory.delete_shipped(reading.committed, all_shipped, keep).unwrap_or(0);
             !(all_shipped && source.directory.remove_if_empty())
         });
@@ -296,7 +338,7 @@ impl Feed {
         }
     }
 
-    fn note_failure(&mut self, error: &ShipError) {
+    fn note_failure(&mut self, error: &ShipError) -> Halt {
         let reason = match error {
             ShipError::CheckpointMoved(_) => "checkpoint_moved",
             ShipError::Store(_) => "database",
@@ -309,6 +351,7 @@ impl Feed {
         if was_up || !std::mem::replace(&mut self.has_failed, true) {
             tracing::warn!(error = %Causes(error), "records are not shipped now; they wait in the journal");
         }
+        if error.says_schema_is_gone() { Halt::SchemaGone } else { Halt::Failed }
     }
 
     fn note_age(&self, stretches: &[Stretch]) {
@@ -326,6 +369,9 @@ impl Source {
     /// The next chunk; none at the end, or when the journal cannot be read, which is said once.
     fn read(&mut self, max_bytes: usize, metrics: &Metrics) -> Option<Chunk> {
         let reading = self.reading.as_mut()?;
+        if reading.is_at_end && self.live.is_none() {
+            return None; // nobody writes it any more
+        }
         let written = self.live.as_ref().map(|progress| progress.written());
         match reading.reader.read(written, max_bytes) {
             Ok(chunk) => {

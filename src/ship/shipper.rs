@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use deadpool_postgres::{Client, Object};
 use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -22,6 +23,7 @@ use crate::hit::Record;
 use crate::journal::Position;
 use crate::store::partitions::{self, Month};
 use crate::store::{Store, StoreError};
+use crate::telemetry::causes::Causes;
 
 /// How often a batch is tried while other transactions are in its way.
 const TRIES: u32 = 8;
@@ -84,9 +86,18 @@ pub enum ShipError {
     /// The database does not answer; as above.
     #[error("the database did not answer within {0:?}")]
     Timeout(Duration),
-    /// Folding panicked.
+    /// Folding panicked, or was given up at the program's end.
     #[error("the batch could not be folded: {0}")]
     Fold(#[from] tokio::task::JoinError),
+}
+
+impl ShipError {
+    /// Whether the database is one without our tables, or with those of another version.
+    pub fn says_schema_is_gone(&self) -> bool {
+        let ShipError::Store(StoreError::Database(error)) = self else { return false };
+        let gone = [&SqlState::UNDEFINED_TABLE, &SqlState::UNDEFINED_COLUMN, &SqlState::INVALID_SCHEMA_NAME];
+        error.code().is_some_and(|code| gone.contains(&code))
+    }
 }
 
 impl From<tokio_postgres::Error> for ShipError {
@@ -162,16 +173,20 @@ impl Shipper {
 
     async fn ship_whole(&mut self, batch: &Batch) -> Result<Ending, ShipError> {
         let (enricher, folded) = (Arc::clone(&self.enricher), batch.clone());
-        let rows = tokio::task::spawn_blocking(move || Rows::fold(&folded, &enricher)).await?;
-        self.write(batch, &rows).await
+        match tokio::task::spawn_blocking(move || Rows::fold(&folded, &enricher)).await {
+            Ok(rows) => self.write(batch, &rows).await,
+            // Some record of it is the cause: it must not keep the others back for ever.
+            Err(error) if error.is_panic() => Ok(Ending::Unstorable(error.into())),
+            Err(error) => Err(error.into()),
+        }
     }
 
-    async fn set_aside(&mut self, batch: &Batch, error: tokio_postgres::Error) -> Result<Shipped, ShipError> {
+    async fn set_aside(&mut self, batch: &Batch, error: ShipError) -> Result<Shipped, ShipError> {
         let reason = described(&error);
         let rows = Rows::set_aside(batch, &reason);
         match self.write(batch, &rows).await? {
             Ending::Committed(shipped) => Ok(shipped),
-            Ending::Unstorable(error) => Err(error.into()),
+            Ending::Unstorable(error) => Err(error),
         }
     }
 
@@ -224,8 +239,8 @@ impl Shipper {
                     checked_again = true;
                     self.months.clear();
                 }
-                Fault::Data | Fault::Check => return Ok(Ending::Unstorable(error)),
-                Fault::Slow if batch.len() > 1 => return Ok(Ending::Unstorable(error)),
+                Fault::Data | Fault::Check => return Ok(Ending::Unstorable(error.into())),
+                Fault::Slow if batch.len() > 1 => return Ok(Ending::Unstorable(error.into())),
                 Fault::Conflict | Fault::Slow | Fault::Elsewhere => {
                     drop(Object::take(client));
                     return Err(error.into());
@@ -258,7 +273,7 @@ async fn read_checkpoints(client: &Client, journals: &[Uuid]) -> Result<Vec<Row>
 enum Ending {
     Committed(Shipped),
     /// Some record of it cannot be stored, or not with so many others.
-    Unstorable(tokio_postgres::Error),
+    Unstorable(ShipError),
 }
 
 impl Shipped {
@@ -299,9 +314,13 @@ async fn pause(tries: u32) {
     tokio::time::sleep(Duration::from_millis(rand::random_range(most / 2..=most))).await;
 }
 
-fn described(error: &tokio_postgres::Error) -> String {
-    match error.as_db_error() {
+fn described(error: &ShipError) -> String {
+    let answered = match error {
+        ShipError::Store(StoreError::Database(error)) => error.as_db_error(),
+        _ => None,
+    };
+    match answered {
         Some(error) => format!("{} ({})", error.message(), error.code().code()),
-        None => error.to_string(),
+        None => Causes(error).to_string(),
     }
 }

@@ -9,6 +9,7 @@ mod architecture;
 mod config;
 mod crash;
 mod demo;
+mod faults;
 mod forwarding;
 mod framing;
 mod journeys;

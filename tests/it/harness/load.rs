@@ -24,6 +24,7 @@ pub(crate) struct Load {
 #[derive(Default)]
 struct Ledger {
     next: AtomicU64,
+    pause: Duration,
     /// Paths whose answer was received whole.
     received: Mutex<HashSet<String>>,
     /// Requests that ended otherwise.
@@ -42,7 +43,12 @@ pub(crate) struct Outcome {
 impl Load {
     /// So many visitors, each one request after another, until [`Load::stop`]. Connections that break are opened anew.
     pub(crate) fn start(proxy: SocketAddr, visitors: usize) -> Self {
-        let ledger = Arc::new(Ledger::default());
+        Self::paced(proxy, visitors, 0, Duration::ZERO)
+    }
+
+    /// As [`Load::start`], with pages numbered from `first` and a pause after each.
+    pub(crate) fn paced(proxy: SocketAddr, visitors: usize, first: u64, pause: Duration) -> Self {
+        let ledger = Arc::new(Ledger { next: AtomicU64::new(first), pause, ..Ledger::default() });
         let visitors = (0..visitors).map(|_| tokio::spawn(visit(proxy, Arc::clone(&ledger)))).collect();
         Self { ledger, visitors }
     }
@@ -78,6 +84,7 @@ async fn visit(proxy: SocketAddr, ledger: Arc<Ledger>) {
         if open(&mut tcp, &path).await.is_ok() {
             ledger.received.lock().unwrap().insert(path);
             connection = Some(tcp);
+            tokio::time::sleep(ledger.pause).await;
         } else {
             ledger.failed.fetch_add(1, Ordering::Relaxed);
         }

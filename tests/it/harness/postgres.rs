@@ -14,7 +14,8 @@ use utm_dispatcher::managed::{Cluster, ManagedError, Settings};
 use utm_dispatcher::store::Store;
 use uuid::Uuid;
 
-use super::skip;
+use super::link::Link;
+use super::{DEADLINE, eventually, skip};
 
 static SHARED: OnceCell<Place> = OnceCell::const_new();
 static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -56,6 +57,34 @@ impl Database {
     /// A connection to it.
     pub async fn connect(&self) -> Client {
         connect(&self.url).await
+    }
+
+    /// Makes a copy of it, for which nobody may be connected.
+    pub async fn copy_while_cut(&self, link: &Link) {
+        self.while_cut(link, &[&format!("CREATE DATABASE {0}_copy TEMPLATE {0}", self.name)]).await;
+    }
+
+    /// Puts the copy in its place, as a restore does.
+    pub async fn restore_while_cut(&self, link: &Link) {
+        let statements = [
+            format!("DROP DATABASE {} WITH (FORCE)", self.name),
+            format!("ALTER DATABASE {0}_copy RENAME TO {0}", self.name),
+        ];
+        self.while_cut(link, &statements.each_ref().map(String::as_str)).await;
+    }
+
+    async fn while_cut(&self, link: &Link, statements: &[&str]) {
+        link.cut();
+        let maintenance = connect(&self.maintenance_url).await;
+        let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1";
+        for statement in statements {
+            eventually(statement, DEADLINE, || async {
+                maintenance.query(others, &[&self.name]).await.ok()?;
+                maintenance.batch_execute(statement).await.ok()
+            })
+            .await;
+        }
+        link.mend();
     }
 
     /// It, as the program sees it.

@@ -8,9 +8,8 @@ use utm_dispatcher::accept::{self, Workers};
 use utm_dispatcher::config::Config;
 use utm_dispatcher::hit::{Hit, Record};
 use utm_dispatcher::journal::Position;
-use utm_dispatcher::journal::directory::RunDirectory;
 use utm_dispatcher::journal::reader::Reader;
-use utm_dispatcher::journal::writer::{Writer, WriterConfig};
+use utm_dispatcher::journal::writer::{Progress, Writer, WriterConfig};
 use utm_dispatcher::keys::KeyRing;
 use utm_dispatcher::record::Recording;
 use utm_dispatcher::salts::Salts;
@@ -22,7 +21,7 @@ use super::Client;
 pub(crate) struct Proxy {
     pub(crate) workers: Workers,
     pub(crate) metrics: Arc<Metrics>,
-    journal: RunDirectory,
+    progress: Arc<Progress>,
     files: TempDir,
 }
 
@@ -31,10 +30,8 @@ pub(crate) fn proxy(config: Config) -> Proxy {
     let metrics = Arc::new(Metrics::default());
     let bound = accept::bind(&config.proxy.listen, config.proxy.workers).unwrap();
     let files = tempfile::tempdir().unwrap();
-    let directory = RunDirectory::create(files.path()).unwrap();
     let writer_config = WriterConfig {
-        directory: directory.path.clone(),
-        journal: directory.journal,
+        journal_dir: files.path().to_owned(),
         fsync: config.journal.fsync,
         segment_bytes: config.journal.segment_bytes,
         max_bytes: config.journal.max_bytes,
@@ -47,7 +44,7 @@ pub(crate) fn proxy(config: Config) -> Proxy {
         salts: Salts::new().unwrap(),
     };
     let workers = utm_dispatcher::proxy::start(bound, &Arc::new(config), recording, &metrics).unwrap();
-    Proxy { workers, metrics, journal: directory, files }
+    Proxy { workers, metrics, progress: writer.progress, files }
 }
 
 impl Proxy {
@@ -61,8 +58,8 @@ impl Proxy {
 
     /// All hits in the journal so far. Their bytes are leaked: a test ends soon.
     pub(crate) fn hits(&self) -> Vec<Hit<'static>> {
-        let frames =
-            Reader::new(&self.journal.path, Position::default()).read(None, 64 << 20).unwrap().frames;
+        let journal = self.progress.directory().unwrap();
+        let frames = Reader::new(&journal.path, Position::default()).read(None, 64 << 20).unwrap().frames;
         let records =
             frames.into_iter().map(|(_, payload)| Record::decode(Vec::leak(payload.to_vec())).unwrap());
         records.filter_map(|record| if let Record::Hit(hit) = record { Some(*hit) } else { None }).collect()
