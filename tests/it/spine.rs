@@ -1,9 +1,11 @@
 //! A request's whole way: from a browser through the proxy, journal and shipper to a report.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
+use tokio::sync::Semaphore;
 use utm_dispatcher::capture::cookie::VisitorCookie;
 use utm_dispatcher::keys::KeyRing;
 use uuid::Uuid;
@@ -50,10 +52,13 @@ async fn a_thousand_tagged_visitors_at_once_are_a_thousand_sessions() {
     let (app, _files) = app(upstream.address(), &database.url).await;
     report_says(&app, "general-stats", "/results/total_sessions", json!(0)).await;
 
+    // Each has four open files in this process, which an ordinary user may have 1024 of.
+    let room = Arc::new(Semaphore::new(100));
     let visitors: Vec<_> = (0..1000)
         .map(|number| {
-            let proxy = app.proxy;
+            let (proxy, room) = (app.proxy, Arc::clone(&room));
             tokio::spawn(async move {
+                let _place = room.acquire().await.unwrap();
                 let mut client = Client::connect(proxy).await;
                 let tags = format!("utm_source=facebook&utm_medium=cpc&utm_campaign=c{number}");
                 let target = format!("/p/{number}?a=%7E&{tags}&fbclid=Cl{number}&b=&&c");
