@@ -157,17 +157,17 @@ fn read_other<'a>(parameter: &Parameter, raw: &'a [u8], touch: &mut Touch<'a>) {
 
 /// A value decoded once, in NFC, without control characters, trimmed, capped; and what was odd about it.
 pub fn clean(raw: &[u8]) -> (Cow<'_, str>, u32) {
-    let (text, mut flags) = text_of(decode_value(raw));
+    let (text, flags) = text_of(decode_value(raw));
     let text = if is_nfc_quick(text.chars()) == IsNormalized::Yes && !text.contains(char::is_control) {
         text
     } else {
         Cow::Owned(text.nfc().filter(|char| !char.is_control()).collect())
     };
-    let (text, cut) = cap_chars(trim(text), VALUE_CHARS);
-    if cut {
-        flags |= touch_flags::TRUNCATED;
+    match cap_chars(trim(text), VALUE_CHARS) {
+        (text, false) => (text, flags),
+        // The cut may have bared a space.
+        (text, true) => (trim(text), flags | touch_flags::TRUNCATED),
     }
-    (text, flags)
 }
 
 /// A click id: decoded once, otherwise as it came, up to its cap.
@@ -289,6 +289,8 @@ mod tests {
         assert_eq!(evidence.touch.source.as_ref().unwrap().chars().count(), 512);
         assert_eq!(evidence.touch.click_ids[0].1.len(), 4096);
         assert_eq!(evidence.touch.flags, touch_flags::TRUNCATED | touch_flags::CLICK_ID_CUT);
+        let spaced = format!("{} end", "x".repeat(511));
+        assert_eq!(clean(spaced.as_bytes()), ("x".repeat(511).into(), touch_flags::TRUNCATED));
     }
 
     #[test]
