@@ -69,6 +69,7 @@ impl App {
     /// Must be called within a tokio runtime, as must [`App::run`].
     pub async fn bind(config: Config) -> anyhow::Result<Self> {
         let config = Arc::new(config);
+        raise_open_files(config.proxy.max_connections);
         let metrics = Arc::new(Metrics::default());
         let bound = accept::bind(&config.proxy.listen, config.proxy.workers)?;
         let stats_listener = TcpListener::bind(config.stats.listen)
@@ -298,6 +299,20 @@ async fn end_workers(workers: Workers) {
     let joined = tokio::task::spawn_blocking(move || workers.join()).await;
     if joined.is_err() {
         tracing::error!("a worker could not be joined");
+    }
+}
+
+/// Two sockets a connection and some files: a soft limit of 1,024, which shells have, is used up by a busy minute.
+fn raise_open_files(max_connections: usize) {
+    let wanted = 2 * max_connections as u64 + 256;
+    match rlimit::increase_nofile_limit(wanted) {
+        Ok(limit) if limit < wanted => tracing::warn!(
+            limit,
+            wanted,
+            "the limit of open files is too low for max_connections; raise it (ulimit -n, LimitNOFILE)"
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "the limit of open files could not be raised"),
     }
 }
 

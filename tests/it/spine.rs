@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
-use tokio::sync::Semaphore;
+use tokio::sync::Barrier;
 use utm_dispatcher::capture::cookie::VisitorCookie;
 use utm_dispatcher::keys::KeyRing;
 use uuid::Uuid;
@@ -52,14 +52,13 @@ async fn a_thousand_tagged_visitors_at_once_are_a_thousand_sessions() {
     let (app, _files) = app(upstream.address(), &database.url).await;
     report_says(&app, "general-stats", "/results/total_sessions", json!(0)).await;
 
-    // Each has four open files in this process, which an ordinary user may have 1024 of.
-    let room = Arc::new(Semaphore::new(100));
+    let all_connected = Arc::new(Barrier::new(1000));
     let visitors: Vec<_> = (0..1000)
         .map(|number| {
-            let (proxy, room) = (app.proxy, Arc::clone(&room));
+            let (proxy, all_connected) = (app.proxy, Arc::clone(&all_connected));
             tokio::spawn(async move {
-                let _place = room.acquire().await.unwrap();
                 let mut client = Client::connect(proxy).await;
+                all_connected.wait().await;
                 let tags = format!("utm_source=facebook&utm_medium=cpc&utm_campaign=c{number}");
                 let target = format!("/p/{number}?a=%7E&{tags}&fbclid=Cl{number}&b=&&c");
                 let answer =
