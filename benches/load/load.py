@@ -9,7 +9,7 @@ import time
 from programs import HERE, Trouble, find
 
 CONNECTIONS = 64
-WARM_UP_SECONDS = 0.5
+WARM_UP_SECONDS = 1  # wrk counts in whole seconds
 
 
 class Load:
@@ -40,7 +40,6 @@ class Load:
         request = self.folder / "request"
         lines = [f"{name}: {value}" for name, value in case.headers(own_cookie).items()]
         request.write_text("\n".join([case.target, *lines]) + "\n")
-        # wrk counts in whole seconds; a part of one is for warming up only.
         output = self.run(
             ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "-s", str(HERE / "request.lua"),
              f"http://127.0.0.1:{port}/", "--", str(request)],

@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use utm_dispatcher::capture::registry::Registry;
 use utm_dispatcher::capture::evidence::{Evidence, Referrer};
+use utm_dispatcher::capture::registry::Registry;
 use utm_dispatcher::hit::{Hit, Record};
 use utm_dispatcher::journal::frame;
 

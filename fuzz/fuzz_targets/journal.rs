@@ -8,9 +8,9 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use tempfile::TempDir;
 use utm_dispatcher::hit::Record;
-use utm_dispatcher::journal::Position;
 use utm_dispatcher::journal::frame::{Header, Look, look, payloads};
 use utm_dispatcher::journal::reader::{ReadError, Reader, segment_path};
+use utm_dispatcher::journal::{HEADER_BYTES, Position};
 
 static FOLDER: LazyLock<TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
 
@@ -24,7 +24,7 @@ fuzz_target!(|data: &[u8]| {
         decode(&payload);
     }
     // As a recipe: whole frames with stretches of damage between them.
-    let (segment, whole) = segment_of(data);
+    let Some((segment, whole)) = segment_of(data) else { return };
     write(&segment);
     assert_eq!(read().unwrap(), whole);
 });
@@ -39,25 +39,28 @@ fn decode(payload: &[u8]) {
 }
 
 /// A segment built by a recipe, and the payloads of its whole frames. Each step is a byte, whose low seven bits give a
-/// length: a frame (high bit clear) or damage (set) made of the bytes that follow.
-fn segment_of(recipe: &[u8]) -> (Vec<u8>, Vec<Vec<u8>>) {
+/// length: a frame (high bit clear) or damage (set) made of the bytes that follow. None when the damage happens to be a
+/// frame as well: the CRC-32C of FF FF FF FF is FF FF FF FF.
+fn segment_of(recipe: &[u8]) -> Option<(Vec<u8>, Vec<Vec<u8>>)> {
     let header = Header { journal: uuid::Uuid::nil(), segment: 0, created_ms: 0 };
     let mut segment = header.encode().to_vec();
-    let mut whole = Vec::new();
+    let (mut starts, mut whole) = (Vec::new(), Vec::new());
     let mut rest = recipe;
     while let [step, after @ ..] = rest {
         let (piece, after) = after.split_at(usize::from(step & 0x7f).min(after.len()));
         rest = after;
         if step & 0x80 == 0 && piece.len() >= 2 {
+            starts.push(segment.len());
             segment.extend_from_slice(&u32::try_from(piece.len()).unwrap().to_be_bytes());
             segment.extend_from_slice(&crc32c::crc32c(piece).to_be_bytes());
             segment.extend_from_slice(piece);
             whole.push(piece.to_vec());
-        } else if !matches!(look(piece), Look::Frame(_)) {
+        } else {
             segment.extend_from_slice(piece);
         }
     }
-    (segment, whole)
+    let seen = (HEADER_BYTES..segment.len()).filter(|at| matches!(look(&segment[*at..]), Look::Frame(_)));
+    seen.eq(starts).then_some((segment, whole))
 }
 
 fn write(segment: &[u8]) {

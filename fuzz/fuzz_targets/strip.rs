@@ -31,7 +31,7 @@ fn expected(target: &[u8]) -> Option<Vec<u8>> {
     Some([path, mark, &query, &target[end..]].concat())
 }
 
-/// Whether a segment's name, decoded once, in lower case and without brackets, is one of ours.
+/// Whether a segment's name, decoded once and in lower case, is one of ours.
 fn is_ours(segment: &[u8]) -> bool {
     let raw = segment.split(|byte| *byte == b'=').next().unwrap_or_default();
     let mut name = Vec::new();
@@ -44,13 +44,15 @@ fn is_ours(segment: &[u8]) -> bool {
         name.push(decoded.unwrap_or(if raw[at] == b'+' { b' ' } else { raw[at] }).to_ascii_lowercase());
         at += if decoded.is_some() { 3 } else { 1 };
     }
-    if name.len() > 64 {
-        return false;
+    if name.starts_with(b"utm_") {
+        return true;
     }
+    // An exact name is compared with names of up to 64 bytes, without PHP's brackets.
+    let is_short = name.len() <= 64;
     if name.ends_with(b"]")
         && let Some(bracket) = name.iter().position(|byte| *byte == b'[').filter(|at| *at > 0)
     {
         name.truncate(bracket);
     }
-    name.starts_with(b"utm_") || name == b"fbclid"
+    is_short && name == b"fbclid"
 }
