@@ -199,14 +199,21 @@ pub(super) async fn stop_leftover(home: &Home, binaries: &Binaries) -> Result<()
     let works_in = fs::read_link(process.join("cwd")).ok();
     if works_in.is_some_and(|directory| Some(directory) == fs::canonicalize(home.data_dir()).ok()) {
         warn!(pid, "stopping a private Postgres that its killed owner left running");
-        return run_as_user(home, &binaries.program("pg_ctl"), "pg_ctl stop", |command| {
+        let stopped = run_as_user(home, &binaries.program("pg_ctl"), "pg_ctl stop", |command| {
             command.args(["stop", "--mode=fast", "--timeout=60", "-D"]).arg(home.data_dir());
         })
         .await;
+        // It may have been about to end by itself, and be gone before it could be told.
+        return if home.postmaster_pid().is_none() { Ok(()) } else { stopped };
     }
     // The number belongs to another program by now, which Postgres would take for a running server.
     let file = home.data_dir().join("postmaster.pid");
-    fs::remove_file(&file).map_err(ManagedError::io(file.display().to_string()))
+    match fs::remove_file(&file) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(ManagedError::io(file.display().to_string())(error))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 async fn run_as_user(
