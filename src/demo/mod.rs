@@ -120,6 +120,7 @@ fn configuration(
         [proxy]
         listen = ["127.0.0.1:{port}"]
         trusted_proxies = ["127.0.0.1"]
+        max_connections = 1000
 
         [[upstream]]
         name = "sample-shop"

@@ -187,7 +187,10 @@ async fn an_order_is_credited_to_the_last_campaign_whichever_way_it_becomes_know
     let upstream = Upstream::start(|request| match request.target() {
         "/buy" => Reply::with(
             "302 Found",
-            &["Location: /thanks", "X-Utm-Event: purchase; order_id=H-1; value=100.50; currency=UAH"],
+            &[
+                "Location: /thanks",
+                "X-Utm-Event: purchase; order_id=H-1; order_number=TWC-1; value=100.50; currency=UAH",
+            ],
             "",
         ),
         _ => Reply::with("200 OK", &["Content-Type: text/html"], "<p>page</p>"),
@@ -256,6 +259,9 @@ async fn an_order_is_credited_to_the_last_campaign_whichever_way_it_becomes_know
     assert_eq!(money["(not tracked)"], (1, "7.00"));
     let explained = app.report("orders/H-1/explain").await.unwrap();
     assert_eq!(explained.pointer("/results/order/joined_by"), Some(&json!("cookie")), "{explained:#}");
+    let sql = "SELECT properties ->> 'order_number' FROM events WHERE order_id = 'H-1'";
+    let number: String = database.connect().await.query_one(sql, &[]).await.unwrap().get(0);
+    assert_eq!(number, "TWC-1");
     app.stop().await;
 }
 

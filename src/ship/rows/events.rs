@@ -100,8 +100,18 @@ impl Event {
             value: action.value,
             currency: action.currency.as_deref().map(str::to_owned),
             order_id: action.order_id.as_deref().map(str::to_owned),
-            properties: json_object(&action.properties),
+            properties: properties(action),
             ..Event::of_page_view(key, folding)
         }
     }
+}
+
+/// The properties, with what has no column: the order's number, and the name of a product that has no id.
+fn properties(action: &Action<'_>) -> Option<String> {
+    let nameless = action.product_name.as_deref().filter(|_| action.product_id.is_none());
+    let own = [("order_number", action.order_number.as_deref()), ("product_name", nameless)];
+    let own = own.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let pairs: Vec<(&str, &str)> =
+        action.properties.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).chain(own).collect();
+    json_object(&pairs)
 }
