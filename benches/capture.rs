@@ -18,6 +18,10 @@ const COOKIES: &str = "sessionid=1f0c5d2b7a9e4c6d8b3f2a1e0d9c8b7a; csrftoken=Zk3
     _ga=GA1.1.1234567890.1700000000; _fbp=fb.1.1700000000000.1234567890; \
     cart=eyJpdGVtcyI6W3siaWQiOjEsInF0eSI6Mn1dfQ; currency=UAH; lang=uk; seen=1042,77,3190,556,18,2044";
 
+/// The program's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     divan::main();
 }

@@ -7,6 +7,10 @@ use utm_dispatcher::hit::{Hit, Identity, IdentityMode, Record, Touch};
 use utm_dispatcher::journal::frame::{append, payloads};
 use uuid::Uuid;
 
+/// The program's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     divan::main();
 }
