@@ -123,11 +123,6 @@ impl App {
         self.stats_address
     }
 
-    /// All counters.
-    pub fn metrics(&self) -> Arc<Metrics> {
-        Arc::clone(&self.metrics)
-    }
-
     /// Forwards, records, ships and answers until `shutdown`; fails when a thread of the request path dies.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let Self { config, metrics, store, .. } = self;

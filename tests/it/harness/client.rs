@@ -32,13 +32,7 @@ impl Answer {
 
     /// Values of all lines of a field, in order.
     pub(crate) fn values(&self, name: &str) -> Vec<&str> {
-        self.head
-            .split("\r\n")
-            .skip(1)
-            .filter_map(|line| line.split_once(':'))
-            .filter(|(field, _)| field.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.trim())
-            .collect()
+        super::field_values(&self.head, name)
     }
 
     pub(crate) fn value(&self, name: &str) -> Option<&str> {

@@ -69,3 +69,13 @@ pub(crate) fn skip(reason: &str) {
     assert!(std::env::var_os("UTM_DISPATCHER_NO_SKIP").is_none(), "this test must not be left out: {reason}");
     println!("SKIPPED: {reason}");
 }
+
+/// Values of all lines of a field in a request's or a response's head, in order.
+fn field_values<'a>(head: &'a str, name: &str) -> Vec<&'a str> {
+    head.split("\r\n")
+        .skip(1)
+        .filter_map(|line| line.split_once(':'))
+        .filter(|(field, _)| field.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.trim())
+        .collect()
+}
