@@ -43,6 +43,7 @@ class Program:
     def __init__(self, name, command, port, cores, folder):
         self.name, self.port, self.folder = name, port, folder
         self.output = folder / f"{name}.out"
+        self.started = time.monotonic()
         with open(self.output, "wb") as output:
             self.process = subprocess.Popen(
                 command,
@@ -63,7 +64,7 @@ class Program:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
                 return
             except OSError:
-                time.sleep(0.02)
+                time.sleep(0.001)
         said = self.output.read_text(errors="replace")[-2000:]
         raise Trouble(f"{self.name} does not listen on port {self.port}; it said:\n{said}")
 
