@@ -12,7 +12,10 @@ TITLES = {
     "record": "ours, recording",
     "journal": "ours, database away",
 }
-COLUMNS = ("", "CPU µs", "/ nginx", "spread", "office µs", "requests/s", "p50 µs", "p99 µs", "p99.9 µs", "RSS MiB")
+COLUMNS = (
+    "", "CPU µs", "user", "system", "/ nginx", "spread", "office µs", "requests/s",
+    "p50 µs", "p99 µs", "p99.9 µs", "added p99", "RSS MiB", "anon MiB",
+)
 
 
 def of(result, cases):
@@ -20,7 +23,7 @@ def of(result, cases):
     for case in cases:
         rows.append((CASES[case].title,))
         rows += [
-            row(TITLES[name], by_case[case], result["figures"].get("nginx", {}).get(case))
+            row(TITLES[name], by_case[case], *(result["figures"].get(peer, {}).get(case) for peer in ("nginx", "direct")))
             for name, by_case in result["figures"].items()
             if by_case[case]["peak"] or by_case[case]["paced"]
         ]
@@ -32,11 +35,13 @@ def of(result, cases):
     lines += [
         "",
         "CPU µs: user and system time of proxy and journal threads per request, closed loop; of a peer, all of it.",
+        "user, system: of the whole process, shipping included.",
         "/ nginx: against nginx in the same round. spread: least to greatest of these ratios.",
         "office µs: shipping to the database per request, apart. requests/s: bounded by the core of load and shop.",
     ]
     if rate:
         lines.append(f"p50 … p99.9: at {rate} requests/s, counted from when a request was due (oha).")
+        lines.append("added p99: less the p99 of the shop without proxy in the same round; median.")
     lines += [
         f"{TITLES[name]}: {counted['hits']} hits in the journal, {counted['hits_dropped']} dropped, "
         f"{counted['responses_ahead_of_journal']} responses ahead of it, {counted['records_shipped']} shipped so far."
@@ -46,20 +51,26 @@ def of(result, cases):
     return "\n".join(lines)
 
 
-def row(title, figures, nginx):
+def row(title, figures, nginx, direct):
     peak, paced = figures["peak"], figures["paced"]
     ratios = []
     if peak and nginx and nginx["peak"]:
         ratios = [ours["cpu_us"] / theirs["cpu_us"] for ours, theirs in zip(peak, nginx["peak"])]
+    added = []
+    if direct is not figures:
+        added = [ours["latency_us"]["p99"] - floor["latency_us"]["p99"] for ours, floor in zip(paced, direct["paced"])]
     return (
         title,
         middle(peak, "cpu_us", ".1f"),
+        middle(peak, "user_us", ".1f"),
+        middle(peak, "system_us", ".1f"),
         f"{median(ratios):.2f}" if ratios else "",
         f"{min(ratios):.2f}–{max(ratios):.2f}" if ratios else "",
         middle(peak, "office_us", ".1f") if any(turn["office_us"] for turn in peak) else "",
         middle(peak, "rps", ".0f"),
         *(middle([turn["latency_us"] for turn in paced], key, ".0f") for key in ("p50", "p99", "p99.9")),
-        f"{max(turn['rss_kib'] for turn in peak) / 1024:.0f}" if peak else "",
+        f"{median(added):.0f}" if added else "",
+        *(f"{max(turn[key] for turn in peak) / 1024:.0f}" if peak else "" for key in ("rss_kib", "anonymous_kib")),
     )
 
 
