@@ -4,15 +4,16 @@
 //! `user_id`. phone: digits only, a leading 00 dropped, a national number completed by `orders.phone_country`;
 //! email: trimmed, lower-cased, nothing else folded; user_id: site ‖ 0x1F ‖ verbatim.
 
-use hmac::Mac;
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
 
 use crate::hit::CustomerKeyKind;
-use crate::keys::{KEY_BYTES, KeyRing, mac};
+use crate::keys::KeyRing;
 
 /// Hashes identifiers with the signing key of the customer key file.
 #[derive(Clone)]
 pub struct CustomerHasher {
-    key: [u8; KEY_BYTES],
+    mac: Hmac<Sha256>,
     country: Option<&'static Numbering>,
 }
 
@@ -86,7 +87,7 @@ impl CustomerHasher {
     pub fn new(keys: &KeyRing, phone_country: Option<&str>) -> CustomerHasher {
         let country = phone_country
             .and_then(|code| NUMBERINGS.iter().find(|known| known.country.eq_ignore_ascii_case(code)));
-        CustomerHasher { key: *keys.signing().1, country }
+        CustomerHasher { mac: keys.signing().1, country }
     }
 
     /// The hash of one identifier; none when nothing identifies in it (no digit, only blanks).
@@ -100,7 +101,7 @@ impl CustomerHasher {
         if value.is_empty() {
             return None;
         }
-        let mut mac = mac(&self.key);
+        let mut mac = self.mac.clone();
         mac.update(name.as_bytes());
         mac.update(&[0x1f]);
         mac.update(value.as_bytes());
@@ -139,6 +140,7 @@ fn normal_phone(text: &str, country: Option<&Numbering>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keys::keyed;
 
     fn phone(text: &str, country: &str) -> String {
         normal_phone(text, NUMBERINGS.iter().find(|known| known.country == country))
@@ -161,7 +163,7 @@ mod tests {
     /// The vector: key 32 × 0x0B; computed with Python's `hmac`.
     #[test]
     fn hashes_do_not_change() {
-        let hasher = CustomerHasher { key: [0x0b; 32], country: None };
+        let hasher = CustomerHasher { mac: keyed(&[0x0b; 32]), country: None };
         let hex = |hash: Option<[u8; 16]>| hash.map(|bytes| bytes.map(|byte| format!("{byte:02x}")).concat());
         assert_eq!(
             hex(hasher.hash(CustomerKeyKind::Email, "default", " Anna@Example.COM ")),

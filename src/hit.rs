@@ -83,7 +83,7 @@ impl<'a> Record<'a> {
         let [version, kind, body @ ..] = payload else {
             return Err(RecordError::TooShort(payload.len()));
         };
-        if *version != RECORD_VERSION {
+        if *version > RECORD_VERSION {
             return Err(RecordError::NewerVersion(*version));
         }
         Ok(match *kind {

@@ -21,8 +21,8 @@ use crate::journal::directory::create_private;
 /// Bytes of a key.
 pub const KEY_BYTES: usize = 32;
 
-/// HMAC-SHA-256 with a key.
-pub fn mac(key: &[u8; KEY_BYTES]) -> Hmac<Sha256> {
+/// HMAC-SHA-256 that has taken in a key: two of the four blocks that a short message costs. Clones of it are used up.
+pub(crate) fn keyed(key: &[u8; KEY_BYTES]) -> Hmac<Sha256> {
     // RFC 2104: a key shorter than the hash's block is filled up with zeros.
     let mut block = [0; 64];
     block[..KEY_BYTES].copy_from_slice(key);
@@ -32,7 +32,14 @@ pub fn mac(key: &[u8; KEY_BYTES]) -> Hmac<Sha256> {
 /// The keys of a file, never empty.
 #[derive(Clone)]
 pub struct KeyRing {
-    keys: Vec<(u8, [u8; KEY_BYTES])>,
+    keys: Vec<Key>,
+}
+
+#[derive(Clone)]
+struct Key {
+    id: u8,
+    bytes: [u8; KEY_BYTES],
+    mac: Hmac<Sha256>,
 }
 
 /// Why a key file could not be used.
@@ -90,20 +97,20 @@ impl KeyRing {
         parse(path, &text)
     }
 
-    /// The key that signs, with its id.
-    pub fn signing(&self) -> (u8, &[u8; KEY_BYTES]) {
-        let (id, key) = &self.keys[0];
-        (*id, key)
+    /// HMAC-SHA-256 with the key that signs, and that key's id.
+    pub fn signing(&self) -> (u8, Hmac<Sha256>) {
+        let key = &self.keys[0];
+        (key.id, key.mac.clone())
     }
 
-    /// The key of this id.
-    pub fn get(&self, id: u8) -> Option<&[u8; KEY_BYTES]> {
-        self.keys.iter().find(|(other, _)| *other == id).map(|(_, key)| key)
+    /// HMAC-SHA-256 with the key of this id.
+    pub fn get(&self, id: u8) -> Option<Hmac<Sha256>> {
+        self.keys.iter().find(|key| key.id == id).map(|key| key.mac.clone())
     }
 
     /// First 8 bytes of SHA-256 of the signing key: names the key without telling it.
     pub fn fingerprint(&self) -> [u8; 8] {
-        let digest = Sha256::digest(self.signing().1);
+        let digest = Sha256::digest(self.keys[0].bytes);
         let mut fingerprint = [0; 8];
         fingerprint.copy_from_slice(&digest[..8]);
         fingerprint
@@ -113,13 +120,13 @@ impl KeyRing {
 impl std::fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("KeyRing")
-            .field("ids", &self.keys.iter().map(|(id, _)| id).collect::<Vec<_>>())
+            .field("ids", &self.keys.iter().map(|key| key.id).collect::<Vec<_>>())
             .finish_non_exhaustive()
     }
 }
 
 pub(crate) fn parse(path: &Path, text: &str) -> Result<KeyRing, KeyError> {
-    let mut keys: Vec<(u8, [u8; KEY_BYTES])> = Vec::new();
+    let mut keys: Vec<Key> = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let line_error = |problem| KeyError::Line { path: path.to_owned(), line: index + 1, problem };
         let line = line.trim();
@@ -129,15 +136,15 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<KeyRing, KeyError> {
         let (id, key) =
             line.split_once(char::is_whitespace).ok_or_else(|| line_error("expected an id and a key"))?;
         let id: u8 = id.parse().map_err(|_| line_error("the id is not a number from 0 to 255"))?;
-        if keys.iter().any(|(other, _)| *other == id) {
+        if keys.iter().any(|other| other.id == id) {
             return Err(line_error("the id is there twice"));
         }
-        let key = URL_SAFE_NO_PAD
+        let bytes = URL_SAFE_NO_PAD
             .decode(key.trim().trim_end_matches('='))
             .ok()
             .and_then(|bytes| <[u8; KEY_BYTES]>::try_from(bytes).ok())
             .ok_or_else(|| line_error("the key is not the base64url of 32 bytes"))?;
-        keys.push((id, key));
+        keys.push(Key { id, bytes, mac: keyed(&bytes) });
     }
     if keys.is_empty() {
         return Err(KeyError::Empty { path: path.to_owned() });
@@ -178,6 +185,8 @@ fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use hmac::Mac;
+
     use super::*;
 
     #[test]
@@ -201,9 +210,11 @@ mod tests {
         let text =
             format!("7 {}\n\n3 {}\n", URL_SAFE_NO_PAD.encode([1; 32]), URL_SAFE_NO_PAD.encode([2; 32]));
         let ring = parse(Path::new("secret"), &text).unwrap();
-        assert_eq!(ring.signing(), (7, &[1; 32]));
-        assert_eq!(ring.get(3), Some(&[2; 32]));
-        assert_eq!(ring.get(0), None);
+        let tag = |mac: Hmac<Sha256>| mac.chain_update("message").finalize().into_bytes();
+        let (id, signing) = ring.signing();
+        assert_eq!((id, tag(signing)), (7, tag(keyed(&[1; 32]))));
+        assert_eq!(ring.get(3).map(tag), Some(tag(keyed(&[2; 32]))));
+        assert!(ring.get(0).is_none());
         assert_eq!(ring.fingerprint(), Sha256::digest([1; 32])[..8]);
     }
 

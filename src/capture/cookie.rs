@@ -26,7 +26,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::Mac;
 use uuid::Uuid;
 
-use crate::keys::{KeyRing, mac};
+use crate::keys::KeyRing;
 
 const VERSION: u8 = 1;
 const SIGNED_BYTES: usize = 53;
@@ -64,7 +64,7 @@ pub struct VisitorCookie {
 impl VisitorCookie {
     /// The signed value.
     pub fn encode(&self, keys: &KeyRing) -> String {
-        let (key_id, key) = keys.signing();
+        let (key_id, mac) = keys.signing();
         let mut bytes = [0; BYTES];
         bytes[0] = VERSION;
         bytes[1] = key_id;
@@ -76,7 +76,7 @@ impl VisitorCookie {
         bytes[46..50].copy_from_slice(&self.click_hash.to_be_bytes());
         bytes[50..52].copy_from_slice(&self.session_number.to_be_bytes());
         bytes[52] = self.flags;
-        let tag = mac(key).chain_update(&bytes[..SIGNED_BYTES]).finalize().into_bytes();
+        let tag = mac.chain_update(&bytes[..SIGNED_BYTES]).finalize().into_bytes();
         bytes[SIGNED_BYTES..].copy_from_slice(&tag[..16]);
         URL_SAFE_NO_PAD.encode(bytes)
     }
@@ -90,8 +90,10 @@ impl VisitorCookie {
         if URL_SAFE_NO_PAD.decode_slice(value, &mut bytes).ok()? != BYTES || bytes[0] != VERSION {
             return None;
         }
-        let key = keys.get(bytes[1])?;
-        mac(key).chain_update(&bytes[..SIGNED_BYTES]).verify_truncated_left(&bytes[SIGNED_BYTES..]).ok()?;
+        keys.get(bytes[1])?
+            .chain_update(&bytes[..SIGNED_BYTES])
+            .verify_truncated_left(&bytes[SIGNED_BYTES..])
+            .ok()?;
         let u32_at =
             |at: usize| bytes[at..at + 4].iter().fold(0, |value, byte| (value << 8) | u32::from(*byte));
         let uuid_at = |at: usize| Uuid::from_slice(&bytes[at..at + 16]).unwrap_or_default();

@@ -23,7 +23,7 @@ use uuid::{Builder, Uuid};
 use super::cookie::VisitorCookie;
 use super::evidence::Evidence;
 use crate::hit::{Identity, IdentityMode};
-use crate::keys::{KeyRing, mac};
+use crate::keys::KeyRing;
 
 const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
@@ -129,7 +129,8 @@ pub fn session_id(
     click_hash: u32,
     hour_ms: u64,
 ) -> Uuid {
-    let tag = mac(keys.signing().1)
+    let (_, mac) = keys.signing();
+    let tag = mac
         .chain_update(visitor_id.as_bytes())
         .chain_update(previous.as_bytes())
         .chain_update(campaign_hash.to_be_bytes())

@@ -290,6 +290,9 @@ impl State {
         let sync = durable || self.config.fsync == Fsync::Always;
         let outcome = outcome.and_then(|()| if sync { segment.file.sync_data() } else { Ok(()) });
         self.publish(whole as u64);
+        if whole > 0 {
+            self.note_waiting();
+        }
         if !tail_is_clean {
             self.segment = None;
         }
@@ -315,6 +318,14 @@ impl State {
         self.progress.grown.notify_one();
         if let Some(syncer) = &self.syncer {
             syncer.dirty.store(true, Ordering::Release);
+        }
+    }
+
+    /// What was written waits to be shipped, also while nobody can read it because the database is away.
+    fn note_waiting(&self) {
+        let oldest = &self.metrics.state.oldest_unshipped_ms;
+        if oldest.load(Ordering::Relaxed) == 0 {
+            let _ = oldest.compare_exchange(0, unix_ms(), Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 

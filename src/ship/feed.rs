@@ -19,7 +19,7 @@ use crate::ingest::Receipts;
 use crate::journal::directory::RunDirectory;
 use crate::journal::reader::{Chunk, ReadError, Reader};
 use crate::journal::writer::Progress;
-use crate::journal::{HEADER_BYTES, Position, unix_ms};
+use crate::journal::{HEADER_BYTES, Position};
 use crate::telemetry::causes::Causes;
 use crate::telemetry::metrics::{Metrics, Reason};
 
@@ -162,10 +162,12 @@ impl Feed {
                 return self.note_failure(&error);
             }
             let stretches = self.read();
+            let unreadable = self.journals.values().filter(|source| source.is_unreadable).count();
+            self.metrics.state.journals_unreadable.store(unreadable as u64, Ordering::Relaxed);
             if stretches.is_empty() {
                 // Of one that cannot be read the age is not known; it is not nothing.
-                if !self.journals.values().any(|source| source.is_unreadable) {
-                    self.metrics.journal_oldest_unshipped_seconds.set(0);
+                if unreadable == 0 {
+                    self.metrics.state.oldest_unshipped_ms.store(0, Ordering::Relaxed);
                 }
                 return Halt::Idle;
             }
@@ -359,8 +361,7 @@ impl Feed {
         let at_ms =
             first.and_then(|located| Record::decode(&located.payload).ok()).map(|record| record.at_ms());
         if let Some(at_ms) = at_ms {
-            let age = unix_ms().saturating_sub(at_ms) / 1000;
-            self.metrics.journal_oldest_unshipped_seconds.set(i64::try_from(age).unwrap_or(i64::MAX));
+            self.metrics.state.oldest_unshipped_ms.store(at_ms, Ordering::Relaxed);
         }
     }
 }

@@ -11,9 +11,13 @@ use axum::response::{IntoResponse, Response};
 use prometheus_client::encoding::text::encode;
 use tokio::time::timeout;
 
+use crate::journal::unix_ms;
 use crate::stats::access::admit;
 use crate::stats::{AppState, Shared};
 use crate::telemetry::metrics::State as Conditions;
+
+/// From which age on waiting records are told; a batch takes less than a second.
+const BEHIND_SECONDS: u64 = 300;
 
 const TOKEN_WAIT: Duration = Duration::from_millis(300);
 
@@ -62,6 +66,9 @@ pub(crate) async fn metrics(State(shared): AppState) -> Response {
 }
 
 fn exposition(shared: &Shared) -> Option<String> {
+    let metrics = &shared.context.metrics;
+    let age = metrics.state.unshipped_seconds(unix_ms());
+    metrics.journal_oldest_unshipped_seconds.set(i64::try_from(age).unwrap_or(i64::MAX));
     let mut text = String::new();
     encode(&mut text, &shared.registry).ok()?;
     Some(text)
@@ -95,6 +102,14 @@ fn degrading_reasons(shared: &Shared, conditions: &Conditions) -> Vec<&'static s
     check(
         conditions.journal_stalled.load(Ordering::Relaxed),
         "journal: it takes no records; responses do not wait for it",
+    );
+    check(
+        conditions.journals_unreadable.load(Ordering::Relaxed) > 0,
+        "journal: one of an earlier run cannot be read, or waits for a newer version; the log says which",
+    );
+    check(
+        conditions.unshipped_seconds(unix_ms()) > BEHIND_SECONDS,
+        "behind: records have waited for the database for more than five minutes",
     );
     check(
         dropped_records(shared) > 0,

@@ -1,6 +1,6 @@
 //! Every counter of the program in one struct, passed by `Arc`. No label ever comes from a client.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -82,10 +82,24 @@ pub struct State {
     pub draining: AtomicBool,
     /// Upstreams of which the last attempt to connect to every server failed.
     pub upstreams_down: AtomicI64,
+    /// When the oldest record arrived that is not in the database, Unix milliseconds; 0 when there is none.
+    pub oldest_unshipped_ms: AtomicU64,
+    /// Journals that cannot be read, or that only a newer version can read.
+    pub journals_unreadable: AtomicU64,
     /// Newest record in the database, Unix milliseconds.
     pub data_through_ms: AtomicU64,
     /// Forwarding headers came from a peer that is not declared.
     pub undeclared_proxy: AtomicBool,
+}
+
+impl State {
+    /// For how many seconds the oldest record has waited that is not in the database.
+    pub fn unshipped_seconds(&self, now_ms: u64) -> u64 {
+        match self.oldest_unshipped_ms.load(Ordering::Relaxed) {
+            0 => 0,
+            oldest => now_ms.saturating_sub(oldest) / 1000,
+        }
+    }
 }
 
 impl Metrics {

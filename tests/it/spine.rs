@@ -286,3 +286,34 @@ async fn the_program_starts_and_serves_with_postgres_away_and_ships_later() {
     eventually("ready", PATIENCE, || async { (app.ask("/readyz").await.1 == "ready\n").then_some(()) }).await;
     app.stop().await;
 }
+
+/// Seconds that the oldest record has waited.
+async fn oldest_unshipped(app: &Running) -> u64 {
+    let (_, metrics) = app.ask("/metrics").await;
+    let line =
+        metrics.lines().find(|line| line.starts_with("utm_dispatcher_journal_oldest_unshipped_seconds"));
+    line.unwrap().rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_age_of_what_waits_grows_while_postgres_is_away() {
+    let database = postgres::database().await;
+    let link = Link::to(&database.url).await;
+    let upstream = html_shop().await;
+    link.cut();
+    // From the start on, when nothing of the journal is known, and later.
+    let (app, _files) = app(upstream.address(), link.url()).await;
+    assert_eq!(oldest_unshipped(&app).await, 0, "nothing waits");
+    for path in ["/early", "/late"] {
+        link.cut();
+        assert_eq!(open(&mut app.connect().await, path, "").await.status(), 200);
+        eventually("it waits for two seconds", PATIENCE, || async {
+            (oldest_unshipped(&app).await >= 2).then_some(())
+        })
+        .await;
+        link.mend();
+        eventually("nothing waits", PATIENCE, || async { (oldest_unshipped(&app).await == 0).then_some(()) })
+            .await;
+    }
+    app.stop().await;
+}

@@ -40,6 +40,8 @@ async fn readiness_says_what_is_wrong_and_fails_only_when_the_shop_does() {
     state.key_differs.store(true, Ordering::Relaxed);
     state.journal_stalled.store(true, Ordering::Relaxed);
     state.undeclared_proxy.store(true, Ordering::Relaxed);
+    state.journals_unreadable.store(1, Ordering::Relaxed);
+    state.oldest_unshipped_ms.store(1, Ordering::Relaxed);
     let reason = utm_dispatcher::telemetry::metrics::Reason { reason: "full" };
     server.metrics.hits_dropped.get_or_create(&reason).inc();
     let degraded = server.get("/readyz").send().await.unwrap();
