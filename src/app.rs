@@ -28,6 +28,7 @@ use crate::salts::Salts;
 use crate::ship::feed::{End, Feed, FeedConfig};
 use crate::ship::{ShipSettings, Shipper};
 use crate::stats::database::ReportDatabase;
+use crate::stats::replica::watch_replica;
 use crate::stats::{self, StatsContext};
 use crate::store::identity_keys::watch_key;
 use crate::store::migrate::{SchemaState, migrate, schema_state};
@@ -41,6 +42,8 @@ const LAST_WRITE: Duration = Duration::from_secs(5);
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
 /// How long the last batch may take at the end.
 const LAST_BATCH: Duration = Duration::from_secs(10);
+/// Connections for reading tokens, where reports are read from a replica.
+const TOKEN_CONNECTIONS: usize = 2;
 /// Pause between attempts to bring the schema up to date.
 const MIGRATE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -60,6 +63,7 @@ pub struct App {
     cluster: Option<Cluster>,
     store: Store,
     reports: ReportDatabase,
+    tokens: ReportDatabase,
 }
 
 impl App {
@@ -96,6 +100,16 @@ impl App {
                 (Some(cluster), url)
             }
         };
+        let database = |url: &str, pool| ReportDatabase::new(url, pool, config.database.statement_timeout);
+        let (reports, tokens) = match &config.stats.database_url {
+            Some(replica) => {
+                (database(&replica.0, config.database.pool)?, database(&url, TOKEN_CONNECTIONS)?)
+            }
+            None => {
+                let reports = database(&url, config.database.pool)?;
+                (reports.clone(), reports)
+            }
+        };
         Ok(Self {
             proxy_addresses: bound.addresses().to_vec(),
             stats_address: stats_listener.local_addr()?,
@@ -107,7 +121,8 @@ impl App {
             writer,
             cluster,
             store: Store::new(&url)?,
-            reports: ReportDatabase::new(&url, config.database.pool, config.database.statement_timeout)?,
+            reports,
+            tokens,
             config,
             metrics,
         })
@@ -145,10 +160,15 @@ impl App {
         let context = StatsContext {
             config: Arc::clone(&config),
             database: self.reports,
+            tokens: self.tokens,
             metrics: Arc::clone(&metrics),
             ingest: Ingest::new(batches.clone(), Arc::clone(&receipts)),
             customers: self.customers,
         };
+        if config.stats.database_url.is_some() {
+            let reports = context.database.clone();
+            tokio::spawn(watch_replica(reports, Arc::clone(&metrics), office_ends.clone()));
+        }
         let stats = tokio::spawn(stats::serve(self.stats_listener, context, stats_ends.clone()));
         let shipping = Shipping {
             config: Arc::clone(&config),
@@ -216,7 +236,6 @@ impl Shipping {
             if !self.schema_is_current(&closed).await {
                 return;
             }
-            self.metrics.state.schema_current.store(true, Ordering::Relaxed);
             if std::mem::take(&mut is_first) {
                 self.start_watches(&closed);
             }
@@ -225,7 +244,6 @@ impl Shipping {
                 Ok(End::SchemaGone) => tracing::warn!("the database has not our tables; it was replaced"),
                 Err(_) => tracing::error!("shipping panicked; it begins anew"),
             }
-            self.metrics.state.schema_current.store(false, Ordering::Relaxed);
             closed.run_until_cancelled(tokio::time::sleep(MIGRATE_PAUSE)).await;
         }
     }
@@ -255,19 +273,24 @@ impl Shipping {
             } else {
                 schema_state(&self.store).await
             };
-            let problem = match state {
-                Ok(SchemaState::Current) => return true,
-                Ok(SchemaState::Older { found, wanted }) => {
-                    format!(
-                        "the database's schema is version {found}, this program needs {wanted}; run `migrate`"
-                    )
-                }
-                Ok(SchemaState::Newer { found, wanted }) => {
-                    format!(
-                        "the database's schema is version {found}, this program knows {wanted}; a newer one must ship"
-                    )
-                }
-                Err(error) => Causes(&error).to_string(),
+            let standstill = match &state {
+                Ok(SchemaState::Current) => None,
+                Ok(SchemaState::Older { found, wanted }) => Some(format!(
+                    "schema: the database's is version {found}, this program needs {wanted}; run `migrate`"
+                )),
+                Ok(SchemaState::Newer { found, wanted }) => Some(format!(
+                    "schema: the database's is version {found}, this program knows {wanted}; a newer one must ship"
+                )),
+                Err(error) => error.refusal(),
+            };
+            let problem = match (standstill.clone(), &state) {
+                (None, Err(error)) => Causes(error).to_string(),
+                (Some(standstill), _) => standstill,
+                (None, Ok(_)) => return true,
+            };
+            match standstill {
+                Some(_) => self.metrics.state.note_database(standstill),
+                None => self.metrics.state.note_database_away(),
             };
             if said.as_ref() != Some(&problem) {
                 tracing::warn!(%problem, "nothing is shipped; records are kept in the journal");

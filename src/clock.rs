@@ -1,10 +1,10 @@
-//! Coarse time of one worker: every timeout of the request path hangs on one ticker, so that a request that is
-//! answered in time costs no timer of the runtime, only a slot in a table.
+//! The wall clock, and the coarse time of one worker: every timeout of the request path hangs on one ticker, so that a
+//! request that is answered in time costs no timer of the runtime, only a slot in a table.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use slab::Slab;
 
@@ -12,6 +12,13 @@ use slab::Slab;
 pub const TICK_MS: u64 = 100;
 
 const NEVER: u64 = u64::MAX;
+
+/// The wall clock in Unix milliseconds.
+pub fn unix_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
 
 /// A worker's clock and the table of what waits for it.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use rand::rngs::SysRng;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::journal::directory::create_private;
+use crate::files::create_private;
 
 /// Bytes of a key.
 pub const KEY_BYTES: usize = 32;

@@ -18,10 +18,10 @@ use crate::capture::{
     Arrival, CLIENT_CLOSED_REQUEST, Conclusion, Ignored, Observation, ResponseHead, Rules, Secrets,
     X_UTM_EVENT, cookie,
 };
+use crate::clock::unix_ms;
 use crate::config::{self, TrackingMode};
 use crate::forward::Client;
 use crate::journal::hand::{Hand, Ticket};
-use crate::journal::unix_ms;
 use crate::journal::writer::Batch;
 use crate::keys::KeyRing;
 use crate::route::Route;

@@ -8,7 +8,7 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 use tokio_util::sync::CancellationToken;
 
-use crate::journal::unix_ms;
+use crate::clock::unix_ms;
 
 const DAY_MS: u64 = 86_400_000;
 

@@ -3,15 +3,24 @@
 use std::path::Path;
 
 use crate::config;
-use crate::store::migrate::{SchemaState, migrate};
+use crate::store::migrate::{SchemaState, grant_rights, migrate};
+use crate::telemetry::logs;
 
-/// No arguments.
+/// Whom to give rights.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {}
+pub(super) struct Args {
+    /// A role that ships: gets what a proxy with `auto_migrate = false` needs
+    #[arg(long, value_name = "ROLE")]
+    writer: Option<String>,
+    /// A role that asks: gets what reports read, and may change nothing
+    #[arg(long, value_name = "ROLE")]
+    reader: Option<String>,
+}
 
-/// Applies the migrations that are missing.
-pub(super) fn run(config: &Path, _args: &Args) -> anyhow::Result<()> {
+/// Applies the migrations that are missing, then gives rights.
+pub(super) fn run(config: &Path, args: &Args) -> anyhow::Result<()> {
     let config = config::load(config)?;
+    logs::init(&config.log)?;
     super::office()?.block_on(async {
         let (store, _cluster) = super::database(&config).await?;
         match migrate(&store).await? {
@@ -19,6 +28,10 @@ pub(super) fn run(config: &Path, _args: &Args) -> anyhow::Result<()> {
                 "the database's schema is version {found}, newer than this program's {wanted}; nothing was changed"
             ),
             SchemaState::Current | SchemaState::Older { .. } => println!("the database's schema is current"),
+        }
+        if args.writer.is_some() || args.reader.is_some() {
+            grant_rights(&store, args.writer.as_deref(), args.reader.as_deref()).await?;
+            println!("the roles have their rights");
         }
         Ok(())
     })

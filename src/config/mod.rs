@@ -312,6 +312,16 @@ pub struct Database {
     pub new_values_per_day: u32,
 }
 
+/// A `postgres://` URL; shown without its password.
+#[derive(Clone)]
+pub struct DatabaseUrl(pub String);
+
+impl std::fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("DatabaseUrl").field(&error::starred_url(&self.0)).finish()
+    }
+}
+
 /// Where the database is.
 #[derive(Clone)]
 pub enum DatabasePlace {
@@ -371,6 +381,8 @@ pub struct Stats {
     pub timezone: TimeZone,
     /// Currency of reports; none = the one most orders have.
     pub currency: Option<String>,
+    /// A replica that reports are read from; none = the database that is written.
+    pub database_url: Option<DatabaseUrl>,
     /// The address people use, when there is a proxy in front.
     pub public_url: Option<String>,
     /// Tokens that work without the database.

@@ -187,6 +187,9 @@ impl Page {
         self.plain("metrics_public", stats.metrics_public);
         self.text("timezone", stats.timezone.iana_name().unwrap_or("UTC"));
         self.optional("currency", stats.currency.as_ref());
+        if let Some(url) = &stats.database_url {
+            self.text("database_url", starred_url(&url.0));
+        }
         self.optional("public_url", stats.public_url.as_ref());
         for token in &stats.tokens {
             self.table("[[stats.token]]");

@@ -20,11 +20,11 @@ use super::scene::{Arrival, choose_address, choose_agent};
 use crate::capture::bot::Reason;
 use crate::capture::evidence::{Evidence, Referrer};
 use crate::capture::registry::Registry;
+use crate::clock::unix_ms;
 use crate::hit::{Action, BotCount, Hit, Identity, IdentityMode, OrderEntryKind, Record, Touch};
 use crate::journal::directory::RunDirectory;
 use crate::journal::frame::{Header, append};
 use crate::journal::reader::segment_path;
-use crate::journal::unix_ms;
 
 const RECORDS_A_SEGMENT: usize = 20_000;
 const MINUTE_MS: u64 = 60_000;

@@ -21,8 +21,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+use crate::clock::unix_ms;
 use crate::config::{self, Config};
-use crate::journal::unix_ms;
 use crate::store::Store;
 use crate::store::migrate::migrate;
 use database::Database;

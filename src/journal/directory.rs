@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::Position;
 use super::reader::{ReadError, Reader, segment_path, segments};
+use crate::files::create_private;
 
 /// A run directory whose lock this process holds until the value is dropped.
 #[derive(Debug)]
@@ -160,10 +161,4 @@ fn take(path: &Path) -> io::Result<Option<File>> {
 
 fn lock_file(directory: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).truncate(false).write(true).open(directory.join("lock"))
-}
-
-/// Makes a directory, and those above it, that only its owner may enter.
-pub fn create_private(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }

@@ -43,8 +43,6 @@
 //! * When there is no room, page views are dropped first, then actions, then everything ([`admits`]); each drop is
 //!   counted.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use crate::hit::Importance;
 
 pub mod directory;
@@ -77,13 +75,6 @@ pub fn admits(importance: Importance, used: u64, capacity: u64) -> bool {
         Importance::TouchOrOrder => 100,
     };
     used < capacity / 100 * percent
-}
-
-/// The wall clock in Unix milliseconds.
-pub fn unix_ms() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

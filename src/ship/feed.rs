@@ -192,7 +192,6 @@ impl Feed {
                     metrics
                         .batch_microseconds
                         .inc_by(u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX));
-                    metrics.state.data_through_ms.fetch_max(shipped.newest_ms, Ordering::Relaxed);
                     self.note_success();
                 }
                 Err(error) => {
@@ -335,7 +334,7 @@ impl Feed {
     fn note_success(&mut self) {
         self.pause = PAUSE.0;
         self.has_failed = false;
-        if !self.metrics.state.database_up.swap(true, Ordering::Relaxed) {
+        if self.metrics.state.note_database(None) {
             tracing::info!("the database takes records");
         }
     }
@@ -348,8 +347,18 @@ impl Feed {
             ShipError::Fold(_) => "fold",
         };
         self.metrics.batch_failures.get_or_create(&Reason { reason }).inc();
-        let is_away = matches!(error, ShipError::Store(_) | ShipError::Timeout(_));
-        let was_up = is_away && self.metrics.state.database_up.swap(false, Ordering::Relaxed);
+        let refusal = match error {
+            ShipError::Store(error) => error.refusal(),
+            ShipError::CheckpointMoved(_) | ShipError::Timeout(_) | ShipError::Fold(_) => None,
+        };
+        let was_up = match (refusal, error) {
+            (Some(refusal), _) => {
+                self.metrics.state.note_database(Some(refusal));
+                false
+            }
+            (None, ShipError::Store(_) | ShipError::Timeout(_)) => self.metrics.state.note_database_away(),
+            (None, ShipError::CheckpointMoved(_) | ShipError::Fold(_)) => false,
+        };
         if was_up || !std::mem::replace(&mut self.has_failed, true) {
             tracing::warn!(error = %Causes(error), "records are not shipped now; they wait in the journal");
         }

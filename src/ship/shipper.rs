@@ -66,8 +66,6 @@ pub struct Shipped {
     pub records: u64,
     /// Records set aside.
     pub quarantined: u64,
-    /// Time of the newest record, Unix milliseconds; 0 when there was none.
-    pub newest_ms: u64,
     /// For each report with a receipt what became of it.
     pub outcomes: Vec<((Uuid, u32), OrderOutcome)>,
 }
@@ -283,7 +281,6 @@ impl Shipped {
         Shipped {
             records: batch.len() as u64 - quarantined,
             quarantined,
-            newest_ms: rows.newest_ms,
             outcomes: outcomes.into_iter().chain(refused).collect(),
         }
     }
@@ -291,7 +288,6 @@ impl Shipped {
     fn add(&mut self, part: Shipped) {
         self.records += part.records;
         self.quarantined += part.quarantined;
-        self.newest_ms = self.newest_ms.max(part.newest_ms);
         self.outcomes.extend(part.outcomes);
     }
 }

@@ -11,6 +11,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use deadpool_postgres::{Client, Transaction};
+use jiff::Timestamp;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -96,7 +97,7 @@ pub(super) async fn attempt(
     let transaction = client.transaction().await?;
     let timeouts = TIMEOUTS_MS.each_ref().map(|text| (text as _, Type::TEXT));
     transaction.query_typed(include_str!("sql/begin.sql"), &timeouts).await?;
-    if let Some(journal) = move_checkpoints(&transaction, batch).await? {
+    if let Some(journal) = move_checkpoints(&transaction, batch, rows.newest_at()).await? {
         return Ok(Attempt::CheckpointMoved(journal));
     }
     lock(&transaction, terms.exclusive).await?;
@@ -124,6 +125,7 @@ pub(super) async fn attempt(
 async fn move_checkpoints(
     transaction: &Transaction<'_>,
     batch: &Batch,
+    newest_at: Option<Timestamp>,
 ) -> Result<Option<Uuid>, tokio_postgres::Error> {
     for stretch in batch.stretches() {
         let journal = stretch.journal;
@@ -143,6 +145,7 @@ async fn move_checkpoints(
                     (&next_segment, Type::INT8),
                     (&next_offset, Type::INT8),
                     (&records, Type::INT8),
+                    (&newest_at, Type::TIMESTAMPTZ),
                 ],
             )
             .await?;

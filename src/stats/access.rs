@@ -126,7 +126,7 @@ async fn token_scope(shared: &Shared, token: Option<&str>) -> Result<Option<Scop
         return Ok(Some(scope));
     }
     let open = shared.access.may_be_open;
-    match shared.access.book.judge(&shared.context.database, token).await {
+    match shared.access.book.judge(&shared.context.tokens, token).await {
         Verdict::Valid(scope) => Ok(Some(scope)),
         Verdict::NoTokens if open => Ok(None),
         // Nobody but this machine can ask, and what the shop tells must not be lost because the database was away

@@ -1,16 +1,15 @@
 //! The shape of every answer: `{"query": …as resolved…, "results": …, "meta": {…}}`.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use crate::stats::Shared;
 use crate::stats::filters::Filter;
 use crate::stats::params::Params;
+use crate::stats::replica::Freshness;
 
 /// What is answered.
 #[derive(Debug, Serialize)]
@@ -57,7 +56,7 @@ pub(crate) struct Meta<Sums> {
     /// First instant after the window; null where there is none.
     to: Option<String>,
     generated_at: String,
-    /// Newest record that is in the database; null when this process has brought none there yet.
+    /// Newest record in the database that answered; null when there is none yet.
     data_through: Option<String>,
     /// The currency of all money; null when no order has one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -83,8 +82,12 @@ pub(crate) struct ListMeta<Sums> {
 
 impl<Results: Serialize, Sums: Serialize> Answer<Results, Sums> {
     /// An answer about a window.
-    pub(crate) fn of_window(shared: &Shared, params: &Params, results: Results) -> Answer<Results, Sums> {
-        let mut answer = Answer::of_one(shared, params, results);
+    pub(crate) fn of_window(
+        freshness: Freshness,
+        params: &Params,
+        results: Results,
+    ) -> Answer<Results, Sums> {
+        let mut answer = Answer::of_one(freshness, params, results);
         let (from, to) = edges(params);
         answer.query.period = params.period.map(crate::stats::period::Period::name);
         answer.query.from.clone_from(&from);
@@ -98,7 +101,7 @@ impl<Results: Serialize, Sums: Serialize> Answer<Results, Sums> {
     }
 
     /// An answer about one thing.
-    pub(crate) fn of_one(shared: &Shared, params: &Params, results: Results) -> Answer<Results, Sums> {
+    pub(crate) fn of_one(freshness: Freshness, params: &Params, results: Results) -> Answer<Results, Sums> {
         let timezone = zone_name(&params.zone);
         let query = Query { timezone: timezone.clone(), site: params.sites.clone(), ..Query::default() };
         let meta = Meta {
@@ -106,10 +109,10 @@ impl<Results: Serialize, Sums: Serialize> Answer<Results, Sums> {
             from: None,
             to: None,
             generated_at: rfc3339(Timestamp::now(), &params.zone),
-            data_through: data_through(shared, &params.zone),
+            data_through: freshness.data_through.map(|at| rfc3339(at, &params.zone)),
             currency: None,
             attribution: None,
-            warnings: Vec::new(),
+            warnings: freshness.lag.warning().into_iter().collect(),
             list: None,
         };
         Answer { query, results, meta }
@@ -168,10 +171,4 @@ fn edges(params: &Params) -> (Option<String>, Option<String>) {
 
 fn zone_name(zone: &TimeZone) -> String {
     zone.iana_name().map_or_else(|| zone.to_offset(Timestamp::now()).to_string(), str::to_owned)
-}
-
-fn data_through(shared: &Shared, zone: &TimeZone) -> Option<String> {
-    let milliseconds = shared.context.metrics.state.data_through_ms.load(Ordering::Relaxed);
-    let instant = Timestamp::from_millisecond(i64::try_from(milliseconds).ok()?).ok()?;
-    (milliseconds > 0).then(|| rfc3339(instant, zone))
 }

@@ -114,7 +114,7 @@ async fn breakdown(
     parameters.push((&offset, Type::INT8));
     parameters.push((&limit, Type::INT8));
     let rows = snapshot.rows(include_str!("sql/breakdown.sql"), &parameters).await?;
-    snapshot.finish().await?;
+    let freshness = snapshot.conclude().await?;
     let parts = read(dimension, &rows).map_err(DatabaseError::from)?;
     let (Some(totals), Some(other)) = (parts.totals, parts.other) else {
         return Err(DatabaseError::Failed.into());
@@ -125,7 +125,7 @@ async fn breakdown(
     let given = passed.saturating_add(u32::try_from(parts.groups.len()).unwrap_or(u32::MAX));
     let next_cursor = (i64::from(given) < parts.total_groups).then(|| encode_rank(given));
     let list = ListMeta { totals, other: Some(other), next_cursor };
-    Ok(Answer::of_window(&shared, &params, parts.groups)
+    Ok(Answer::of_window(freshness, &params, parts.groups)
         .with_money(&params, money.currency(), parts.left_out)
         .with_list(&params, list)
         .into_response())

@@ -11,6 +11,7 @@ use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
+use crate::stats::replica::{Freshness, Lag};
 use crate::store::{StoreError, connect};
 
 /// What the database is given beyond the statement timeout to say that it stopped.
@@ -30,6 +31,9 @@ pub enum DatabaseError {
     /// The statement took longer than `database.statement_timeout`.
     #[error("the question takes too long; ask for a shorter period or fewer filters")]
     TooCostly,
+    /// It ended the statement for another's sake, as a replica does with one that reads what is being cleaned up.
+    #[error("the database had to interrupt the question; ask again")]
+    Interrupted,
     /// It refused a statement: a fault of this program.
     #[error("the answer could not be computed; the log says why")]
     Failed,
@@ -92,6 +96,16 @@ impl Snapshot {
         Ok(self.rows(statement, parameters).await?.into_iter().next())
     }
 
+    /// Ends a report's snapshot: says how far the data reaches that it was read from.
+    pub async fn conclude(self) -> Result<Freshness, DatabaseError> {
+        let row = self.row(include_str!("sql/freshness.sql"), &[]).await?.ok_or(DatabaseError::Failed)?;
+        self.finish().await?;
+        Ok(Freshness {
+            data_through: row.try_get("data_through")?,
+            lag: Lag::of_seconds(row.try_get("lag")?),
+        })
+    }
+
     /// Ends the snapshot and gives the connection back.
     pub async fn finish(mut self) -> Result<(), DatabaseError> {
         self.in_time(self.connection()?.batch_execute("COMMIT")).await?;
@@ -137,6 +151,10 @@ impl From<tokio_postgres::Error> for DatabaseError {
         };
         match code {
             code if *code == SqlState::QUERY_CANCELED => DatabaseError::TooCostly,
+            code if [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED].contains(code) => {
+                tracing::debug!(error = %chain(&error), "a report was interrupted");
+                DatabaseError::Interrupted
+            }
             // Connection lost, shut down or starting, out of resources, no schema yet, no right to it yet.
             code if ["08", "57", "53", "25"].iter().any(|class| code.code().starts_with(class))
                 || [

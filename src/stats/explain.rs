@@ -123,7 +123,7 @@ pub(crate) async fn explain(
         }
         None => Vec::new(),
     };
-    snapshot.finish().await?;
+    let freshness = snapshot.conclude().await?;
     let lookback = shared.context.config.tracking.attribution.lookback;
     let lookback = SignedDuration::try_from(lookback).unwrap_or(SignedDuration::MAX);
     let zone = &params.zone;
@@ -140,7 +140,7 @@ pub(crate) async fn explain(
         })
     })();
     let explanation = explained.map_err(|error: tokio_postgres::Error| DatabaseError::from(error))?;
-    Ok(Answer::of_one(&shared, &params, explanation))
+    Ok(Answer::of_one(freshness, &params, explanation))
 }
 
 /// What judging needs to know of the order.

@@ -54,13 +54,13 @@ pub(crate) async fn general_stats(
     let mut parameters = scope.parameters();
     parameters.extend(money.parameters());
     let orders = snapshot.row(include_str!("sql/general_orders.sql"), &parameters).await?;
-    snapshot.finish().await?;
+    let freshness = snapshot.conclude().await?;
     let (Some(sessions), Some(orders)) = (sessions, orders) else {
         return Err(DatabaseError::Failed.into());
     };
     let left_out = orders.try_get("left_out").map_err(DatabaseError::from)?;
     let results = read(&sessions, &orders).map_err(DatabaseError::from)?;
-    Ok(Answer::of_window(&shared, &params, results).with_money(&params, money.currency(), left_out))
+    Ok(Answer::of_window(freshness, &params, results).with_money(&params, money.currency(), left_out))
 }
 
 fn read(sessions: &Row, orders: &Row) -> Result<GeneralStats, tokio_postgres::Error> {

@@ -1,5 +1,6 @@
 //! `/healthz`, `/readyz`, `/metrics`: for machines that look after this one. None of them waits for the database.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use prometheus_client::encoding::text::encode;
 use tokio::time::timeout;
 
-use crate::journal::unix_ms;
+use crate::clock::unix_ms;
 use crate::stats::access::admit;
 use crate::stats::{AppState, Shared};
 use crate::telemetry::metrics::State as Conditions;
@@ -43,8 +44,8 @@ pub(crate) async fn readyz(State(shared): AppState, parts: Parts) -> Response {
     };
     let mut text = format!("{word}\n");
     if (!fatal.is_empty() || !reasons.is_empty()) && may_know(&shared, &parts).await {
-        for reason in fatal.iter().chain(&reasons) {
-            text.push_str(reason);
+        for reason in fatal.into_iter().map(str::to_owned).chain(reasons) {
+            text.push_str(&reason);
             text.push('\n');
         }
     }
@@ -86,19 +87,17 @@ fn fatal_reasons(conditions: &Conditions, upstreams: usize) -> Vec<&'static str>
     reasons
 }
 
-fn degrading_reasons(shared: &Shared, conditions: &Conditions) -> Vec<&'static str> {
+fn degrading_reasons(shared: &Shared, conditions: &Conditions) -> Vec<String> {
     let mut reasons = Vec::new();
-    let mut check = |bad: bool, reason| {
+    let standstill = conditions.standstill.lock().unwrap_or_else(PoisonError::into_inner);
+    reasons.extend(standstill.as_ref().map(|why| format!("{why}; nothing is shipped")));
+    let mut check = |bad: bool, reason: &str| {
         if bad {
-            reasons.push(reason);
+            reasons.push(reason.to_owned());
         }
     };
     let database_up = conditions.database_up.load(Ordering::Relaxed);
     check(!database_up, "database: it does not answer; hits wait in the journal");
-    check(
-        database_up && !conditions.schema_current.load(Ordering::Relaxed),
-        "schema: the database's is not this version's; nothing is shipped",
-    );
     check(
         conditions.journal_stalled.load(Ordering::Relaxed),
         "journal: it takes no records; responses do not wait for it",
@@ -110,6 +109,10 @@ fn degrading_reasons(shared: &Shared, conditions: &Conditions) -> Vec<&'static s
     check(
         conditions.unshipped_seconds(unix_ms()) > BEHIND_SECONDS,
         "behind: records have waited for the database for more than five minutes",
+    );
+    check(
+        conditions.replica_away.load(Ordering::Relaxed),
+        "replica: the database of stats.database_url does not answer; neither do reports",
     );
     check(
         dropped_records(shared) > 0,

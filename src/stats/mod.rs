@@ -4,6 +4,7 @@
 
 pub mod database;
 mod ingest;
+pub mod replica;
 pub mod tokens;
 
 mod access;
@@ -58,6 +59,8 @@ pub struct StatsContext {
     pub config: Arc<Config>,
     /// Where reports are read.
     pub database: ReportDatabase,
+    /// Where tokens are read: the database that is written, also while a replica is away.
+    pub tokens: ReportDatabase,
     /// What the rest of the program counts.
     pub metrics: Arc<Metrics>,
     /// The way to the journal.

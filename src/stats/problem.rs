@@ -81,7 +81,7 @@ impl StatsError {
             StatsError::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             StatsError::UnknownHost => StatusCode::MISDIRECTED_REQUEST,
             StatsError::Database(DatabaseError::TooCostly) => StatusCode::UNPROCESSABLE_ENTITY,
-            StatsError::Database(DatabaseError::Away)
+            StatsError::Database(DatabaseError::Away | DatabaseError::Interrupted)
             | StatsError::JournalUnavailable
             | StatsError::TokensUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             StatsError::Database(DatabaseError::Failed) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -102,6 +102,7 @@ impl StatsError {
             StatsError::UnknownHost => "Unknown host",
             StatsError::Database(DatabaseError::TooCostly) => "Too costly",
             StatsError::Database(DatabaseError::Away) | StatsError::TokensUnavailable => "Database away",
+            StatsError::Database(DatabaseError::Interrupted) => "Interrupted",
             StatsError::JournalUnavailable => "Journal unavailable",
             StatsError::Database(DatabaseError::Failed) => "Internal error",
         }

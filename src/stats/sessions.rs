@@ -163,7 +163,7 @@ pub(crate) async fn sessions(
     parameters.push((&after_id, Type::UUID));
     parameters.push((&one_more, Type::INT8));
     let mut rows = snapshot.rows(include_str!("sql/sessions.sql"), &parameters).await?;
-    snapshot.finish().await?;
+    let freshness = snapshot.conclude().await?;
 
     let limit = params.limit as usize;
     let next_cursor = match rows.get(limit).and(limit.checked_sub(1)).and_then(|last| rows.get(last)) {
@@ -189,7 +189,7 @@ pub(crate) async fn sessions(
     let shown = i64::try_from(results.len()).unwrap_or(i64::MAX);
     let other = Count { sessions: totals.sessions.map(|sessions| sessions - shown) };
     let list = ListMeta { totals, other: Some(other), next_cursor };
-    Ok(Answer::of_window(&shared, &params, results)
+    Ok(Answer::of_window(freshness, &params, results)
         .with_list(&params, list)
         .with_warning(uncounted)
         .into_response())
@@ -219,11 +219,11 @@ pub(crate) async fn session(
         .rows(include_str!("sql/session_actions.sql"), &[(&id, Type::UUID), (&one_more, Type::INT8)])
         .await?;
     let orders = snapshot.rows(include_str!("sql/session_orders.sql"), &by_id).await?;
-    snapshot.finish().await?;
+    let freshness = snapshot.conclude().await?;
     let cut = (actions.len() > MOST_ACTIONS)
         .then(|| format!("the session has more than {MOST_ACTIONS} actions; the first of them are given"));
     let story = read_story(&row, &touches, &actions, &orders, &params.zone).map_err(DatabaseError::from)?;
-    Ok(Answer::<_, ()>::of_one(&shared, &params, story).with_warning(cut).into_response())
+    Ok(Answer::<_, ()>::of_one(freshness, &params, story).with_warning(cut).into_response())
 }
 
 fn read_story(

@@ -11,6 +11,9 @@ pub mod partitions;
 
 pub use connect::Store;
 
+use deadpool_postgres::PoolError;
+use tokio_postgres::error::{DbError, SqlState};
+
 /// Why the store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -27,6 +30,43 @@ pub enum StoreError {
     #[error("the database refused a statement: {0}")]
     Database(#[from] tokio_postgres::Error),
     /// A migration failed; those before it stand.
-    #[error("migration failed: {0}")]
-    Migration(#[from] refinery::Error),
+    #[error("migration {name} failed: {source}")]
+    Migration {
+        /// Its version and name.
+        name: String,
+        /// What the database said.
+        source: tokio_postgres::Error,
+    },
+}
+
+impl StoreError {
+    /// What the database itself said, if it answered.
+    fn answer(&self) -> Option<&DbError> {
+        match self {
+            StoreError::Connection(PoolError::Backend(error))
+            | StoreError::Database(error)
+            | StoreError::Migration { source: error, .. } => error.as_db_error(),
+            StoreError::Url(_) | StoreError::Build(_) | StoreError::Connection(_) => None,
+        }
+    }
+
+    /// The code of what the database said.
+    pub fn code(&self) -> Option<&SqlState> {
+        self.answer().map(DbError::code)
+    }
+
+    /// What keeps us from shipping although the database answers, and stays so until somebody changes it; none when it
+    /// is away, or comes and goes.
+    pub fn refusal(&self) -> Option<String> {
+        let answer = self.answer()?;
+        let said = format!("{} ({})", answer.message(), answer.code().code());
+        match answer.code().code().get(..2)? {
+            "28" | "3D" => Some(format!("database: it does not let this program in: {said}")),
+            _ if *answer.code() == SqlState::INSUFFICIENT_PRIVILEGE => Some(format!(
+                "rights: the role of database.url has not the rights it needs: {said}; the owner of the tables gives them \
+                 by `migrate --writer ROLE`"
+            )),
+            _ => None,
+        }
+    }
 }

@@ -1,14 +1,14 @@
 //! Monthly partitions of the tables that grow, made ahead of need. No fact ever fails for want of one.
 //!
-//! A partition is made beside its table and then attached: attaching, unlike `CREATE TABLE … PARTITION OF`, does
-//! not wait for reports that read the table. DDL takes no parameters, so this is the one place that assembles SQL,
-//! from the names below and from integers.
+//! The function `make_partition()` of the migrations does it, with the rights of the tables' owner, which who ships need
+//! not have.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use deadpool_postgres::Client;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use tokio_postgres::types::Type;
 use tokio_util::sync::CancellationToken;
@@ -47,8 +47,8 @@ impl Month {
         self.0.rem_euclid(12) + 1
     }
 
-    fn next(self) -> Month {
-        Month(self.0 + 1)
+    fn first_day(self) -> Option<Date> {
+        Date::new(i16::try_from(self.year()).ok()?, i8::try_from(self.number()).ok()?, 1).ok()
     }
 }
 
@@ -92,7 +92,8 @@ pub async fn ensure(client: &mut Client, months: &BTreeSet<Month>) -> Result<(),
     transaction.query_typed(include_str!("sql/lock.sql"), &[(&locks::PARTITIONS, Type::INT8)]).await?;
     for row in transaction.query_typed(include_str!("sql/partitions_missing.sql"), &names).await? {
         if let Some(&(table, month)) = wanted.get(row.get::<_, &str>(0)) {
-            transaction.batch_execute(&definition(table, month)).await?;
+            let of_month = [(&table as _, Type::TEXT), (&month.first_day() as _, Type::DATE)];
+            transaction.query_typed(include_str!("sql/make_partition.sql"), &of_month).await?;
             tracing::info!(table, year = month.year(), month = month.number(), "partition made");
         }
     }
@@ -103,29 +104,15 @@ fn name(table: &str, month: Month) -> String {
     format!("{table}_{:04}_{:02}", month.year(), month.number())
 }
 
-fn definition(table: &str, month: Month) -> String {
-    let (name, next) = (name(table, month), month.next());
-    format!(
-        "CREATE TABLE IF NOT EXISTS {name} (LIKE {table} INCLUDING DEFAULTS);
-         ALTER TABLE {table} ATTACH PARTITION {name}
-         FOR VALUES FROM ('{:04}-{:02}-01 00:00:00+00') TO ('{:04}-{:02}-01 00:00:00+00')",
-        month.year(),
-        month.number(),
-        next.year(),
-        next.number(),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn december_ends_with_the_year() {
+    fn december_is_of_its_year() {
         let month = Month::of("2026-12-31T23:59:59Z".parse().unwrap()).unwrap();
-        let sql = definition("events", month);
-        assert!(sql.contains("events_2026_12"), "{sql}");
-        assert!(sql.contains("FROM ('2026-12-01 00:00:00+00') TO ('2027-01-01 00:00:00+00')"), "{sql}");
+        assert_eq!(name("events", month), "events_2026_12");
+        assert_eq!(month.first_day(), Some(jiff::civil::date(2026, 12, 1)));
     }
 
     #[test]

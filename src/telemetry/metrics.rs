@@ -1,6 +1,7 @@
 //! Every counter of the program in one struct, passed by `Arc`. No label ever comes from a client.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -63,6 +64,8 @@ pub struct Metrics {
     pub batch_failures: Family<Reason, Counter>,
     /// Time spent in committed batches, microseconds.
     pub batch_microseconds: Counter,
+    /// How far the replica that reports are read from is behind, seconds.
+    pub replica_lag_seconds: Gauge,
     /// State that `/readyz` tells.
     pub state: State,
 }
@@ -72,8 +75,8 @@ pub struct Metrics {
 pub struct State {
     /// The database answered last time.
     pub database_up: AtomicBool,
-    /// The schema is this binary's.
-    pub schema_current: AtomicBool,
+    /// Why nothing is shipped although the database answers: what it concerns, a colon, what to do.
+    pub standstill: Mutex<Option<String>>,
     /// The journal takes records.
     pub journal_stalled: AtomicBool,
     /// Another proxy signs with another key.
@@ -86,8 +89,8 @@ pub struct State {
     pub oldest_unshipped_ms: AtomicU64,
     /// Journals that cannot be read, or that only a newer version can read.
     pub journals_unreadable: AtomicU64,
-    /// Newest record in the database, Unix milliseconds.
-    pub data_through_ms: AtomicU64,
+    /// The replica that reports are read from does not answer.
+    pub replica_away: AtomicBool,
     /// Forwarding headers came from a peer that is not declared.
     pub undeclared_proxy: AtomicBool,
 }
@@ -99,6 +102,20 @@ impl State {
             0 => 0,
             oldest => now_ms.saturating_sub(oldest) / 1000,
         }
+    }
+
+    /// The database answers; `standstill` says why nothing is shipped all the same. Answers whether it was away or
+    /// shipping stood still before.
+    pub fn note_database(&self, standstill: Option<String>) -> bool {
+        let mut known = self.standstill.lock().unwrap_or_else(PoisonError::into_inner);
+        let stood_still = std::mem::replace(&mut *known, standstill).is_some();
+        !self.database_up.swap(true, Ordering::Relaxed) || stood_still
+    }
+
+    /// The database does not answer. Answers whether it did before.
+    pub fn note_database_away(&self) -> bool {
+        *self.standstill.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.database_up.swap(false, Ordering::Relaxed)
     }
 }
 
@@ -146,6 +163,11 @@ impl Metrics {
         registry.register("records_quarantined", "Records set aside", records_quarantined.clone());
         registry.register("batch_failures", "Batches that failed", batch_failures.clone());
         registry.register("batch_microseconds", "Time in committed batches", batch_microseconds.clone());
+        registry.register(
+            "replica_lag_seconds",
+            "How far the replica of reports is behind",
+            self.replica_lag_seconds.clone(),
+        );
         registry
     }
 }

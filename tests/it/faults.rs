@@ -18,16 +18,16 @@ use crate::harness::{Reply, Upstream, eventually};
 
 const PATIENCE: Duration = Duration::from_secs(40);
 
-async fn page_shop() -> Upstream {
+pub(crate) async fn page_shop() -> Upstream {
     Upstream::start(|_| Reply::with("200 OK", &["Content-Type: text/html"], "<p>page</p>")).await
 }
 
 /// Visitors who open some hundred pages a second, from page `first` on: more would be beyond the cap of new values.
-fn visits(proxy: SocketAddr, first: u64) -> Load {
+pub(crate) fn visits(proxy: SocketAddr, first: u64) -> Load {
     Load::paced(proxy, 8, first, Duration::from_millis(10))
 }
 
-async fn answers(load: &Load, more: usize) {
+pub(crate) async fn answers(load: &Load, more: usize) {
     let target = load.received() + more;
     eventually("answers", PATIENCE, || async { (load.received() >= target).then_some(()) }).await;
 }
@@ -43,7 +43,7 @@ async fn page_views(database_url: &str) -> Option<HashMap<String, i64>> {
 
 /// Waits until each answer that was received is in the database, and judges that no request failed, and that nothing
 /// is there twice.
-async fn nothing_is_lost_or_doubled(outcome: &Outcome, database: &Database) {
+pub(crate) async fn nothing_is_lost_or_doubled(outcome: &Outcome, database: &Database) {
     assert_eq!(outcome.failed, 0);
     let started = Instant::now();
     let views = loop {
@@ -59,11 +59,11 @@ async fn nothing_is_lost_or_doubled(outcome: &Outcome, database: &Database) {
     assert_eq!(doubled, 0, "of {}", views.len());
 }
 
-async fn readiness_says(app: &Running, word: &str) {
+pub(crate) async fn readiness_says(app: &Running, word: &str) {
     eventually(word, PATIENCE, || async { app.ask("/readyz").await.1.contains(word).then_some(()) }).await;
 }
 
-async fn is_ready(app: &Running) {
+pub(crate) async fn is_ready(app: &Running) {
     let started = Instant::now();
     loop {
         let (_, text) = app.ask("/readyz").await;

@@ -14,6 +14,8 @@ mod forwarding;
 mod framing;
 mod journeys;
 mod managed;
+mod migrating;
+mod roles;
 mod shipping;
 mod shutdown;
 mod spine;

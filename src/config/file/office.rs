@@ -8,8 +8,8 @@ use jiff::tz::TimeZone;
 
 use super::super::reader::{Table, Value};
 use super::super::{
-    Database, DatabasePlace, Fsync, Journal, Log, LogFormat, Orders, Revenue, Scope, Stats, StatsToken,
-    error, values,
+    Database, DatabasePlace, DatabaseUrl, Fsync, Journal, Log, LogFormat, Orders, Revenue, Scope, Stats,
+    StatsToken, error, values,
 };
 use super::shop::{size, some_time, time};
 
@@ -118,10 +118,31 @@ pub(super) fn stats(table: &Table<'_>, proxy_listen: &[SocketAddr]) -> Option<St
     let timezone = table.or("timezone", TimeZone::UTC, timezone);
     let currency =
         table.optional("currency", |value| value.parse(|text| values::capital_code(text, 3, "UAH")));
+    let database_url = replica_url(table);
     let public_url = table.optional("public_url", |value| value.parse(public_url));
     let tokens = tokens(table);
     let listen = listen?;
-    Some(Stats { listen, allowed_hosts, metrics_public, timezone, currency, public_url, tokens: tokens? })
+    Some(Stats {
+        listen,
+        allowed_hosts,
+        metrics_public,
+        timezone,
+        currency,
+        database_url,
+        public_url,
+        tokens: tokens?,
+    })
+}
+
+/// At most one of the two keys.
+fn replica_url(table: &Table<'_>) -> Option<DatabaseUrl> {
+    let url = table.optional("database_url", |value| database_url(value, &value.text()?));
+    let file = table.optional("database_url_file", |value| database_url(value, &value.content()?));
+    if table.value("database_url").is_some() && table.value("database_url_file").is_some() {
+        return table
+            .refuse("the replica is in one place: give one of `database_url` and `database_url_file`");
+    }
+    url.or(file).map(DatabaseUrl)
 }
 
 fn overlap(a: SocketAddr, b: SocketAddr) -> bool {

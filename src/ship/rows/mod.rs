@@ -133,6 +133,12 @@ struct Folding<'a> {
 }
 
 impl Rows {
+    /// Time of the newest record; none when there is none.
+    pub fn newest_at(&self) -> Option<Timestamp> {
+        let newest_ms = i64::try_from(self.newest_ms).ok().filter(|ms| *ms > 0)?;
+        Timestamp::from_millisecond(newest_ms).ok()
+    }
+
     /// Folds all records of a batch. Takes CPU time only: the first agent ever up to a second.
     pub fn fold(batch: &Batch, enricher: &Enricher) -> Rows {
         let mut rows = Rows::default();

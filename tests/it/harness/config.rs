@@ -40,6 +40,7 @@ pub(crate) fn config(servers: &[SocketAddr]) -> Config {
             metrics_public: true,
             timezone: jiff::tz::TimeZone::UTC,
             currency: None,
+            database_url: None,
             public_url: None,
             tokens: Vec::new(),
         },

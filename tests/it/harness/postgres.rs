@@ -34,6 +34,7 @@ pub struct Database {
     pub url: String,
     name: String,
     maintenance_url: String,
+    roles: Vec<String>,
 }
 
 /// A fresh empty database.
@@ -43,7 +44,7 @@ pub async fn database() -> Database {
     let maintenance = connect(&place.maintenance_url).await;
     maintenance.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("creating a database");
     let url = with_database(&place.maintenance_url, &name);
-    Database { url, name, maintenance_url: place.maintenance_url.clone() }
+    Database { url, name, maintenance_url: place.maintenance_url.clone(), roles: Vec::new() }
 }
 
 /// A fresh database with the schema of this program.
@@ -51,6 +52,21 @@ pub async fn migrated() -> Database {
     let database = database().await;
     utm_dispatcher::store::migrate::migrate(&database.store()).await.expect("migrating");
     database
+}
+
+/// Somebody who may log in to a database.
+pub struct Role {
+    /// As SQL names it.
+    pub name: String,
+    /// The database, as `database.url` has it, for this role.
+    pub url: String,
+}
+
+impl Role {
+    /// The database as this role sees it.
+    pub fn store(&self) -> Store {
+        Store::new(&self.url).expect("database URL")
+    }
 }
 
 impl Database {
@@ -87,6 +103,24 @@ impl Database {
         link.mend();
     }
 
+    /// As SQL names it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A new role that may log in and has no rights yet; it goes with the database.
+    pub async fn role(&mut self, purpose: &str) -> Role {
+        let name = format!("{}_{purpose}", self.name);
+        self.connect()
+            .await
+            .batch_execute(&format!("CREATE ROLE {name} LOGIN"))
+            .await
+            .expect("creating a role");
+        self.roles.push(name.clone());
+        let separator = if self.url.contains('?') { '&' } else { '?' };
+        Role { url: format!("{}{separator}user={name}", self.url), name }
+    }
+
     /// It, as the program sees it.
     pub fn store(&self) -> Store {
         Store::new(&self.url).expect("database URL")
@@ -97,6 +131,7 @@ impl Drop for Database {
     /// On a thread of its own, since the test's runtime may be ending. A failure only leaves a database behind.
     fn drop(&mut self) {
         let (url, name) = (self.maintenance_url.clone(), self.name.clone());
+        let roles = std::mem::take(&mut self.roles);
         let dropping = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
@@ -104,7 +139,12 @@ impl Drop for Database {
                     tokio_postgres::connect(&url, NoTls).await.map_err(std::io::Error::other)?;
                 tokio::spawn(connection);
                 let statement = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
-                client.batch_execute(&statement).await.map_err(std::io::Error::other)
+                client.batch_execute(&statement).await.map_err(std::io::Error::other)?;
+                for role in roles {
+                    let statement = format!("DROP ROLE IF EXISTS {role}");
+                    client.batch_execute(&statement).await.map_err(std::io::Error::other)?;
+                }
+                Ok::<(), std::io::Error>(())
             })
         });
         let _ = dropping.join();

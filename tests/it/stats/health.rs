@@ -31,12 +31,12 @@ async fn the_port_answers_with_the_database_away() {
 async fn readiness_says_what_is_wrong_and_fails_only_when_the_shop_does() {
     let server = Server::start(NOWHERE).await;
     let state = &server.metrics.state;
-    state.database_up.store(true, Ordering::Relaxed);
-    state.schema_current.store(true, Ordering::Relaxed);
+    state.note_database(None);
     let ready = server.get("/readyz").send().await.unwrap();
     assert_eq!((ready.status().as_u16(), ready.text().await.unwrap().as_str()), (200, "ready\n"));
 
-    state.schema_current.store(false, Ordering::Relaxed);
+    state.note_database(Some("schema: the database's is version 2, this program needs 3".to_owned()));
+    state.replica_away.store(true, Ordering::Relaxed);
     state.key_differs.store(true, Ordering::Relaxed);
     state.journal_stalled.store(true, Ordering::Relaxed);
     state.undeclared_proxy.store(true, Ordering::Relaxed);

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use crate::harness::postgres::{Database, database};
+use crate::harness::postgres::{Database, migrated};
 
 /// A migrated database and a connection to it.
 pub struct Seed {
@@ -100,10 +100,8 @@ impl Default for Order {
 impl Seed {
     /// A database with the schema and one partition for all times.
     pub async fn new() -> Seed {
-        let database = database().await;
+        let database = migrated().await;
         let client = database.connect().await;
-        client.batch_execute(include_str!("../../../migrations/V1__spine.sql")).await.unwrap();
-        client.batch_execute(include_str!("../../../migrations/V2__reports.sql")).await.unwrap();
         for table in ["sessions", "session_cookies", "touches", "events", "product_views"] {
             let statement = format!("CREATE TABLE {table}_all PARTITION OF {table} DEFAULT");
             client.batch_execute(&statement).await.unwrap();

@@ -57,15 +57,17 @@ impl Server {
         std::thread::spawn(move || {
             taken.into_iter().try_for_each(|batch| hand_on.send(Submission::read(batch, &receipts)))
         });
-        let database =
-            ReportDatabase::new(database_url, config.database.pool, config.database.statement_timeout)
-                .unwrap();
+        let pool =
+            |url| ReportDatabase::new(url, config.database.pool, config.database.statement_timeout).unwrap();
+        let database = pool(config.stats.database_url.as_ref().map_or(database_url, |replica| &replica.0));
+        let tokens = pool(database_url);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = CancellationToken::new();
         let context = StatsContext {
             config: Arc::new(config),
             database,
+            tokens,
             metrics: Arc::clone(&metrics),
             ingest,
             customers: customers.clone(),

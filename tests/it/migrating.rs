@@ -1,0 +1,123 @@
+//! The schema changes while others write and read: nothing is lost, and nobody is held up for long.
+
+use std::time::{Duration, Instant};
+
+use refinery::Migration;
+use utm_dispatcher::store::migrate::{self, SchemaState, migrations};
+
+use crate::faults::{answers, is_ready, nothing_is_lost_or_doubled, page_shop, readiness_says, visits};
+use crate::harness::app::{Running, app, app_config};
+use crate::harness::postgres::{self, Database};
+
+/// Longest time that a migration may hold anybody up: it waits two seconds for a lock.
+const HELD_UP: Duration = Duration::from_millis(3_500);
+
+/// Somebody reads a table, for as long as the connection lives.
+async fn long_report(database: &Database, table: &str) -> tokio_postgres::Client {
+    let client = database.connect().await;
+    client.batch_execute(&format!("BEGIN; SELECT FROM {table} LIMIT 1")).await.unwrap();
+    client
+}
+
+/// This binary plays the previous one: the migration that runs beside it is one it does not know.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_beside_writers_loses_nothing_and_holds_nobody_up() {
+    let database = postgres::database().await;
+    let upstream = page_shop().await;
+    let (app, files) = app(upstream.address(), &database.url).await;
+    is_ready(&app).await;
+    let load = visits(app.proxy, 0);
+    answers(&load, 200).await;
+    let mut next = migrations();
+    let sql = "ALTER TABLE sessions ADD COLUMN later integer;
+               CREATE INDEX events_later ON events (kind_id);
+               ALTER TABLE journal_checkpoint ADD COLUMN later text;
+               CREATE TABLE quite_new (x integer PRIMARY KEY)";
+    next.push(Migration::unapplied("V9000__later", sql).unwrap());
+    let report = long_report(&database, "sessions").await;
+    let migrating: Vec<_> = (0..3)
+        .map(|_| {
+            let (store, next) = (database.store(), next.clone());
+            tokio::spawn(async move { migrate::bring_to(&store, &next).await.unwrap() })
+        })
+        .collect();
+    let (began, mut worst) = (Instant::now(), Duration::ZERO);
+    while began.elapsed() < Duration::from_secs(7) {
+        let asked = Instant::now();
+        assert!(app.report("general-stats").await.is_some());
+        worst = worst.max(asked.elapsed());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(worst < HELD_UP, "{worst:?}");
+    assert!(migrating.iter().all(|one| !one.is_finished()), "somebody still reads");
+    drop(report);
+    for one in migrating {
+        assert_eq!(one.await.unwrap(), SchemaState::Current);
+    }
+    answers(&load, 200).await;
+    nothing_is_lost_or_doubled(&load.stop().await, &database).await;
+    is_ready(&app).await;
+    app.stop().await;
+
+    // Started again, it leaves shipping to those who know the schema, and forwards.
+    let config = app_config(upstream.address(), &database.url, files.path());
+    let old = Running::start(config).await;
+    let load = visits(old.proxy, 1_000_000);
+    answers(&load, 100).await;
+    readiness_says(&old, "schema: the database's is version 9000").await;
+    let outcome = load.stop().await;
+    let client = database.connect().await;
+    client.batch_execute("DELETE FROM refinery_schema_history WHERE version = 9000").await.unwrap();
+    nothing_is_lost_or_doubled(&outcome, &database).await;
+    is_ready(&old).await;
+    old.stop().await;
+}
+
+/// The statement by which version 2 moved a checkpoint.
+const OLD_CHECKPOINT: &str =
+    "UPDATE journal_checkpoint SET segment = 0, \"offset\" = \"offset\" + 1, hits = hits + 1
+                              WHERE journal = '00000000-0000-0000-0000-000000000001'";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_schema_stops_the_shipper_alone_until_somebody_migrates() {
+    let database = postgres::database().await;
+    let old: Vec<_> = migrations().into_iter().filter(|migration| migration.version() <= 2).collect();
+    assert_eq!(migrate::bring_to(&database.store(), &old).await.unwrap(), SchemaState::Current);
+    let upstream = page_shop().await;
+    let files = tempfile::tempdir().unwrap();
+    let mut config = app_config(upstream.address(), &database.url, files.path());
+    config.database.auto_migrate = false;
+    let app = Running::start(config).await;
+    let load = visits(app.proxy, 0);
+    answers(&load, 100).await;
+    readiness_says(&app, "schema: the database's is version 2, this program needs").await;
+    assert_eq!(app.ask("/readyz").await.0, 200);
+
+    let client = database.connect().await;
+    let row = "INSERT INTO journal_checkpoint VALUES ('00000000-0000-0000-0000-000000000001', 0, 0)";
+    client.batch_execute(row).await.unwrap();
+    let report = long_report(&database, "journal_checkpoint").await;
+    let store = database.store();
+    let migrating = tokio::spawn(async move { migrate::migrate(&store).await.unwrap() });
+    let (began, mut worst, mut writes) = (Instant::now(), Duration::ZERO, 0_i64);
+    let mut report = Some(report);
+    while !migrating.is_finished() {
+        let begun = Instant::now();
+        assert_eq!(client.execute(OLD_CHECKPOINT, &[]).await.unwrap(), 1);
+        worst = worst.max(begun.elapsed());
+        writes += 1;
+        if began.elapsed() > Duration::from_secs(4) {
+            drop(report.take());
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(report.is_none(), "it waited for the report");
+    assert!(worst < HELD_UP, "{worst:?}");
+    assert_eq!(migrating.await.unwrap(), SchemaState::Current);
+    let hits = client
+        .query_one("SELECT hits FROM journal_checkpoint WHERE segment = 0 AND journal::text LIKE '0%1'", &[]);
+    assert_eq!(hits.await.unwrap().get::<_, i64>(0), writes);
+    is_ready(&app).await;
+    nothing_is_lost_or_doubled(&load.stop().await, &database).await;
+    app.stop().await;
+}
