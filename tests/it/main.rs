@@ -15,6 +15,8 @@ mod framing;
 mod journeys;
 mod managed;
 mod migrating;
+mod pooler;
+mod replica;
 mod roles;
 mod shipping;
 mod shutdown;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::OnceCell;
 use tokio_postgres::config::Host;
 use tokio_postgres::{Client, Config, NoTls};
-use utm_dispatcher::managed::{Cluster, ManagedError, Settings};
+use utm_dispatcher::managed::{Cluster, ManagedError, ServerUser, Settings};
 use utm_dispatcher::store::Store;
 use uuid::Uuid;
 
@@ -204,6 +204,12 @@ pub fn fresh_home() -> PathBuf {
     Path::new("/tmp").join(format!("utm-it-{}", &name[..12]))
 }
 
+fn dedicated_settings() -> Settings {
+    let parameters = [("max_connections", "300"), ("fsync", "off"), ("max_standby_streaming_delay", "100ms")];
+    let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    Settings { parameters, disposable: false }
+}
+
 /// A server of its own for a test that stops, kills and restarts it.
 pub struct DedicatedPostgres {
     cluster: Cluster,
@@ -213,9 +219,7 @@ impl DedicatedPostgres {
     /// Starts one; none, having printed SKIPPED, where the machine has no server binaries.
     pub async fn start() -> Option<Self> {
         // Commits stay synchronous: a killed server must keep them. A power cut is not tested.
-        let parameters = [("max_connections", "300"), ("fsync", "off")];
-        let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        let mut cluster = match Cluster::open_in(&fresh_home(), Settings { parameters, disposable: false }) {
+        let mut cluster = match Cluster::open_in(&fresh_home(), dedicated_settings()) {
             Err(ManagedError::NoBinaries) => {
                 skip("there are no PostgreSQL server binaries on this machine");
                 return None;
@@ -224,6 +228,21 @@ impl DedicatedPostgres {
         };
         cluster.start().await.expect("the private Postgres starts");
         Some(Self { cluster })
+    }
+
+    /// A server that follows this one.
+    pub async fn replica(&self) -> Self {
+        let postmaster = self.cluster.postmaster_pid().expect("a running postmaster");
+        let program = std::fs::read_link(format!("/proc/{postmaster}/exe")).expect("the server's program");
+        let mut cluster = Cluster::open_in(&fresh_home(), dedicated_settings()).expect("a private Postgres");
+        let mut command = Command::new(program.with_file_name("pg_basebackup"));
+        ServerUser::choose().expect("a user for Postgres").drop_to(&mut command);
+        command.args(["--write-recovery-conf", "--checkpoint=fast", "--username=postgres", "--pgdata"]);
+        command.arg(cluster.home().join("data")).arg("--host").arg(self.cluster.socket_dir());
+        let output = command.current_dir("/").output().expect("pg_basebackup");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        cluster.start().await.expect("the replica starts");
+        Self { cluster }
     }
 
     /// URL of its database `utm`, the same after each start; the role may do everything.

@@ -1,0 +1,106 @@
+//! Reports are read from a replica, and say how far it is.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use utm_dispatcher::config::DatabaseUrl;
+use utm_dispatcher::stats::database::{DatabaseError, ReportDatabase};
+
+use crate::faults::{is_ready, page_shop, readiness_says};
+use crate::harness::app::{Running, app_config};
+use crate::harness::load::BROWSER;
+use crate::harness::postgres::{DedicatedPostgres, connect};
+use crate::harness::{DEADLINE, eventually};
+
+async fn visit(app: &Running, times: usize) {
+    let mut client = app.connect().await;
+    for _ in 0..times {
+        client.send(format!("GET /?utm_source=facebook HTTP/1.1\r\n{BROWSER}\r\n")).await;
+        assert_eq!(client.answer().await.status(), 200);
+    }
+}
+
+async fn report_when(app: &Running, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
+    eventually(what, DEADLINE, async || app.report("general-stats").await.filter(&fits)).await
+}
+
+fn has_page_views(count: u64) -> impl Fn(&Value) -> bool {
+    move |report| report.pointer("/results/page_views") == Some(&json!(count))
+}
+
+fn data_through(report: &Value) -> &str {
+    report.pointer("/meta/data_through").and_then(Value::as_str).expect("how far the data reaches")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_come_from_the_replica_and_say_how_far_it_is() {
+    let Some(primary) = DedicatedPostgres::start().await else { return };
+    let mut replica = primary.replica().await;
+    let upstream = page_shop().await;
+    let files = tempfile::tempdir().unwrap();
+    let mut config = app_config(upstream.address(), &primary.url(), files.path());
+    config.stats.database_url = Some(DatabaseUrl(replica.url()));
+    let app = Running::start(config).await;
+    visit(&app, 3).await;
+    let first = report_when(&app, "three page views", has_page_views(3)).await;
+    assert_eq!(first.pointer("/meta/warnings"), Some(&json!([])), "{first:#}");
+    is_ready(&app).await;
+
+    // What is shipped does not reach a replica that stands still, and no answer says that it did.
+    let following = connect(&replica.url()).await;
+    following.batch_execute("SELECT pg_wal_replay_pause()").await.unwrap();
+    visit(&app, 2).await;
+    let writing = connect(&primary.url()).await;
+    eventually("all is shipped", DEADLINE, async || {
+        let shipped = writing.query_one("SELECT count(*) FROM events", &[]).await.ok()?;
+        (shipped.get::<_, i64>(0) == 5).then_some(())
+    })
+    .await;
+    let lagging = report_when(&app, "a lag that is told", |report| {
+        report["meta"]["warnings"][0].as_str().is_some_and(|warning| warning.contains("seconds behind"))
+    })
+    .await;
+    assert!(has_page_views(3)(&lagging), "{lagging:#}");
+    assert_eq!(data_through(&lagging), data_through(&first));
+    following.batch_execute("SELECT pg_wal_replay_resume()").await.unwrap();
+    let caught_up = report_when(&app, "five page views", has_page_views(5)).await;
+    assert_ne!(data_through(&caught_up), data_through(&first));
+
+    // The shop, its orders and the tokens do not need the replica.
+    replica.stop().await;
+    assert_eq!(app.ask("/api/v1/general-stats").await.0, 503);
+    readiness_says(&app, "replica: ").await;
+    visit(&app, 1).await;
+    let order = json!([{"order_id": "1", "status": "placed", "value": "1.00", "currency": "UAH"}]);
+    assert_eq!(app.tell_orders(&order).await.0, 200);
+    replica.restart().await;
+    report_when(&app, "six page views", has_page_views(6)).await;
+    is_ready(&app).await;
+    app.stop().await;
+}
+
+/// A replica ends what reads that which its primary has locked or cleaned up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_the_replica_interrupts_may_be_asked_again() {
+    let Some(primary) = DedicatedPostgres::start().await else { return };
+    let replica = primary.replica().await;
+    let writing = connect(&primary.url()).await;
+    writing.batch_execute("CREATE TABLE noted (x integer); INSERT INTO noted VALUES (1)").await.unwrap();
+    let reports = ReportDatabase::new(&replica.url(), 2, Duration::from_secs(30)).unwrap();
+    eventually("the table is there", DEADLINE, async || {
+        reports.snapshot().await.ok()?.rows("SELECT x FROM noted", &[]).await.ok()
+    })
+    .await;
+    let snapshot = reports.snapshot().await.unwrap();
+    let asked = Instant::now();
+    let question =
+        tokio::spawn(async move { snapshot.rows("SELECT pg_sleep(25) FROM noted", &[]).await.map(|_| ()) });
+    let outcome = eventually("an interruption", DEADLINE, async || {
+        writing.batch_execute("BEGIN; LOCK noted; INSERT INTO noted VALUES (2); COMMIT").await.unwrap();
+        question.is_finished().then_some(())
+    });
+    outcome.await;
+    assert_eq!(question.await.unwrap(), Err(DatabaseError::Interrupted));
+    assert!(asked.elapsed() < Duration::from_secs(20));
+    assert!(reports.snapshot().await.unwrap().rows("SELECT x FROM noted", &[]).await.is_ok());
+}
