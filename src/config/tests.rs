@@ -43,7 +43,7 @@ fn whole_example() -> String {
 
 /// The example with as many of its keys as one file may have.
 fn loadable_example() -> String {
-    let alternatives = ["url_file", "managed", "data_dir", "hash_file"];
+    let alternatives = ["url_file", "managed", "data_dir", "database_url_file", "hash_file"];
     let whole = whole_example();
     let lines = whole.lines().filter(|line| !alternatives.iter().any(|key| line.starts_with(key)));
     lines.map(|line| format!("{line}\n")).collect()
@@ -86,6 +86,7 @@ fn the_example_names_every_key() {
         messages,
         [
             "the database is in one place: give one of `url`, `url_file` and `managed = true`",
+            "the replica is in one place: give one of `database_url` and `database_url_file`",
             "a token has one of `hash` and `hash_file`",
         ]
     );
