@@ -78,7 +78,8 @@ BEGIN
         END IF;
     END LOOP;
     FOR thing IN
-        SELECT c.relname AS name, c.relkind IN ('r', 'p') AND c.relname <> 'refinery_schema_history' AS changes
+        SELECT c.oid, c.relname AS name, c.relname = ANY (private) AS is_private,
+               c.relkind IN ('r', 'p') AND c.relname <> 'refinery_schema_history' AS changes
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE c.relkind IN ('r', 'p', 'v', 'm') AND NOT c.relispartition
           AND n.nspname = current_schema() AND pg_get_userbyid(c.relowner) = current_user
@@ -93,8 +94,14 @@ BEGIN
         END IF;
         IF reader IS NOT NULL THEN
             EXECUTE format('REVOKE ALL ON %I FROM %I', thing.name, reader);
-            IF thing.name <> ALL (private) THEN
+            IF NOT thing.is_private THEN
                 EXECUTE format('GRANT SELECT ON %I TO %I', thing.name, reader);
+            END IF;
+            IF has_table_privilege(reader, thing.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
+               OR thing.is_private AND has_table_privilege(reader, thing.oid, 'SELECT') THEN
+                RAISE EXCEPTION '% has rights to % that no reader may have, by another role or because everybody has them',
+                                reader, thing.name
+                    USING ERRCODE = 'invalid_parameter_value';
             END IF;
         END IF;
     END LOOP;

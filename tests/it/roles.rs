@@ -212,8 +212,19 @@ async fn rights_go_to_nobody_by_mistake() {
         let error = migrate::grant_rights(store, given.0, given.1).await.expect_err("refused");
         assert_eq!(error.code(), Some(&code), "{given:?}: {error:?}");
     }
-    // Who was a writer, or was given too much, is a reader afterwards and nothing else.
+    // What a reader has by another role, or as everybody, cannot be taken from it.
     let owning = postgres::connect(&roles.owner.url).await;
+    let superuser = roles.database.connect().await;
+    for (given, taken) in [
+        ("GRANT SELECT ON api_tokens TO PUBLIC".into(), "REVOKE ALL ON api_tokens FROM PUBLIC".into()),
+        (format!("GRANT {writer} TO {reader}"), format!("REVOKE {writer} FROM {reader}")),
+    ] {
+        superuser.batch_execute(&given).await.unwrap();
+        let error = migrate::grant_rights(&owner, None, Some(reader)).await.expect_err("refused");
+        assert_eq!(error.code(), Some(&SqlState::INVALID_PARAMETER_VALUE), "{given}: {error:?}");
+        superuser.batch_execute(&taken).await.unwrap();
+    }
+    // Who was a writer, or was given too much, is a reader afterwards and nothing else.
     owning.batch_execute(&format!("GRANT ALL ON api_tokens, sessions TO {reader}")).await.unwrap();
     migrate::grant_rights(&owner, None, Some(reader)).await.unwrap();
     migrate::grant_rights(&owner, None, Some(writer)).await.unwrap();
