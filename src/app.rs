@@ -70,7 +70,7 @@ impl App {
     /// Opens files and sockets. Nothing is forwarded yet, and nothing waits for the database, nor for a disk on which
     /// the journal could be written.
     ///
-    /// Must be called within a tokio runtime, as must [`App::run`].
+    /// Must be called within a tokio runtime, and [`App::run`] within one of several threads.
     pub async fn bind(config: Config) -> anyhow::Result<Self> {
         let config = Arc::new(config);
         raise_open_files(config.proxy.max_connections);
@@ -231,9 +231,7 @@ impl Shipping {
         let mut is_first = true;
         loop {
             let mut feed = self.feed();
-            // Journals of earlier runs count towards `max_bytes` also while the database is away.
-            feed.take_stock();
-            if !self.schema_is_current(&closed).await {
+            if !self.schema_is_current(&mut feed, &closed).await {
                 return;
             }
             if std::mem::take(&mut is_first) {
@@ -265,9 +263,11 @@ impl Shipping {
     }
 
     /// Returns when the schema is this program's; false when the end came before.
-    async fn schema_is_current(&self, closed: &CancellationToken) -> bool {
+    async fn schema_is_current(&self, feed: &mut Feed, closed: &CancellationToken) -> bool {
         let mut said = None;
         loop {
+            // Journals of earlier runs count towards `max_bytes` also while the database is away.
+            feed.take_stock_when_due();
             let state = if self.config.database.auto_migrate {
                 migrate(&self.store).await
             } else {

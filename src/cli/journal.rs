@@ -39,7 +39,7 @@ pub(super) fn run(config: &Path, args: &Args) -> anyhow::Result<()> {
     let config = config::load(config)?;
     let journals = journals(&config.journal.dir)?;
     match args.action {
-        Action::List => super::office()?.block_on(list(&config, &journals)),
+        Action::List => super::in_office(list(&config, &journals)),
         Action::Dump => dump(&journals),
     }
 }

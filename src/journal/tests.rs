@@ -97,9 +97,9 @@ fn a_live_reader_sees_nothing_beyond_what_is_published() {
 fn only_free_directories_are_adopted_and_torn_tails_are_cut() {
     let root = tempfile::tempdir().unwrap();
     let writer = start(root.path(), 1 << 20, 1 << 30, &Arc::default());
+    write(&writer, frames(&[numbered(1), numbered(2)]), false);
     let directory = Arc::clone(writer.progress.directory().unwrap());
     let journal = directory.journal;
-    write(&writer, frames(&[numbered(1), numbered(2)]), false);
     end(writer);
     assert!(RunDirectory::adopt_free(root.path(), 9).unwrap().is_empty(), "its owner lives");
 
@@ -196,9 +196,9 @@ fn a_journal_that_could_not_be_made_is_made_later_and_has_what_was_held() {
     std::fs::write(&dir, "in the way").unwrap();
     let metrics = Arc::new(Metrics::default());
     let writer = start(&dir, 1 << 20, 1 << 30, &metrics);
-    assert!(metrics.state.journal_stalled.load(Ordering::Relaxed));
     assert_eq!(write(&writer, frames(&[numbered(1)]), false), Ack::Held);
     assert_eq!(write(&writer, frames(&[numbered(2)]), true), Ack::Refused);
+    assert!(metrics.state.journal_stalled.load(Ordering::Relaxed));
     std::fs::remove_file(&dir).unwrap();
     while metrics.state.journal_stalled.load(Ordering::Relaxed) {
         std::thread::sleep(Duration::from_millis(5));

@@ -114,7 +114,8 @@ pub struct Writer {
 impl Writer {
     /// Starts the thread `journal` (and `journal-sync`, where data is forced to the disk at intervals).
     ///
-    /// A disk on which no segment can be made is one that refuses: it is tried again. Fails when a thread cannot be made.
+    /// Waits for no disk. One on which no segment can be made is one that refuses: it is tried again. Fails when a
+    /// thread cannot be made.
     pub fn start(config: WriterConfig, metrics: Arc<Metrics>) -> io::Result<Self> {
         let progress = Arc::new(Progress::default());
         let (batches, receiver) = channel();
@@ -134,9 +135,6 @@ impl Writer {
             retry_at: Instant::now(),
             syncer,
         };
-        if let Err(error) = state.open_segment() {
-            state.refused(&error);
-        }
         let (end, ended) = oneshot::channel();
         std::thread::Builder::new().name("journal".into()).spawn(move || {
             state.run(&receiver);
@@ -170,6 +168,7 @@ impl State {
     fn run(&mut self, receiver: &Receiver<Batch>) {
         let mut gathered = Vec::new();
         let mut waiting: Vec<Batch> = Vec::new();
+        self.try_again();
         loop {
             let first = if self.refusing {
                 receiver.recv_timeout(RETRY)

@@ -4,6 +4,8 @@
 //! positions are asked for again and reading resumes there: behind a commit whose answer was lost, or at an earlier
 //! place when the database was restored and the segments are still kept.
 
+mod stock;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,12 +16,13 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{Batch, Located, ShipError, Shipper, Stretch};
+use crate::clock::unix_ms;
 use crate::hit::Record;
 use crate::ingest::Receipts;
+use crate::journal::Position;
 use crate::journal::directory::RunDirectory;
 use crate::journal::reader::{Chunk, ReadError, Reader};
 use crate::journal::writer::Progress;
-use crate::journal::{HEADER_BYTES, Position};
 use crate::telemetry::causes::Causes;
 use crate::telemetry::metrics::{Metrics, Reason};
 
@@ -30,9 +33,6 @@ const GATHER: Duration = Duration::from_millis(150);
 const BATCH_BYTES: usize = 4 << 20;
 /// How often free directories are looked for, shipped segments deleted and positions asked for again.
 const CHORES: Duration = Duration::from_secs(10);
-/// How many journals of earlier runs are held at once, each with a file open. With more than half of them, those that
-/// are shipped are not kept for a restore.
-const MOST_ADOPTED: usize = 256;
 /// First and longest pause after a failure.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
@@ -154,14 +154,14 @@ impl Feed {
     async fn ship_all(&mut self) -> Halt {
         loop {
             // Also amid a long backlog: what is shipped of it makes room.
-            if Instant::now() >= self.chores_at {
-                self.do_chores().await;
+            if self.take_stock_when_due() {
+                self.check_positions().await;
             }
             self.take_own();
             if let Err(error) = self.locate().await {
                 return self.note_failure(&error);
             }
-            let stretches = self.read();
+            let stretches = self.on_disk(Self::read);
             let unreadable = self.journals.values().filter(|source| source.is_unreadable).count();
             self.metrics.state.journals_unreadable.store(unreadable as u64, Ordering::Relaxed);
             if stretches.is_empty() {
@@ -252,66 +252,13 @@ impl Feed {
         self.journals.values_mut().for_each(|source| source.reading = None);
     }
 
-    async fn do_chores(&mut self) {
-        self.chores_at = Instant::now() + CHORES;
-        self.take_stock();
-        self.check_positions().await;
-    }
-
-    /// Adopts journals, deletes what need not be kept and measures the rest. Needs no database.
-    pub fn take_stock(&mut self) {
-        self.take_own();
-        let room = MOST_ADOPTED.saturating_sub(self.journals.len());
-        match RunDirectory::adopt_free(&self.config.journal_dir, room) {
-            Ok(adopted) => {
-                for directory in adopted {
-                    tracing::info!(journal = %directory.journal, "ships the journal of an earlier run");
-                    self.add(Arc::new(directory), None);
-                }
-            }
-            Err(error) => tracing::warn!(%error, "cannot look for journals of earlier runs"),
-        }
-        self.delete_shipped();
-    }
-
-    /// This process's journal, as soon as it could be made.
-    fn take_own(&mut self) {
-        if let Some(own) = self.progress.directory()
-            && !self.journals.contains_key(&own.journal)
-        {
-            self.add(Arc::clone(own), Some(Arc::clone(&self.progress)));
-        }
-    }
-
-    fn add(&mut self, directory: Arc<RunDirectory>, live: Option<Arc<Progress>>) {
-        let source = Source { directory, live, reading: None, is_unreadable: false };
-        self.journals.insert(source.directory.journal, source);
-    }
-
-    /// Deletes segments that are shipped and old; when room is short also younger ones.
-    fn delete_shipped(&mut self) {
-        let total: u64 = self.journals.values().filter_map(|source| source.directory.bytes().ok()).sum();
-        // What was kept for a restore may be what fills the disk.
-        let disk_is_full = self.progress.disk_is_full.load(Ordering::Relaxed);
-        let is_short = total > self.config.max_bytes / 10 * 8 || disk_is_full;
-        let is_crowded = self.journals.len() > MOST_ADOPTED / 2;
-        let mut deleted = 0;
-        self.journals.retain(|_, source| {
-            let Some(reading) = &source.reading else { return true };
-            // Whatever was read is committed: else the position would not be known.
-            let all_shipped = source.live.is_none() && reading.is_at_end;
-            let is_bare = || source.directory.bytes().is_ok_and(|bytes| bytes <= HEADER_BYTES as u64);
-            let keep = if is_short || (all_shipped && (is_crowded || is_bare())) {
-                Duration::ZERO
-            } else {
-                self.config.keep
-            };
-            deleted += source.directory.delete_shipped(reading.committed, all_shipped, keep).unwrap_or(0);
-            !(all_shipped && source.directory.remove_if_empty())
-        });
-        let left = total.saturating_sub(deleted);
-        self.progress.bytes_on_disk.store(left, Ordering::Relaxed);
-        self.metrics.journal_bytes.set(i64::try_from(left).unwrap_or(i64::MAX));
+    /// Does what may hang on a frozen disk; the other tasks of this thread go on elsewhere meanwhile.
+    fn on_disk<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let metrics = Arc::clone(&self.metrics);
+        metrics.state.disk_asked_ms.store(unix_ms(), Ordering::Relaxed);
+        let done = tokio::task::block_in_place(|| work(self));
+        metrics.state.disk_asked_ms.store(0, Ordering::Relaxed);
+        done
     }
 
     /// Asks the database for all positions: one that lies before ours means that it was restored to an earlier state.
@@ -340,25 +287,20 @@ impl Feed {
     }
 
     fn note_failure(&mut self, error: &ShipError) -> Halt {
-        let reason = match error {
-            ShipError::CheckpointMoved(_) => "checkpoint_moved",
-            ShipError::Store(_) => "database",
-            ShipError::Timeout(_) => "timeout",
-            ShipError::Fold(_) => "fold",
+        let state = &self.metrics.state;
+        let (reason, was_up) = match error {
+            ShipError::Store(answered) => match answered.refusal() {
+                Some(refusal) => {
+                    state.note_database(Some(refusal));
+                    ("database", false)
+                }
+                None => ("database", state.note_database_away()),
+            },
+            ShipError::Timeout(_) => ("timeout", state.note_database_away()),
+            ShipError::CheckpointMoved(_) => ("checkpoint_moved", false),
+            ShipError::Fold(_) => ("fold", false),
         };
         self.metrics.batch_failures.get_or_create(&Reason { reason }).inc();
-        let refusal = match error {
-            ShipError::Store(error) => error.refusal(),
-            ShipError::CheckpointMoved(_) | ShipError::Timeout(_) | ShipError::Fold(_) => None,
-        };
-        let was_up = match (refusal, error) {
-            (Some(refusal), _) => {
-                self.metrics.state.note_database(Some(refusal));
-                false
-            }
-            (None, ShipError::Store(_) | ShipError::Timeout(_)) => self.metrics.state.note_database_away(),
-            (None, ShipError::CheckpointMoved(_) | ShipError::Fold(_)) => false,
-        };
         if was_up || !std::mem::replace(&mut self.has_failed, true) {
             tracing::warn!(error = %Causes(error), "records are not shipped now; they wait in the journal");
         }

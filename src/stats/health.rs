@@ -1,5 +1,6 @@
 //! `/healthz`, `/readyz`, `/metrics`: for machines that look after this one. None of them waits for the database.
 
+use std::borrow::Cow;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -19,6 +20,9 @@ use crate::telemetry::metrics::State as Conditions;
 
 /// From which age on waiting records are told; a batch takes less than a second.
 const BEHIND_SECONDS: u64 = 300;
+
+/// For how long a disk may be asked; looking for journals takes milliseconds.
+const DISK_HANGS_SECONDS: u64 = 5;
 
 const TOKEN_WAIT: Duration = Duration::from_millis(300);
 
@@ -44,7 +48,7 @@ pub(crate) async fn readyz(State(shared): AppState, parts: Parts) -> Response {
     };
     let mut text = format!("{word}\n");
     if (!fatal.is_empty() || !reasons.is_empty()) && may_know(&shared, &parts).await {
-        for reason in fatal.into_iter().map(str::to_owned).chain(reasons) {
+        for reason in fatal.into_iter().chain(reasons) {
             text.push_str(&reason);
             text.push('\n');
         }
@@ -75,29 +79,32 @@ fn exposition(shared: &Shared) -> Option<String> {
     Some(text)
 }
 
-fn fatal_reasons(conditions: &Conditions, upstreams: usize) -> Vec<&'static str> {
+fn fatal_reasons(conditions: &Conditions, upstreams: usize) -> Vec<Cow<'static, str>> {
     let mut reasons = Vec::new();
     if conditions.draining.load(Ordering::Relaxed) {
-        reasons.push("draining: the process is shutting down");
+        reasons.push("draining: the process is shutting down".into());
     }
     let down = usize::try_from(conditions.upstreams_down.load(Ordering::Relaxed)).unwrap_or(0);
     if upstreams > 0 && down >= upstreams {
-        reasons.push("upstream: none answers");
+        reasons.push("upstream: none answers".into());
     }
     reasons
 }
 
-fn degrading_reasons(shared: &Shared, conditions: &Conditions) -> Vec<String> {
+fn degrading_reasons(shared: &Shared, conditions: &Conditions) -> Vec<Cow<'static, str>> {
     let mut reasons = Vec::new();
     let standstill = conditions.standstill.lock().unwrap_or_else(PoisonError::into_inner);
-    reasons.extend(standstill.as_ref().map(|why| format!("{why}; nothing is shipped")));
-    let mut check = |bad: bool, reason: &str| {
+    reasons.extend(standstill.as_ref().map(|why| format!("{why}; nothing is shipped").into()));
+    let mut check = |bad: bool, reason: &'static str| {
         if bad {
-            reasons.push(reason.to_owned());
+            reasons.push(reason.into());
         }
     };
+    let disk_hangs = conditions.disk_asked_seconds(unix_ms()) > DISK_HANGS_SECONDS;
+    check(disk_hangs, "journal: its disk does not answer; nothing is shipped");
     let database_up = conditions.database_up.load(Ordering::Relaxed);
-    check(!database_up, "database: it does not answer; hits wait in the journal");
+    // While the disk hangs nobody asks the database.
+    check(!database_up && !disk_hangs, "database: it does not answer; hits wait in the journal");
     check(
         conditions.journal_stalled.load(Ordering::Relaxed),
         "journal: it takes no records; responses do not wait for it",

@@ -79,6 +79,8 @@ pub struct State {
     pub standstill: Mutex<Option<String>>,
     /// The journal takes records.
     pub journal_stalled: AtomicBool,
+    /// Since when journals have been looked for or read, Unix milliseconds; 0 while nobody does.
+    pub disk_asked_ms: AtomicU64,
     /// Another proxy signs with another key.
     pub key_differs: AtomicBool,
     /// Shutting down.
@@ -98,10 +100,12 @@ pub struct State {
 impl State {
     /// For how many seconds the oldest record has waited that is not in the database.
     pub fn unshipped_seconds(&self, now_ms: u64) -> u64 {
-        match self.oldest_unshipped_ms.load(Ordering::Relaxed) {
-            0 => 0,
-            oldest => now_ms.saturating_sub(oldest) / 1000,
-        }
+        seconds_since(&self.oldest_unshipped_ms, now_ms)
+    }
+
+    /// For how many seconds journals have been looked for or read now.
+    pub fn disk_asked_seconds(&self, now_ms: u64) -> u64 {
+        seconds_since(&self.disk_asked_ms, now_ms)
     }
 
     /// The database answers; `standstill` says why nothing is shipped all the same. Answers whether it was away or
@@ -116,6 +120,14 @@ impl State {
     pub fn note_database_away(&self) -> bool {
         *self.standstill.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.database_up.swap(false, Ordering::Relaxed)
+    }
+}
+
+/// Whole seconds since a moment in Unix milliseconds; 0 stands for none.
+fn seconds_since(moment_ms: &AtomicU64, now_ms: u64) -> u64 {
+    match moment_ms.load(Ordering::Relaxed) {
+        0 => 0,
+        moment => now_ms.saturating_sub(moment) / 1000,
     }
 }
 
