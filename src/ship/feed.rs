@@ -6,7 +6,7 @@
 
 mod stock;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Batch, Located, ShipError, Shipper, Stretch};
+use super::{Batch, Located, ShipError, Shipped, Shipper, Stretch};
 use crate::clock::unix_ms;
 use crate::hit::Record;
 use crate::ingest::Receipts;
@@ -24,7 +24,7 @@ use crate::journal::directory::RunDirectory;
 use crate::journal::reader::{Chunk, ReadError, Reader};
 use crate::journal::writer::Progress;
 use crate::telemetry::causes::Causes;
-use crate::telemetry::metrics::{Metrics, Reason};
+use crate::telemetry::metrics::{Kind, Metrics, Reason};
 
 /// How long records gather before a batch begins: the price of a round trip is shared, and a page view is still in the
 /// reports within a second.
@@ -53,6 +53,8 @@ pub struct Feed {
     config: FeedConfig,
     shipper: Shipper,
     journals: BTreeMap<Uuid, Source>,
+    /// Journals of earlier runs that could not be taken last time.
+    refused: BTreeSet<Uuid>,
     progress: Arc<Progress>,
     receipts: Arc<Receipts>,
     metrics: Arc<Metrics>,
@@ -67,7 +69,15 @@ struct Source {
     /// How far it is written, when this process writes it.
     live: Option<Arc<Progress>>,
     reading: Option<Reading>,
-    is_unreadable: bool,
+    /// Why it could not be read last time.
+    trouble: Option<Trouble>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    Unreadable,
+    /// Only a newer version can read it.
+    Newer,
 }
 
 /// Where reading stands; none while the database's position is not known.
@@ -110,6 +120,7 @@ impl Feed {
             config,
             shipper,
             journals: BTreeMap::new(),
+            refused: BTreeSet::new(),
             progress,
             receipts,
             metrics,
@@ -156,17 +167,19 @@ impl Feed {
             // Also amid a long backlog: what is shipped of it makes room.
             if self.take_stock_when_due() {
                 self.check_positions().await;
+                if let Ok(records) = self.shipper.set_aside_records().await {
+                    self.metrics.quarantine_records.set(records);
+                }
             }
             self.take_own();
             if let Err(error) = self.locate().await {
                 return self.note_failure(&error);
             }
             let stretches = self.on_disk(Self::read);
-            let unreadable = self.journals.values().filter(|source| source.is_unreadable).count();
-            self.metrics.state.journals_unreadable.store(unreadable as u64, Ordering::Relaxed);
+            let troubles = self.count_troubles();
             if stretches.is_empty() {
                 // Of one that cannot be read the age is not known; it is not nothing.
-                if unreadable == 0 {
+                if troubles == 0 {
                     self.metrics.state.oldest_unshipped_ms.store(0, Ordering::Relaxed);
                 }
                 return Halt::Idle;
@@ -184,14 +197,8 @@ impl Feed {
                             reading.committed = end;
                         }
                     }
+                    self.count_shipped(&shipped, begun.elapsed());
                     self.receipts.deliver(shipped.outcomes);
-                    let metrics = &self.metrics;
-                    metrics.batches.inc();
-                    metrics.records_shipped.inc_by(shipped.records);
-                    metrics.records_quarantined.inc_by(shipped.quarantined);
-                    metrics
-                        .batch_microseconds
-                        .inc_by(u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX));
                     self.note_success();
                 }
                 Err(error) => {
@@ -278,6 +285,28 @@ impl Feed {
         }
     }
 
+    fn count_shipped(&self, shipped: &Shipped, time: Duration) {
+        let metrics = &self.metrics;
+        metrics.batches.inc();
+        metrics.batch.seconds.observe(time.as_secs_f64());
+        metrics.batch.records.observe((shipped.records + shipped.quarantined) as f64);
+        metrics.records_shipped.inc_by(shipped.records);
+        metrics.records_quarantined.inc_by(shipped.quarantined);
+        for (kind, values) in &shipped.overflowed {
+            metrics.values_overflowed.get_or_create(&Kind { kind }).inc_by(*values);
+        }
+    }
+
+    /// Counts the journals that cannot be read, for whatever reason.
+    fn count_troubles(&self) -> usize {
+        let with = |trouble| self.journals.values().filter(|source| source.trouble == Some(trouble)).count();
+        let newer = with(Trouble::Newer);
+        let unreadable = with(Trouble::Unreadable) + self.refused.len();
+        self.metrics.journals_newer.set(i64::try_from(newer).unwrap_or(i64::MAX));
+        self.metrics.journals_unreadable.set(i64::try_from(unreadable).unwrap_or(i64::MAX));
+        newer + unreadable
+    }
+
     fn note_success(&mut self) {
         self.pause = PAUSE.0;
         self.has_failed = false;
@@ -327,21 +356,23 @@ impl Source {
         let written = self.live.as_ref().map(|progress| progress.written());
         match reading.reader.read(written, max_bytes) {
             Ok(chunk) => {
-                self.is_unreadable = false;
+                if self.trouble.take().is_some() {
+                    tracing::info!(journal = %self.directory.journal, "a journal can be read again");
+                }
                 metrics.journal_frames_damaged.inc_by(chunk.damaged);
                 reading.is_at_end = chunk.is_empty();
                 (!chunk.is_empty()).then_some(chunk)
             }
             Err(error) => {
-                if !std::mem::replace(&mut self.is_unreadable, true) {
-                    self.tell(&error);
+                let trouble = match error {
+                    ReadError::Io { .. } => Trouble::Unreadable,
+                    ReadError::Newer { .. } => Trouble::Newer,
+                };
+                if self.trouble.replace(trouble) != Some(trouble) {
+                    tracing::error!(journal = %self.directory.journal, %error, "a journal cannot be read");
                 }
                 None
             }
         }
-    }
-
-    fn tell(&self, error: &ReadError) {
-        tracing::error!(journal = %self.directory.journal, %error, "a journal cannot be read");
     }
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod health;
+mod metrics;
 mod ingest;
 mod reports;
 mod seed;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::{CHORES, Feed, Source};
 use crate::journal::HEADER_BYTES;
-use crate::journal::directory::RunDirectory;
+use crate::journal::directory::{Found, RunDirectory, held_bytes};
 use crate::journal::writer::Progress;
 
 /// How many journals of earlier runs are held at once, each with a file open. With more than half of them, those that
@@ -30,15 +30,30 @@ impl Feed {
         self.take_own();
         let room = MOST_ADOPTED.saturating_sub(self.journals.len());
         match RunDirectory::adopt_free(&self.config.journal_dir, room) {
-            Ok(adopted) => {
-                for directory in adopted {
-                    tracing::info!(journal = %directory.journal, "ships the journal of an earlier run");
-                    self.add(Arc::new(directory), None);
-                }
+            Ok(found) => self.take_in(found),
+            Err(error) if !self.metrics.state.journals_unseen.swap(true, Ordering::Relaxed) => {
+                tracing::warn!(%error, "cannot look for journals of earlier runs");
             }
-            Err(error) => tracing::warn!(%error, "cannot look for journals of earlier runs"),
+            Err(_) => {}
         }
         self.delete_shipped();
+    }
+
+    /// What cannot be taken is told once, not at every look.
+    fn take_in(&mut self, found: Found) {
+        if self.metrics.state.journals_unseen.swap(false, Ordering::Relaxed) {
+            tracing::info!("journals of earlier runs are looked for again");
+        }
+        for directory in found.adopted {
+            tracing::info!(journal = %directory.journal, "ships the journal of an earlier run");
+            self.add(Arc::new(directory), None);
+        }
+        for (journal, error) in &found.refused {
+            if !self.refused.contains(journal) {
+                tracing::warn!(%journal, %error, "cannot take the journal of an earlier run");
+            }
+        }
+        self.refused = found.refused.into_iter().map(|(journal, _)| journal).collect();
     }
 
     /// This process's journal, as soon as it could be made.
@@ -51,13 +66,14 @@ impl Feed {
     }
 
     fn add(&mut self, directory: Arc<RunDirectory>, live: Option<Arc<Progress>>) {
-        let source = Source { directory, live, reading: None, is_unreadable: false };
+        let source = Source { directory, live, reading: None, trouble: None };
         self.journals.insert(source.directory.journal, source);
     }
 
     /// Deletes segments that are shipped and old; when room is short also younger ones.
     fn delete_shipped(&mut self) {
-        let total: u64 = self.journals.values().filter_map(|source| source.directory.bytes().ok()).sum();
+        let known = self.progress.bytes_on_disk.load(Ordering::Relaxed);
+        let total = held_bytes(&self.config.journal_dir).unwrap_or(known);
         // What was kept for a restore may be what fills the disk.
         let disk_is_full = self.progress.disk_is_full.load(Ordering::Relaxed);
         let is_short = total > self.config.max_bytes / 10 * 8 || disk_is_full;
@@ -78,6 +94,9 @@ impl Feed {
         });
         let left = total.saturating_sub(deleted);
         self.progress.bytes_on_disk.store(left, Ordering::Relaxed);
-        self.metrics.journal_bytes.set(i64::try_from(left).unwrap_or(i64::MAX));
+        self.metrics.journal_held_bytes.set(i64::try_from(left).unwrap_or(i64::MAX));
+        let adopted = self.journals.values().filter(|source| source.live.is_none()).count();
+        self.metrics.journals_adopted.set(i64::try_from(adopted).unwrap_or(i64::MAX));
+        self.count_troubles();
     }
 }
