@@ -21,6 +21,7 @@ use crate::customer::CustomerHasher;
 use crate::ingest::{Ingest, Receipts};
 use crate::journal::writer::{Progress, Writer, WriterConfig};
 use crate::keys::KeyRing;
+use crate::keys::file::{Unsaved, save_when_possible};
 use crate::managed::{Cluster, Settings};
 use crate::proxy;
 use crate::record::Recording;
@@ -57,6 +58,7 @@ pub struct App {
     stats_listener: TcpListener,
     stats_address: SocketAddr,
     keys: KeyRing,
+    unsaved_keys: Vec<Unsaved>,
     customers: CustomerHasher,
     salts: Salts,
     writer: Writer,
@@ -116,6 +118,7 @@ impl App {
             bound,
             stats_listener,
             salts: Salts::new().context("no random bytes")?,
+            unsaved_keys: [&keys, &customer_keys].into_iter().filter_map(KeyRing::unsaved).cloned().collect(),
             keys,
             customers,
             writer,
@@ -156,6 +159,7 @@ impl App {
         let receipts = Arc::new(Receipts::default());
         let database = self.cluster.map(|cluster| tokio::spawn(cluster.run(office_ends.clone())));
         tokio::spawn(self.salts.replace_daily(office_ends.clone()));
+        tokio::spawn(save_when_possible(self.unsaved_keys, Arc::clone(&metrics), office_ends.clone()));
         let stats_ends = CancellationToken::new();
         let context = StatsContext {
             config: Arc::clone(&config),

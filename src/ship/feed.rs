@@ -172,15 +172,20 @@ impl Feed {
                 }
             }
             self.take_own();
-            if let Err(error) = self.locate().await {
-                return self.note_failure(&error);
-            }
+            let was_asked = match self.locate().await {
+                Ok(was_asked) => was_asked,
+                Err(error) => return self.note_failure(&error),
+            };
             let stretches = self.on_disk(Self::read);
             let troubles = self.count_troubles();
             if stretches.is_empty() {
                 // Of one that cannot be read the age is not known; it is not nothing.
                 if troubles == 0 {
                     self.metrics.state.oldest_unshipped_ms.store(0, Ordering::Relaxed);
+                }
+                // Where something is to be shipped, that it is asked does not say that it takes records.
+                if was_asked {
+                    self.note_success();
                 }
                 return Halt::Idle;
             }
@@ -209,8 +214,8 @@ impl Feed {
         }
     }
 
-    /// Asks the database for the positions that are not known.
-    async fn locate(&mut self) -> Result<(), ShipError> {
+    /// Asks the database for the positions that are not known; answers whether there were any.
+    async fn locate(&mut self) -> Result<bool, ShipError> {
         let unknown: Vec<Uuid> = self
             .journals
             .iter()
@@ -218,7 +223,7 @@ impl Feed {
             .map(|(journal, _)| *journal)
             .collect();
         if unknown.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         for (journal, committed) in self.shipper.checkpoints(&unknown).await? {
             if let Some(source) = self.journals.get_mut(&journal) {
@@ -226,8 +231,7 @@ impl Feed {
                 source.reading = Some(Reading { reader, committed, is_at_end: false });
             }
         }
-        self.note_success();
-        Ok(())
+        Ok(true)
     }
 
     /// The next stretch of each journal, the oldest journal first, together about a batch.
@@ -271,7 +275,11 @@ impl Feed {
     /// Asks the database for all positions: one that lies before ours means that it was restored to an earlier state.
     async fn check_positions(&mut self) {
         let known: Vec<Uuid> = self.journals.keys().copied().collect();
-        let Ok(positions) = self.shipper.checkpoints(&known).await else { return };
+        let Ok(positions) = self.shipper.checkpoints(&known).await else {
+            // Asked for again at once, and told when that fails too.
+            self.forget_positions();
+            return;
+        };
         for (journal, position) in positions {
             let Some(source) = self.journals.get_mut(&journal) else { continue };
             let Some(reading) = &source.reading else { continue };
@@ -330,7 +338,8 @@ impl Feed {
             ShipError::Fold(_) => ("fold", false),
         };
         self.metrics.batch_failures.get_or_create(&Reason { reason }).inc();
-        if was_up || !std::mem::replace(&mut self.has_failed, true) {
+        let was_told = std::mem::replace(&mut self.has_failed, true);
+        if was_up || !was_told {
             tracing::warn!(error = %Causes(error), "records are not shipped now; they wait in the journal");
         }
         if error.says_schema_is_gone() { Halt::SchemaGone } else { Halt::Failed }

@@ -126,6 +126,14 @@ fn degrading_reasons(shared: &Shared, conditions: &Conditions) -> Vec<Cow<'stati
         "key: another proxy signs with another key; give all of them the same secret_file",
     );
     check(
+        conditions.keys_unsaved.load(Ordering::Relaxed),
+        "key: a new key is in memory only, its disk does not take it; a restart would make every visitor new",
+    );
+    check(
+        conditions.keys_replaced.load(Ordering::Relaxed),
+        "key: the key file has another key than this process signs with; restart it",
+    );
+    check(
         conditions.undeclared_proxy.load(Ordering::Relaxed),
         "undeclared proxy: a private peer sends forwarding headers; the log has the trusted_proxies line to add",
     );
@@ -167,11 +175,11 @@ fn journal_reasons(shared: &Shared, disk_hangs: bool, reasons: &mut Vec<Cow<'sta
         "journal: those of earlier runs cannot be looked for; the log says why",
     );
     let counted = [
-        (metrics.journals_unreadable.get(), "cannot be read; the log says which"),
-        (metrics.journals_newer.get(), "were written by a newer version, which has to ship them"),
+        (metrics.journals_unreadable.get(), "that cannot be read; the log says which"),
+        (metrics.journals_newer.get(), "that only a newer version can ship"),
     ];
     for (journals, what) in counted.into_iter().filter(|(journals, _)| *journals > 0) {
-        reasons.push(format!("journal: of those of earlier runs {journals} {what}").into());
+        reasons.push(format!("journal: earlier runs left {journals} {what}").into());
     }
 }
 

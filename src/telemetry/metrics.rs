@@ -191,6 +191,10 @@ pub struct State {
     pub disk_asked_ms: AtomicU64,
     /// Another proxy signs with another key.
     pub key_differs: AtomicBool,
+    /// A new key could not be written to its file.
+    pub keys_unsaved: AtomicBool,
+    /// A key file that was to be written has another key meanwhile.
+    pub keys_replaced: AtomicBool,
     /// Shutting down.
     pub draining: AtomicBool,
     /// Upstreams of which the last attempt to connect to every server failed.

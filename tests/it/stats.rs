@@ -2,8 +2,8 @@
 
 mod access;
 mod health;
-mod metrics;
 mod ingest;
+mod metrics;
 mod reports;
 mod seed;
 mod server;

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use crate::faults::page_shop;
-use crate::harness::eventually;
+use crate::harness::link::Link;
 use crate::harness::postgres;
 use crate::harness::program::Program;
+use crate::harness::{Client, eventually};
 
 const PATIENCE: Duration = Duration::from_secs(40);
 /// Longest time from SIGTERM to the end of a process with a disk that hangs: ten seconds are for the last batch.
@@ -56,4 +57,89 @@ async fn answers_and_ends_while_it_hangs(hanging: &str, others: &[&str]) {
     let told = Instant::now();
     assert!(program.terminate().await.success(), "{}", program.log());
     assert!(told.elapsed() < LONGEST_END, "{hanging}: {:?}", told.elapsed());
+}
+
+/// How many lines of the log have this.
+fn lines(program: &Program, text: &str) -> usize {
+    program.log().lines().filter(|line| line.contains(text)).count()
+}
+
+async fn is_said(program: &Program, text: &str, times: usize) {
+    eventually(text, PATIENCE, || async { (lines(program, text) >= times).then_some(()) }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_state_is_one_line_of_the_log() {
+    let database = postgres::database().await;
+    let link = Link::to(&database.url).await;
+    let upstream = page_shop().await;
+    let files = tempfile::tempdir().unwrap();
+    let in_the_way = files.path().join("journal");
+    std::fs::write(&in_the_way, "a file where a directory belongs").unwrap();
+    let mut program = Program::new(upstream.address(), link.url(), files.path());
+    program.start().await;
+    is_said(&program, "cannot look for journals of earlier runs", 1).await;
+    // It is looked for every ten seconds.
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    std::fs::remove_file(&in_the_way).unwrap();
+    let unreadable = foreign_journal(files.path(), &["lock"]).join("0000000000.journal");
+    std::fs::create_dir(&unreadable).unwrap();
+    is_said(&program, "a journal cannot be read", 1).await;
+    is_said(&program, "the database takes records", 1).await;
+    link.cut();
+    is_said(&program, "records are not shipped now", 1).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    link.mend();
+    is_said(&program, "the database takes records", 2).await;
+    std::fs::remove_dir(&unreadable).unwrap();
+    is_said(&program, "a journal can be read again", 1).await;
+    assert!(program.terminate().await.success());
+    for text in [
+        "cannot look for journals of earlier runs",
+        "journals of earlier runs are looked for again",
+        "journal cannot be written",
+        "journal takes records again",
+        "a journal cannot be read",
+        "a journal can be read again",
+        "records are not shipped now",
+    ] {
+        assert_eq!(lines(&program, text), 1, "{text}: {}", program.log());
+    }
+    assert_eq!(lines(&program, "the database takes records"), 2, "at first, and again: {}", program.log());
+}
+
+/// Opens a page as a browser that keeps this cookie; answers the cookie that is set.
+async fn cookie_set(program: &Program, cookie: &str) -> Option<String> {
+    let mut client = Client::connect(program.proxy).await;
+    let browser = "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 Firefox/130.0\r\n\
+                   Accept: text/html\r\nAccept-Language: uk\r\n";
+    client.send(format!("GET / HTTP/1.1\r\nHost: shop.test\r\n{browser}Cookie: {cookie}\r\n\r\n")).await;
+    let answer = client.answer().await;
+    assert_eq!(answer.status(), 200);
+    answer.value("set-cookie").map(|line| line.split(';').next().unwrap().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_start_without_a_disk_makes_a_key_and_saves_it_when_it_can() {
+    let database = postgres::database().await;
+    let upstream = page_shop().await;
+    let files = tempfile::tempdir().unwrap();
+    let in_the_way = files.path().join("journal");
+    std::fs::write(&in_the_way, "a file where a directory belongs").unwrap();
+    let mut program = Program::new(upstream.address(), &database.url, files.path());
+    program.start().await;
+    let cookie = cookie_set(&program, "a=b").await.unwrap();
+    let key_is_told =
+        || async { Some(program.ask("/readyz").await?.1.contains("key: a new key is in memory only")) };
+    eventually("the key is not saved", PATIENCE, || async { key_is_told().await?.then_some(()) }).await;
+    std::fs::remove_file(&in_the_way).unwrap();
+    eventually("the key is saved", PATIENCE, || async { (!key_is_told().await?).then_some(()) }).await;
+    assert_eq!(lines(&program, "is in memory only"), 2, "the cookies' and the customers': {}", program.log());
+    assert_eq!(lines(&program, "the new key is saved"), 2, "{}", program.log());
+    assert!(program.terminate().await.success());
+
+    program.start().await;
+    assert_eq!(cookie_set(&program, &cookie).await, None, "the visitor is known");
+    assert!(cookie_set(&program, &format!("{cookie}x")).await.is_some(), "as one with another key is not");
+    assert!(program.terminate().await.success());
 }

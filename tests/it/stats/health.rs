@@ -45,6 +45,8 @@ async fn readiness_says_what_is_wrong_and_fails_only_when_the_shop_does() {
     state.note_database(Some("schema: the database's is version 2, this program needs 3".to_owned()));
     state.replica_away.store(true, Ordering::Relaxed);
     state.key_differs.store(true, Ordering::Relaxed);
+    state.keys_unsaved.store(true, Ordering::Relaxed);
+    state.keys_replaced.store(true, Ordering::Relaxed);
     state.journal_stalled.store(true, Ordering::Relaxed);
     state.undeclared_proxy.store(true, Ordering::Relaxed);
     state.note_disk(Some("its disk has no room".to_owned()));
