@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::directory::RunDirectory;
+use super::directory::{RunDirectory, held_bytes};
 use super::frame::append;
 use super::hand::Hand;
 use super::reader::{Reader, segment_path, segments};
@@ -106,6 +106,8 @@ fn only_free_directories_are_adopted_and_torn_tails_are_cut() {
 
     let path = segment_path(&directory.path, 0);
     let whole = std::fs::read(&path).unwrap();
+    assert_eq!(held_bytes(root.path()).unwrap(), whole.len() as u64, "whoever holds it");
+    assert_eq!(held_bytes(&root.path().join("none")).unwrap(), 0);
     let torn = [&whole[..], &frames(&[numbered(3)])[..9]].concat();
     std::fs::write(&path, torn).unwrap();
     drop(directory);
