@@ -24,7 +24,7 @@ use crate::telemetry::metrics::State as Conditions;
 const BEHIND_SECONDS: u64 = 300;
 
 /// For how long a disk may be asked; looking for journals takes milliseconds.
-const DISK_HANGS_SECONDS: u64 = 5;
+const DISK_HANGS_SECONDS: u64 = 10;
 
 const TOKEN_WAIT: Duration = Duration::from_millis(300);
 

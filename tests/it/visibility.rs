@@ -60,6 +60,28 @@ async fn answers_and_ends_while_it_hangs(hanging: &str, others: &[&str]) {
     assert!(told.elapsed() < LONGEST_END, "{hanging}: {:?}", told.elapsed());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn journals_are_found_and_measured_while_the_database_is_away() {
+    let upstream = page_shop().await;
+    let files = tempfile::tempdir().unwrap();
+    let nowhere = "postgres://nobody@127.0.0.1:1/nothing";
+    let mut program = Program::new(upstream.address(), nowhere, files.path());
+    program.start().await;
+    is_said(&program, "nothing is shipped; records are kept in the journal", 1).await;
+    // Stock has been taken once.
+    let left = foreign_journal(files.path(), &["lock"]).join("0000000000.journal");
+    std::fs::write(&left, vec![0; 1_000_000]).unwrap();
+    eventually("it is adopted and counted", PATIENCE, || async {
+        let (_, metrics) = program.ask("/metrics").await?;
+        let held =
+            metrics.lines().find_map(|line| line.strip_prefix("utm_dispatcher_journal_held_bytes "))?;
+        let is_counted = held.parse::<u64>().unwrap() >= 1_000_000;
+        (is_counted && metrics.contains("utm_dispatcher_journals_adopted 1\n")).then_some(())
+    })
+    .await;
+    assert!(program.terminate().await.success());
+}
+
 fn header_of_a_newer_format() -> Vec<u8> {
     let mut bytes = Header { journal: Uuid::nil(), segment: 0, created_ms: 0 }.encode();
     bytes[8..10].copy_from_slice(&2_u16.to_be_bytes());
