@@ -69,7 +69,8 @@ async fn journals_are_found_and_measured_while_the_database_is_away() {
     program.start().await;
     is_said(&program, "nothing is shipped; records are kept in the journal", 1).await;
     // Stock has been taken once.
-    let left = foreign_journal(files.path(), &["lock"]).join("0000000000.journal");
+    let left = foreign_journal(files.path(), &["lock", "0000000001.journal"]).join("0000000000.journal");
+    // Not the last of its segments: of that what is no record would be cut off.
     std::fs::write(&left, vec![0; 1_000_000]).unwrap();
     eventually("it is adopted and counted", PATIENCE, || async {
         let (_, metrics) = program.ask("/metrics").await?;
