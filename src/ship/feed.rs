@@ -190,6 +190,10 @@ impl Feed {
                     metrics.records_shipped.inc_by(shipped.records);
                     metrics.records_quarantined.inc_by(shipped.quarantined);
                     metrics
+                        .records_refused
+                        .get_or_create(&Reason { reason: "past_retention" })
+                        .inc_by(shipped.past_retention);
+                    metrics
                         .batch_microseconds
                         .inc_by(u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX));
                     self.note_success();

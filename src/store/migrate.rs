@@ -8,7 +8,6 @@ use std::time::Duration;
 use deadpool_postgres::{Client, Transaction};
 use jiff::Timestamp;
 use refinery::Migration;
-use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
 use super::{Store, StoreError, locks};
@@ -139,14 +138,6 @@ pub async fn grant_rights(
     let roles = [(&writer as _, Type::TEXT), (&reader as _, Type::TEXT)];
     transaction.query_typed(include_str!("sql/grant_rights.sql"), &roles).await?;
     Ok(transaction.commit().await?)
-}
-
-impl StoreError {
-    /// Whether somebody else's lock was the reason, which goes by itself.
-    fn is_in_the_way(&self) -> bool {
-        let in_the_way = [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED];
-        self.code().is_some_and(|code| in_the_way.contains(code))
-    }
 }
 
 async fn state_against(client: &Client, migrations: &[Migration]) -> Result<SchemaState, StoreError> {

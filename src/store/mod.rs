@@ -1,4 +1,4 @@
-//! What is in Postgres: connections, schema, partitions.
+//! What is in Postgres: connections, schema, partitions, retention.
 //!
 //! Everything here works through a pooler in transaction mode: no named statement, no session setting, no session
 //! lock. Statements go as one unnamed parse–bind–execute; settings and locks are those of a transaction.
@@ -8,6 +8,8 @@ pub mod identity_keys;
 pub mod locks;
 pub mod migrate;
 pub mod partitions;
+pub mod retention;
+pub mod upkeep;
 
 pub use connect::Store;
 
@@ -53,6 +55,12 @@ impl StoreError {
     /// The code of what the database said.
     pub fn code(&self) -> Option<&SqlState> {
         self.answer().map(DbError::code)
+    }
+
+    /// Whether somebody else's lock was the reason, which goes by itself.
+    pub(super) fn is_in_the_way(&self) -> bool {
+        let in_the_way = [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED];
+        self.code().is_some_and(|code| in_the_way.contains(code))
     }
 
     /// What keeps us from shipping although the database answers, and stays so until somebody changes it; none when it

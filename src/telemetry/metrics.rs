@@ -23,6 +23,13 @@ pub struct StatusClass {
     pub class: &'static str,
 }
 
+/// Label `table`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Table {
+    /// A table of the database.
+    pub table: String,
+}
+
 /// Everything that is counted. Names on the wire are `utm_dispatcher_<field>`, counters with `_total`.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -64,6 +71,14 @@ pub struct Metrics {
     pub batch_failures: Family<Reason, Counter>,
     /// Time spent in committed batches, microseconds.
     pub batch_microseconds: Counter,
+    /// Records of which no fact was stored, by reason.
+    pub records_refused: Family<Reason, Counter>,
+    /// Months that retention dropped, by table.
+    pub partitions_dropped: Family<Table, Counter>,
+    /// Months that retention has passed and that are still there.
+    pub partitions_due: Gauge,
+    /// Rows that retention deleted, by table.
+    pub rows_deleted: Family<Table, Counter>,
     /// How far the replica that reports are read from is behind, seconds.
     pub replica_lag_seconds: Gauge,
     /// State that `/readyz` tells.
@@ -163,6 +178,11 @@ impl Metrics {
         registry.register("records_quarantined", "Records set aside", records_quarantined.clone());
         registry.register("batch_failures", "Batches that failed", batch_failures.clone());
         registry.register("batch_microseconds", "Time in committed batches", batch_microseconds.clone());
+        let Metrics { records_refused, partitions_dropped, partitions_due, rows_deleted, .. } = self;
+        registry.register("records_refused", "Records of which no fact was stored", records_refused.clone());
+        registry.register("partitions_dropped", "Months that retention dropped", partitions_dropped.clone());
+        registry.register("partitions_due", "Months to be dropped", partitions_due.clone());
+        registry.register("rows_deleted", "Rows that retention deleted", rows_deleted.clone());
         registry.register(
             "replica_lag_seconds",
             "How far the replica of reports is behind",
