@@ -1,5 +1,6 @@
 -- Where horizons belong that stand before it. Time is what the clocks of database and proxy and the newest record agree
--- on: the earliest of them. Horizons of partitions move only when there is one to drop.
+-- on: the earliest of them. Horizons of partitions move only when there is one to drop; visitors go after the sessions
+-- that are counted with them.
 -- $1 kinds, $2 months that each is kept, $3 the proxy's clock
 -- → kind, horizon
 SELECT k.kind, t.horizon
@@ -15,4 +16,6 @@ CROSS JOIN LATERAL (
 WHERE NOT EXISTS (SELECT FROM retention_horizons h WHERE h.kind = k.kind AND h.horizon >= t.horizon)
   AND (k.kind NOT IN ('events', 'sessions')
        OR EXISTS (SELECT FROM fact_partitions p WHERE p.kind = k.kind AND p.ends_at <= t.horizon))
+  AND (k.kind <> 'visitors'
+       OR NOT EXISTS (SELECT FROM fact_partitions p WHERE p.kind = 'sessions' AND p.ends_at <= t.horizon))
 ORDER BY k.kind
