@@ -3,7 +3,9 @@
 use http::Request;
 
 use super::*;
-use crate::config::{Attribution, CookieDomain, IdentityConfig, Privacy, Retain, StoreIp, Tracking, TrackingMode};
+use crate::config::{
+    Attribution, CookieDomain, IdentityConfig, Privacy, Retain, StoreIp, Tracking, TrackingMode,
+};
 
 const AT: u64 = 1_700_000_000_000;
 const CHROME: &str =

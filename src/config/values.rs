@@ -280,7 +280,9 @@ mod tests {
             assert_eq!(show_months(months(text).unwrap()), text);
         }
         assert_eq!(months("13months").unwrap(), Some(13));
-        for wrong in ["", "13", "390d", "2 months", "0 months", "-13 months", "1201 months", "never", "13 month"] {
+        for wrong in
+            ["", "13", "390d", "2 months", "0 months", "-13 months", "1201 months", "never", "13 month"]
+        {
             assert!(months(wrong).is_err(), "{wrong}");
         }
     }

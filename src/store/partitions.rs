@@ -3,11 +3,11 @@
 //! The function `make_partition()` of the migrations does it, with the rights of the tables' owner, which who ships need
 //! not have.
 
-use std::collections::{BTreeMap, BTreeSet};
 use deadpool_postgres::Client;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use std::collections::{BTreeMap, BTreeSet};
 use tokio_postgres::types::Type;
 
 use super::{Store, StoreError, locks};

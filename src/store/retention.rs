@@ -176,8 +176,7 @@ async fn delete_rows(
     now: Timestamp,
     metrics: &Metrics,
 ) -> Result<(), StoreError> {
-    let kept =
-        [("visitors", retain.visitors), ("bot_hits", retain.sessions), ("quarantine", retain.events)];
+    let kept = [("visitors", retain.visitors), ("bot_hits", retain.sessions), ("quarantine", retain.events)];
     for row in horizons_due(client, &kept, now).await? {
         let (kind, horizon): (&str, Timestamp) = (row.get("kind"), row.get("horizon"));
         let statement = match kind {

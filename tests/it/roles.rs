@@ -107,7 +107,9 @@ async fn three_roles_share_the_work_and_none_may_do_more() {
 
     // What retention has passed, it may drop; nothing else, whatever it writes into the horizons.
     writer
-        .batch_execute("SELECT make_partition('events', '2020-01-01'), make_partition('touches', '2020-01-01')")
+        .batch_execute(
+            "SELECT make_partition('events', '2020-01-01'), make_partition('touches', '2020-01-01')",
+        )
         .await
         .unwrap();
     let dropping = async |arguments: &str| {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::super::reader::{Table, Value};
 use super::super::{
-    Attribution, CookieDomain, IdentityConfig, Journal, Privacy, Retain, StoreIp, Tracking, TrackingMode, error,
-    values,
+    Attribution, CookieDomain, IdentityConfig, Journal, Privacy, Retain, StoreIp, Tracking, TrackingMode,
+    error, values,
 };
 use super::shop::some_time;
 
@@ -163,9 +163,11 @@ fn retain(table: &Table<'_>, lookback: Duration) -> Retain {
         }
         Some(events)
     });
-    let sessions = table.or("sessions", longest(default.sessions, events), |value| kept_as_long(value, events, "events"));
-    let visitors =
-        table.or("visitors", longest(default.visitors, sessions), |value| kept_as_long(value, sessions, "sessions"));
+    let sessions = table
+        .or("sessions", longest(default.sessions, events), |value| kept_as_long(value, events, "events"));
+    let visitors = table.or("visitors", longest(default.visitors, sessions), |value| {
+        kept_as_long(value, sessions, "sessions")
+    });
     Retain { events, sessions, visitors }
 }
 

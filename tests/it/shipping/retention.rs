@@ -18,7 +18,8 @@ fn ms(text: &str) -> u64 {
 async fn shop() -> (Database, Client, Shipper, Journal) {
     let database = postgres::migrated().await;
     let client = database.connect().await;
-    let watched = "INSERT INTO upkeep_clock (seen_at, steady_since) VALUES (now(), now() - interval '8 days')";
+    let watched =
+        "INSERT INTO upkeep_clock (seen_at, steady_since) VALUES (now(), now() - interval '8 days')";
     client.batch_execute(watched).await.unwrap();
     let mut shipper = shipper(&database);
     let journal = Journal::new();
@@ -66,7 +67,8 @@ fn dropped(metrics: &Metrics, table: &str) -> u64 {
 }
 
 /// Sessions, page views, conversions and visitors, whether still told one by one or not.
-const TOTALS: &str = "SELECT (sum(sessions), sum(page_views), sum(conversions), count(DISTINCT visitor_id)) FROM (
+const TOTALS: &str =
+    "SELECT (sum(sessions), sum(page_views), sum(conversions), count(DISTINCT visitor_id)) FROM (
         SELECT visitor_id, sessions, page_views, conversions FROM visitor_months
         UNION ALL SELECT visitor_id, 1, page_views, converted::integer FROM session_facts
     ) t";
@@ -75,7 +77,9 @@ const TOTALS: &str = "SELECT (sum(sessions), sum(page_views), sum(conversions), 
 async fn orders_dump(client: &Client) -> Vec<Vec<String>> {
     let tables = dump(client).await;
     let unmarked = |row: &String| row.replace("\"credits_stand\": true", "\"credits_stand\": false");
-    ["orders", "order_credits", "order_entries"].map(|table| tables[table].iter().map(unmarked).collect()).to_vec()
+    ["orders", "order_credits", "order_entries"]
+        .map(|table| tables[table].iter().map(unmarked).collect())
+        .to_vec()
 }
 
 async fn months(client: &Client, table: &str) -> String {
@@ -203,7 +207,8 @@ async fn credits_stand_when_their_clicks_are_gone() {
     by_visitor.visitor_id = Some(identity(2, 1, TEN).visitor_id);
     by_visitor.value = Some(100.into());
     shipper.ship(journal.batch(&[order(by_session), order(by_visitor)])).await.unwrap();
-    let joins = "SELECT array_agg((order_id, visitor_id, session_id, joined_by) ORDER BY order_id) FROM orders";
+    let joins =
+        "SELECT array_agg((order_id, visitor_id, session_id, joined_by) ORDER BY order_id) FROM orders";
     let credits = "SELECT array_agg((c.*)::text ORDER BY order_id) FROM order_credits c";
     let before = (value(&client, joins).await, value(&client, credits).await);
     assert_eq!(value(&client, "SELECT count(visitor_id) FROM orders").await.unwrap(), "5");
@@ -236,7 +241,8 @@ async fn credits_stand_when_their_clicks_are_gone() {
 async fn batches_beside_a_drop_neither_wait_nor_fail() {
     let (database, client, mut shipper, mut journal) = shop().await;
     shipper.ship(journal.batch(&two_years())).await.unwrap();
-    let (sessions, views) = (2000_u64, "SELECT sum(page_views) FROM sessions WHERE session_hour >= '2026-11-01'");
+    let (sessions, views) =
+        (2000_u64, "SELECT sum(page_views) FROM sessions WHERE session_hour >= '2026-11-01'");
     // Somebody reads all the time, so that no month can go.
     let report = database.connect().await;
     report.batch_execute("BEGIN; SELECT FROM events LIMIT 1; SELECT FROM sessions LIMIT 1").await.unwrap();
@@ -365,7 +371,9 @@ async fn the_last_three_months_are_never_dropped() {
     let (_database, client, mut shipper, mut journal) = shop().await;
     shipper.ship(journal.batch(&two_years())).await.unwrap();
     client
-        .batch_execute("INSERT INTO retention_horizons VALUES ('events', '2100-01-01'), ('sessions', '2100-01-01')")
+        .batch_execute(
+            "INSERT INTO retention_horizons VALUES ('events', '2100-01-01'), ('sessions', '2100-01-01')",
+        )
         .await
         .unwrap();
     for (arguments, code) in [
