@@ -66,8 +66,13 @@ async fn horizons_due(
 ) -> Result<Vec<Row>, StoreError> {
     let (kinds, months): (Vec<&str>, Vec<i32>) =
         kept.iter().filter_map(|&(kind, months)| Some((kind, i32::try_from(months?).ok()?))).unzip();
-    let parameters =
-        [(&kinds as _, Type::TEXT_ARRAY), (&months as _, Type::INT4_ARRAY), (&now as _, Type::TIMESTAMPTZ)];
+    let Some(shortest) = months.iter().min() else { return Ok(Vec::new()) };
+    let parameters = [
+        (&kinds as _, Type::TEXT_ARRAY),
+        (&months as _, Type::INT4_ARRAY),
+        (&now as _, Type::TIMESTAMPTZ),
+        (shortest as _, Type::INT4),
+    ];
     Ok(client.query_typed(include_str!("sql/horizons_due.sql"), &parameters).await?)
 }
 

@@ -32,13 +32,13 @@ fn landing(visitor: u8, number: u16, at: &str, source: &'static str) -> Record<'
     hit(Hit { touch: Some(touch(i64::from(number), source)), ..page_view(identity(visitor, number, at), at) })
 }
 
-/// One who came in each of two years and bought, one who never came back, one of today.
+/// One who came over two years and bought, one who never came back, one of today, and somebody in each month since.
 fn two_years() -> Vec<Record<'static>> {
     let bought = |visitor, number, at, order| {
         let at = ms(at);
         hit(purchase(identity(visitor, number, at - 5 * MINUTE), at, order, 100))
     };
-    vec![
+    let mut records = vec![
         landing(1, 1, "2024-08-31T23:10:00Z", "google"),
         bought(1, 1, "2024-08-31T23:15:00Z", "a"),
         landing(1, 2, "2024-09-10T10:00:00Z", "bing"),
@@ -49,7 +49,19 @@ fn two_years() -> Vec<Record<'static>> {
         landing(1, 5, "2025-11-10T10:00:00Z", "google"),
         bought(1, 5, "2025-11-10T10:05:00Z", "c"),
         landing(3, 1, "2026-11-22T10:00:00Z", "google"),
-    ]
+    ];
+    let months =
+        ["2025-12"].into_iter().map(str::to_owned).chain((1..11).map(|month| format!("2026-{month:02}")));
+    records.extend(
+        (1..).zip(months).map(|(number, month)| landing(6, number, &format!("{month}-05T10:00:00Z"), "x")),
+    );
+    records
+}
+
+/// The months of these, and all that follow November 2025.
+fn and_since(first: &str) -> String {
+    let year: Vec<_> = (1..12).map(|month| format!("2026-{month:02}")).collect();
+    format!("{first} 2025-11 2025-12 {}", year.join(" ")).trim().to_owned()
 }
 
 async fn pass(database: &Database) -> Result<Metrics, StoreError> {
@@ -92,7 +104,7 @@ async fn what_goes_is_counted_first_and_totals_stay() {
     let (database, client, mut shipper, mut journal) = shop().await;
     shipper.ship(journal.batch(&two_years())).await.unwrap();
     let (totals, orders) = (value(&client, TOTALS).await, orders_dump(&client).await);
-    assert_eq!(months(&client, "sessions").await, "2024-08 2024-09 2025-06 2025-11 2026-11");
+    assert_eq!(months(&client, "sessions").await, and_since("2024-08 2024-09 2025-06"));
     client
         .batch_execute(
             "INSERT INTO bot_hits VALUES ('2024-09-30 23:00+00', 1, 1, 1, 'x'), ('2024-10-01 00:00+00', 1, 1, 1, 'x');
@@ -106,9 +118,9 @@ async fn what_goes_is_counted_first_and_totals_stay() {
     assert_eq!(dropped(&metrics, "sessions"), 2);
     assert_eq!(dropped(&metrics, "events"), 3);
     assert_eq!(metrics.partitions_due.get(), 0);
-    assert_eq!(months(&client, "sessions").await, "2025-06 2025-11 2026-11");
+    assert_eq!(months(&client, "sessions").await, and_since("2025-06"));
     for table in ["events", "touches", "product_views", "session_cookies"] {
-        assert_eq!(months(&client, table).await, "2025-11 2026-11", "{table}");
+        assert_eq!(months(&client, table).await, and_since(""), "{table}");
     }
     assert_eq!(value(&client, TOTALS).await, totals);
     assert_eq!(orders_dump(&client).await, orders);
@@ -120,7 +132,7 @@ async fn what_goes_is_counted_first_and_totals_stay() {
         "{(2024-08-01,1,1,1,{2972},2024-08-31 23:10:00),(2024-09-01,2,2,0,{904,946},2024-08-31 23:10:00)}"
     );
     // Who was not seen for 25 months is gone, who came back is not; and so with bots and what was set aside.
-    assert_eq!(value(&client, "SELECT count(*) FROM visitors").await.unwrap(), "2");
+    assert_eq!(value(&client, "SELECT count(*) FROM visitors").await.unwrap(), "3");
     assert_eq!(value(&client, "SELECT count(*) FROM bot_hits").await.unwrap(), "1");
     assert_eq!(value(&client, "SELECT count(*) FROM quarantine").await.unwrap(), "1");
 
@@ -176,7 +188,7 @@ async fn a_month_that_was_dropped_does_not_come_back_with_an_old_journal() {
         }
         assert_eq!(orders_dump(&client).await, orders);
     }
-    assert_eq!(months(&client, "sessions").await, "2025-06 2025-11 2026-11");
+    assert_eq!(months(&client, "sessions").await, and_since("2025-06"));
     let made = client.batch_execute("SELECT make_partition('touches', '2025-09-01')").await.unwrap_err();
     assert_eq!(made.code().unwrap().code(), "55000");
 
@@ -304,7 +316,7 @@ async fn a_drop_that_is_killed_leaves_nothing_half_done() {
     assert!(months(&client, "sessions").await.starts_with("2024-08"));
     assert_eq!(value(&client, TOTALS).await, totals);
     pass(&database).await.unwrap();
-    assert_eq!(months(&client, "sessions").await, "2025-06 2025-11 2026-11");
+    assert_eq!(months(&client, "sessions").await, and_since("2025-06"));
     assert_eq!(value(&client, TOTALS).await, totals);
 }
 
@@ -317,13 +329,13 @@ async fn a_month_that_is_not_summed_up_waits() {
     client.batch_execute(mark).await.unwrap();
     let metrics = pass(&database).await.unwrap();
     assert_eq!((dropped(&metrics, "sessions"), metrics.partitions_due.get()), (1, 1));
-    assert_eq!(months(&client, "sessions").await, "2024-08 2025-06 2025-11 2026-11");
+    assert_eq!(months(&client, "sessions").await, and_since("2024-08 2025-06"));
     // Its visitors wait with it.
-    assert_eq!(value(&client, "SELECT count(*) FROM visitors").await.unwrap(), "3");
+    assert_eq!(value(&client, "SELECT count(*) FROM visitors").await.unwrap(), "4");
     client.batch_execute("DELETE FROM dirty_hours").await.unwrap();
     pass(&database).await.unwrap();
-    assert_eq!(months(&client, "sessions").await, "2025-06 2025-11 2026-11");
-    assert_eq!(value(&client, "SELECT count(*) FROM visitors").await.unwrap(), "2");
+    assert_eq!(months(&client, "sessions").await, and_since("2025-06"));
+    assert_eq!(value(&client, "SELECT count(*) FROM visitors").await.unwrap(), "3");
 }
 
 #[tokio::test]
@@ -334,8 +346,8 @@ async fn no_clock_that_jumps_deletes_what_is_kept() {
     // A proxy that is ahead by years ships, and takes care of the database.
     shipper.ship(journal.batch(&[landing(4, 1, "2040-01-01T00:00:00Z", "google")])).await.unwrap();
     pass_at(&database, future).await.unwrap();
-    assert_eq!(months(&client, "sessions").await, "2025-06 2025-11 2026-11 2040-01");
-    assert_eq!(months(&client, "events").await, "2025-11 2026-11 2040-01");
+    assert_eq!(months(&client, "sessions").await, and_since("2025-06") + " 2040-01");
+    assert_eq!(months(&client, "events").await, and_since("") + " 2040-01");
 
     // The database's clock jumps, and so does the proxy's: here, upkeep saw it last where it comes from.
     let jumped = "UPDATE upkeep_clock SET seen_at = now() - interval '4 years', steady_since = now() - interval '5 years';
@@ -345,14 +357,14 @@ async fn no_clock_that_jumps_deletes_what_is_kept() {
     let short = Retain { events: Some(3), sessions: Some(3), visitors: Some(3) };
     for _ in 0..2 {
         retention::pass(&database.store(), short, future, &Metrics::default()).await.unwrap();
-        assert_eq!(months(&client, "sessions").await, "2025-06 2025-11 2026-11 2040-01");
-        assert_eq!(value(&client, "SELECT count(*) FROM visitors").await.unwrap(), "3");
+        assert_eq!(months(&client, "sessions").await, and_since("2025-06") + " 2040-01");
+        assert_eq!(value(&client, "SELECT count(*) FROM visitors").await.unwrap(), "4");
     }
     // Back to where it was: that is a jump, too.
     let back = "UPDATE upkeep_clock SET seen_at = now() + interval '4 years', steady_since = now() - interval '1 year'";
     client.batch_execute(back).await.unwrap();
     retention::pass(&database.store(), short, future, &Metrics::default()).await.unwrap();
-    assert_eq!(months(&client, "sessions").await, "2025-06 2025-11 2026-11 2040-01");
+    assert_eq!(months(&client, "sessions").await, and_since("2025-06") + " 2040-01");
     // A shop whose proxies fell silent keeps what it has: time is what the newest record says.
     client
         .batch_execute(
@@ -362,7 +374,23 @@ async fn no_clock_that_jumps_deletes_what_is_kept() {
         .await
         .unwrap();
     retention::pass(&database.store(), short, future, &Metrics::default()).await.unwrap();
-    assert_eq!(months(&client, "sessions").await, "2025-06 2025-11 2026-11 2040-01");
+    assert_eq!(months(&client, "sessions").await, and_since("2025-06") + " 2040-01");
+}
+
+/// Both clocks are wrong, for as long as one likes.
+#[tokio::test]
+async fn a_time_in_which_nobody_was_there_is_not_believed() {
+    let (database, client, mut shipper, mut journal) = shop().await;
+    let mut months: Vec<_> = (1..=9).map(|month| format!("2020-{month:02}")).collect();
+    months.push("2026-11".to_owned());
+    let records: Vec<_> = (1..)
+        .zip(&months)
+        .map(|(number, month)| landing(1, number, &format!("{month}-05T10:00:00Z"), "x"))
+        .collect();
+    shipper.ship(journal.batch(&records)).await.unwrap();
+    pass(&database).await.unwrap();
+    let kept = self::months(&client, "events").await;
+    assert_eq!(kept, months.join(" "));
 }
 
 /// What a horizon says by mistake is not enough.
