@@ -28,8 +28,7 @@ COMMENT ON TABLE upkeep_clock IS 'The database''s clock as upkeep saw it. After 
 
 -- Whose horizon a partitioned table follows.
 CREATE FUNCTION retention_kind(parent text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT CASE WHEN parent = 'sessions' THEN 'sessions'
-                WHEN parent IN ('events', 'touches', 'product_views', 'session_cookies') THEN 'events' END
+    SELECT CASE WHEN parent = 'sessions' THEN 'sessions' ELSE 'events' END
 $$;
 
 CREATE VIEW fact_partitions AS
@@ -42,8 +41,9 @@ SELECT p.relname::text AS parent,
 FROM pg_inherits i
 JOIN pg_class c ON c.oid = i.inhrelid
 JOIN pg_class p ON p.oid = i.inhparent
-WHERE p.relkind = 'p' AND p.relnamespace = current_schema()::regnamespace
-  AND retention_kind(p.relname::text) IS NOT NULL AND c.relname ~ '_[0-9]{4}_[0-9]{2}$';
+WHERE i.inhparent IN ('sessions'::regclass, 'events'::regclass, 'touches'::regclass, 'product_views'::regclass,
+                      'session_cookies'::regclass)
+  AND c.relname ~ '_[0-9]{4}_[0-9]{2}$';
 COMMENT ON VIEW fact_partitions IS 'The months there are of each table of facts.';
 
 -- ---------------------------------------------------------------- what outlives sessions
@@ -73,104 +73,102 @@ COMMENT ON COLUMN orders.credits_stand IS 'The facts that the join and the credi
 
 -- ---------------------------------------------------------------- partitions
 
--- As before, but not for a month that retention has passed.
-CREATE OR REPLACE FUNCTION make_partition(parent text, month date) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER AS $$
-DECLARE
-    first_day date := date_trunc('month', month);
-    partition text := parent || to_char(first_day, '_YYYY_MM');
+-- As in V4, the schema is written into the text of what runs with the owner's rights.
+DO $migration$
 BEGIN
-    IF first_day NOT BETWEEN '2000-01-01' AND '2199-12-01' THEN
-        RAISE EXCEPTION 'no partition is made for a month of the year %', extract(year FROM first_day)
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    IF NOT EXISTS (
-        SELECT FROM pg_class c
-        WHERE c.relname = parent AND c.relkind = 'p'
-          AND c.relnamespace = current_schema()::regnamespace AND c.relowner = current_user::regrole
-    ) THEN
-        RAISE EXCEPTION '% is no partitioned table of this schema and owner', parent
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    IF EXISTS (
-        SELECT FROM retention_horizons h
-        WHERE h.kind = retention_kind(parent) AND h.horizon > first_day::timestamp AT TIME ZONE 'UTC'
-    ) THEN
-        RAISE EXCEPTION '% is not kept any more', partition USING ERRCODE = 'object_not_in_prerequisite_state';
-    END IF;
-    -- Attaching, unlike CREATE TABLE … PARTITION OF, does not wait for reports that read the table.
-    EXECUTE format('CREATE TABLE IF NOT EXISTS %I (LIKE %I INCLUDING DEFAULTS)', partition, parent);
-    EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', parent, partition,
-                   to_char(first_day, 'YYYY-MM-DD') || ' 00:00:00+00',
-                   to_char(first_day + interval '1 month', 'YYYY-MM-DD') || ' 00:00:00+00');
-END
-$$;
+    -- As before, but not for a month that retention has passed.
+    EXECUTE replace(replace($create$
+        CREATE OR REPLACE FUNCTION make_partition(parent text, month date) RETURNS void
+        LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+        DECLARE
+            home CONSTANT text := THIS_SCHEMA;
+            first_day CONSTANT date := date_trunc('month', month);
+            partition CONSTANT text := parent || to_char(first_day, '_YYYY_MM');
+        BEGIN
+            IF first_day NOT BETWEEN '2000-01-01' AND '2199-12-01' THEN
+                RAISE EXCEPTION 'no partition is made for a month of the year %', extract(year FROM first_day)
+                    USING ERRCODE = 'invalid_parameter_value';
+            END IF;
+            IF NOT EXISTS (
+                SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                WHERE n.nspname = home AND c.relname = parent AND c.relkind = 'p'
+                  AND pg_get_userbyid(c.relowner) = current_user
+            ) THEN
+                RAISE EXCEPTION '% is no partitioned table of this schema and owner', parent
+                    USING ERRCODE = 'invalid_parameter_value';
+            END IF;
+            IF EXISTS (
+                SELECT FROM our.retention_horizons h
+                WHERE h.kind = our.retention_kind(parent) AND h.horizon > first_day::timestamp AT TIME ZONE 'UTC'
+            ) THEN
+                RAISE EXCEPTION '% is not kept any more', partition
+                    USING ERRCODE = 'object_not_in_prerequisite_state';
+            END IF;
+            -- Attaching, unlike CREATE TABLE … PARTITION OF, does not wait for reports that read the table.
+            EXECUTE format('CREATE TABLE IF NOT EXISTS %1$I.%2$I (LIKE %1$I.%3$I INCLUDING DEFAULTS)', home, partition, parent);
+            EXECUTE format('ALTER TABLE %1$I.%3$I ATTACH PARTITION %1$I.%2$I FOR VALUES FROM (%4$L) TO (%5$L)',
+                           home, partition, parent,
+                           to_char(first_day, 'YYYY-MM-DD') || ' 00:00:00+00',
+                           to_char(first_day + interval '1 month', 'YYYY-MM-DD') || ' 00:00:00+00');
+        END
+        $$
+    $create$, 'THIS_SCHEMA', quote_literal(current_schema())), 'our.', quote_ident(current_schema()) || '.');
 
--- Whether nothing of a month waits to be summed up. Asked by drop_partition().
-CREATE FUNCTION month_is_summed_up(month date) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
-DECLARE
-    waits boolean := false;
-BEGIN
-    IF to_regclass('dirty_hours') IS NOT NULL THEN
-        EXECUTE 'SELECT EXISTS (SELECT FROM dirty_hours d
-                 WHERE d.session_hour >= $1::timestamp AT TIME ZONE ''UTC''
-                   AND d.session_hour < ($1 + interval ''1 month'') AT TIME ZONE ''UTC'')' INTO waits USING month;
-    END IF;
-    RETURN NOT waits;
+    -- Drops a month's partition of one of the owner's tables of facts, if it is due. The caller holds the locks, sets its
+    -- lock_timeout, and has written the month to visitor_months where it is one of sessions.
+    EXECUTE replace(replace($create$
+        CREATE FUNCTION drop_partition(parent text, month date) RETURNS void
+        LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+        DECLARE
+            home CONSTANT text := THIS_SCHEMA;
+            first_day CONSTANT date := date_trunc('month', month);
+            found record;
+            written bigint;
+            counted bigint;
+            waits boolean := false;
+        BEGIN
+            SELECT p.* INTO found
+            FROM our.fact_partitions p JOIN pg_class c ON c.oid = p.relation
+            WHERE p.parent = drop_partition.parent AND p.month = first_day
+              AND pg_get_userbyid(c.relowner) = current_user;
+            IF found IS NULL THEN
+                RAISE EXCEPTION '% has no partition of facts for the month of %', parent, month
+                    USING ERRCODE = 'invalid_parameter_value';
+            END IF;
+            -- Three months back from the database's clock and from the newest record, whichever is earlier: whatever a
+            -- horizon says, by mistake or malice.
+            IF NOT EXISTS (
+                SELECT FROM our.retention_horizons h WHERE h.kind = found.kind AND found.ends_at <= h.horizon
+            ) OR NOT EXISTS (
+                SELECT FROM our.journal_checkpoint j
+                HAVING max(j.newest_at) IS NOT NULL
+                   AND found.ends_at <= least(now(), max(j.newest_at)) - interval '3 months'
+            ) THEN
+                RAISE EXCEPTION '% is still kept', found.name USING ERRCODE = 'object_not_in_prerequisite_state';
+            END IF;
+            IF parent = 'sessions' THEN
+                SELECT coalesce(sum(v.sessions), 0) INTO written FROM our.visitor_months v WHERE v.month = first_day;
+                EXECUTE format('SELECT count(*) FROM %s', found.relation::regclass) INTO counted;
+                IF written <> counted THEN
+                    RAISE EXCEPTION '% has % sessions, visitor_months % of that month', found.name, counted, written
+                        USING ERRCODE = 'object_not_in_prerequisite_state';
+                END IF;
+                -- From here on nobody changes a session, and so leaves no mark.
+                EXECUTE format('LOCK TABLE ONLY %I.%I IN ACCESS EXCLUSIVE MODE', home, parent);
+                IF to_regclass(format('%I.dirty_hours', home)) IS NOT NULL THEN
+                    EXECUTE format('SELECT EXISTS (SELECT FROM %I.dirty_hours d WHERE d.session_hour >= $1 AND d.session_hour < $2)', home)
+                    INTO waits USING first_day::timestamp AT TIME ZONE 'UTC', found.ends_at;
+                END IF;
+                IF waits THEN
+                    RAISE EXCEPTION 'not all of % is summed up yet', found.name
+                        USING ERRCODE = 'object_not_in_prerequisite_state';
+                END IF;
+            END IF;
+            EXECUTE format('DROP TABLE %s', found.relation::regclass);
+        END
+        $$
+    $create$, 'THIS_SCHEMA', quote_literal(current_schema())), 'our.', quote_ident(current_schema()) || '.');
 END
-$$;
-
--- Drops a month's partition of one of the owner's tables of facts, if it is due. The caller holds the locks, sets its
--- lock_timeout, and has written the month to visitor_months where it is one of sessions.
-CREATE FUNCTION drop_partition(parent text, month date) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER AS $$
-DECLARE
-    first_day date := date_trunc('month', month);
-    found record;
-    written bigint;
-    counted bigint;
-BEGIN
-    SELECT p.* INTO found
-    FROM fact_partitions p JOIN pg_class c ON c.oid = p.relation
-    WHERE p.parent = drop_partition.parent AND p.month = first_day AND c.relowner = current_user::regrole;
-    IF found IS NULL THEN
-        RAISE EXCEPTION '% has no partition of facts for the month of %', parent, month
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    -- Three months back from the database's clock and from the newest record, whichever is earlier: whatever a horizon
-    -- says, by mistake or malice.
-    IF NOT EXISTS (
-        SELECT FROM retention_horizons h WHERE h.kind = found.kind AND found.ends_at <= h.horizon
-    ) OR NOT EXISTS (
-        SELECT FROM journal_checkpoint j
-        HAVING found.ends_at <= least(now(), max(j.newest_at)) - interval '3 months' AND max(j.newest_at) IS NOT NULL
-    ) THEN
-        RAISE EXCEPTION '% is still kept', found.name USING ERRCODE = 'object_not_in_prerequisite_state';
-    END IF;
-    IF parent = 'sessions' THEN
-        SELECT coalesce(sum(v.sessions), 0) INTO written FROM visitor_months v WHERE v.month = first_day;
-        EXECUTE format('SELECT count(*) FROM %s', found.relation::regclass) INTO counted;
-        IF written <> counted THEN
-            RAISE EXCEPTION '% has % sessions, visitor_months % of that month', found.name, counted, written
-                USING ERRCODE = 'object_not_in_prerequisite_state';
-        END IF;
-        -- From here on nobody changes a session, and so leaves no mark.
-        EXECUTE format('LOCK TABLE ONLY %I IN ACCESS EXCLUSIVE MODE', parent);
-        IF NOT month_is_summed_up(first_day) THEN
-            RAISE EXCEPTION 'not all of % is summed up yet', found.name
-                USING ERRCODE = 'object_not_in_prerequisite_state';
-        END IF;
-    END IF;
-    EXECUTE format('DROP TABLE %s', found.relation::regclass);
-END
-$$;
+$migration$;
 COMMENT ON FUNCTION drop_partition IS 'Drops a month''s partition that retention has passed, with the rights of the owner.';
 REVOKE ALL ON FUNCTION drop_partition FROM PUBLIC;
-
--- Whoever calls a function with the owner's rights must not choose where it looks for names.
-DO $$
-BEGIN
-    EXECUTE format('ALTER FUNCTION make_partition SET search_path = %I, pg_temp', current_schema());
-    EXECUTE format('ALTER FUNCTION drop_partition SET search_path = %I, pg_temp', current_schema());
-END
-$$;

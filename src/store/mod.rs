@@ -57,15 +57,16 @@ impl StoreError {
         self.answer().map(DbError::code)
     }
 
-    /// Whether somebody else's lock was the reason, which goes by itself.
-    pub(super) fn is_in_the_way(&self) -> bool {
-        let in_the_way = [SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED];
-        self.code().is_some_and(|code| in_the_way.contains(code))
-    }
-
     /// What keeps us from shipping although the database answers, and stays so until somebody changes it; none when it
     /// is away, or comes and goes.
     pub fn refusal(&self) -> Option<String> {
+        if let StoreError::Migration { name, .. } = self
+            && self.is_in_the_way()
+        {
+            return Some(format!(
+                "schema: migration {name} waits for a transaction that uses its tables; it is tried again until that ends"
+            ));
+        }
         let answer = self.answer()?;
         let said = format!("{} ({})", answer.message(), answer.code().code());
         match answer.code().code().get(..2)? {

@@ -21,8 +21,8 @@ use crate::telemetry::metrics::{Metrics, Table};
 const FENCE_MS: &str = "2000";
 /// How long a drop waits for whoever uses the table; those that come meanwhile wait with it.
 const DROP_MS: &str = "200";
-/// How long a transaction of ours may stand idle.
-const IDLE_MS: &str = "60000";
+/// How long others may wait for one who is frozen or cut off while at it.
+const IDLE_MS: &str = "5000";
 /// How often a drop is tried before it is left to the next pass, and the pause between.
 const TRIES: u32 = 10;
 const PAUSE: Duration = Duration::from_secs(1);
@@ -170,7 +170,7 @@ async fn drop_partition(
 async fn begin<'a>(client: &'a mut Client, lock_timeout: &str) -> Result<Transaction<'a>, StoreError> {
     let transaction = client.transaction().await?;
     let timeouts = [(&lock_timeout as _, Type::TEXT), (&IDLE_MS as _, Type::TEXT)];
-    transaction.query_typed(include_str!("sql/set_timeouts.sql"), &timeouts).await?;
+    transaction.query_typed(include_str!("sql/begin_partitions.sql"), &timeouts).await?;
     Ok(transaction)
 }
 

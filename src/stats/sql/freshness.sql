@@ -1,5 +1,6 @@
 -- How far does what this database has reach? And how far is it behind the one it follows, if it follows one: not at all
--- when it has applied what it received and is still connected, else the age of the last transaction it applied.
+-- when it has applied what it received and is still connected, else the age of the last transaction it applied, or of
+-- itself when it has applied none since it started.
 --
 -- And what does it not keep any more?
 --
@@ -9,7 +10,7 @@ SELECT (SELECT max(newest_at) FROM journal_checkpoint) AS data_through,
        CASE WHEN NOT pg_is_in_recovery() THEN NULL
             WHEN pg_last_wal_replay_lsn() >= pg_last_wal_receive_lsn()
                  AND EXISTS (SELECT FROM pg_stat_wal_receiver) THEN 0
-            ELSE coalesce(extract(epoch FROM now() - pg_last_xact_replay_timestamp()), 0)
+            ELSE extract(epoch FROM now() - coalesce(pg_last_xact_replay_timestamp(), pg_postmaster_start_time()))
        END::double precision AS lag,
        (SELECT h.horizon FROM retention_horizons h WHERE h.kind = 'sessions') AS sessions_since,
        (SELECT h.horizon FROM retention_horizons h WHERE h.kind = 'events') AS clicks_since
