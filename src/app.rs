@@ -32,7 +32,7 @@ use crate::stats::replica::watch_replica;
 use crate::stats::{self, StatsContext};
 use crate::store::identity_keys::watch_key;
 use crate::store::migrate::{SchemaState, migrate, schema_state};
-use crate::store::{Store, partitions};
+use crate::store::{Store, partitions, rollups};
 use crate::telemetry::causes::Causes;
 use crate::telemetry::metrics::Metrics;
 
@@ -252,6 +252,7 @@ impl Shipping {
     fn start_watches(&self, closed: &CancellationToken) {
         let (store, metrics) = (self.store.clone(), Arc::clone(&self.metrics));
         tokio::spawn(partitions::keep_ahead(store.clone(), closed.clone()));
+        tokio::spawn(rollups::keep_fresh(store.clone(), Arc::clone(&metrics), closed.clone()));
         tokio::spawn(watch_key(store, self.keys.fingerprint(), metrics, closed.clone()));
     }
 

@@ -64,6 +64,14 @@ pub struct Metrics {
     pub batch_failures: Family<Reason, Counter>,
     /// Time spent in committed batches, microseconds.
     pub batch_microseconds: Counter,
+    /// Closed hours of sessions that are not summed up.
+    pub rollup_hours_waiting: Gauge,
+    /// Hours of sessions summed up by this process.
+    pub rollup_hours: Counter,
+    /// Time spent summing up, microseconds.
+    pub rollup_microseconds: Counter,
+    /// When this process last looked after the rollups, Unix seconds.
+    pub rollup_refreshed_unix_seconds: Gauge,
     /// How far the replica that reports are read from is behind, seconds.
     pub replica_lag_seconds: Gauge,
     /// State that `/readyz` tells.
@@ -163,6 +171,15 @@ impl Metrics {
         registry.register("records_quarantined", "Records set aside", records_quarantined.clone());
         registry.register("batch_failures", "Batches that failed", batch_failures.clone());
         registry.register("batch_microseconds", "Time in committed batches", batch_microseconds.clone());
+        let Metrics { rollup_hours_waiting, rollup_hours, rollup_microseconds, .. } = self;
+        registry.register("rollup_hours_waiting", "Closed hours not summed up", rollup_hours_waiting.clone());
+        registry.register("rollup_hours", "Hours summed up", rollup_hours.clone());
+        registry.register("rollup_microseconds", "Time spent summing up", rollup_microseconds.clone());
+        registry.register(
+            "rollup_refreshed_unix_seconds",
+            "When rollups were last looked after",
+            self.rollup_refreshed_unix_seconds.clone(),
+        );
         registry.register(
             "replica_lag_seconds",
             "How far the replica of reports is behind",

@@ -4,6 +4,6 @@ mod access;
 mod health;
 mod ingest;
 mod reports;
-mod seed;
-mod server;
+pub mod seed;
+pub mod server;
 mod sessions;
