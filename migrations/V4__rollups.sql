@@ -384,7 +384,8 @@ CREATE OR REPLACE FUNCTION report_orders(
         -- All or nothing of an order.
         SELECT c.site_id, c.order_id, c."position", c.credit, c.source, c.medium, c.campaign, c.content, c.term,
                c.counted, c.gross, c.paid, c.refunded, c.revenue,
-               c.gross * (c.credit / 1000000), c.revenue * (c.credit / 1000000)
+               CASE WHEN c.credit > 0 THEN c.gross ELSE c.gross * 0 END,
+               CASE WHEN c.credit > 0 THEN c.revenue ELSE c.revenue * 0 END
         FROM report_credits(from_at, to_at, site_names, bots, device_in, device_out, country_in, country_out,
                         date_basis, attribution_model, report_currency, minor_units, revenue_kind) c
         WHERE c.credit IN (0, 1000000)

@@ -2,12 +2,12 @@
 --
 -- $1 timestamptz  first instant of the window, null = since ever, $2 timestamptz  first instant after it
 -- One row: kept boolean
-SELECT NOT EXISTS (
-    SELECT
-    FROM session_days d
-    WHERE ($1::timestamptz IS NULL OR d.started_day >= day_of($1)) AND d.session_day < $2::timestamptz
-      AND d.session_day < coalesce(
-          (SELECT date_trunc('month', s.session_hour AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'
-           FROM sessions s ORDER BY s.session_id LIMIT 1),
-          'infinity')
-) AS kept
+SELECT coalesce((SELECT min(d.session_day)
+                 FROM session_days d
+                 WHERE ($1::timestamptz IS NULL OR d.session_day >= day_of($1)) AND d.session_day < $2::timestamptz),
+                'infinity')
+       >= coalesce((SELECT date_trunc('month', s.session_hour AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'
+                    FROM sessions s
+                    ORDER BY s.session_id
+                    LIMIT 1),
+                   'infinity') AS kept
