@@ -1,6 +1,6 @@
 //! How many different visitors there are, from a few kilobytes whatever their number: HyperLogLog with 4,096 registers.
 //!
-//! What a sketch is made of is written by `sketch_code()` of `migrations/V4__rollups.sql`: three bytes for a register in
+//! What a sketch is made of is written by `sketch_code()` of `migrations/V7__rollups.sql`: three bytes for a register in
 //! use, two of its number and one of its value, which is the place of the first one among the 52 bits of a visitor's hash
 //! that do not choose the register. A register that comes twice has the greater value, so sketches are merged by reading
 //! one after the other, in any order. The estimate is that of Otmar Ertl, "New cardinality estimation algorithms for

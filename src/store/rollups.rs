@@ -1,5 +1,5 @@
 //! Keeps the rollups: sums up hours of sessions that are over, and those that changed since. What they are, and the rule
-//! that reports rely on, stands in `migrations/V4__rollups.sql`: an hour has a mark, or its rollups are right.
+//! that reports rely on, stands in `migrations/V7__rollups.sql`: an hour has a mark, or its rollups are right.
 //!
 //! # Why no change is missed
 //!

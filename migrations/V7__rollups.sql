@@ -15,20 +15,21 @@ CREATE TABLE dirty_hours (
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 COMMENT ON TABLE dirty_hours IS 'Hours whose sessions are not summed up. Append-only, an hour may have many marks: a key would make batches wait for each other, and a mark that is being deleted must not stand for one that comes after.';
 
-CREATE FUNCTION mark_hours() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER AS $$
+DO $migration$
 BEGIN
-    INSERT INTO dirty_hours SELECT DISTINCT c.session_hour FROM changed c;
-    RETURN NULL;
+    EXECUTE replace($create$
+        CREATE FUNCTION mark_hours() RETURNS trigger
+        LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+        BEGIN
+            INSERT INTO THIS_SCHEMA.dirty_hours SELECT DISTINCT c.session_hour FROM changed c;
+            RETURN NULL;
+        END
+        $$
+    $create$, 'THIS_SCHEMA', quote_ident(current_schema()));
 END
-$$;
+$migration$;
 COMMENT ON FUNCTION mark_hours IS 'Marks the hours of the sessions that a statement changed; with the rights of the owner, so that a writer who was given none yet is not held up.';
 REVOKE ALL ON FUNCTION mark_hours FROM PUBLIC;
-DO $$
-BEGIN
-    EXECUTE format('ALTER FUNCTION mark_hours SET search_path = %I, pg_temp', current_schema());
-END
-$$;
 
 CREATE TRIGGER sessions_inserted AFTER INSERT ON sessions
     REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_hours();
