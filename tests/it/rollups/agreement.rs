@@ -6,7 +6,7 @@ use proptest::test_runner::{Config, TestRunner};
 use utm_dispatcher::store::rollups::refresh;
 
 use super::{at, reports_agree_with_sessions, roll_up};
-use crate::stats::seed::{Seed, Tags, Visit};
+use crate::stats::seed::{Seed, Tags, Visit, begin_of};
 use crate::stats::server::Server;
 
 /// Of the sessions here, which are those of some days.
@@ -36,24 +36,32 @@ fn visit() -> impl Strategy<Value = Visit> {
     let numbers = (0..DAYS * 86_400_000, 0u32..30, 1i32..4, 0i64..4_000, 0usize..5);
     let flags = any::<(bool, bool, bool, bool)>();
     (numbers, flags, 0i32..4, 0i16..80).prop_map(
-        move |((millisecond, visitor, number, seconds, tagged), flags, few, bot_score)| Visit {
-            site: if flags.0 { "default" } else { "second" },
-            at: at(BEGIN) + SignedDuration::from_millis(millisecond.into()),
-            whole_day: few == 3,
-            seconds,
-            visitor: u128::from(visitor) + 1,
-            number,
-            tags: tags[tagged],
-            page_views: 1 + few,
-            actions: i32::from(flags.1),
-            score: few * 7,
-            order_count: i32::from(flags.2),
-            order_points: few,
-            lead: flags.3,
-            registered: flags.1,
-            bot_score,
-            device: if flags.2 { "desktop" } else { "mobile" },
-            country: if flags.3 { "UA" } else { "PL" },
+        move |((millisecond, visitor, number, seconds, tagged), flags, few, bot_score)| {
+            let at = at(BEGIN) + SignedDuration::from_millis(millisecond.into());
+            let hour = match few {
+                3 => Some(begin_of(at, 86_400)),
+                2 => Some(begin_of(at - SignedDuration::from_hours(seconds % 47), 3_600)),
+                _ => None,
+            };
+            Visit {
+                site: if flags.0 { "default" } else { "second" },
+                at,
+                hour,
+                seconds,
+                visitor: u128::from(visitor) + 1,
+                number,
+                tags: tags[tagged],
+                page_views: 1 + few,
+                actions: i32::from(flags.1),
+                score: few * 7,
+                order_count: i32::from(flags.2),
+                order_points: few,
+                lead: flags.3,
+                registered: flags.1,
+                bot_score,
+                device: if flags.2 { "desktop" } else { "mobile" },
+                country: if flags.3 { "UA" } else { "PL" },
+            }
         },
     )
 }

@@ -12,7 +12,7 @@ use crate::harness::program::Program;
 use crate::harness::{DEADLINE, eventually};
 use crate::stats::seed::{Seed, Visit};
 
-/// A database as version 3 left it, with sessions.
+/// A database as a version before rollups left it, with sessions.
 async fn with_a_past() -> Database {
     let database = postgres::database().await;
     let old: Vec<_> = migrations().into_iter().filter(|migration| migration.version() <= 3).collect();
