@@ -33,7 +33,7 @@ use crate::stats::replica::watch_replica;
 use crate::stats::{self, StatsContext};
 use crate::store::identity_keys::watch_key;
 use crate::store::migrate::{SchemaState, advance, schema_state};
-use crate::store::{Store, upkeep};
+use crate::store::{Store, rollups, upkeep};
 use crate::telemetry::causes::Causes;
 use crate::telemetry::metrics::Metrics;
 
@@ -255,6 +255,7 @@ impl Shipping {
         let (store, metrics) = (self.store.clone(), Arc::clone(&self.metrics));
         let retain = self.config.tracking.privacy.retain;
         tokio::spawn(upkeep::keep(store.clone(), retain, Arc::clone(&metrics), closed.clone()));
+        tokio::spawn(rollups::keep_fresh(store.clone(), Arc::clone(&metrics), closed.clone()));
         tokio::spawn(watch_key(store, self.keys.fingerprint(), metrics, closed.clone()));
     }
 

@@ -1,5 +1,7 @@
 //! `sources`, `campaigns`, `content`: how the groups of a dimension compare. Rows and `other` add up to `totals`.
 
+use std::collections::HashSet;
+
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -15,6 +17,7 @@ use crate::stats::params::{Accepts, Format};
 use crate::stats::problem::StatsError;
 use crate::stats::ratio::percent;
 use crate::stats::scope::{Money, Scope};
+use crate::stats::visitors::{GroupKey, GroupVisitors, Way};
 
 const ACCEPTS: Accepts = Accepts {
     window: true,
@@ -104,6 +107,12 @@ async fn breakdown(
     let passed = params.cursor.as_deref().map_or(Ok(0), decode_rank)?;
     let snapshot = shared.context.database.snapshot().await?;
     let scope = Scope::of(&params);
+    let way = Way::of(&snapshot, &scope, params.window, None).await?;
+    let is_counted = way == Way::Counted;
+    let estimates = match way {
+        Way::Counted => GroupVisitors::default(),
+        Way::Estimated(_) => GroupVisitors::estimate(&snapshot, &scope, dimension.name()).await?,
+    };
     let money = Money::of(&params, &shared.context.config, &snapshot).await?;
     let (dimension_name, limit, offset) = (dimension.name(), i64::from(params.limit), i64::from(passed));
     let mut parameters = scope.parameters();
@@ -113,12 +122,18 @@ async fn breakdown(
     parameters.push((&params.sort.ascending, Type::BOOL));
     parameters.push((&offset, Type::INT8));
     parameters.push((&limit, Type::INT8));
+    parameters.push((&is_counted, Type::BOOL));
+    parameters.extend(estimates.keys.iter().map(|keys| (keys as _, Type::TEXT_ARRAY)));
+    parameters.push((&estimates.visitors, Type::INT8_ARRAY));
     let rows = snapshot.rows(include_str!("sql/breakdown.sql"), &parameters).await?;
     let freshness = snapshot.conclude().await?;
     let parts = read(dimension, &rows).map_err(DatabaseError::from)?;
-    let (Some(totals), Some(other)) = (parts.totals, parts.other) else {
+    let (Some(mut totals), Some(mut other)) = (parts.totals, parts.other) else {
         return Err(DatabaseError::Failed.into());
     };
+    if !is_counted {
+        (totals.visitors, other.visitors) = estimates.of_all_and_others(&parts.keys)?;
+    }
     if params.format == Format::Csv {
         return Ok(csv::attachment(dimension.name(), &parts.groups));
     }
@@ -128,11 +143,15 @@ async fn breakdown(
     Ok(Answer::of_window(freshness, &params, parts.groups)
         .with_money(&params, money.currency(), parts.left_out)
         .with_list(&params, list)
+        .with_warning(way.warning())
         .into_response())
 }
 
+#[derive(Default)]
 struct Parts {
     groups: Vec<Group>,
+    /// Of the groups, as the statement has them.
+    keys: HashSet<GroupKey>,
     other: Option<Sums>,
     totals: Option<Sums>,
     total_groups: i64,
@@ -140,11 +159,15 @@ struct Parts {
 }
 
 fn read(dimension: Dimension, rows: &[Row]) -> Result<Parts, tokio_postgres::Error> {
-    let mut parts = Parts { groups: Vec::new(), other: None, totals: None, total_groups: 0, left_out: 0 };
+    let mut parts = Parts::default();
     for row in rows {
         let sums = read_sums(row)?;
         match row.try_get("part")? {
-            "row" => parts.groups.push(Group { keys: dimension.keys(row)?, sums }),
+            "row" => {
+                let key: GroupKey = [row.try_get("key_1")?, row.try_get("key_2")?, row.try_get("key_3")?];
+                parts.groups.push(Group { keys: dimension.keys(&key), sums });
+                parts.keys.insert(key);
+            }
             "other" => parts.other = Some(sums),
             _ => {
                 parts.total_groups = row.try_get("groups")?;
@@ -191,12 +214,12 @@ impl Dimension {
         }
     }
 
-    fn keys(self, row: &Row) -> Result<Keys, tokio_postgres::Error> {
-        let [first, second, third] = [row.try_get("key_1")?, row.try_get("key_2")?, row.try_get("key_3")?];
-        Ok(match self {
+    fn keys(self, key: &GroupKey) -> Keys {
+        let [first, second, third] = key.each_ref().map(|text| Some(text.clone()));
+        match self {
             Dimension::Source => Keys { source: first, ..Keys::default() },
             Dimension::Campaign => Keys { campaign: first, source: second, medium: third, content: None },
             Dimension::Content => Keys { content: first, campaign: second, source: third, medium: None },
-        })
+        }
     }
 }

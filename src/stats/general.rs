@@ -11,6 +11,7 @@ use crate::stats::params::Accepts;
 use crate::stats::problem::StatsError;
 use crate::stats::ratio::{Interval, mean, percent, wilson};
 use crate::stats::scope::{Money, Scope};
+use crate::stats::visitors::Way;
 
 const ACCEPTS: Accepts = Accepts { window: true, money: true, list: None, search: false, site: false };
 
@@ -50,20 +51,24 @@ pub(crate) async fn general_stats(
     let snapshot = shared.context.database.snapshot().await?;
     let scope = Scope::of(&params);
     let sessions = snapshot.row(include_str!("sql/general_sessions.sql"), &scope.parameters()).await?;
+    let sessions = sessions.ok_or(DatabaseError::Failed)?;
+    let total = sessions.try_get("total_sessions").map_err(DatabaseError::from)?;
+    let way = Way::of(&snapshot, &scope, params.window, Some(total)).await?;
+    let visitors = way.visitors(&snapshot, &scope).await?;
     let money = Money::of(&params, &shared.context.config, &snapshot).await?;
     let mut parameters = scope.parameters();
     parameters.extend(money.parameters());
     let orders = snapshot.row(include_str!("sql/general_orders.sql"), &parameters).await?;
     let freshness = snapshot.conclude().await?;
-    let (Some(sessions), Some(orders)) = (sessions, orders) else {
-        return Err(DatabaseError::Failed.into());
-    };
+    let orders = orders.ok_or(DatabaseError::Failed)?;
     let left_out = orders.try_get("left_out").map_err(DatabaseError::from)?;
-    let results = read(&sessions, &orders).map_err(DatabaseError::from)?;
-    Ok(Answer::of_window(freshness, &params, results).with_money(&params, money.currency(), left_out))
+    let results = read(&sessions, visitors, &orders).map_err(DatabaseError::from)?;
+    Ok(Answer::of_window(freshness, &params, results)
+        .with_money(&params, money.currency(), left_out)
+        .with_warning(way.warning()))
 }
 
-fn read(sessions: &Row, orders: &Row) -> Result<GeneralStats, tokio_postgres::Error> {
+fn read(sessions: &Row, unique_visitors: i64, orders: &Row) -> Result<GeneralStats, tokio_postgres::Error> {
     let count = |column: &str| sessions.try_get::<_, i64>(column);
     let total_sessions = count("total_sessions")?;
     let page_views = count("page_views")?;
@@ -72,7 +77,7 @@ fn read(sessions: &Row, orders: &Row) -> Result<GeneralStats, tokio_postgres::Er
     let points = count("points")?;
     Ok(GeneralStats {
         total_sessions,
-        unique_visitors: count("unique_visitors")?,
+        unique_visitors,
         new_visitors: count("new_visitors")?,
         page_views,
         pages_per_session: mean(page_views, total_sessions),

@@ -28,6 +28,8 @@ mod problem;
 mod ratio;
 mod scope;
 mod sessions;
+mod sketch;
+mod visitors;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -181,6 +181,14 @@ pub struct Metrics {
     pub partitions_due: Gauge,
     /// Rows that retention deleted, by table.
     pub rows_deleted: Family<Table, Counter>,
+    /// Closed hours of sessions that are not summed up.
+    pub rollup_hours_waiting: Gauge,
+    /// Hours of sessions summed up by this process.
+    pub rollup_hours: Counter,
+    /// Time spent summing up, seconds.
+    pub rollup_seconds: Counter<f64, AtomicU64>,
+    /// When this process last looked after the rollups, Unix seconds.
+    pub rollup_refreshed_unix_seconds: Gauge,
     /// How far the replica that reports are read from is behind, seconds.
     pub replica_lag_seconds: Gauge,
     /// State that `/readyz` tells.
@@ -289,6 +297,7 @@ impl Metrics {
         self.register_journal(&mut registry);
         self.register_shipping(&mut registry);
         self.register_upkeep(&mut registry);
+        self.register_rollups(&mut registry);
         registry
     }
 
@@ -346,5 +355,14 @@ impl Metrics {
         to.register("values_overflowed", "Values beyond the day's cap", values_overflowed.clone());
         let lag = replica_lag_seconds.clone();
         to.register("replica_lag_seconds", "How far the replica of reports is behind", lag);
+    }
+
+    fn register_rollups(&self, to: &mut Registry) {
+        let Metrics { rollup_hours_waiting, rollup_hours, rollup_seconds, .. } = self;
+        to.register("rollup_hours_waiting", "Closed hours not summed up", rollup_hours_waiting.clone());
+        to.register("rollup_hours", "Hours summed up", rollup_hours.clone());
+        to.register("rollup_seconds", "Time spent summing up", rollup_seconds.clone());
+        let refreshed = self.rollup_refreshed_unix_seconds.clone();
+        to.register("rollup_refreshed_unix_seconds", "When rollups were last looked after", refreshed);
     }
 }

@@ -18,6 +18,7 @@ mod migrating;
 mod pooler;
 mod replica;
 mod roles;
+mod rollups;
 mod shipping;
 mod shutdown;
 mod spine;

@@ -5,6 +5,6 @@ mod health;
 mod ingest;
 mod metrics;
 mod reports;
-mod seed;
-mod server;
+pub mod seed;
+pub mod server;
 mod sessions;

@@ -4,50 +4,56 @@
 -- $24 text    dimension: 'source', 'campaign' (campaign, source, medium), 'content' (content, campaign, source)
 -- $25 text    column to sort by, $26 boolean least first
 -- $27 bigint  rows to pass over, $28 bigint rows to give
+-- $29 boolean count visitors; else
+-- $30, $31, $32 text[] key_1, key_2, key_3 of groups, $33 bigint[] how many visitors they have
 -- Rows: part 'row' in order, then 'other' (groups not given), then 'total'; key_1, key_2, key_3 text;
 --       sessions, visitors, conversions, bounces, points, left_out bigint; orders (millionths) bigint;
---       revenue, avg_order_value text, decimal in the report's currency; groups bigint (in this part)
+--       revenue, avg_order_value text, decimal in the report's currency; groups bigint (in this part).
+--       visitors of 'other' and 'total' are 0 when they are not counted.
 --
 -- Sessions are summed by campaign id before any text is looked at. Visitors are counted by grouping, which PostgreSQL
 -- hashes, where count(DISTINCT) would sort; nothing but their id goes along, to keep the hash small.
 WITH sums AS MATERIALIZED (
     SELECT coalesce(s.campaign_id, 0) AS campaign_id, s.campaign_id IS NULL AS direct,
-           count(*) AS sessions, count(*) FILTER (WHERE s.converted) AS conversions,
-           count(*) FILTER (WHERE s.bounced) AS bounces, sum(s.points) AS points
-    FROM report_sessions($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) s
-    GROUP BY 1, 2
+           sum(s.sessions) AS sessions, sum(s.conversions) AS conversions,
+           sum(s.bounces) AS bounces, sum(s.points) AS points
+    FROM report_sums($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) s
+    GROUP BY s.campaign_id
 ), labels AS MATERIALIZED (
     SELECT k.*, dense_rank() OVER (ORDER BY k.key_1, k.key_2, k.key_3) AS group_id
     FROM (
-        SELECT v.campaign_id, v.direct,
-               CASE $24 WHEN 'campaign' THEN n.campaign WHEN 'content' THEN n.content ELSE n.source END AS key_1,
-               CASE $24 WHEN 'campaign' THEN n.source WHEN 'content' THEN n.campaign ELSE '' END AS key_2,
-               CASE $24 WHEN 'campaign' THEN n.medium WHEN 'content' THEN n.source ELSE '' END AS key_3
+        SELECT v.campaign_id, v.direct, g.*
         FROM sums v
         LEFT JOIN campaign_labels c ON c.campaign_id = v.campaign_id AND NOT v.direct
-        CROSS JOIN LATERAL (
-            SELECT CASE WHEN v.direct THEN '(direct)' ELSE coalesce(c.source, '(none)') END AS source,
-                   coalesce(c.medium, '(none)') AS medium, coalesce(c.campaign, '(none)') AS campaign,
-                   coalesce(c.content, '(none)') AS content
-        ) n
+        CROSS JOIN LATERAL report_groups(
+            $24::text, CASE WHEN v.direct THEN '(direct)' ELSE coalesce(c.source, '(none)') END,
+            coalesce(c.medium, '(none)'), coalesce(c.campaign, '(none)'), coalesce(c.content, '(none)')) g
     ) k
 ), pairs AS MATERIALIZED (
     SELECT l.group_id, s.visitor_id
     FROM report_sessions($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) s
     JOIN labels l ON l.campaign_id = coalesce(s.campaign_id, 0) AND l.direct = (s.campaign_id IS NULL)
+    WHERE $29::boolean
     GROUP BY l.group_id, s.visitor_id
+), visitor_groups AS (
+    SELECT p.group_id, count(*) AS visitors
+    FROM pairs p
+    GROUP BY p.group_id
+    UNION ALL
+    SELECT DISTINCT l.group_id, e.visitors
+    FROM unnest($30::text[], $31::text[], $32::text[], $33::bigint[]) AS e(key_1, key_2, key_3, visitors)
+    JOIN labels l USING (key_1, key_2, key_3)
+    WHERE NOT $29
 ), visit_groups AS (
     SELECT l.group_id, l.key_1, l.key_2, l.key_3, min(p.visitors) AS visitors,
            sum(v.sessions)::bigint AS sessions, sum(v.conversions)::bigint AS conversions,
            sum(v.bounces)::bigint AS bounces, sum(v.points)::bigint AS points
     FROM sums v
     JOIN labels l ON l.campaign_id = v.campaign_id AND l.direct = v.direct
-    JOIN (SELECT group_id, count(*) AS visitors FROM pairs GROUP BY group_id) p ON p.group_id = l.group_id
+    LEFT JOIN visitor_groups p ON p.group_id = l.group_id
     GROUP BY l.group_id, l.key_1, l.key_2, l.key_3
 ), order_groups AS (
-    SELECT CASE $24 WHEN 'campaign' THEN o.campaign WHEN 'content' THEN o.content ELSE o.source END AS key_1,
-           CASE $24 WHEN 'campaign' THEN o.source WHEN 'content' THEN o.campaign ELSE '' END AS key_2,
-           CASE $24 WHEN 'campaign' THEN o.medium WHEN 'content' THEN o.source ELSE '' END AS key_3,
+    SELECT g.key_1, g.key_2, g.key_3,
            sum(o.credit)::bigint AS orders,
            count(*) FILTER (WHERE NOT o.counted AND o."position" = 1) AS left_out,
            sum(o.credited_revenue) AS revenue,
@@ -55,7 +61,8 @@ WITH sums AS MATERIALIZED (
            sum(o.credit) FILTER (WHERE o.gross IS NOT NULL)::numeric / 1000000 AS valued_orders
     FROM report_orders($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
                        $19, $20, $21, $22, $23) o
-    GROUP BY 1, 2, 3
+    CROSS JOIN LATERAL report_groups($24, o.source, o.medium, o.campaign, o.content) g
+    GROUP BY g.key_1, g.key_2, g.key_3
 ), groups AS (
     SELECT key_1, key_2, key_3, v.group_id,
            coalesce(v.sessions, 0) AS sessions, coalesce(v.visitors, 0) AS visitors,

@@ -42,6 +42,10 @@ fn fill(metrics: &Metrics) {
         partitions_dropped,
         partitions_due: _,
         rows_deleted,
+        rollup_hours_waiting: _,
+        rollup_hours: _,
+        rollup_seconds: _,
+        rollup_refreshed_unix_seconds: _,
         replica_lag_seconds: _,
         state: _,
     } = metrics;

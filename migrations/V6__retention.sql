@@ -125,7 +125,6 @@ BEGIN
             found record;
             written bigint;
             counted bigint;
-            waits boolean := false;
         BEGIN
             SELECT p.* INTO found
             FROM our.fact_partitions p JOIN pg_class c ON c.oid = p.relation
@@ -155,11 +154,10 @@ BEGIN
                 END IF;
                 -- From here on nobody changes a session, and so leaves no mark.
                 EXECUTE format('LOCK TABLE ONLY %I.%I IN ACCESS EXCLUSIVE MODE', home, parent);
-                IF to_regclass(format('%I.dirty_hours', home)) IS NOT NULL THEN
-                    EXECUTE format('SELECT EXISTS (SELECT FROM %I.dirty_hours d WHERE d.session_hour >= $1 AND d.session_hour < $2)', home)
-                    INTO waits USING first_day::timestamp AT TIME ZONE 'UTC', found.ends_at;
-                END IF;
-                IF waits THEN
+                IF EXISTS (
+                    SELECT FROM our.dirty_hours d
+                    WHERE d.session_hour >= first_day::timestamp AT TIME ZONE 'UTC' AND d.session_hour < found.ends_at
+                ) THEN
                     RAISE EXCEPTION 'not all of % is summed up yet', found.name
                         USING ERRCODE = 'object_not_in_prerequisite_state';
                 END IF;

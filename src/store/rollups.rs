@@ -1,0 +1,121 @@
+//! Keeps the rollups: sums up hours of sessions that are over, and those that changed since. What they are, and the rule
+//! that reports rely on, stands in `migrations/V5__rollups.sql`: an hour has a mark, or its rollups are right.
+//!
+//! # Why no change is missed
+//!
+//! A transaction here first deletes marks, then reads sessions; a batch commits its changes and their marks together. At
+//! READ COMMITTED each statement sees what was committed before it. A batch whose mark was deleted was committed before
+//! the deletion, so its changes are seen by the statements after it. One that commits later keeps its mark, since the
+//! deletion did not see it: at worst its changes are summed up now and again in a minute. The order of the two steps is
+//! all that this needs; the other way round, a batch between them would lose its mark and not be summed up.
+//!
+//! Reports see the deletion and the new sums together, or neither. A transaction that fails or dies leaves everything as
+//! it was. That one process at a time does this only saves work: it is what the lock is for.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use deadpool_postgres::Transaction;
+use jiff::Timestamp;
+use tokio_postgres::types::Type;
+use tokio_util::sync::CancellationToken;
+
+use super::{Store, StoreError, locks};
+use crate::telemetry::causes::Causes;
+use crate::telemetry::metrics::Metrics;
+
+/// How often it is looked what is to be done.
+const INTERVAL: Duration = Duration::from_secs(60);
+/// Hours that one transaction sums up at most: so that it is soon over.
+const HOURS_AT_ONCE: i64 = 24;
+/// How long a transaction may stand idle (its process frozen), wait for a lock, or run one statement.
+const TIMEOUTS_MS: [&str; 3] = ["10000", "20000", "120000"];
+
+/// What one transaction did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refreshed {
+    /// Hours summed up.
+    pub hours: usize,
+    /// Closed hours that have a mark still.
+    pub waiting: u64,
+}
+
+/// Sums up until `shutdown`; says in the log when that does not work, and when it works again.
+pub async fn keep_fresh(store: Store, metrics: Arc<Metrics>, shutdown: CancellationToken) {
+    let mut works = true;
+    while !shutdown.is_cancelled() {
+        let begun = Instant::now();
+        let refreshed = refresh(&store, Timestamp::now()).await;
+        let took = begun.elapsed();
+        match (&refreshed, works) {
+            (Err(error), true) => tracing::warn!(
+                error = %Causes(error),
+                "rollups cannot be refreshed; reports stay exact, and read more of the sessions"
+            ),
+            (Ok(_), false) => tracing::info!("rollups are refreshed again"),
+            _ => {}
+        }
+        works = refreshed.is_ok();
+        if let Ok(Some(refreshed)) = &refreshed {
+            note(&metrics, *refreshed, took);
+        }
+        let pause = match refreshed {
+            // The past, after an upgrade: as much rest as work, so that half of a core is left to others.
+            Ok(Some(Refreshed { hours: 1.., waiting: 1.. })) => took,
+            _ => INTERVAL,
+        };
+        shutdown.run_until_cancelled(tokio::time::sleep(pause)).await;
+    }
+}
+
+fn note(metrics: &Metrics, refreshed: Refreshed, took: Duration) {
+    metrics.rollup_hours.inc_by(refreshed.hours as u64);
+    metrics.rollup_seconds.inc_by(took.as_secs_f64());
+    metrics.rollup_hours_waiting.set(i64::try_from(refreshed.waiting).unwrap_or(i64::MAX));
+    metrics.rollup_refreshed_unix_seconds.set(Timestamp::now().as_second());
+}
+
+/// One transaction: sums up some of the closed hours that have a mark. None when another process is at it.
+pub async fn refresh(store: &Store, now: Timestamp) -> Result<Option<Refreshed>, StoreError> {
+    let mut client = store.office().await?;
+    let transaction = client.transaction().await?;
+    let timeouts = TIMEOUTS_MS.each_ref().map(|text| (text as _, Type::TEXT));
+    transaction.query_typed(include_str!("sql/refresh_begin.sql"), &timeouts).await?;
+    let number = [(&locks::ROLLUPS as _, Type::INT8)];
+    if !transaction.query_typed_one(include_str!("sql/try_lock.sql"), &number).await?.get::<_, bool>("taken")
+    {
+        return Ok(None);
+    }
+    let hours = take_marks(&transaction, now).await?;
+    sum_up(&transaction, &hours).await?;
+    transaction.query_typed(include_str!("sql/compact_marks.sql"), &[]).await?;
+    let at = [(&now as _, Type::TIMESTAMPTZ)];
+    let waiting: i64 =
+        transaction.query_typed_one(include_str!("sql/hours_waiting.sql"), &at).await?.get("hours");
+    transaction.commit().await?;
+    Ok(Some(Refreshed { hours: hours.len(), waiting: u64::try_from(waiting).unwrap_or(0) }))
+}
+
+/// The hours whose marks were deleted. A month that was dropped is told by its rollups only: what they say stays.
+async fn take_marks(
+    transaction: &Transaction<'_>,
+    now: Timestamp,
+) -> Result<Vec<Timestamp>, tokio_postgres::Error> {
+    let parameters = [(&now as _, Type::TIMESTAMPTZ), (&HOURS_AT_ONCE as _, Type::INT8)];
+    let taken = transaction.query_typed(include_str!("sql/take_marks.sql"), &parameters).await?;
+    Ok(taken.iter().filter(|row| row.get("is_kept")).map(|row| row.get("session_hour")).collect())
+}
+
+async fn sum_up(transaction: &Transaction<'_>, hours: &[Timestamp]) -> Result<(), tokio_postgres::Error> {
+    if hours.is_empty() {
+        return Ok(());
+    }
+    let hours = [(&hours as _, Type::TIMESTAMPTZ_ARRAY)];
+    transaction.query_typed(include_str!("sql/clear_quarters.sql"), &hours).await?;
+    transaction.query_typed(include_str!("sql/fill_quarters.sql"), &hours).await?;
+    let days = transaction.query_typed(include_str!("sql/whole_days.sql"), &hours).await?;
+    let days: Vec<Timestamp> = days.iter().map(|row| row.get("session_day")).collect();
+    let days = [(&days as _, Type::TIMESTAMPTZ_ARRAY)];
+    transaction.query_typed(include_str!("sql/clear_days.sql"), &days).await?;
+    transaction.query_typed(include_str!("sql/fill_days.sql"), &days).await.map(drop)
+}
