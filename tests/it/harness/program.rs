@@ -9,26 +9,80 @@ use std::time::Duration;
 use super::free_address;
 
 /// A configuration file and the ports it names; processes may come and go.
+#[derive(Debug)]
 pub(crate) struct Program {
     pub(crate) proxy: SocketAddr,
+    pub(crate) stats: SocketAddr,
+    settings: Settings,
     config: PathBuf,
     log: PathBuf,
+    environment: Vec<(String, String)>,
     child: Option<Child>,
 }
 
+/// What differs from configuration to configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) upstream: SocketAddr,
+    pub(crate) database_url: String,
+    /// Configuration, keys and log.
+    pub(crate) files: PathBuf,
+    /// `journal.dir`
+    pub(crate) journal: PathBuf,
+    /// `journal.max_bytes`
+    pub(crate) journal_bytes: &'static str,
+}
+
+impl Settings {
+    fn text(&self, proxy: SocketAddr, stats: SocketAddr) -> String {
+        let Self { upstream, database_url, journal_bytes, .. } = self;
+        let (files, journal) = (self.files.display(), self.journal.display());
+        format!(
+            "[proxy]\nlisten = [\"{proxy}\"]\nworkers = 2\n\n\
+             [[upstream]]\nname = \"shop\"\nservers = [\"http://{upstream}\"]\ntrust_events = true\n\n\
+             [tracking.identity]\nsecret_file = \"{files}/secret\"\n\n\
+             [orders]\ncustomer_key_file = \"{files}/customer-key\"\n\n\
+             [database]\nurl = \"{database_url}\"\nnew_values_per_day = 1000000\n\n\
+             [journal]\ndir = \"{journal}\"\nsegment_bytes = \"256KiB\"\nmax_bytes = \"{journal_bytes}\"\n\n\
+             [stats]\nlisten = \"{stats}\"\nmetrics_public = true\n"
+        )
+    }
+}
+
 impl Program {
-    /// Writes a configuration into `files`; nothing runs yet.
-    pub(crate) fn new(upstream: SocketAddr, database_url: &str, files: &Path) -> Self {
+    /// Writes a configuration; nothing runs yet.
+    pub(crate) fn new(settings: Settings) -> Self {
         let (proxy, stats) = (free_address(), free_address());
-        let config = files.join("config.toml");
-        let text = format!(
-            "[proxy]\nlisten = [\"{proxy}\"]\nworkers = 2\n\n[[upstream]]\nname = \"shop\"\n\
-             servers = [\"http://{upstream}\"]\ntrust_events = true\n\n[database]\nurl = \"{database_url}\"\n\n\
-             [journal]\ndir = \"{}\"\n\n[stats]\nlisten = \"{stats}\"\n",
-            files.join("journal").display()
-        );
-        std::fs::write(&config, text).unwrap();
-        Self { proxy, config, log: files.join("log"), child: None }
+        let config = settings.files.join(format!("{}.toml", proxy.port()));
+        std::fs::write(&config, settings.text(proxy, stats)).unwrap();
+        let log = settings.files.join("log");
+        Self { proxy, stats, settings, config, log, environment: Vec::new(), child: None }
+    }
+
+    /// Another one with the same files, on other ports.
+    pub(crate) fn beside(&self) -> Self {
+        Self::new(self.settings.clone())
+    }
+
+    /// `journal.max_bytes`
+    pub(crate) fn room(&self) -> &'static str {
+        self.settings.journal_bytes
+    }
+
+    /// Sets `journal.max_bytes` for the next process.
+    pub(crate) fn room_for_journals(&mut self, journal_bytes: &'static str) {
+        self.settings.journal_bytes = journal_bytes;
+        std::fs::write(&self.config, self.settings.text(self.proxy, self.stats)).unwrap();
+    }
+
+    /// `journal.dir`
+    pub(crate) fn journal(&self) -> &Path {
+        &self.settings.journal
+    }
+
+    /// Variables of the environment of the next processes.
+    pub(crate) fn environment(&mut self, variables: &[(&str, &str)]) {
+        self.environment = variables.iter().map(|&(name, value)| (name.into(), value.into())).collect();
     }
 
     /// Starts a process and waits until it forwards.
@@ -38,6 +92,7 @@ impl Program {
             .arg("run")
             .arg("--config")
             .arg(&self.config)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -66,9 +121,20 @@ impl Program {
         tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap()
     }
 
-    /// What all processes have said so far.
-    pub(crate) fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap()
+    /// A page of the stats port; none when it does not answer.
+    pub(crate) async fn ask(&self, target: &str) -> Option<String> {
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build().unwrap();
+        client.get(format!("http://{}{target}", self.stats)).send().await.ok()?.text().await.ok()
+    }
+
+    /// The sum of a counter over its labels; none when the stats port does not answer.
+    pub(crate) async fn counter(&self, name: &str) -> Option<u64> {
+        let text = self.ask("/metrics").await?;
+        let of_it = |line: &str| {
+            let rest = line.strip_prefix("utm_dispatcher_")?.strip_prefix(name)?.strip_prefix("_total")?;
+            rest.rsplit(' ').next()?.parse::<u64>().ok()
+        };
+        Some(text.lines().filter_map(of_it).sum())
     }
 }
 
