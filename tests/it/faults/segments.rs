@@ -1,15 +1,20 @@
 //! Segments that are damaged while no process runs.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use rand::RngExt;
 use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
 use utm_dispatcher::hit::Record;
 use utm_dispatcher::journal::HEADER_BYTES;
 use utm_dispatcher::journal::frame::{FRAME_HEAD_BYTES, Look, look};
 
 use super::kinds::Harm;
 use super::stand::Stand;
+
+/// A record begins with its length.
+const LENGTH_BYTES: usize = 4;
 
 /// What stands in a segment.
 struct Frame {
@@ -31,25 +36,33 @@ pub(super) async fn tear(stand: &mut Stand, dice: &mut StdRng) -> Harm {
     restart(stand).await
 }
 
-/// Flips bits of some records, no two of them neighbours, since such are one stretch to who cannot read them.
+/// Flips a bit of each of some records, no two of them neighbours, since such are one stretch to who cannot read them.
 pub(super) async fn flip(stand: &mut Stand, dice: &mut StdRng) -> Harm {
     let (since, frames) = unshipped(stand).await;
-    let number = |path: &str| path.rsplit('/').next().and_then(|number| number.parse::<u64>().ok());
-    let mut next = 0;
-    let mut flipped = 0;
-    for (index, frame) in frames.iter().enumerate() {
-        let is_new = frame.path.as_deref().and_then(number).is_some_and(|number| number >= since);
-        if flipped >= 5 || index < next || !is_new || dice.random_ratio(2, 3) {
+    let below = format!("/{}/", stand.load().name());
+    let is_new = |frame: &Frame| {
+        let number = frame.path.as_deref().and_then(|path| path.strip_prefix(&below)?.rsplit('/').next());
+        number.and_then(|number| number.parse::<u64>().ok()).is_some_and(|number| number >= since)
+    };
+    let mut places: Vec<usize> = (0..frames.len()).filter(|&place| is_new(&frames[place])).collect();
+    places.shuffle(dice);
+    let mut flipped = BTreeSet::new();
+    for place in places.into_iter().take(5) {
+        if flipped.contains(&(place + 1))
+            || place.checked_sub(1).is_some_and(|other| flipped.contains(&other))
+        {
             continue;
         }
+        let frame = &frames[place];
+        // A last record that is too long for its file is a torn one, of which nobody can know that it was whole.
+        let first = if place + 1 == frames.len() { LENGTH_BYTES } else { 0 };
         let mut bytes = std::fs::read(&frame.segment).unwrap();
-        bytes[frame.at + dice.random_range(0..frame.bytes)] ^= 1 << dice.random_range(0..8);
+        bytes[frame.at + dice.random_range(first..frame.bytes)] ^= 1 << dice.random_range(0..8);
         std::fs::write(&frame.segment, bytes).unwrap();
         stand.damaged.extend(frame.path.clone());
-        flipped += 1;
-        next = index + 2;
+        stand.damaged_frames += 1;
+        flipped.insert(place);
     }
-    stand.damaged_frames += flipped;
     restart(stand).await
 }
 

@@ -97,6 +97,11 @@ impl Load {
         self.shared.received.lock().unwrap().len()
     }
 
+    /// The first segment of its paths.
+    pub(crate) fn name(&self) -> &str {
+        &self.shared.name
+    }
+
     /// The number of the next page.
     pub(crate) fn next(&self) -> u64 {
         self.shared.next.load(Ordering::SeqCst)
