@@ -31,7 +31,7 @@ pub(super) async fn protect(stand: &mut Stand) -> Harm {
 
 /// The database is away until the journal has taken all that it may.
 pub(super) async fn narrow(stand: &mut Stand) -> Harm {
-    stand.replace(|program| program.room_for_journals(NARROW)).await;
+    stand.replace(|program| program.configure(|settings| settings.journal_bytes = NARROW)).await;
     stand.link.cut();
     stand.load().be_bulky(true);
     let program = &stand.program;

@@ -156,9 +156,10 @@ async fn play_round(
 ) -> (Tally, Vec<String>) {
     let name = format!("r{number:05}");
     let kills = stand.kills;
-    stand.open(&name);
+    let forwarding = kinds.iter().map(|kind| kind.forwarding()).max().unwrap_or(Forwarding::GoesOn);
+    stand.open(&name, forwarding == Forwarding::IsKilled).await;
     stand.answers(60).await;
-    stand.load().p99();
+    let calm_p99 = stand.load().p99();
     let mut harms = Vec::new();
     for kind in kinds {
         harms.push((*kind, kind.begin(stand, &mut dice).await));
@@ -171,7 +172,7 @@ async fn play_round(
     let p99 = stand.load().p99();
     stand.answers(60).await;
     let (outcome, reckoning) = stand.close(&name).await;
-    let mut problems = unanswered(&outcome, kinds);
+    let mut problems = unanswered(&outcome, forwarding);
     let Reckoning { hits, lost, doubled, admitted, .. } = reckoning;
     problems.extend(reckoning.problems);
     let tally = Tally {
@@ -184,6 +185,7 @@ async fn play_round(
         admitted,
         failed: outcome.failures.len() as u64,
         cut: outcome.cut,
+        calm_p99,
         worst_p99: p99,
     };
     (tally, problems)
@@ -191,8 +193,7 @@ async fn play_round(
 
 /// Requests that failed although the accidents do not excuse it: a killed proxy cuts connections, one that is replaced
 /// closes them between two requests.
-fn unanswered(outcome: &Outcome, kinds: &[Kind]) -> Vec<String> {
-    let forwarding = kinds.iter().map(|kind| kind.forwarding()).max().unwrap_or(Forwarding::GoesOn);
+fn unanswered(outcome: &Outcome, forwarding: Forwarding) -> Vec<String> {
     let is_excused = |failure: &String| {
         forwarding == Forwarding::IsKilled
             && (failure.contains("closed") || failure.contains("within the answer"))

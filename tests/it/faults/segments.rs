@@ -75,7 +75,7 @@ async fn unshipped(stand: &mut Stand) -> (u64, Vec<Frame>) {
     let since = stand.load().next();
     stand.answers(60).await;
     stand.kill();
-    let frames = frames_in(stand.program.journal());
+    let frames = frames_in(&stand.program.settings().journal);
     assert!(!frames.is_empty());
     (since, frames)
 }

@@ -18,12 +18,16 @@ use crate::harness::link::Link;
 use crate::harness::load::{self, Load, Outcome, Receipt};
 use crate::harness::postgres::{Database, DedicatedPostgres};
 use crate::harness::program::{Program, Settings};
-use crate::harness::{Upstream, eventually};
+use crate::harness::{Upstream, eventually, skip};
 
 /// Longest time until everything is shipped, or the visitors are answered.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// Visitors at the same time, and their pause between two pages.
 const VISITORS: (usize, Duration) = (6, Duration::from_millis(12));
+
+/// `journal.wait`: the default, and longer than the journal ever takes.
+const SHORT_WAIT: &str = "20ms";
+const LONG_WAIT: &str = "4s";
 
 /// A stand for some rounds. Its files stay when it is dropped without [`Stand::clear`].
 pub(super) struct Stand {
@@ -76,6 +80,7 @@ impl Stand {
             files: files.clone(),
             journal,
             journal_bytes: WIDE,
+            journal_wait: SHORT_WAIT,
         });
         program.start().await;
         let stand = Self {
@@ -106,13 +111,25 @@ impl Stand {
             return Err("no file system may be mounted here");
         }
         if kind == Kind::ClockJumps && super::clock::library().is_none() {
-            return Err("libfaketime is not installed");
+            let reason = "libfaketime is not installed";
+            skip(reason);
+            return Err(reason);
         }
         Ok(())
     }
 
-    /// Visitors come.
-    pub(super) fn open(&mut self, name: &str) {
+    /// Visitors come. Where the program will be killed, no response may have gone ahead of the journal, as some do when
+    /// the machine is busy.
+    pub(super) async fn open(&mut self, name: &str, will_be_killed: bool) {
+        let wait = if will_be_killed { LONG_WAIT } else { SHORT_WAIT };
+        let settings = self.program.settings();
+        if (settings.journal_wait, settings.journal_bytes) != (wait, WIDE) {
+            let change = |settings: &mut Settings| {
+                (settings.journal_wait, settings.journal_bytes) = (wait, WIDE);
+            };
+            self.replace(|program| program.configure(change)).await;
+            self.dropped = 0;
+        }
         let (visitors, pause) = VISITORS;
         self.load = Some(Load::start(self.program.proxy, visitors, name, 0, pause));
         self.teller = Some(Teller::start(self.program.stats, name));
@@ -211,6 +228,7 @@ impl Stand {
             lines.push(format!("{} records were damaged, {counted:?} counted", self.damaged_frames));
         }
         reckoning.problems.extend(lines);
+        reckoning.problems.extend(self.what_stays_wrong().await);
         let missing: HashSet<&String> = book.findings.lost.iter().chain(&book.expected).collect();
         let kept = outcome.received.iter().filter(|(path, _)| !missing.contains(path));
         self.kept.extend(kept.map(|(path, receipt)| (path.clone(), receipt.clone())));
@@ -218,13 +236,22 @@ impl Stand {
         (outcome, reckoning)
     }
 
+    /// What `/readyz` says for long after everything is well again.
+    async fn what_stays_wrong(&self) -> Option<String> {
+        let started = Instant::now();
+        loop {
+            match self.program.ask("/readyz").await {
+                Some(text) if text == "ready\n" => return None,
+                answer if started.elapsed() > PATIENCE => return Some(format!("/readyz: {answer:?}")),
+                _ => self.pass(100).await,
+            }
+        }
+    }
+
     /// What belongs to a round alone goes with it.
     async fn begin_anew(&mut self) {
         if self.is_poisoned {
             database::take_odd(self).await;
-        }
-        if self.program.room() != WIDE {
-            self.replace(|program| program.room_for_journals(WIDE)).await;
         }
         self.dropped = 0;
         self.damaged.clear();
@@ -290,8 +317,9 @@ impl Stand {
     /// Leaves the journal beside log and configuration, and says where.
     pub(super) fn keep(&self) -> String {
         let copied = self.files.join("journals");
-        if !self.program.journal().starts_with(&self.files) {
-            let _ = Command::new("cp").arg("-r").arg(self.program.journal()).arg(&copied).status();
+        let journal = &self.program.settings().journal;
+        if !journal.starts_with(&self.files) {
+            let _ = Command::new("cp").arg("-r").arg(journal).arg(&copied).status();
         }
         self.files.display().to_string()
     }

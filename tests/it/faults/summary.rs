@@ -20,7 +20,8 @@ pub(super) struct Tally {
     pub(super) admitted: u64,
     pub(super) failed: u64,
     pub(super) cut: u64,
-    /// The worst of the rounds' 99th percentiles while the accident lasts.
+    /// The worst of the rounds' 99th percentiles of the time to an answer, before the accident and while it lasts.
+    pub(super) calm_p99: Duration,
     pub(super) worst_p99: Duration,
 }
 
@@ -35,15 +36,16 @@ impl Tally {
         self.admitted += other.admitted;
         self.failed += other.failed;
         self.cut += other.cut;
+        self.calm_p99 = self.calm_p99.max(other.calm_p99);
         self.worst_p99 = self.worst_p99.max(other.worst_p99);
     }
 
     fn row(&self, name: &str) -> String {
-        let Tally { rounds, in_pairs, kills, hits, lost, doubled, admitted, failed, cut, worst_p99 } = self;
-        let p99 = worst_p99.as_secs_f64() * 1000.0;
+        let Tally { rounds, in_pairs, kills, hits, lost, doubled, admitted, failed, cut, .. } = self;
+        let (calm, p99) = (milliseconds(self.calm_p99), milliseconds(self.worst_p99));
         format!(
             "{name:<22}{rounds:>7}{in_pairs:>7}{kills:>7}{hits:>9}{lost:>6}{doubled:>8}{admitted:>9}{failed:>7}\
-             {cut:>6}{p99:>9.1}"
+             {cut:>6}{calm:>9.1}{p99:>9.1}"
         )
     }
 
@@ -51,9 +53,13 @@ impl Tally {
         json!({
             "rounds": self.rounds, "in_pairs": self.in_pairs, "kills": self.kills, "hits": self.hits,
             "lost": self.lost, "doubled": self.doubled, "admitted": self.admitted, "failed": self.failed,
-            "cut": self.cut, "worst_p99_ms": self.worst_p99.as_secs_f64() * 1000.0,
+            "cut": self.cut, "calm_p99_ms": milliseconds(self.calm_p99), "worst_p99_ms": milliseconds(self.worst_p99),
         })
     }
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 10_000.0).round() / 10.0
 }
 
 /// What all rounds come to.
@@ -77,7 +83,7 @@ impl Summary {
 
     pub(super) fn print(&self, seed: u64, took: Duration) {
         println!(
-            "{:<22}{:>7}{:>7}{:>7}{:>9}{:>6}{:>8}{:>9}{:>7}{:>6}{:>9}",
+            "{:<22}{:>7}{:>7}{:>7}{:>9}{:>6}{:>8}{:>9}{:>7}{:>6}{:>9}{:>9}",
             "accident",
             "rounds",
             "pairs",
@@ -88,6 +94,7 @@ impl Summary {
             "admitted",
             "failed",
             "cut",
+            "before",
             "p99 ms"
         );
         let mut total = Tally::default();

@@ -235,7 +235,7 @@ impl Shared {
         let kind = match number % 20 {
             7 => "order/",
             12 => "gone/",
-            5 | 15 if is_odd => "odd/",
+            5 if is_odd && number % 40 == 5 => "odd/",
             _ => "",
         };
         let path = format!("/{name}/{kind}{number}");

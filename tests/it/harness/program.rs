@@ -31,11 +31,13 @@ pub(crate) struct Settings {
     pub(crate) journal: PathBuf,
     /// `journal.max_bytes`
     pub(crate) journal_bytes: &'static str,
+    /// `journal.wait`
+    pub(crate) journal_wait: &'static str,
 }
 
 impl Settings {
     fn text(&self, proxy: SocketAddr, stats: SocketAddr) -> String {
-        let Self { upstream, database_url, journal_bytes, .. } = self;
+        let Self { upstream, database_url, journal_bytes, journal_wait, .. } = self;
         let (files, journal) = (self.files.display(), self.journal.display());
         format!(
             "[proxy]\nlisten = [\"{proxy}\"]\nworkers = 2\n\n\
@@ -43,7 +45,7 @@ impl Settings {
              [tracking.identity]\nsecret_file = \"{files}/secret\"\n\n\
              [orders]\ncustomer_key_file = \"{files}/customer-key\"\n\n\
              [database]\nurl = \"{database_url}\"\nnew_values_per_day = 1000000\n\n\
-             [journal]\ndir = \"{journal}\"\nsegment_bytes = \"256KiB\"\nmax_bytes = \"{journal_bytes}\"\n\n\
+             [journal]\ndir = \"{journal}\"\nwait = \"{journal_wait}\"\nsegment_bytes = \"256KiB\"\nmax_bytes = \"{journal_bytes}\"\n\n\
              [stats]\nlisten = \"{stats}\"\nmetrics_public = true\n"
         )
     }
@@ -64,20 +66,14 @@ impl Program {
         Self::new(self.settings.clone())
     }
 
-    /// `journal.max_bytes`
-    pub(crate) fn room(&self) -> &'static str {
-        self.settings.journal_bytes
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
     }
 
-    /// Sets `journal.max_bytes` for the next process.
-    pub(crate) fn room_for_journals(&mut self, journal_bytes: &'static str) {
-        self.settings.journal_bytes = journal_bytes;
+    /// Changes the configuration of the next process; its ports stay.
+    pub(crate) fn configure(&mut self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.settings);
         std::fs::write(&self.config, self.settings.text(self.proxy, self.stats)).unwrap();
-    }
-
-    /// `journal.dir`
-    pub(crate) fn journal(&self) -> &Path {
-        &self.settings.journal
     }
 
     /// Variables of the environment of the next processes.
