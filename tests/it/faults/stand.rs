@@ -228,7 +228,7 @@ impl Stand {
             lines.push(format!("{} records were damaged, {counted:?} counted", self.damaged_frames));
         }
         reckoning.problems.extend(lines);
-        reckoning.problems.extend(self.what_stays_wrong().await);
+        reckoning.problems.extend(self.what_stays_wrong(dropped > 0).await);
         let missing: HashSet<&String> = book.findings.lost.iter().chain(&book.expected).collect();
         let kept = outcome.received.iter().filter(|(path, _)| !missing.contains(path));
         self.kept.extend(kept.map(|(path, receipt)| (path.clone(), receipt.clone())));
@@ -236,12 +236,16 @@ impl Stand {
         (outcome, reckoning)
     }
 
-    /// What `/readyz` says for long after everything is well again.
-    async fn what_stays_wrong(&self) -> Option<String> {
+    /// What `/readyz` says for long after everything is well again; that records were dropped it says for ever.
+    async fn what_stays_wrong(&self, dropped: bool) -> Option<String> {
+        let is_well = |text: &str| {
+            text == "ready\n"
+                || (dropped && text.starts_with("degraded\ndrops:") && text.lines().count() == 2)
+        };
         let started = Instant::now();
         loop {
             match self.program.ask("/readyz").await {
-                Some(text) if text == "ready\n" => return None,
+                Some(text) if is_well(&text) => return None,
                 answer if started.elapsed() > PATIENCE => return Some(format!("/readyz: {answer:?}")),
                 _ => self.pass(100).await,
             }
