@@ -80,7 +80,7 @@ pub(super) async fn update(stand: &mut Stand) {
 /// From now on Postgres refuses what visitors see of odd pages.
 pub(super) async fn refuse_odd(stand: &mut Stand) -> Harm {
     stand.does("ALTER TABLE events ADD CONSTRAINT poison CHECK (status <> 203) NOT VALID").await;
-    stand.is_poisoned = true;
+    stand.spoilt.odd = true;
     stand.load().be_odd(true);
     Harm::Done
 }
@@ -92,5 +92,4 @@ pub(super) async fn take_odd(stand: &mut Stand) {
         .batch_execute("ALTER TABLE events DROP CONSTRAINT IF EXISTS poison")
         .await
         .unwrap();
-    stand.is_poisoned = false;
 }

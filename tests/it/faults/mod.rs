@@ -9,6 +9,7 @@ mod database;
 mod disk;
 mod kinds;
 mod process;
+mod reckoning;
 mod rounds;
 mod segments;
 mod stand;

@@ -8,7 +8,8 @@ use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
 
 use super::kinds::{ALL, Forwarding, Kind};
-use super::stand::{Reckoning, Stand};
+use super::reckoning::Reckoning;
+use super::stand::Stand;
 use super::summary::{Summary, Tally};
 use crate::harness::load::Outcome;
 

@@ -59,8 +59,8 @@ pub(super) async fn flip(stand: &mut Stand, dice: &mut StdRng) -> Harm {
         let mut bytes = std::fs::read(&frame.segment).unwrap();
         bytes[frame.at + dice.random_range(first..frame.bytes)] ^= 1 << dice.random_range(0..8);
         std::fs::write(&frame.segment, bytes).unwrap();
-        stand.damaged.extend(frame.path.clone());
-        stand.damaged_frames += 1;
+        stand.spoilt.pages.extend(frame.path.clone());
+        stand.spoilt.records += 1;
         flipped.insert(place);
     }
     restart(stand).await

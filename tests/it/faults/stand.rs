@@ -7,21 +7,22 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use tokio_postgres::{Client, NoTls};
-use utm_dispatcher::hit::Record;
 
 use super::disk::WIDE;
+use super::reckoning::{Book, Reckoning, Spoilt, reckon_all};
 use super::teller::Teller;
 use super::{database, kinds::Kind};
 use crate::harness::disk::Disk;
-use crate::harness::ledger::{Findings, compare};
 use crate::harness::link::Link;
 use crate::harness::load::{self, Load, Outcome, Receipt};
 use crate::harness::postgres::{Database, DedicatedPostgres};
 use crate::harness::program::{Program, Settings};
 use crate::harness::{Upstream, eventually, skip};
 
-/// Longest time until everything is shipped, or the visitors are answered.
+/// Longest time until the visitors are answered.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+/// Longest time until everything is shipped: what Postgres refuses is found by halving, again and again.
+const SHIPPING_MAY_TAKE: Duration = Duration::from_secs(180);
 /// Visitors at the same time, and their pause between two pages.
 const VISITORS: (usize, Duration) = (6, Duration::from_millis(12));
 
@@ -44,24 +45,10 @@ pub(super) struct Stand {
     pub(super) kills: u64,
     /// Records that ended processes of this round dropped.
     dropped: u64,
-    /// Pages whose record was damaged in this round, and all records that were.
-    pub(super) damaged: HashSet<String>,
-    pub(super) damaged_frames: u64,
-    pub(super) is_poisoned: bool,
+    /// In this round.
+    pub(super) spoilt: Spoilt,
     /// What must be in the database, of all rounds.
     kept: HashMap<String, Receipt>,
-}
-
-/// What a round comes to.
-#[derive(Debug, Default)]
-pub(super) struct Reckoning {
-    pub(super) hits: u64,
-    pub(super) lost: u64,
-    pub(super) doubled: u64,
-    /// Lost, and said so by a counter or in `quarantine`.
-    pub(super) admitted: u64,
-    /// What is otherwise than it should be.
-    pub(super) problems: Vec<String>,
 }
 
 impl Stand {
@@ -95,9 +82,7 @@ impl Stand {
             files,
             kills: 0,
             dropped: 0,
-            damaged: HashSet::new(),
-            damaged_frames: 0,
-            is_poisoned: false,
+            spoilt: Spoilt::default(),
             kept: HashMap::new(),
         };
         let ready = || async { (stand.program.ask("/readyz").await? == "ready\n").then_some(()) };
@@ -202,38 +187,41 @@ impl Stand {
     /// Ends the visits, waits until everything is shipped, and compares.
     pub(super) async fn close(&mut self, name: &str) -> (Outcome, Reckoning) {
         let outcome = self.load.take().expect("visitors").stop().await;
-        let (told, refused) = self.teller.take().expect("a teller").stop().await;
-        let mut reckoning =
-            Reckoning { hits: outcome.received.len() as u64, problems: refused, ..Reckoning::default() };
+        let (orders, refused) = self.teller.take().expect("a teller").stop().await;
         let started = Instant::now();
         let (book, dropped) = loop {
-            let book = self.book(name, &outcome.received, &told).await;
+            let book = self.book(name, &outcome, &orders).await;
             let dropped = self.dropped + self.program.counter("hits_dropped").await.unwrap_or(0);
+            let is_over = started.elapsed() > SHIPPING_MAY_TAKE;
             match book {
-                Some(book) if book.is_settled(dropped) || started.elapsed() > PATIENCE => {
-                    break (book, dropped);
-                }
+                Some(book) if book.is_settled(dropped) || is_over => break (book, dropped),
                 Some(_) => {}
-                None => assert!(started.elapsed() < PATIENCE, "the database does not answer"),
+                None => assert!(!is_over, "the database does not answer"),
             }
             self.pass(50).await;
         };
-        let lost = book.findings.lost.len() as u64;
-        reckoning.lost = lost.saturating_sub(dropped) + book.told_missing.len() as u64;
-        reckoning.doubled = book.findings.doubled.len() as u64;
-        reckoning.admitted = dropped + book.quarantined + self.damaged_frames;
-        let mut lines = book.problems(dropped);
-        let counted = self.program.counter("journal_frames_damaged").await;
-        if self.damaged_frames > 0 && counted != Some(self.damaged_frames) {
-            lines.push(format!("{} records were damaged, {counted:?} counted", self.damaged_frames));
+        let mut reckoning = book.reckon(dropped);
+        reckoning.hits = outcome.received.len() as u64;
+        reckoning.admitted += self.spoilt.records;
+        reckoning.problems.extend(refused);
+        let (damaged, counted) = (self.spoilt.records, self.program.counter("journal_frames_damaged").await);
+        if damaged > 0 && counted != Some(damaged) {
+            reckoning.problems.push(format!("{damaged} records were damaged, {counted:?} counted"));
         }
-        reckoning.problems.extend(lines);
         reckoning.problems.extend(self.what_stays_wrong(dropped > 0).await);
-        let missing: HashSet<&String> = book.findings.lost.iter().chain(&book.expected).collect();
-        let kept = outcome.received.iter().filter(|(path, _)| !missing.contains(path));
+        let kept = outcome.received.iter().filter(|(path, _)| book.has(path));
         self.kept.extend(kept.map(|(path, receipt)| (path.clone(), receipt.clone())));
-        self.begin_anew().await;
+        if self.spoilt.odd {
+            database::take_odd(self).await;
+        }
+        self.spoilt = Spoilt::default();
+        self.dropped = 0;
         (outcome, reckoning)
+    }
+
+    async fn book(&self, name: &str, outcome: &Outcome, orders: &HashSet<String>) -> Option<Book> {
+        let client = self.connect().await?;
+        Book::read(&client, name, &outcome.received, orders, &self.spoilt).await.ok()
     }
 
     /// What `/readyz` says for long after everything is well again; that records were dropped it says for ever.
@@ -252,70 +240,10 @@ impl Stand {
         }
     }
 
-    /// What belongs to a round alone goes with it.
-    async fn begin_anew(&mut self) {
-        if self.is_poisoned {
-            database::take_odd(self).await;
-        }
-        self.dropped = 0;
-        self.damaged.clear();
-        self.damaged_frames = 0;
-    }
-
-    async fn book(
-        &self,
-        name: &str,
-        received: &HashMap<String, Receipt>,
-        told: &HashSet<String>,
-    ) -> Option<Book> {
-        let client = self.connect().await?;
-        let is_expected = |path: &String, receipt: &Receipt| {
-            self.damaged.contains(path) || (self.is_poisoned && receipt.status == 203)
-        };
-        let (away, here): (HashMap<_, _>, HashMap<_, _>) = received
-            .iter()
-            .map(|(path, receipt)| (path.clone(), receipt.clone()))
-            .partition(|(path, receipt)| is_expected(path, receipt));
-        let findings = compare(&client, name, &here).await.ok()?;
-        let not_there = compare(&client, name, &away).await.ok()?.lost;
-        let stored_all_the_same = away.len() - not_there.len();
-        let quarantine = quarantined(&client, name).await?;
-        let odd: HashSet<String> =
-            away.keys().filter(|path| !self.damaged.contains(*path)).cloned().collect();
-        let pattern = format!("api-{name}%");
-        let orders = "SELECT order_id FROM order_entries WHERE order_id LIKE $1";
-        let orders = client.query(orders, &[&pattern]).await.ok()?;
-        let stored: HashSet<String> = orders.iter().map(|row| row.get(0)).collect();
-        Some(Book {
-            findings,
-            expected: not_there,
-            stored_all_the_same,
-            not_set_aside: odd.iter().filter(|path| !quarantine.contains(path)).count(),
-            wrongly_set_aside: quarantine
-                .iter()
-                .filter(|path| !(self.is_poisoned && path.contains("/odd/")))
-                .count(),
-            quarantined: quarantine.len() as u64,
-            told_missing: told.difference(&stored).cloned().collect(),
-        })
-    }
-
-    /// Compares all rounds once more, and the sums with their parts.
-    pub(super) async fn reckon_all(&mut self) -> Vec<String> {
-        let Some(client) = self.connect().await else { return vec!["the database does not answer".into()] };
-        let findings = compare(&client, "r", &self.kept).await.unwrap();
-        let mut problems = Vec::new();
-        if !findings.lost.is_empty() || !findings.doubled.is_empty() || !findings.wrong.is_empty() {
-            problems.push(format!("after all rounds: {findings:?}"));
-        }
-        let sums = "SELECT (SELECT coalesce(sum(page_views), 0)::bigint FROM sessions),
-            (SELECT count(*) FROM events JOIN action_kinds k USING (kind_id) WHERE k.name = 'page_view')";
-        let row = client.query_one(sums, &[]).await.unwrap();
-        let (of_sessions, of_events): (i64, i64) = (row.get(0), row.get(1));
-        if of_sessions != of_events {
-            problems.push(format!("sessions have {of_sessions} page views, there are {of_events}"));
-        }
-        problems
+    /// Compares all rounds once more.
+    pub(super) async fn reckon_all(&self) -> Vec<String> {
+        let client = self.connect().await.expect("the database answers");
+        reckon_all(&client, &self.kept).await.unwrap()
     }
 
     /// Leaves the journal beside log and configuration, and says where.
@@ -341,57 +269,4 @@ impl Drop for Stand {
             println!("kept in {}", self.keep());
         }
     }
-}
-
-/// What the database has of a round.
-struct Book {
-    findings: Findings,
-    /// What was received and should not be there, and is not.
-    expected: Vec<String>,
-    stored_all_the_same: usize,
-    not_set_aside: usize,
-    wrongly_set_aside: usize,
-    quarantined: u64,
-    told_missing: Vec<String>,
-}
-
-impl Book {
-    fn is_settled(&self, dropped: u64) -> bool {
-        self.findings.lost.len() as u64 == dropped && self.not_set_aside == 0 && self.told_missing.is_empty()
-    }
-
-    fn problems(&self, dropped: u64) -> Vec<String> {
-        let mut lines = Vec::new();
-        let mut note = |is_wrong: bool, line: String| lines.extend(is_wrong.then_some(line));
-        let Findings { lost, doubled, wrong } = &self.findings;
-        note(
-            lost.len() as u64 != dropped,
-            format!("{} lost, {dropped} admitted: {}", lost.len(), some(lost)),
-        );
-        note(!doubled.is_empty(), format!("doubled: {}", some(doubled)));
-        note(!wrong.is_empty(), format!("wrong: {}", some(wrong)));
-        note(!self.told_missing.is_empty(), format!("orders lost: {}", some(&self.told_missing)));
-        let set_aside = [self.stored_all_the_same, self.not_set_aside, self.wrongly_set_aside];
-        note(
-            set_aside != [0; 3],
-            format!("stored although damaged or refused, not set aside, wrongly set aside: {set_aside:?}"),
-        );
-        lines
-    }
-}
-
-/// The first of them, and how many there are.
-fn some(lines: &[String]) -> String {
-    format!("{} of {}", lines.iter().take(8).map(String::as_str).collect::<Vec<_>>().join(", "), lines.len())
-}
-
-/// Paths of the pages of a round in `quarantine`; what is no page by its own name.
-async fn quarantined(client: &Client, name: &str) -> Option<Vec<String>> {
-    let rows = client.query("SELECT payload FROM quarantine", &[]).await.ok()?;
-    let path = |row: &tokio_postgres::Row| match Record::decode(row.get::<_, &[u8]>(0)) {
-        Ok(Record::Hit(hit)) => hit.path.to_string(),
-        other => format!("/{name}/{other:?}"),
-    };
-    let below = format!("/{name}/");
-    Some(rows.iter().map(path).filter(|path| path.starts_with(&below)).collect())
 }
