@@ -60,15 +60,12 @@ impl Stand {
         let shop = load::shop().await;
         let files = tempfile::tempdir().unwrap().keep();
         let disk = Disk::of_file("64M");
-        let journal = disk.as_ref().map_or(&*files, Disk::path).join("journal");
-        let mut program = Program::new(Settings {
-            upstream: shop.address(),
-            database_url: link.url().to_owned(),
-            files: files.clone(),
-            journal,
-            journal_bytes: WIDE,
-            journal_wait: SHORT_WAIT,
-        });
+        let mut settings = Settings::new(shop.address(), link.url(), &files);
+        if let Some(disk) = &disk {
+            settings.journal = disk.path().join("journal");
+        }
+        settings.journal_bytes = WIDE;
+        let mut program = Program::with(settings);
         program.start().await;
         let stand = Self {
             load: None,

@@ -2,8 +2,8 @@
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use super::free_address;
@@ -36,6 +36,18 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// With the defaults, and everything in `files`.
+    pub(crate) fn new(upstream: SocketAddr, database_url: &str, files: &Path) -> Self {
+        Self {
+            upstream,
+            database_url: database_url.to_owned(),
+            files: files.to_owned(),
+            journal: files.join("journal"),
+            journal_bytes: "4GiB",
+            journal_wait: "20ms",
+        }
+    }
+
     fn text(&self, proxy: SocketAddr, stats: SocketAddr) -> String {
         let Self { upstream, database_url, journal_bytes, journal_wait, .. } = self;
         let (files, journal) = (self.files.display(), self.journal.display());
@@ -52,8 +64,13 @@ impl Settings {
 }
 
 impl Program {
+    /// Writes a configuration with the defaults into `files`; nothing runs yet.
+    pub(crate) fn new(upstream: SocketAddr, database_url: &str, files: &Path) -> Self {
+        Self::with(Settings::new(upstream, database_url, files))
+    }
+
     /// Writes a configuration; nothing runs yet.
-    pub(crate) fn new(settings: Settings) -> Self {
+    pub(crate) fn with(settings: Settings) -> Self {
         let (proxy, stats) = (free_address(), free_address());
         let config = settings.files.join(format!("{}.toml", proxy.port()));
         std::fs::write(&config, settings.text(proxy, stats)).unwrap();
@@ -63,7 +80,7 @@ impl Program {
 
     /// Another one with the same files, on other ports.
     pub(crate) fn beside(&self) -> Self {
-        Self::new(self.settings.clone())
+        Self::with(self.settings.clone())
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -100,6 +117,13 @@ impl Program {
             TcpStream::connect_timeout(&proxy, Duration::from_millis(100)).is_ok()
         })
         .await;
+    }
+
+    /// Another command with the same configuration, until it ends.
+    pub(crate) async fn command(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_utm-dispatcher"));
+        command.args(arguments).arg("--config").arg(&self.config).stdin(Stdio::null());
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
     }
 
     /// SIGKILL.
