@@ -102,10 +102,12 @@ pub enum FrameError {
 pub enum Look {
     /// A whole frame with a payload of so many bytes.
     Frame(usize),
+    /// The length of a frame, with a payload of so many bytes that is not the one that was written.
+    Damaged(usize),
     /// The bytes end before the frame does.
     Short,
     /// No frame.
-    Damaged,
+    Nothing,
 }
 
 /// Looks at the frame that begins at the beginning of `bytes`.
@@ -113,12 +115,12 @@ pub fn look(bytes: &[u8]) -> Look {
     let Some(head) = bytes.get(..FRAME_HEAD_BYTES) else { return Look::Short };
     let length = u32_at(head, 0) as usize;
     if !(2..=MAX_PAYLOAD_BYTES).contains(&length) {
-        return Look::Damaged;
+        return Look::Nothing;
     }
     match bytes.get(FRAME_HEAD_BYTES..FRAME_HEAD_BYTES + length) {
         None => Look::Short,
         Some(payload) if crc32c::crc32c(payload) == u32_at(head, 4) => Look::Frame(length),
-        Some(_) => Look::Damaged,
+        Some(_) => Look::Damaged(length),
     }
 }
 
@@ -131,7 +133,7 @@ pub fn payloads(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
             rest = after;
             Some(&frame[FRAME_HEAD_BYTES..])
         }
-        Look::Short | Look::Damaged => None,
+        Look::Damaged(_) | Look::Short | Look::Nothing => None,
     })
 }
 
@@ -192,7 +194,9 @@ mod tests {
         assert_eq!(&out[4..8], crc32c::crc32c(&out[8..]).to_be_bytes());
         assert_eq!(look(&out), Look::Frame(out.len() - 8));
         assert_eq!(look(&out[..out.len() - 1]), Look::Short);
-        assert_eq!(look(&[0; 64]), Look::Damaged, "a tail of zeros is no frame");
+        assert_eq!(look(&[0; 64]), Look::Nothing, "a tail of zeros is no frame");
+        out[9] ^= 1;
+        assert_eq!(look(&out), Look::Damaged(out.len() - 8));
     }
 
     #[test]

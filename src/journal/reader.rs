@@ -148,17 +148,22 @@ impl Reader {
                     frames.push((position, bytes.slice(payload)));
                 }
                 Look::Short if !whole => break,
-                Look::Short | Look::Damaged => match next_frame(&bytes, at + 1) {
+                seen => match next_frame(&bytes, at + 1) {
                     Some(found) => {
                         damaged += 1;
                         at = found;
                     }
-                    // The rest of the window is no frame. More of the file may follow: begin there again, a frame's
-                    // greatest size earlier, so that none is cut in two. At the end it is a torn tail.
+                    // Nothing follows in the file. A frame that is all there was damaged later; the rest is a torn tail.
                     None if whole => {
-                        torn = true;
-                        break;
+                        let Look::Damaged(payload_bytes) = seen else {
+                            torn = true;
+                            break;
+                        };
+                        damaged += 1;
+                        at += FRAME_HEAD_BYTES + payload_bytes;
                     }
+                    // More of the file may follow: begin there again, a frame's greatest size earlier, so that none is
+                    // cut in two.
                     None => {
                         damaged += 1;
                         at = bytes.len().saturating_sub(MAX_PAYLOAD_BYTES + FRAME_HEAD_BYTES - 1).max(at + 1);

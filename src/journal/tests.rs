@@ -289,6 +289,21 @@ fn a_response_waits_no_longer_than_it_may_behind_a_slow_batch() {
     });
 }
 
+#[test]
+fn damage_of_the_last_record_is_counted_and_a_torn_one_is_not() {
+    let root = tempfile::tempdir().unwrap();
+    let directory = RunDirectory::create(root.path()).unwrap();
+    let header = super::frame::Header { journal: directory.journal, segment: 0, created_ms: 0 }.encode();
+    let mut bytes = header.to_vec();
+    append(&numbered(1), &mut bytes).unwrap();
+    let second = bytes.len();
+    append(&numbered(2), &mut bytes).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    bytes.extend_from_within(second..second + 11);
+    std::fs::write(segment_path(&directory.path, 0), &bytes).unwrap();
+    assert_eq!(read_all(&directory.path, None, 1000), (vec![1], 1));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 

@@ -85,6 +85,8 @@ enum Trouble {
 struct Reading {
     reader: Reader,
     committed: Position,
+    /// Stretches behind `committed` that are no records: counted with the commit, so once.
+    damaged: u64,
     is_at_end: bool,
 }
 
@@ -200,6 +202,7 @@ impl Feed {
                             self.journals.get_mut(&journal).and_then(|source| source.reading.as_mut())
                         {
                             reading.committed = end;
+                            self.metrics.journal_frames_damaged.inc_by(std::mem::take(&mut reading.damaged));
                         }
                     }
                     self.count_shipped(&shipped, begun.elapsed());
@@ -228,7 +231,7 @@ impl Feed {
         for (journal, committed) in self.shipper.checkpoints(&unknown).await? {
             if let Some(source) = self.journals.get_mut(&journal) {
                 let reader = Reader::new(&source.directory.path, committed);
-                source.reading = Some(Reading { reader, committed, is_at_end: false });
+                source.reading = Some(Reading { reader, committed, damaged: 0, is_at_end: false });
             }
         }
         Ok(true)
@@ -240,9 +243,10 @@ impl Feed {
         let mut bytes = 0;
         for (journal, source) in &mut self.journals {
             while bytes < BATCH_BYTES {
-                let Some(chunk) = source.read(BATCH_BYTES - bytes, &self.metrics) else { break };
-                if chunk.frames.is_empty() {
-                    continue; // moved over damage, or to the next segment
+                let Some(chunk) = source.read(BATCH_BYTES - bytes) else { break };
+                // Over damage the database's position moves, too: else it would be read, and counted, again.
+                if chunk.frames.is_empty() && chunk.damaged == 0 {
+                    continue; // moved to the next segment
                 }
                 let Some(reading) = &source.reading else { break };
                 bytes += chunk.frames.iter().map(|(_, payload)| payload.len()).sum::<usize>();
@@ -362,7 +366,7 @@ impl Feed {
 
 impl Source {
     /// The next chunk; none at the end, or when the journal cannot be read, which is said once.
-    fn read(&mut self, max_bytes: usize, metrics: &Metrics) -> Option<Chunk> {
+    fn read(&mut self, max_bytes: usize) -> Option<Chunk> {
         let reading = self.reading.as_mut()?;
         if reading.is_at_end && self.live.is_none() {
             return None; // nobody writes it any more
@@ -373,7 +377,7 @@ impl Source {
                 if self.trouble.take().is_some() {
                     tracing::info!(journal = %self.directory.journal, "a journal can be read again");
                 }
-                metrics.journal_frames_damaged.inc_by(chunk.damaged);
+                reading.damaged += chunk.damaged;
                 reading.is_at_end = chunk.is_empty();
                 (!chunk.is_empty()).then_some(chunk)
             }

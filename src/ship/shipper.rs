@@ -263,11 +263,11 @@ impl Shipper {
             };
             match Fault::of(&error) {
                 Fault::Conflict if tries < TRIES => pause(tries).await,
-                Fault::Check if !checked_again => {
+                Fault::Partition if !checked_again => {
                     checked_again = true;
                     self.months.clear();
                 }
-                Fault::Data | Fault::Check => return Ok(Ending::Unstorable(error.into())),
+                Fault::Data | Fault::Partition => return Ok(Ending::Unstorable(error.into())),
                 Fault::Slow if batch.len() > 1 => return Ok(Ending::Unstorable(error.into())),
                 Fault::Conflict | Fault::Slow | Fault::Elsewhere => {
                     drop(Object::take(client));

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use deadpool_postgres::{Client, Transaction};
 use jiff::Timestamp;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -49,8 +49,8 @@ pub(super) enum Fault {
     Conflict,
     /// A row cannot be stored, whenever it is tried.
     Data,
-    /// A partition is missing, or a row cannot be stored.
-    Check,
+    /// A partition is missing, or is not one for this row.
+    Partition,
     /// A statement took too long: fewer rows may do.
     Slow,
     /// The database is away, or not as it should be; the commit may have happened.
@@ -72,8 +72,10 @@ impl Fault {
         if conflicts.contains(&state) {
             return Fault::Conflict;
         }
+        let constraint = error.as_db_error().and_then(DbError::constraint);
         match state.code().get(..2) {
-            _ if *state == SqlState::CHECK_VIOLATION => Fault::Check,
+            // Only a constraint of the table's own has a name.
+            _ if *state == SqlState::CHECK_VIOLATION && constraint.is_none() => Fault::Partition,
             _ if *state == SqlState::QUERY_CANCELED => Fault::Slow,
             Some("21" | "22" | "23" | "54") => Fault::Data,
             _ => Fault::Elsewhere,

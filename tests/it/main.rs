@@ -7,7 +7,6 @@ mod harness;
 
 mod architecture;
 mod config;
-mod crash;
 mod demo;
 mod faults;
 mod forwarding;
@@ -15,6 +14,7 @@ mod framing;
 mod journeys;
 mod managed;
 mod migrating;
+mod outages;
 mod pooler;
 mod replica;
 mod roles;

@@ -6,11 +6,12 @@ use refinery::Migration;
 use utm_dispatcher::store::Store;
 use utm_dispatcher::store::migrate::{self, SchemaState, migrations};
 
-use crate::faults::{answers, is_ready, nothing_is_lost_or_doubled, page_shop, readiness_says, visits};
 use crate::harness::app::{Running, app, app_config};
 use crate::harness::link::Link;
+use crate::harness::load;
 use crate::harness::postgres::{self, Database};
 use crate::harness::{DEADLINE, eventually};
+use crate::outages::{answers, is_ready, nothing_is_lost_or_doubled, readiness_says, visits};
 
 /// Longest time that a migration may hold anybody up: it waits two seconds for a lock.
 const HELD_UP: Duration = Duration::from_millis(3_500);
@@ -26,7 +27,7 @@ async fn long_report(database: &Database, table: &str) -> tokio_postgres::Client
 #[tokio::test(flavor = "multi_thread")]
 async fn a_migration_beside_writers_loses_nothing_and_holds_nobody_up() {
     let database = postgres::database().await;
-    let upstream = page_shop().await;
+    let upstream = load::shop().await;
     let (app, files) = app(upstream.address(), &database.url).await;
     is_ready(&app).await;
     let load = visits(app.proxy, 0);
@@ -86,7 +87,7 @@ async fn an_old_schema_stops_the_shipper_alone_until_somebody_migrates() {
     let database = postgres::database().await;
     let old: Vec<_> = migrations().into_iter().filter(|migration| migration.version() <= 2).collect();
     assert_eq!(migrate::bring_to(&database.store(), &old).await.unwrap(), SchemaState::Current);
-    let upstream = page_shop().await;
+    let upstream = load::shop().await;
     let files = tempfile::tempdir().unwrap();
     let mut config = app_config(upstream.address(), &database.url, files.path());
     config.database.auto_migrate = false;
@@ -130,7 +131,7 @@ async fn a_migration_that_waits_is_told_and_keeps_nobody_from_ending() {
     let database = postgres::database().await;
     let old: Vec<_> = migrations().into_iter().filter(|migration| migration.version() <= 2).collect();
     assert_eq!(migrate::bring_to(&database.store(), &old).await.unwrap(), SchemaState::Current);
-    let upstream = page_shop().await;
+    let upstream = load::shop().await;
     let _report = long_report(&database, "journal_checkpoint").await;
     let files = tempfile::tempdir().unwrap();
     let app = Running::start(app_config(upstream.address(), &database.url, files.path())).await;

@@ -14,10 +14,11 @@ use utm_dispatcher::stats::tokens;
 use utm_dispatcher::store::Store;
 use utm_dispatcher::store::migrate::{self, SchemaState};
 
-use crate::faults::{answers, nothing_is_lost_or_doubled, page_shop, visits};
 use crate::harness::app::{Running, app_config};
+use crate::harness::load;
 use crate::harness::postgres::{self, Database};
 use crate::harness::{free_address, skip, until};
+use crate::outages::{answers, nothing_is_lost_or_doubled, visits};
 
 /// Server connections that all share.
 const POOL: u8 = 3;
@@ -88,7 +89,7 @@ fn ini(database_url: &str, port: u16) -> String {
 async fn two_programs_do_all_their_work_through_a_pooler_of_three_connections() {
     let database = postgres::database().await;
     let Some(pooler) = Pooler::before(&database).await else { return };
-    let upstream = page_shop().await;
+    let upstream = load::shop().await;
     let files = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let mut apps = Vec::new();
     for files in &files {
@@ -118,7 +119,7 @@ async fn two_programs_do_all_their_work_through_a_pooler_of_three_connections() 
     let [first, second] = loads;
     let (mut outcome, more) = (first.stop().await, second.stop().await);
     outcome.received.extend(more.received);
-    outcome.failed += more.failed;
+    outcome.failures.extend(more.failures);
     nothing_is_lost_or_doubled(&outcome, &database).await;
 
     let pooled = postgres::connect(&pooler.url).await;

@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 use utm_dispatcher::config::DatabaseUrl;
 use utm_dispatcher::stats::database::{DatabaseError, ReportDatabase};
 
-use crate::faults::{is_ready, page_shop, readiness_says};
 use crate::harness::app::{Running, app_config};
-use crate::harness::load::BROWSER;
+use crate::harness::load::{self, BROWSER};
 use crate::harness::postgres::{DedicatedPostgres, connect};
 use crate::harness::{DEADLINE, eventually};
+use crate::outages::{is_ready, readiness_says};
 
 async fn visit(app: &Running, times: usize) {
     let mut client = app.connect().await;
@@ -36,7 +36,7 @@ fn data_through(report: &Value) -> &str {
 async fn reports_come_from_the_replica_and_say_how_far_it_is() {
     let Some(primary) = DedicatedPostgres::start().await else { return };
     let mut replica = primary.replica().await;
-    let upstream = page_shop().await;
+    let upstream = load::shop().await;
     let files = tempfile::tempdir().unwrap();
     let mut config = app_config(upstream.address(), &primary.url(), files.path());
     config.stats.database_url = Some(DatabaseUrl(replica.url()));
@@ -84,7 +84,7 @@ async fn reports_come_from_the_replica_and_say_how_far_it_is() {
 async fn a_replica_that_lost_its_primary_says_so_after_a_restart_too() {
     let Some(mut primary) = DedicatedPostgres::start().await else { return };
     let mut replica = primary.replica().await;
-    let upstream = page_shop().await;
+    let upstream = load::shop().await;
     let files = tempfile::tempdir().unwrap();
     let mut config = app_config(upstream.address(), &primary.url(), files.path());
     config.stats.database_url = Some(DatabaseUrl(replica.url()));
@@ -116,7 +116,7 @@ async fn a_replica_that_lost_its_primary_says_so_after_a_restart_too() {
 async fn a_reader_sees_nothing_of_an_interruption_by_the_replica() {
     let Some(primary) = DedicatedPostgres::start().await else { return };
     let replica = primary.replica().await;
-    let upstream = page_shop().await;
+    let upstream = load::shop().await;
     let files = tempfile::tempdir().unwrap();
     let mut config = app_config(upstream.address(), &primary.url(), files.path());
     config.stats.database_url = Some(DatabaseUrl(replica.url()));

@@ -7,12 +7,12 @@ use utm_dispatcher::config::{DatabaseUrl, Scope};
 use utm_dispatcher::stats::tokens;
 use utm_dispatcher::store::migrate::{self, SchemaState};
 
-use crate::faults::{answers, is_ready, nothing_is_lost_or_doubled, page_shop, readiness_says, visits};
 use crate::harness::app::{Running, app_config};
-use crate::harness::load::BROWSER;
+use crate::harness::load::{self, BROWSER};
 use crate::harness::postgres::{self, Database, Role};
 use crate::harness::program::Program;
 use crate::harness::{DEADLINE, Reply, Upstream, eventually, free_address};
+use crate::outages::{answers, is_ready, nothing_is_lost_or_doubled, readiness_says, visits};
 
 struct Roles {
     database: Database,
@@ -248,7 +248,7 @@ async fn reports_work_where_nothing_is_given_to_everybody() {
     let owning = postgres::connect(&roles.owner.url).await;
     owning.batch_execute("REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC").await.unwrap();
     roles.grant().await;
-    let upstream = page_shop().await;
+    let upstream = load::shop().await;
     let files = tempfile::tempdir().unwrap();
     let mut config = app_config(upstream.address(), &roles.writer.url, files.path());
     config.database.auto_migrate = false;
@@ -320,7 +320,7 @@ async fn a_writer_cannot_lend_itself_the_owners_rights() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_role_without_rights_ships_nothing_and_says_so_until_it_has_them() {
     let roles = roles().await;
-    let upstream = page_shop().await;
+    let upstream = load::shop().await;
     let files = tempfile::tempdir().unwrap();
     let mut config = app_config(upstream.address(), &roles.writer.url, files.path());
     config.database.auto_migrate = false;

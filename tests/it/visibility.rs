@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use utm_dispatcher::journal::frame::Header;
 use uuid::Uuid;
 
-use crate::faults::page_shop;
 use crate::harness::link::Link;
+use crate::harness::load;
 use crate::harness::postgres;
 use crate::harness::program::Program;
 use crate::harness::{Client, eventually};
@@ -43,11 +43,11 @@ async fn a_disk_that_hangs_stops_neither_the_stats_port_nor_signals() {
 
 async fn answers_and_ends_while_it_hangs(hanging: &str, others: &[&str]) {
     let database = postgres::database().await;
-    let upstream = page_shop().await;
+    let upstream = load::shop().await;
     let files = tempfile::tempdir().unwrap();
     freeze(&foreign_journal(files.path(), others).join(hanging));
     let mut program = Program::new(upstream.address(), &database.url, files.path());
-    program.office_threads = Some(1);
+    program.environment(&[("TOKIO_WORKER_THREADS", "1")]);
     program.start().await;
     eventually("what hangs is told", PATIENCE, || async {
         let (_, text) = program.ask("/readyz").await?;
@@ -62,7 +62,7 @@ async fn answers_and_ends_while_it_hangs(hanging: &str, others: &[&str]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn journals_are_found_and_measured_while_the_database_is_away() {
-    let upstream = page_shop().await;
+    let upstream = load::shop().await;
     let files = tempfile::tempdir().unwrap();
     let nowhere = "postgres://nobody@127.0.0.1:1/nothing";
     let mut program = Program::new(upstream.address(), nowhere, files.path());
@@ -104,7 +104,7 @@ async fn is_said(program: &Program, text: &str, times: usize) {
 async fn a_change_of_state_is_one_line_of_the_log() {
     let database = postgres::database().await;
     let link = Link::to(&database.url).await;
-    let upstream = page_shop().await;
+    let upstream = load::shop().await;
     let files = tempfile::tempdir().unwrap();
     let in_the_way = files.path().join("journal");
     std::fs::write(&in_the_way, "a file where a directory belongs").unwrap();
@@ -168,7 +168,7 @@ async fn cookie_set(program: &Program, cookie: &str) -> Option<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_start_without_a_disk_makes_a_key_and_saves_it_when_it_can() {
     let database = postgres::database().await;
-    let upstream = page_shop().await;
+    let upstream = load::shop().await;
     let files = tempfile::tempdir().unwrap();
     let in_the_way = files.path().join("journal");
     std::fs::write(&in_the_way, "a file where a directory belongs").unwrap();

@@ -27,6 +27,8 @@ enum Condition {
     Slow(Duration),
     /// Passes everything until a client sends COMMIT; passes that too, then is cut before the answer.
     CutAfterCommit,
+    /// Passes everything until a client sends COMMIT, and is cut before that.
+    CutBeforeCommit,
 }
 
 /// A breakable link.
@@ -71,7 +73,12 @@ impl Link {
         self.condition.send_replace(Condition::CutAfterCommit);
     }
 
-    /// Whether the link is cut, which [`Link::cut_after_commit`] makes it by itself.
+    /// At the next COMMIT that a client sends: it does not reach the server, the link is cut.
+    pub fn cut_before_commit(&self) {
+        self.condition.send_replace(Condition::CutBeforeCommit);
+    }
+
+    /// Whether the link is cut, which the two above make it by themselves.
     pub fn is_cut(&self) -> bool {
         *self.condition.borrow() == Condition::Cut
     }
@@ -162,6 +169,10 @@ async fn copy(
         match side {
             Side::Client if now == Condition::CutAfterCommit && says_commit(&piece[..length]) => {
                 commits.store(true, Ordering::SeqCst);
+            }
+            Side::Client if now == Condition::CutBeforeCommit && says_commit(&piece[..length]) => {
+                condition.send_replace(Condition::Cut);
+                return;
             }
             // The server answers once it has committed.
             Side::Server if commits.load(Ordering::SeqCst) => {

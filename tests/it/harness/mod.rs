@@ -4,6 +4,9 @@
 pub(crate) mod app;
 pub(crate) mod client;
 pub(crate) mod config;
+pub(crate) mod disk;
+pub(crate) mod guard;
+pub(crate) mod ledger;
 pub(crate) mod link;
 pub(crate) mod load;
 pub(crate) mod postgres;

@@ -14,6 +14,7 @@ use utm_dispatcher::managed::{Cluster, ManagedError, ServerUser, Settings};
 use utm_dispatcher::store::Store;
 use uuid::Uuid;
 
+use super::guard::Guard;
 use super::link::Link;
 use super::{DEADLINE, eventually, skip};
 
@@ -40,11 +41,15 @@ pub struct Database {
 /// A fresh empty database.
 pub async fn database() -> Database {
     let place = SHARED.get_or_init(shared_place).await;
+    database_on(&place.maintenance_url).await
+}
+
+async fn database_on(maintenance_url: &str) -> Database {
     let name = format!("it_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    let maintenance = connect(&place.maintenance_url).await;
+    let maintenance = connect(maintenance_url).await;
     maintenance.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("creating a database");
-    let url = with_database(&place.maintenance_url, &name);
-    Database { url, name, maintenance_url: place.maintenance_url.clone(), roles: Vec::new() }
+    let url = with_database(maintenance_url, &name);
+    Database { url, name, maintenance_url: maintenance_url.to_owned(), roles: Vec::new() }
 }
 
 /// A fresh database with the schema of this program.
@@ -250,11 +255,27 @@ impl DedicatedPostgres {
         self.cluster.superuser_url("utm")
     }
 
+    /// A fresh empty database on it.
+    pub async fn database(&self) -> Database {
+        database_on(&self.cluster.superuser_url("postgres")).await
+    }
+
+    /// Stops all processes of the server where they are, until the guard is dropped.
+    pub fn freeze(&self) -> Guard {
+        let postmaster = self.cluster.postmaster_pid().expect("a running postmaster");
+        // The postmaster first, so that it makes no further ones.
+        signal("STOP", &[postmaster]);
+        let all: Vec<u32> = std::iter::once(postmaster).chain(children_of(postmaster)).collect();
+        let pids: Vec<String> = all.iter().map(u32::to_string).collect();
+        let guard = Guard::new("kill -CONT \"$@\"", &pids.iter().map(String::as_str).collect::<Vec<_>>());
+        signal("STOP", &all);
+        guard
+    }
+
     /// `kill -9` of the postmaster; returns when it is gone.
     pub async fn kill(&mut self) {
         let pid = self.cluster.postmaster_pid().expect("a running postmaster");
-        let killed = Command::new("kill").args(["-KILL", &pid.to_string()]).status().expect("kill");
-        assert!(killed.success(), "kill -9 of the postmaster");
+        signal("KILL", &[pid]);
         let cluster = &mut self.cluster;
         tokio::time::timeout(Duration::from_secs(10), cluster.ended()).await.expect("the postmaster dies");
     }
@@ -268,6 +289,25 @@ impl DedicatedPostgres {
     pub async fn restart(&mut self) {
         self.cluster.start().await.expect("the private Postgres starts again");
     }
+}
+
+/// Processes that have ended meanwhile are passed over.
+fn signal(name: &str, pids: &[u32]) {
+    for pid in pids {
+        let _ = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).output();
+    }
+}
+
+fn children_of(parent: u32) -> Vec<u32> {
+    let is_child = |pid: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // "<pid> (<name>) <state> <parent> …"
+        let parent_of = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)?.parse().ok());
+        parent_of == Some(parent)
+    };
+    let entries = std::fs::read_dir("/proc").expect("/proc");
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter(is_child).collect()
 }
 
 impl Drop for DedicatedPostgres {

@@ -12,40 +12,103 @@ use super::free_address;
 const LONGEST_END: Duration = Duration::from_secs(60);
 
 /// A configuration file and the ports it names; processes may come and go.
+#[derive(Debug)]
 pub(crate) struct Program {
     pub(crate) proxy: SocketAddr,
-    /// How many threads the office may have; one a core when it is not said.
-    pub(crate) office_threads: Option<u32>,
-    stats: SocketAddr,
+    pub(crate) stats: SocketAddr,
+    settings: Settings,
     config: PathBuf,
     log: PathBuf,
+    environment: Vec<(String, String)>,
     child: Option<Child>,
 }
 
-impl Program {
-    /// Writes a configuration into `files`; nothing runs yet.
+/// What differs from configuration to configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) upstream: SocketAddr,
+    pub(crate) database_url: String,
+    /// Configuration, keys and log.
+    pub(crate) files: PathBuf,
+    /// `journal.dir`
+    pub(crate) journal: PathBuf,
+    /// `journal.max_bytes`
+    pub(crate) journal_bytes: &'static str,
+    /// `journal.wait`
+    pub(crate) journal_wait: &'static str,
+}
+
+impl Settings {
+    /// With the defaults, and everything in `files`.
     pub(crate) fn new(upstream: SocketAddr, database_url: &str, files: &Path) -> Self {
+        Self {
+            upstream,
+            database_url: database_url.to_owned(),
+            files: files.to_owned(),
+            journal: files.join("journal"),
+            journal_bytes: "4GiB",
+            journal_wait: "20ms",
+        }
+    }
+
+    fn text(&self, proxy: SocketAddr, stats: SocketAddr) -> String {
+        let Self { upstream, database_url, journal_bytes, journal_wait, .. } = self;
+        let (files, journal) = (self.files.display(), self.journal.display());
+        format!(
+            "[proxy]\nlisten = [\"{proxy}\"]\nworkers = 2\n\n\
+             [[upstream]]\nname = \"shop\"\nservers = [\"http://{upstream}\"]\ntrust_events = true\n\n\
+             [tracking.identity]\nsecret_file = \"{files}/secret\"\n\n\
+             [orders]\ncustomer_key_file = \"{files}/customer-key\"\n\n\
+             [database]\nurl = \"{database_url}\"\nnew_values_per_day = 1000000\n\n\
+             [journal]\ndir = \"{journal}\"\nwait = \"{journal_wait}\"\nsegment_bytes = \"256KiB\"\nmax_bytes = \"{journal_bytes}\"\n\n\
+             [stats]\nlisten = \"{stats}\"\nmetrics_public = true\n"
+        )
+    }
+}
+
+impl Program {
+    /// Writes a configuration with the defaults into `files`; nothing runs yet.
+    pub(crate) fn new(upstream: SocketAddr, database_url: &str, files: &Path) -> Self {
+        Self::with(Settings::new(upstream, database_url, files))
+    }
+
+    /// Writes a configuration; nothing runs yet.
+    pub(crate) fn with(settings: Settings) -> Self {
         let (proxy, stats) = (free_address(), free_address());
-        let config = files.join("config.toml");
-        let text = format!(
-            "[proxy]\nlisten = [\"{proxy}\"]\nworkers = 2\n\n[[upstream]]\nname = \"shop\"\n\
-             servers = [\"http://{upstream}\"]\ntrust_events = true\n\n[database]\nurl = \"{database_url}\"\n\n\
-             [journal]\ndir = \"{}\"\n\n[stats]\nlisten = \"{stats}\"\n",
-            files.join("journal").display()
-        );
-        std::fs::write(&config, text).unwrap();
-        Self { proxy, office_threads: None, stats, config, log: files.join("log"), child: None }
+        let config = settings.files.join(format!("{}.toml", proxy.port()));
+        std::fs::write(&config, settings.text(proxy, stats)).unwrap();
+        let log = settings.files.join("log");
+        Self { proxy, stats, settings, config, log, environment: Vec::new(), child: None }
+    }
+
+    /// Another one with the same files, on other ports.
+    pub(crate) fn beside(&self) -> Self {
+        Self::with(self.settings.clone())
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Changes the configuration of the next process; its ports stay.
+    pub(crate) fn configure(&mut self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.settings);
+        std::fs::write(&self.config, self.settings.text(self.proxy, self.stats)).unwrap();
+    }
+
+    /// Variables of the environment of the next processes.
+    pub(crate) fn environment(&mut self, variables: &[(&str, &str)]) {
+        self.environment = variables.iter().map(|&(name, value)| (name.into(), value.into())).collect();
     }
 
     /// Starts a process and waits until it forwards.
     pub(crate) async fn start(&mut self) {
         let log = File::options().create(true).append(true).open(&self.log).unwrap();
-        let threads = self.office_threads.map(|threads| ("TOKIO_WORKER_THREADS", threads.to_string()));
         let child = Command::new(env!("CARGO_BIN_EXE_utm-dispatcher"))
-            .envs(threads)
             .arg("run")
             .arg("--config")
             .arg(&self.config)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -101,6 +164,16 @@ impl Program {
     /// What all processes have said so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// The sum of a counter over its labels; none when the stats port does not answer.
+    pub(crate) async fn counter(&self, name: &str) -> Option<u64> {
+        let (_, text) = self.ask("/metrics").await?;
+        let of_it = |line: &str| {
+            let rest = line.strip_prefix("utm_dispatcher_")?.strip_prefix(name)?.strip_prefix("_total")?;
+            rest.rsplit(' ').next()?.parse::<u64>().ok()
+        };
+        Some(text.lines().filter_map(of_it).sum())
     }
 }
 

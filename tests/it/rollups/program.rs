@@ -5,8 +5,8 @@ use utm_dispatcher::store::migrate::{self, SchemaState, migrations};
 use utm_dispatcher::store::rollups::refresh;
 
 use super::{at, count, held_refreshes, is_held};
-use crate::faults::page_shop;
 use crate::harness::app::{Running, app_config};
+use crate::harness::load;
 use crate::harness::postgres::{self, Database};
 use crate::harness::program::Program;
 use crate::harness::{DEADLINE, eventually};
@@ -30,7 +30,7 @@ async fn with_a_past() -> Database {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_program_sums_up_the_past_by_itself_after_an_upgrade() {
     let database = with_a_past().await;
-    let upstream = page_shop().await;
+    let upstream = load::shop().await;
     let files = tempfile::tempdir().unwrap();
     let app = Running::start(app_config(upstream.address(), &database.url, files.path())).await;
     let client = database.connect().await;
@@ -61,7 +61,7 @@ async fn kill_9_in_the_midst_of_a_refresh_changes_nothing() {
     let client = database.connect().await;
     let marks = count(&client, "dirty_hours").await;
     let holder = held_refreshes(&database).await;
-    let upstream = page_shop().await;
+    let upstream = load::shop().await;
     let files = tempfile::tempdir().unwrap();
     let mut program = Program::new(upstream.address(), &database.url, files.path());
     program.start().await;
@@ -89,7 +89,7 @@ async fn a_refresh_that_fails_says_so_once_and_reports_go_on() {
     migrate::migrate(&database.store()).await.unwrap();
     let client = database.connect().await;
     client.batch_execute("ALTER TABLE session_days ADD CONSTRAINT never CHECK (false)").await.unwrap();
-    let upstream = page_shop().await;
+    let upstream = load::shop().await;
     let files = tempfile::tempdir().unwrap();
     let mut program = Program::new(upstream.address(), &database.url, files.path());
     program.start().await;
