@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::accept::{self, Bound, Workers};
 use crate::config::{Config, DatabasePlace};
 use crate::customer::CustomerHasher;
+use crate::erasure::Forgotten;
 use crate::ingest::{Ingest, Receipts};
 use crate::journal::writer::{Progress, Writer, WriterConfig};
 use crate::keys::KeyRing;
@@ -30,6 +31,7 @@ use crate::ship::{ShipSettings, Shipper};
 use crate::stats::database::ReportDatabase;
 use crate::stats::replica::watch_replica;
 use crate::stats::{self, StatsContext};
+use crate::store::forgotten::watch_forgotten;
 use crate::store::identity_keys::watch_key;
 use crate::store::migrate::{SchemaState, migrate, schema_state};
 use crate::store::{Store, partitions};
@@ -142,11 +144,13 @@ impl App {
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let Self { config, metrics, store, .. } = self;
         let Writer { batches, progress, ended: mut journal_ended } = self.writer;
+        let forgotten = Forgotten::default();
         let recording = Recording {
             batches: batches.clone(),
             wait: config.journal.wait,
             keys: Arc::new(self.keys.clone()),
             salts: self.salts.clone(),
+            forgotten: forgotten.clone(),
         };
         let mut workers = proxy::start(self.bound, &config, recording, &metrics)?;
 
@@ -174,6 +178,7 @@ impl App {
             config: Arc::clone(&config),
             store,
             keys: self.keys,
+            forgotten,
             progress,
             receipts,
             metrics: Arc::clone(&metrics),
@@ -219,6 +224,7 @@ struct Shipping {
     config: Arc<Config>,
     store: Store,
     keys: KeyRing,
+    forgotten: Forgotten,
     progress: Arc<Progress>,
     receipts: Arc<Receipts>,
     metrics: Arc<Metrics>,
@@ -252,7 +258,8 @@ impl Shipping {
     fn start_watches(&self, closed: &CancellationToken) {
         let (store, metrics) = (self.store.clone(), Arc::clone(&self.metrics));
         tokio::spawn(partitions::keep_ahead(store.clone(), closed.clone()));
-        tokio::spawn(watch_key(store, self.keys.fingerprint(), metrics, closed.clone()));
+        tokio::spawn(watch_key(store.clone(), self.keys.fingerprint(), metrics, closed.clone()));
+        tokio::spawn(watch_forgotten(store, self.forgotten.clone(), self.config.journal.keep, closed.clone()));
     }
 
     fn feed(&self) -> Feed {

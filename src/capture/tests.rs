@@ -38,6 +38,7 @@ fn rules() -> Rules {
 struct Browser {
     rules: Rules,
     keys: KeyRing,
+    forgotten: ForgottenVisitors,
     cookie: Option<String>,
     at_ms: u64,
 }
@@ -60,7 +61,13 @@ impl Browser {
     fn new() -> Self {
         let keys =
             crate::keys::parse(std::path::Path::new("keys"), "1 AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE");
-        Self { rules: rules(), keys: keys.unwrap(), cookie: None, at_ms: AT }
+        Self {
+            rules: rules(),
+            keys: keys.unwrap(),
+            forgotten: ForgottenVisitors::default(),
+            cookie: None,
+            at_ms: AT,
+        }
     }
 
     fn wait(&mut self, seconds: u64) -> &mut Self {
@@ -108,7 +115,7 @@ impl Browser {
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
             .collect();
-        let secrets = Secrets { keys: &self.keys, salt: &[7; 16] };
+        let secrets = Secrets { keys: &self.keys, salt: &[7; 16], forgotten: &self.forgotten };
         let status = StatusCode::from_u16(status).unwrap();
         let response = ResponseHead { status, headers: &headers, trust_events: true };
         let conclusion = observation.conclude("default", response, secrets, &self.rules, || MINTED);
@@ -376,8 +383,8 @@ proptest::proptest! {
                 headers.append(HeaderName::from_static(name), value);
             }
         }
-        let Browser { rules, keys, .. } = Browser::new();
-        let secrets = Secrets { keys: &keys, salt: &[7; 16] };
+        let Browser { rules, keys, forgotten, .. } = Browser::new();
+        let secrets = Secrets { keys: &keys, salt: &[7; 16], forgotten: &forgotten };
         let status = StatusCode::from_u16(status).unwrap();
         for method in [Method::GET, Method::HEAD, Method::POST] {
             for gpc in ["0", "1"] {

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use tokio::sync::oneshot;
 
 use super::directory::RunDirectory;
-use super::frame::append;
+use super::frame::{FORMAT, append};
 use super::hand::Hand;
 use super::reader::{Reader, segment_path, segments};
 use super::writer::{Ack, Answer, Batch, Writer, WriterConfig};
@@ -36,7 +36,7 @@ fn start(root: &Path, segment_bytes: u64, max_bytes: u64, metrics: &Arc<Metrics>
 
 fn write(writer: &Writer, frames: Vec<u8>, durable: bool) -> Ack {
     let (ack, answer) = oneshot::channel();
-    writer.batches.send(Batch { frames, durable, ack }).unwrap();
+    writer.batches.send(Batch { frames, durable, format: FORMAT, ack }).unwrap();
     answer.blocking_recv().unwrap().ack
 }
 
@@ -296,7 +296,7 @@ proptest! {
         let root = tempfile::tempdir().unwrap();
         let directory = RunDirectory::create(root.path()).unwrap();
         let path = segment_path(&directory.path, 0);
-        let header = super::frame::Header { journal: directory.journal, segment: 0, created_ms: 0 }.encode();
+        let header = super::frame::Header { format: 1, journal: directory.journal, segment: 0, created_ms: 0 }.encode();
         let mut bytes = header.to_vec();
         let mut ranges = Vec::new();
         for (number, size) in sizes.iter().enumerate() {

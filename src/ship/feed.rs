@@ -185,6 +185,7 @@ impl Feed {
                         }
                     }
                     self.receipts.deliver(shipped.outcomes);
+                    self.receipts.deliver_erasures(shipped.receipts);
                     let metrics = &self.metrics;
                     metrics.batches.inc();
                     metrics.records_shipped.inc_by(shipped.records);

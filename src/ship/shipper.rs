@@ -15,9 +15,11 @@ use super::batch::Batch;
 use super::dictionary::Written;
 use super::enrich::acquisition::Acquisition;
 use super::enrich::place::Places;
+use super::forgotten::ForgottenList;
 use super::rows::{Enricher, Refused, Rows};
 use super::write::{self, Attempt, Fault, Terms};
 use crate::config::{Config, StoreIp};
+use crate::erasure::Receipt;
 use crate::hit::OrderOutcome;
 use crate::hit::Record;
 use crate::journal::Position;
@@ -68,6 +70,8 @@ pub struct Shipped {
     pub quarantined: u64,
     /// For each report with a receipt what became of it.
     pub outcomes: Vec<((Uuid, u32), OrderOutcome)>,
+    /// What erasures did.
+    pub receipts: Vec<Receipt>,
 }
 
 /// Why a batch is not, or perhaps not, in the database.
@@ -126,6 +130,8 @@ pub struct Shipper {
     enricher: Arc<Enricher>,
     /// Partitions known to exist.
     months: BTreeSet<Month>,
+    /// Who was forgotten when the database was last asked.
+    forgotten: Arc<ForgottenList>,
 }
 
 impl Shipper {
@@ -138,7 +144,13 @@ impl Shipper {
             locale_prefixes: settings.locale_prefixes.clone(),
             written: Mutex::new(Written::default()),
         };
-        Shipper { store, settings, enricher: Arc::new(enricher), months: BTreeSet::new() }
+        Shipper {
+            store,
+            settings,
+            enricher: Arc::new(enricher),
+            months: BTreeSet::new(),
+            forgotten: Arc::default(),
+        }
     }
 
     /// How far these journals are in the database; those it does not know stand at the beginning.
@@ -159,6 +171,7 @@ impl Shipper {
         while let Some(batch) = open.pop() {
             match self.ship_whole(&batch).await? {
                 Ending::Committed(part) => shipped.add(part),
+                Ending::OthersForgotten => open.push(batch),
                 Ending::Unstorable(_) if batch.len() > 1 => {
                     let (first, second) = batch.halves();
                     open.extend([second, first]);
@@ -171,7 +184,8 @@ impl Shipper {
 
     async fn ship_whole(&mut self, batch: &Batch) -> Result<Ending, ShipError> {
         let (enricher, folded) = (Arc::clone(&self.enricher), batch.clone());
-        match tokio::task::spawn_blocking(move || Rows::fold(&folded, &enricher)).await {
+        let forgotten = Arc::clone(&self.forgotten);
+        match tokio::task::spawn_blocking(move || Rows::fold(&folded, &enricher, &forgotten)).await {
             Ok(rows) => self.write(batch, &rows).await,
             // Some record of it is the cause: it must not keep the others back for ever.
             Err(error) if error.is_panic() => Ok(Ending::Unstorable(error.into())),
@@ -182,9 +196,12 @@ impl Shipper {
     async fn set_aside(&mut self, batch: &Batch, error: ShipError) -> Result<Shipped, ShipError> {
         let reason = described(&error);
         let rows = Rows::set_aside(batch, &reason);
-        match self.write(batch, &rows).await? {
-            Ending::Committed(shipped) => Ok(shipped),
-            Ending::Unstorable(error) => Err(error),
+        loop {
+            match self.write(batch, &rows).await? {
+                Ending::Committed(shipped) => return Ok(shipped),
+                Ending::Unstorable(error) => return Err(error),
+                Ending::OthersForgotten => {}
+            }
         }
     }
 
@@ -203,7 +220,7 @@ impl Shipper {
         let mut terms = Terms {
             cap: i64::from(self.settings.new_values_per_day),
             lookback: self.settings.lookback,
-            exclusive: rows.has_orders(),
+            exclusive: rows.needs_exclusive_lock(),
         };
         let mut checked_again = false;
         let mut tries = 0;
@@ -212,7 +229,7 @@ impl Shipper {
             let attempt = async {
                 // Beside the transaction: a partition outlives a batch that fails.
                 ensure_partitions(&mut self.months, &mut client, rows).await?;
-                Ok::<_, StoreError>(write::attempt(&mut client, batch, rows, terms).await)
+                Ok::<_, StoreError>(write::attempt(&mut client, batch, rows, &self.forgotten, terms).await)
             };
             let Ok(attempt) = tokio::time::timeout(TRY_TIMEOUT, attempt).await else {
                 // A connection in the middle of a statement must not go back to the pool.
@@ -220,11 +237,15 @@ impl Shipper {
                 return Err(ShipError::Timeout(TRY_TIMEOUT));
             };
             let error = match attempt? {
-                Ok(Attempt::Committed { outcomes, growth }) => {
+                Ok(Attempt::Committed { outcomes, receipts, growth }) => {
                     self.enricher.remember(&rows.dictionaries, &growth.refused);
-                    return Ok(Ending::Committed(Shipped::of(batch, rows, outcomes)));
+                    return Ok(Ending::Committed(Shipped::of(batch, rows, outcomes, receipts)));
                 }
                 Ok(Attempt::CheckpointMoved(journal)) => return Err(ShipError::CheckpointMoved(journal)),
+                Ok(Attempt::OthersForgotten(list)) => {
+                    self.forgotten = Arc::new(list);
+                    return Ok(Ending::OthersForgotten);
+                }
                 Ok(Attempt::ConcernsOrders) => {
                     terms.exclusive = true;
                     continue;
@@ -272,16 +293,24 @@ enum Ending {
     Committed(Shipped),
     /// Some record of it cannot be stored, or not with so many others.
     Unstorable(ShipError),
+    /// Nothing is written: it must be folded again, without them.
+    OthersForgotten,
 }
 
 impl Shipped {
-    fn of(batch: &Batch, rows: &Rows, outcomes: Vec<((Uuid, u32), OrderOutcome)>) -> Shipped {
+    fn of(
+        batch: &Batch,
+        rows: &Rows,
+        outcomes: Vec<((Uuid, u32), OrderOutcome)>,
+        receipts: Vec<Receipt>,
+    ) -> Shipped {
         let quarantined = rows.refused.len() as u64;
         let refused = rows.refused.iter().filter_map(Refused::outcome);
         Shipped {
             records: batch.len() as u64 - quarantined,
             quarantined,
             outcomes: outcomes.into_iter().chain(refused).collect(),
+            receipts,
         }
     }
 
@@ -289,6 +318,7 @@ impl Shipped {
         self.records += part.records;
         self.quarantined += part.quarantined;
         self.outcomes.extend(part.outcomes);
+        self.receipts.extend(part.receipts);
     }
 }
 

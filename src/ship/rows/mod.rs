@@ -21,8 +21,10 @@ use super::batch::{Batch, Located};
 use super::dictionary::{self, Kind, Written};
 use super::enrich::acquisition::Acquisition;
 use super::enrich::place::Places;
+use super::forgotten::{ForgottenList, NewSession};
 use crate::config::StoreIp;
-use crate::hit::{BotCount, Hit, Record, RecordError};
+use crate::erasure::Erasure;
+use crate::hit::{BotCount, Hit, IdentityMode, Record, RecordError};
 use crate::journal::Position;
 use crate::store::partitions::Month;
 
@@ -83,6 +85,10 @@ pub struct Rows {
     pub entries: BTreeMap<orders::EntryKey, orders::Entry>,
     /// Reports whose senders wait.
     pub receipts: Vec<orders::Report>,
+    /// Who is to be forgotten, when all else is written.
+    pub erasures: Vec<Erasure>,
+    /// Sessions of forgotten visitors, by the id that is replaced, which the list of the forgotten has not yet.
+    pub(super) new_sessions: BTreeMap<Uuid, NewSession>,
     /// Records that cannot become rows.
     pub refused: Vec<Refused>,
     /// Time of the newest record, Unix milliseconds.
@@ -132,6 +138,13 @@ struct Folding<'a> {
     page_id: i64,
 }
 
+impl Folding<'_> {
+    /// Whether nothing of the person may be stored.
+    fn is_anonymous(&self) -> bool {
+        self.hit.identity.is_some_and(|identity| identity.mode == IdentityMode::Forgotten)
+    }
+}
+
 impl Rows {
     /// Time of the newest record; none when there is none.
     pub fn newest_at(&self) -> Option<Timestamp> {
@@ -139,12 +152,12 @@ impl Rows {
         Timestamp::from_millisecond(newest_ms).ok()
     }
 
-    /// Folds all records of a batch. Takes CPU time only: the first agent ever up to a second.
-    pub fn fold(batch: &Batch, enricher: &Enricher) -> Rows {
+    /// Folds all records of a batch, without who is forgotten. Takes CPU time only: the first agent ever up to a second.
+    pub(super) fn fold(batch: &Batch, enricher: &Enricher, forgotten: &ForgottenList) -> Rows {
         let mut rows = Rows::default();
         for stretch in batch.stretches() {
             for record in &stretch.records {
-                if let Err(error) = rows.add(record, enricher) {
+                if let Err(error) = rows.add(record, enricher, forgotten) {
                     rows.refused.push(Refused {
                         journal: stretch.journal,
                         record: record.clone(),
@@ -169,11 +182,29 @@ impl Rows {
     }
 
     /// A record that is refused leaves nothing behind: all that can fail happens before the first row.
-    fn add(&mut self, record: &Located, enricher: &Enricher) -> Result<(), FoldError> {
+    fn add(
+        &mut self,
+        record: &Located,
+        enricher: &Enricher,
+        forgotten: &ForgottenList,
+    ) -> Result<(), FoldError> {
         let hash = payload_hash(&record.payload);
         match Record::decode(&record.payload)? {
-            Record::Hit(hit) => self.add_hit(&hit, hash, enricher),
-            Record::Order(fact) => self.add_fact(&fact, hash, enricher),
+            Record::Hit(mut hit) => {
+                let new_session = forgotten.anonymise_hit(&mut hit);
+                self.add_hit(&hit, hash, enricher)?;
+                self.new_sessions.extend(new_session.map(|session| (session.session_id, session)));
+                Ok(())
+            }
+            Record::Order(mut fact) => {
+                forgotten.anonymise_fact(&mut fact);
+                self.add_fact(&fact, hash, enricher)
+            }
+            Record::Erasure(erasure) => {
+                time(erasure.at_ms)?;
+                self.erasures.push(erasure);
+                Ok(())
+            }
             Record::BotCount(count) => self.add_bot(&count, enricher),
         }
     }
@@ -213,9 +244,9 @@ impl Rows {
         hours.chain(times).chain(views).filter_map(Month::of).collect()
     }
 
-    /// Whether orders are computed from this batch in any case.
-    pub fn has_orders(&self) -> bool {
-        !self.entries.is_empty()
+    /// Whether orders are computed from this batch, or somebody is forgotten, in any case.
+    pub fn needs_exclusive_lock(&self) -> bool {
+        !(self.entries.is_empty() && self.erasures.is_empty() && self.new_sessions.is_empty())
     }
 }
 

@@ -1,0 +1,78 @@
+-- Forgetting a person: identities go, totals stay.
+--
+-- How
+--   * Ids of visitors and sessions are replaced, everywhere and alike, by ids made with a random key of the erasure
+--     (src/ship/forgotten.rs). To be renamed changes no total; so whatever of the person comes later, from another
+--     proxy or from kept segments, is renamed with the same key and falls into its place.
+--   * The key is deleted when journals keep nothing of the time any more (journal.keep after the erasure). From then on
+--     nobody can tell which replacement was whose, and what comes later still is counted without visitor and session.
+--   * What could identify is emptied or deleted: addresses, click ids, cookies, customer hashes, properties, records
+--     set aside.
+--   * identity 0 in visitors and sessions says that they are forgotten. It is the least, and min its rule of merging.
+
+CREATE TABLE erasures (
+    erasure_id uuid        PRIMARY KEY,          -- of the journal's record
+    subject    text        NOT NULL,             -- what was asked for: visitor, order, customer; not who
+    at         timestamptz NOT NULL,             -- when it was asked for
+    applied_at timestamptz NOT NULL DEFAULT now(),
+    outcome    text        NOT NULL,             -- forgotten, already_forgotten, nothing_found
+    erased     jsonb       NOT NULL,             -- rows by table
+    key        bytea                             -- of the replacements; null: deleted, or there are none
+);
+CREATE INDEX erasures_key ON erasures (applied_at) WHERE key IS NOT NULL;
+COMMENT ON TABLE erasures IS 'Receipts of what was forgotten. Nothing in them leads to anybody, but for the key while there is one.';
+
+CREATE TABLE forgotten (
+    id_hash      bytea    PRIMARY KEY,           -- SHA-256 of the id's 16 bytes
+    kind         smallint NOT NULL,              -- 1 visitor, 2 session, 3 keyed hash of a customer
+    erasure_id   uuid     NOT NULL,
+    forgotten_no bigint   GENERATED ALWAYS AS IDENTITY UNIQUE
+);
+CREATE INDEX forgotten_erasure ON forgotten (erasure_id);
+COMMENT ON TABLE forgotten IS 'By what every shipper and proxy knows who is forgotten. Written under the settle lock, exclusively.';
+
+ALTER TABLE orders ADD COLUMN forgotten_at timestamptz;
+COMMENT ON COLUMN orders.forgotten_at IS 'When whoever placed it was forgotten; reports about it are stored without the person.';
+
+-- As in V3, but for two more private tables.
+CREATE OR REPLACE FUNCTION grant_rights(writer text, reader text) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    private CONSTANT text[] := ARRAY['quarantine', 'api_tokens', 'identity_keys', 'erasures', 'forgotten'];
+    thing record;
+BEGIN
+    FOR thing IN
+        SELECT c.relname AS name, c.relkind IN ('r', 'p') AND c.relname <> 'refinery_schema_history' AS changes
+        FROM pg_class c
+        WHERE c.relkind IN ('r', 'p', 'v', 'm') AND NOT c.relispartition
+          AND c.relnamespace = current_schema()::regnamespace AND c.relowner = current_user::regrole
+        ORDER BY c.relname
+    LOOP
+        IF writer IS NOT NULL THEN
+            EXECUTE format('GRANT SELECT ON %I TO %I', thing.name, writer);
+            IF thing.changes THEN
+                EXECUTE format('GRANT INSERT, UPDATE, DELETE ON %I TO %I', thing.name, writer);
+            END IF;
+        END IF;
+        IF reader IS NOT NULL AND thing.name <> ALL (private) THEN
+            EXECUTE format('GRANT SELECT ON %I TO %I', thing.name, reader);
+        END IF;
+    END LOOP;
+    FOR thing IN
+        SELECT p.oid::regprocedure::text AS name
+        FROM pg_proc p
+        WHERE p.prosecdef
+          AND p.pronamespace = current_schema()::regnamespace AND p.proowner = current_user::regrole
+    LOOP
+        IF writer IS NOT NULL THEN
+            EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', thing.name, writer);
+        END IF;
+    END LOOP;
+    IF writer IS NOT NULL THEN
+        EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), writer);
+    END IF;
+    IF reader IS NOT NULL THEN
+        EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), reader);
+    END IF;
+END
+$$;
