@@ -259,7 +259,12 @@ impl Shipping {
         let (store, metrics) = (self.store.clone(), Arc::clone(&self.metrics));
         tokio::spawn(partitions::keep_ahead(store.clone(), closed.clone()));
         tokio::spawn(watch_key(store.clone(), self.keys.fingerprint(), metrics, closed.clone()));
-        tokio::spawn(watch_forgotten(store, self.forgotten.clone(), self.config.journal.keep, closed.clone()));
+        tokio::spawn(watch_forgotten(
+            store,
+            self.forgotten.clone(),
+            self.config.journal.keep,
+            closed.clone(),
+        ));
     }
 
     fn feed(&self) -> Feed {

@@ -404,3 +404,29 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn whoever_is_forgotten_and_comes_back_is_somebody_new() {
+    let mut browser = Browser::new();
+    let known = VisitorCookie {
+        visitor_id: Uuid::from_u128(7),
+        ..VisitorCookie::decode(
+            {
+                browser.open("/?utm_source=a");
+                browser.cookie.as_ref().unwrap().as_bytes()
+            },
+            &browser.keys,
+            u32::MAX - 300,
+        )
+        .unwrap()
+    };
+    browser.cookie = Some(known.encode(&browser.keys));
+    let seen = browser.wait(5).open("/");
+    assert_eq!(seen.identity.unwrap().visitor_id, known.visitor_id);
+    let hash = crate::erasure::id_hash(known.visitor_id.as_bytes());
+    browser.forgotten = ForgottenVisitors::new([hash].into());
+    let back = browser.wait(5).open("/");
+    let identity = back.identity.unwrap();
+    assert_eq!((identity.visitor_id, identity.session_number), (MINTED, 1));
+    assert!(back.set_cookie.is_some() && identity.minted_from.is_some());
+}

@@ -72,7 +72,8 @@ impl History {
     pub fn leave_as_journal(&self, journal_dir: &Path) -> io::Result<()> {
         let run = RunDirectory::create(journal_dir)?;
         for (number, records) in (0..).zip(self.records.chunks(RECORDS_A_SEGMENT)) {
-            let header = Header { format: FORMAT, journal: run.journal, segment: number, created_ms: unix_ms() };
+            let header =
+                Header { format: FORMAT, journal: run.journal, segment: number, created_ms: unix_ms() };
             let mut bytes = header.encode().to_vec();
             for record in records {
                 append(record, &mut bytes).map_err(io::Error::other)?;

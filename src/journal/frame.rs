@@ -35,7 +35,9 @@ pub enum HeaderError {
     #[error("not a journal segment, or its header is damaged")]
     Damaged,
     /// Written by a newer binary.
-    #[error("segment format {0} is newer than this binary's {ERASURE_FORMAT}; a newer utm-dispatcher has to ship it")]
+    #[error(
+        "segment format {0} is newer than this binary's {ERASURE_FORMAT}; a newer utm-dispatcher has to ship it"
+    )]
     Newer(u16),
 }
 

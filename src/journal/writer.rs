@@ -353,9 +353,9 @@ impl State {
         self.next_segment += 1;
         let header = Header { format, journal: directory.journal, segment: number, created_ms: unix_ms() };
         let is_named_on_disk = format != FORMAT || self.config.fsync != Fsync::Never;
-        let made = file.write_all_at(&header.encode(), 0).and_then(|()| {
-            if is_named_on_disk { File::open(&directory.path)?.sync_all() } else { Ok(()) }
-        });
+        let made = file
+            .write_all_at(&header.encode(), 0)
+            .and_then(|()| if is_named_on_disk { File::open(&directory.path)?.sync_all() } else { Ok(()) });
         if let Err(error) = made {
             let _ = std::fs::remove_file(&path);
             return Err(error);

@@ -91,7 +91,10 @@ pub(crate) struct NewSession {
 
 impl ForgottenList {
     /// The list as the database has it, when that is another one. The transaction must hold the settle lock.
-    pub(super) async fn changed(&self, transaction: &Transaction<'_>) -> Result<Option<ForgottenList>, Error> {
+    pub(super) async fn changed(
+        &self,
+        transaction: &Transaction<'_>,
+    ) -> Result<Option<ForgottenList>, Error> {
         let row = transaction.query_typed_one(include_str!("sql/forgotten_stamp.sql"), &[]).await?;
         let stamp: String = row.get("stamp");
         if stamp == self.stamp {
@@ -130,8 +133,7 @@ impl ForgottenList {
     pub(super) fn anonymise_hit(&self, hit: &mut Hit<'_>) -> Option<NewSession> {
         let identity = hit.identity.as_mut()?;
         // What a fresh visitor was minted from must not lead to the one that is forgotten.
-        identity.minted_from =
-            identity.minted_from.filter(|id| self.entry(VISITOR, id.as_bytes()).is_none());
+        identity.minted_from = identity.minted_from.filter(|id| self.entry(VISITOR, id.as_bytes()).is_none());
         let entry = self.entry(VISITOR, identity.visitor_id.as_bytes())?;
         hit.cookies.clear();
         for action in &mut hit.actions {
@@ -165,9 +167,10 @@ impl ForgottenList {
         }
         let visitor = fact.visitor_id.and_then(|id| self.entry(VISITOR, id.as_bytes()));
         let session = fact.session_id.and_then(|id| self.entry(SESSION, id.as_bytes()));
-        let of_customer = fact.customer.iter().any(|(_, hash)| {
-            self.entry(CUSTOMER, hash).is_some_and(|entry| fact.received_ms <= entry.at_ms)
-        });
+        let of_customer = fact
+            .customer
+            .iter()
+            .any(|(_, hash)| self.entry(CUSTOMER, hash).is_some_and(|entry| fact.received_ms <= entry.at_ms));
         if visitor.is_none() && session.is_none() && !of_customer {
             return;
         }

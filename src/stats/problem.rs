@@ -77,7 +77,7 @@ impl StatsError {
         match self {
             StatsError::Parameter(_) | StatsError::Body { .. } | StatsError::NoVisitorId => {
                 StatusCode::BAD_REQUEST
-            },
+            }
             StatsError::Unauthorized => StatusCode::UNAUTHORIZED,
             StatsError::Forbidden | StatsError::ForeignOrigin => StatusCode::FORBIDDEN,
             StatsError::NotFound(_) => StatusCode::NOT_FOUND,

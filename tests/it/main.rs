@@ -10,6 +10,7 @@ mod config;
 mod crash;
 mod demo;
 mod faults;
+mod forgetting;
 mod forwarding;
 mod framing;
 mod journeys;
