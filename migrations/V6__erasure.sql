@@ -15,7 +15,7 @@ CREATE TABLE erasures (
     subject    text        NOT NULL,             -- what was asked for: visitor, order, customer; not who
     at         timestamptz NOT NULL,             -- when it was asked for
     applied_at timestamptz NOT NULL DEFAULT now(),
-    outcome    text        NOT NULL,             -- forgotten, already_forgotten, nothing_found
+    outcome    text        NOT NULL,             -- forgotten, already_forgotten, nothing_found, too_many
     erased     jsonb       NOT NULL,             -- rows by table
     key        bytea                             -- of the replacements; null: deleted, or there are none
 );

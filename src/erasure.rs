@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -56,7 +57,9 @@ pub struct Receipt {
     pub erasure_id: Uuid,
     /// How it ended.
     pub outcome: Outcome,
-    /// Rows that were made anonymous or deleted, by table.
+    /// When it was done.
+    pub at: Timestamp,
+    /// Rows that were made anonymous or deleted, by table; `customers` are reports about orders that lost a person.
     pub erased: BTreeMap<&'static str, u64>,
 }
 
@@ -69,6 +72,8 @@ pub enum Outcome {
     AlreadyForgotten,
     /// Nothing is known of the person. A visitor's id is remembered all the same: what comes late is made anonymous.
     NothingFound,
+    /// Nothing was done: the order or the customer leads to so many orders that it is no person's.
+    TooMany,
 }
 
 impl Outcome {
@@ -78,6 +83,7 @@ impl Outcome {
             Outcome::Forgotten => "forgotten",
             Outcome::AlreadyForgotten => "already_forgotten",
             Outcome::NothingFound => "nothing_found",
+            Outcome::TooMany => "too_many",
         }
     }
 }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::clock::unix_ms;
 use crate::config::{self, Config};
 use crate::customer::CustomerHasher;
-use crate::erasure::{Erasure, Receipt, Subject};
+use crate::erasure::{Erasure, Outcome, Receipt, Subject};
 use crate::hit::CustomerKeyKind;
 use crate::ingest::{Ingest, Receipts};
 use crate::journal::directory::RunDirectory;
@@ -57,8 +57,13 @@ struct SubjectArgs {
 pub(super) fn run(config: &Path, args: &Args) -> anyhow::Result<()> {
     let config = config::load(config)?;
     let subject = subject(&config, args)?;
-    let details = super::office()?.block_on(forget(&config, subject))?;
+    let (erasure_id, receipt) = super::office()?.block_on(forget(&config, subject))?;
+    let outcome = receipt.as_ref().map(|receipt| receipt.outcome);
+    let details = ReceiptDetails::new(erasure_id, receipt, &config.stats.timezone);
     println!("{}", serde_json::to_string_pretty(&details)?);
+    if outcome == Some(Outcome::TooMany) {
+        bail!("nothing is forgotten: this leads to more orders than one person has");
+    }
     Ok(())
 }
 
@@ -102,7 +107,7 @@ fn customer_key(text: &str) -> (CustomerKeyKind, &str) {
     }
 }
 
-async fn forget(config: &Config, subject: Subject) -> anyhow::Result<ReceiptDetails> {
+async fn forget(config: &Config, subject: Subject) -> anyhow::Result<(Uuid, Option<Receipt>)> {
     let journal = &config.journal;
     let writer = Writer::start(
         WriterConfig {
@@ -124,7 +129,7 @@ async fn forget(config: &Config, subject: Subject) -> anyhow::Result<ReceiptDeta
         eprintln!("the database cannot be written ({error:#}); the running program does it when it can");
         None
     });
-    Ok(ReceiptDetails::new(erasure_id, receipt))
+    Ok((erasure_id, receipt))
 }
 
 /// Brings a journal that is written to its end to the database; answers the last receipt.

@@ -17,6 +17,10 @@ use super::settle::Orders;
 use crate::erasure::{Erasure, IdHash, Outcome, Receipt, Subject, id_hash};
 use crate::keys::KEY_BYTES;
 
+/// Orders that one customer may have. A telephone number that more of them name stands for no number at all, and to
+/// rename the visitors of all of them would take longer than batches can wait.
+const MOST_ORDERS: usize = 1_000;
+
 /// One parameter of a statement.
 type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
@@ -45,7 +49,9 @@ impl<T: Copy> Renaming<T> {
 
 /// Forgets whom the record names.
 pub(super) async fn forget(transaction: &Transaction<'_>, erasure: &Erasure) -> Result<Receipt, Error> {
-    let found = Found::of(transaction, &erasure.subject).await?;
+    let Some(found) = Found::of(transaction, &erasure.subject).await? else {
+        return keep_receipt(transaction, erasure, Outcome::TooMany, BTreeMap::new(), None).await;
+    };
     let before = was_forgotten(transaction, &erasure.subject, &found).await?;
     let mut erased = BTreeMap::new();
     // An id of which nothing has come yet is listed all the same: it may come late.
@@ -70,9 +76,7 @@ pub(super) async fn forget(transaction: &Transaction<'_>, erasure: &Erasure) -> 
         (true, true) => Outcome::AlreadyForgotten,
         (true, false) => Outcome::NothingFound,
     };
-    let receipt = Receipt { erasure_id: erasure.erasure_id, outcome, erased };
-    keep_receipt(transaction, erasure, &receipt, key).await?;
-    Ok(receipt)
+    keep_receipt(transaction, erasure, outcome, erased, key).await
 }
 
 /// What batches with computed orders leave to do: reports about a forgotten person's orders lose the person.
@@ -96,7 +100,8 @@ pub(super) async fn add_sessions(
 }
 
 impl Found {
-    async fn of(transaction: &Transaction<'_>, subject: &Subject) -> Result<Found, Error> {
+    /// None when an order or a customer leads to too many.
+    async fn of(transaction: &Transaction<'_>, subject: &Subject) -> Result<Option<Found>, Error> {
         let mut found = Found::default();
         match subject {
             Subject::Visitor(id) => _ = found.visitors.insert(*id),
@@ -107,6 +112,9 @@ impl Found {
                 found.customers.insert(hash.to_vec());
                 found.add_customers(transaction, None, None, Some(hash.as_slice())).await?;
             }
+        }
+        if found.orders.len() > MOST_ORDERS {
+            return Ok(None);
         }
         found.add_visitors_of_orders(transaction).await?;
         found.add_sessions_and_orders(transaction).await?;
@@ -123,7 +131,7 @@ impl Found {
         let rows = transaction.query_typed(include_str!("sql/forget_evidence_of.sql"), &by_visitors).await?;
         found.evidence = rows.iter().map(|row| row.get("evidence")).collect();
         found.drop_absent(transaction, subject).await?;
-        Ok(found)
+        Ok(Some(found))
     }
 
     async fn add_customers(
@@ -309,20 +317,22 @@ async fn list(
 async fn keep_receipt(
     transaction: &Transaction<'_>,
     erasure: &Erasure,
-    receipt: &Receipt,
+    outcome: Outcome,
+    erased: BTreeMap<&'static str, u64>,
     key: Option<[u8; KEY_BYTES]>,
-) -> Result<(), Error> {
+) -> Result<Receipt, Error> {
     let at = i64::try_from(erasure.at_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     let at = at.unwrap_or_else(Timestamp::now);
-    let erased = serde_json::json!(receipt.erased).to_string();
+    let rows = serde_json::json!(erased).to_string();
     let key = key.as_ref().map(<[u8; KEY_BYTES]>::as_slice);
     let parameters: [Parameter<'_>; 6] = [
         (&erasure.erasure_id, Type::UUID),
         (&erasure.subject.kind(), Type::TEXT),
         (&at, Type::TIMESTAMPTZ),
-        (&receipt.outcome.word(), Type::TEXT),
-        (&erased, Type::TEXT),
+        (&outcome.word(), Type::TEXT),
+        (&rows, Type::TEXT),
         (&key, Type::BYTEA),
     ];
-    transaction.execute_typed(include_str!("sql/forget_receipt.sql"), &parameters).await.map(drop)
+    let row = transaction.query_typed_one(include_str!("sql/forget_receipt.sql"), &parameters).await?;
+    Ok(Receipt { erasure_id: erasure.erasure_id, outcome, at: row.get("applied_at"), erased })
 }

@@ -10,20 +10,25 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use jiff::tz::TimeZone;
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::erasure::{Receipt, Subject};
 use crate::ingest::JournalUnavailable;
 use crate::stats::AppState;
+use crate::stats::answer::rfc3339;
 use crate::stats::problem::StatsError;
 
 /// What became of an erasure.
 #[derive(Debug, Serialize)]
 pub(crate) struct ReceiptDetails {
     erasure_id: Uuid,
-    /// `forgotten`, `already_forgotten`, `nothing_found` or `accepted`.
+    /// `forgotten`, `already_forgotten`, `nothing_found`, `too_many` or `accepted`.
     outcome: &'static str,
+    /// When it was done; absent when only accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<String>,
     /// Rows that were made anonymous or deleted, by table; absent when only accepted.
     #[serde(skip_serializing_if = "Option::is_none")]
     erased: Option<BTreeMap<&'static str, u64>>,
@@ -31,10 +36,11 @@ pub(crate) struct ReceiptDetails {
 
 impl ReceiptDetails {
     /// Of an erasure that is in the journal, with its receipt when there is one already.
-    pub(crate) fn new(erasure_id: Uuid, receipt: Option<Receipt>) -> Self {
+    pub(crate) fn new(erasure_id: Uuid, receipt: Option<Receipt>, zone: &TimeZone) -> Self {
         Self {
             erasure_id,
             outcome: receipt.as_ref().map_or("accepted", |receipt| receipt.outcome.word()),
+            at: receipt.as_ref().map(|receipt| rfc3339(receipt.at, zone)),
             erased: receipt.map(|receipt| receipt.erased),
         }
     }
@@ -57,5 +63,6 @@ pub(super) async fn visitor(
         StatsError::JournalUnavailable
     })?;
     let status = if receipt.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };
-    Ok((status, Json(Results { results: ReceiptDetails::new(erasure_id, receipt) })).into_response())
+    let results = ReceiptDetails::new(erasure_id, receipt, &shared.context.config.stats.timezone);
+    Ok((status, Json(Results { results })).into_response())
 }

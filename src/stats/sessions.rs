@@ -230,7 +230,8 @@ pub(crate) async fn session(
     let freshness = snapshot.conclude().await?;
     let cut = (actions.len() > MOST_ACTIONS)
         .then(|| format!("the session has more than {MOST_ACTIONS} actions; the first of them are given"));
-    let story = read_story(&row, &touches, &actions, &orders, &params.zone).map_err(DatabaseError::from)?;
+    let story = read_story(&row, &touches, &actions, &orders, is_forgotten, &params.zone)
+        .map_err(DatabaseError::from)?;
     Ok(Answer::<_, ()>::of_one(freshness, &params, story).with_warning(cut).into_response())
 }
 
@@ -239,6 +240,7 @@ fn read_story(
     touches: &[Row],
     actions: &[Row],
     orders: &[Row],
+    is_forgotten: bool,
     zone: &TimeZone,
 ) -> Result<SessionStory, tokio_postgres::Error> {
     Ok(SessionStory {
@@ -249,7 +251,13 @@ fn read_story(
             .take(MOST_ACTIONS)
             .map(|row| read_action(row, zone))
             .collect::<Result<_, _>>()?,
-        orders: orders.iter().map(|row| OrderDetails::read(row, zone)).collect::<Result<_, _>>()?,
+        orders: orders
+            .iter()
+            .map(|row| {
+                let order = OrderDetails::read(row, zone)?;
+                Ok(if is_forgotten { order.anonymous() } else { order })
+            })
+            .collect::<Result<_, tokio_postgres::Error>>()?,
     })
 }
 

@@ -209,6 +209,31 @@ async fn nobody_unknown_is_forgotten_but_a_visitor_who_may_still_come() {
     assert_eq!(crate::forgetting::places_of(&client, &names).await, [""; 0]);
 }
 
+/// Shops put some number where they have none.
+#[tokio::test]
+async fn a_number_that_all_orders_have_is_nobodys() {
+    let database = postgres::migrated().await;
+    let client = database.connect().await;
+    let mut shipper = shipper(&database);
+    let mut journal = Journal::new();
+    shipper.checkpoints(&[journal.id]).await.unwrap();
+    let zeros = vec![(CustomerKeyKind::Phone, [9; 16])];
+    let told = |id: usize| OrderFact {
+        customer: zeros.clone(),
+        ..fact(&id.to_string(), OrderEntryKind::Placed, TEN)
+    };
+    let records: Vec<_> = (0..1001).map(|id| order(told(id))).collect();
+    shipper.ship(journal.batch(&records)).await.unwrap();
+    for subject in
+        [Subject::Customer([9; 16]), Subject::Order { site: "default".into(), order_id: "7".into() }]
+    {
+        assert_eq!(outcome(&mut shipper, &mut journal, subject).await, Outcome::TooMany);
+    }
+    let kept =
+        "SELECT (count(*), (SELECT count(*) FROM forgotten)) FROM order_entries WHERE phone IS NOT NULL";
+    assert_eq!(value(&client, kept).await.unwrap(), "(1001,0)");
+}
+
 #[tokio::test]
 async fn records_set_aside_are_forgotten_too() {
     let database = postgres::migrated().await;
