@@ -281,17 +281,12 @@ fn read_session(row: &Row, zone: &TimeZone) -> Result<Session, tokio_postgres::E
     let bot_score: i16 = row.try_get("bot_score")?;
     let session_number: i32 = row.try_get("session_number")?;
     let identity: i16 = row.try_get("identity")?;
-    let is_forgotten = identity == FORGOTTEN;
     let user_registered_at = time("registration_at")?;
     Ok(Session {
         session_id: row.try_get("session_id")?,
-        visitor_id: (!is_forgotten).then(|| row.try_get("visitor_id")).transpose()?,
+        visitor_id: (identity != FORGOTTEN).then(|| row.try_get("visitor_id")).transpose()?,
         site: row.try_get("site")?,
-        identity: match identity {
-            FORGOTTEN => "forgotten",
-            1 => "cookie",
-            _ => "cookieless",
-        },
+        identity: identity_name(identity),
         session_number,
         is_first_visit: session_number <= 1,
         is_returning_visitor: session_number > 1,
@@ -351,6 +346,14 @@ fn read_session(row: &Row, zone: &TimeZone) -> Result<Session, tokio_postgres::E
         is_bot: bot_score >= crate::stats::BOT_SCORE,
         bot_score,
     })
+}
+
+fn identity_name(identity: i16) -> &'static str {
+    match identity {
+        FORGOTTEN => "forgotten",
+        1 => "cookie",
+        _ => "cookieless",
+    }
 }
 
 /// What Meta's pixel would have set, had it run: version, subdomain index, milliseconds of the click, its id.

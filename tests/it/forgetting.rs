@@ -168,6 +168,38 @@ async fn is_forgotten(database: &Database, names: &[String]) {
     .await;
 }
 
+/// The customer of the journey, as the ledger has it.
+fn customer_hashes(files: &Path) -> Vec<String> {
+    let keys = KeyRing::load_or_create(&files.join("customer-key")).unwrap();
+    let customers = CustomerHasher::new(&keys, None);
+    let known = [
+        (CustomerKeyKind::Phone, "+380671234567"),
+        (CustomerKeyKind::Email, "anna@example.com"),
+        (CustomerKeyKind::UserId, "u-77"),
+    ];
+    let hex = |(kind, value)| {
+        let hash = customers.hash(kind, "default", value).unwrap();
+        hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    known.map(hex).into()
+}
+
+/// Sessions without identity, an order that says why.
+async fn is_shown_without_a_name(app: &Running) {
+    let explained = app.report("orders/1042/explain").await.unwrap();
+    let results = &explained["results"];
+    assert!(results["join"]["explanation"].as_str().unwrap().starts_with("erased:"), "{results:#}");
+    assert_eq!((&results["touches"], &results["order"]["visitor_id"]), (&json!([]), &Value::Null));
+    assert_eq!(results["credits"][0]["source"], "newsletter");
+    let sessions = app.report("sessions?period=week").await.unwrap();
+    let nameless: Vec<&Value> =
+        sessions["results"].as_array().unwrap().iter().filter(|row| row["identity"] == "forgotten").collect();
+    assert_eq!(nameless.len(), 2);
+    assert!(nameless.iter().all(|row| row["visitor_id"].is_null() && row["ip_address"].is_null()));
+    let story = format!("sessions/{}", nameless[0]["session_id"].as_str().unwrap());
+    assert_eq!(app.report(&story).await.unwrap()["results"]["touches"], json!([]));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_leads_to_a_forgotten_visitor() {
     let place = Place::new().await;
@@ -191,16 +223,7 @@ async fn nothing_leads_to_a_forgotten_visitor() {
     let first = "SELECT session_id::text FROM sessions WHERE visitor_id::text = $1";
     names.extend(client.query(first, &[&names[0]]).await.unwrap().iter().map(|row| row.get(0)));
     assert_eq!(names.len(), 4, "two sessions");
-    let keys = KeyRing::load_or_create(&files.join("customer-key")).unwrap();
-    let customers = CustomerHasher::new(&keys, None);
-    for (kind, value) in [
-        (CustomerKeyKind::Phone, "+380671234567"),
-        (CustomerKeyKind::Email, "anna@example.com"),
-        (CustomerKeyKind::UserId, "u-77"),
-    ] {
-        let hash = customers.hash(kind, "default", value).unwrap();
-        names.push(hash.iter().map(|byte| format!("{byte:02x}")).collect());
-    }
+    names.extend(customer_hashes(files));
     // What the other person has in common with this one is searched for in the rows of this one only.
     let shared = "SELECT (SELECT count(*) FROM touches WHERE click_ids IS NOT NULL)
                        + (SELECT count(*) FROM session_cookies)
@@ -236,19 +259,7 @@ async fn nothing_leads_to_a_forgotten_visitor() {
         assert_eq!(*was, is, "{target}");
     }
 
-    let explained = app.report("orders/1042/explain").await.unwrap();
-    let results = &explained["results"];
-    assert!(results["join"]["explanation"].as_str().unwrap().starts_with("erased:"), "{results:#}");
-    assert_eq!((&results["touches"], &results["order"]["visitor_id"]), (&json!([]), &Value::Null));
-    assert_eq!(results["credits"][0]["source"], "newsletter");
-    let sessions = app.report("sessions?period=week").await.unwrap();
-    let nameless: Vec<&Value> =
-        sessions["results"].as_array().unwrap().iter().filter(|row| row["identity"] == "forgotten").collect();
-    assert_eq!(nameless.len(), 2);
-    assert!(nameless.iter().all(|row| row["visitor_id"].is_null() && row["ip_address"].is_null()));
-    let story = format!("sessions/{}", nameless[0]["session_id"].as_str().unwrap());
-    assert_eq!(app.report(&story).await.unwrap()["results"]["touches"], json!([]));
-
+    is_shown_without_a_name(&app).await;
     let (status, again) = app.forget(&names[0]).await;
     assert_eq!((status, &again["results"]["outcome"]), (200, &json!("already_forgotten")), "{again}");
     let (status, unknown) = app.forget("019aa000-0000-7000-8000-000000000001").await;
