@@ -34,6 +34,32 @@ COMMENT ON TABLE forgotten IS 'By what every shipper and proxy knows who is forg
 ALTER TABLE orders ADD COLUMN forgotten_at timestamptz;
 COMMENT ON COLUMN orders.forgotten_at IS 'When whoever placed it was forgotten; reports about it are stored without the person.';
 
+-- Where retention keeps a table of visitors' months, which outlives their sessions, they are renamed there, too.
+CREATE FUNCTION rename_visitor_months(old_ids uuid[], new_ids uuid[]) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    renamed bigint := 0;
+BEGIN
+    IF to_regclass('visitor_months') IS NOT NULL THEN
+        UPDATE visitor_months m SET visitor_id = n.new_id, identity = 0
+        FROM unnest(old_ids, new_ids) AS n(old_id, new_id)
+        WHERE m.visitor_id = n.old_id;
+        GET DIAGNOSTICS renamed = ROW_COUNT;
+    END IF;
+    RETURN renamed;
+END
+$$;
+COMMENT ON FUNCTION rename_visitor_months IS 'Renames visitors in what outlives their sessions; answers how many rows.';
+
+CREATE FUNCTION has_visitor_months(id uuid) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    IF to_regclass('visitor_months') IS NULL THEN
+        RETURN false;
+    END IF;
+    RETURN EXISTS (SELECT FROM visitor_months m WHERE m.visitor_id = id);
+END
+$$;
+COMMENT ON FUNCTION has_visitor_months IS 'Whether something outlives the sessions of a visitor.';
+
 -- Two more tables that no reader may see. The rest of grant_rights() is as it was.
 DO $$
 DECLARE

@@ -237,8 +237,9 @@ async fn rename(
         touched,
         new_touched,
     ];
+    let of_visitors = [visitor.clone(), new_visitor];
     let steps: [(&'static str, &str, &[Parameter<'_>]); 10] = [
-        ("visitors", include_str!("sql/forget_visitors.sql"), &[visitor.clone(), new_visitor]),
+        ("visitors", include_str!("sql/forget_visitors.sql"), &of_visitors),
         ("visitors", include_str!("sql/forget_minted.sql"), std::slice::from_ref(&visitor)),
         ("product_views", include_str!("sql/forget_product_views.sql"), &in_sessions),
         ("sessions", include_str!("sql/forget_sessions.sql"), &with_evidence),
@@ -252,6 +253,9 @@ async fn rename(
     for (table, sql, parameters) in steps {
         *erased.entry(table).or_default() += transaction.execute_typed(sql, parameters).await?;
     }
+    let sql = include_str!("sql/forget_visitor_months.sql");
+    let months = transaction.query_typed_one(sql, &of_visitors).await?;
+    erased.insert("visitor_months", u64::try_from(months.get::<_, i64>("rows")).unwrap_or(0));
     Ok(())
 }
 

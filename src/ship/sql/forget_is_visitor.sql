@@ -2,3 +2,5 @@
 -- $1 visitor_id
 -- → a row if so
 SELECT FROM visitors WHERE visitor_id = $1::uuid OR minted_from = $1::uuid
+UNION ALL
+SELECT WHERE has_visitor_months($1::uuid)

@@ -279,3 +279,79 @@ async fn a_session_that_comes_late_is_known_to_the_order_that_names_it() {
     let names = [person.visitor_id, person.session_id, later.session_id].map(|id| id.to_string());
     assert_eq!(crate::forgetting::places_of(&client, &names).await, [""; 0]);
 }
+
+/// What retention leaves of a visitor whose sessions are dropped: months, an order, its credits.
+#[tokio::test]
+async fn what_outlives_a_persons_sessions_is_forgotten_too() {
+    let database = postgres::migrated().await;
+    let client = database.connect().await;
+    let mut shipper = shipper(&database);
+    let mut journal = Journal::new();
+    shipper.checkpoints(&[journal.id]).await.unwrap();
+    let person = identity(1, 1, TEN);
+    let records = [
+        hit(Hit { touch: Some(touch(1, "google")), ..page_view(person, TEN) }),
+        hit(purchase(person, TEN + MINUTE, "a", 100)),
+    ];
+    shipper.ship(journal.batch(&records)).await.unwrap();
+    let months = "CREATE TABLE IF NOT EXISTS visitor_months (
+                      visitor_id uuid, month date, site_id integer, bot boolean, identity smallint,
+                      first_seen timestamptz, campaign_id bigint, sessions integer, page_views integer,
+                      conversions integer, lead_sessions integer, started smallint[]);
+                  INSERT INTO visitor_months (visitor_id, month, site_id, bot, identity, first_seen, sessions,
+                      page_views, conversions, lead_sessions, started)
+                  SELECT visitor_id, '2025-01-01', site_id, false, identity, first_seen, 1, 1, 1, 0, '{1}' FROM visitors;
+                  DELETE FROM sessions; DELETE FROM touches; DELETE FROM visitors; DELETE FROM events";
+    client.batch_execute(months).await.unwrap();
+    let visitor = Subject::Visitor(person.visitor_id);
+    assert_eq!(outcome(&mut shipper, &mut journal, visitor.clone()).await, Outcome::Forgotten);
+    let names = [person.visitor_id, person.session_id].map(|id| id.to_string());
+    assert_eq!(crate::forgetting::places_of(&client, &names).await, [""; 0]);
+    assert_eq!(
+        value(&client, "SELECT (count(*), max(identity)) FROM visitor_months").await.unwrap(),
+        "(1,0)"
+    );
+    let credited =
+        "SELECT (o.visitor_id IS NOT NULL, s.source) FROM orders o JOIN order_credits USING (order_id)
+                    JOIN campaigns s USING (campaign_id)";
+    assert_eq!(value(&client, credited).await.unwrap(), "(t,google)");
+    assert_eq!(outcome(&mut shipper, &mut journal, visitor).await, Outcome::AlreadyForgotten);
+    let order = Subject::Order { site: "default".into(), order_id: "a".into() };
+    assert_eq!(outcome(&mut shipper, &mut journal, order).await, Outcome::AlreadyForgotten);
+}
+
+/// Batches of several proxies are under way while their visitors are forgotten.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_row_that_is_being_written_is_missed() {
+    const VISITORS: u8 = 6;
+    let database = postgres::migrated().await;
+    let client = database.connect().await;
+    let mut journals: Vec<Vec<Record<'static>>> = (0..3)
+        .map(|proxy: u64| {
+            (0..120)
+                .map(|index: u64| {
+                    let visitor = u8::try_from(index % u64::from(VISITORS)).unwrap() + 1;
+                    let number = u16::try_from(index / 40).unwrap() + 1;
+                    let at = TEN + index * 1000 + proxy;
+                    hit(page_view(identity(visitor, number, TEN), at))
+                })
+                .collect()
+        })
+        .collect();
+    for visitor in 1..=VISITORS {
+        let subject = Subject::Visitor(Uuid::from_bytes([visitor; 16]));
+        journals[usize::from(visitor) % 3].insert(usize::from(visitor) * 15, erasure(subject, TEN));
+    }
+    ship_all(&database, journals, 4, 3).await;
+    let names: Vec<String> = (1..=VISITORS)
+        .flat_map(|visitor| {
+            let sessions = (1..=3).map(move |number| identity(visitor, number, TEN).session_id);
+            sessions.chain([Uuid::from_bytes([visitor; 16])])
+        })
+        .map(|id| id.to_string())
+        .collect();
+    assert_eq!(crate::forgetting::places_of(&client, &names).await, [""; 0]);
+    let counted = "SELECT (count(*), sum(page_views), count(DISTINCT visitor_id)) FROM sessions";
+    assert_eq!(value(&client, counted).await.unwrap(), "(18,360,6)");
+    assert_eq!(value(&client, "SELECT count(*) FROM visitors").await.unwrap(), "6");
+}
