@@ -166,6 +166,7 @@ impl Rows {
                 }
             }
         }
+        rows.rename_new_sessions();
         rows
     }
 
@@ -179,6 +180,17 @@ impl Rows {
             })
         });
         Rows { refused: refused.collect(), ..Rows::default() }
+    }
+
+    /// Reports of this batch may name a session that only this batch shows to be a forgotten visitor's.
+    fn rename_new_sessions(&mut self) {
+        if self.new_sessions.is_empty() {
+            return;
+        }
+        for entry in self.entries.values_mut() {
+            let known = entry.session_id.and_then(|id| self.new_sessions.get(&id));
+            entry.session_id = known.map(|session| session.replacement).or(entry.session_id);
+        }
     }
 
     /// A record that is refused leaves nothing behind: all that can fail happens before the first row.
