@@ -57,7 +57,7 @@ struct SubjectArgs {
 pub(super) fn run(config: &Path, args: &Args) -> anyhow::Result<()> {
     let config = config::load(config)?;
     let subject = subject(&config, args)?;
-    let (erasure_id, receipt) = super::office()?.block_on(forget(&config, subject))?;
+    let (erasure_id, receipt) = super::in_office(forget(&config, subject))?;
     let outcome = receipt.as_ref().map(|receipt| receipt.outcome);
     let details = ReceiptDetails::new(erasure_id, receipt, &config.stats.timezone);
     println!("{}", serde_json::to_string_pretty(&details)?);
@@ -76,6 +76,9 @@ fn subject(config: &Config, args: &Args) -> anyhow::Result<Subject> {
         SubjectArgs { customer: Some(text), .. } => {
             let (kind, value) = customer_key(text);
             let keys = KeyRing::load_or_create(&config.orders.customer_key_file)?;
+            if keys.unsaved().is_some() {
+                bail!("the key of customers is not there: {}", config.orders.customer_key_file.display());
+            }
             let customers = CustomerHasher::new(&keys, config.orders.phone_country.as_deref());
             match customers.hash(kind, &args.site, value) {
                 Some(hash) => Subject::Customer(hash),

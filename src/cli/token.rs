@@ -39,7 +39,7 @@ pub(super) enum Action {
 /// Does what the action says.
 pub(super) fn run(config: &Path, args: &Args) -> anyhow::Result<()> {
     let config = config::load(config)?;
-    super::office()?.block_on(async {
+    super::in_office(async {
         let (store, _cluster) = super::database(&config).await?;
         // Tokens are there since the first migration. Another one is the matter of who owns the tables, when they choose.
         if matches!(schema_state(&store).await?, SchemaState::Older { found: 0, .. }) {

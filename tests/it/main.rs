@@ -24,3 +24,4 @@ mod shutdown;
 mod spine;
 mod sql;
 mod stats;
+mod visibility;
