@@ -1,5 +1,5 @@
--- Which ids do orders, their credits, or reports about them name of which nothing else is there: it has not come yet, or
--- is kept no longer?
+-- Which sessions of orders are kept no longer, and which visitors do reports about orders name of whom nothing has come?
+-- Not sessions of which nothing has come: they may be somebody else's. They are renamed when they come.
 -- $1 site_id, $2 order_id
 -- → visitor_id, session_id: one of them
 WITH named AS (
@@ -8,8 +8,6 @@ WITH named AS (
     WHERE o.forgotten_at IS NULL
 ), session AS (
     SELECT n.session_id FROM named n
-    UNION
-    SELECT e.session_id FROM named n JOIN order_entries e USING (site_id, order_id)
     UNION
     SELECT c.session_id FROM named n JOIN order_credits c USING (site_id, order_id)
 )
