@@ -8,6 +8,7 @@ use utm_dispatcher::capture::cookie::without;
 use utm_dispatcher::capture::query::{NamePatterns, strip};
 use utm_dispatcher::capture::{Arrival, Conclusion, Observation, ResponseHead, Rules, Secrets};
 use utm_dispatcher::config;
+use utm_dispatcher::erasure::ForgottenVisitors;
 use utm_dispatcher::keys::KeyRing;
 use uuid::Uuid;
 
@@ -71,6 +72,7 @@ struct Visitor {
     response: HeaderMap,
     rules: Rules,
     keys: KeyRing,
+    forgotten: ForgottenVisitors,
 }
 
 impl Visitor {
@@ -117,6 +119,7 @@ impl Visitor {
             response,
             rules: Rules::new(&settings.unwrap().tracking),
             keys: KeyRing::load_or_create(&folder.path().join("secret")).unwrap(),
+            forgotten: ForgottenVisitors::default(),
         }
     }
 
@@ -128,7 +131,7 @@ impl Visitor {
     /// One view, from the request's head to what is made of it.
     fn view<T>(&self, then: impl FnOnce(Conclusion<'_>) -> T) -> T {
         let observation = black_box(self).observe().unwrap();
-        let secrets = Secrets { keys: &self.keys, salt: &[7; 16] };
+        let secrets = Secrets { keys: &self.keys, salt: &[7; 16], forgotten: &self.forgotten };
         // A fixed id: the kernel's random bytes are not what is measured.
         let mint = || Uuid::from_u128(0x019a_b000_0000_7000_8000_0000_0000_0001);
         then(observation.conclude(

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::accept::{self, Bound, Workers};
 use crate::config::{Config, DatabasePlace};
 use crate::customer::CustomerHasher;
+use crate::erasure::Forgotten;
 use crate::ingest::{Ingest, Receipts};
 use crate::journal::writer::{Progress, Writer, WriterConfig};
 use crate::keys::KeyRing;
@@ -31,6 +32,7 @@ use crate::ship::{ShipSettings, Shipper};
 use crate::stats::database::ReportDatabase;
 use crate::stats::replica::watch_replica;
 use crate::stats::{self, StatsContext};
+use crate::store::forgotten::watch_forgotten;
 use crate::store::identity_keys::watch_key;
 use crate::store::migrate::{SchemaState, advance, schema_state};
 use crate::store::{Store, rollups, upkeep};
@@ -145,11 +147,13 @@ impl App {
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let Self { config, metrics, store, .. } = self;
         let Writer { batches, progress, ended: mut journal_ended } = self.writer;
+        let forgotten = Forgotten::default();
         let recording = Recording {
             batches: batches.clone(),
             wait: config.journal.wait,
             keys: Arc::new(self.keys.clone()),
             salts: self.salts.clone(),
+            forgotten: forgotten.clone(),
         };
         let mut workers = proxy::start(self.bound, &config, recording, &metrics)?;
 
@@ -178,6 +182,7 @@ impl App {
             config: Arc::clone(&config),
             store,
             keys: self.keys,
+            forgotten,
             progress,
             receipts,
             metrics: Arc::clone(&metrics),
@@ -223,6 +228,7 @@ struct Shipping {
     config: Arc<Config>,
     store: Store,
     keys: KeyRing,
+    forgotten: Forgotten,
     progress: Arc<Progress>,
     receipts: Arc<Receipts>,
     metrics: Arc<Metrics>,
@@ -256,7 +262,9 @@ impl Shipping {
         let retain = self.config.tracking.privacy.retain;
         tokio::spawn(upkeep::keep(store.clone(), retain, Arc::clone(&metrics), closed.clone()));
         tokio::spawn(rollups::keep_fresh(store.clone(), Arc::clone(&metrics), closed.clone()));
-        tokio::spawn(watch_key(store, self.keys.fingerprint(), metrics, closed.clone()));
+        tokio::spawn(watch_key(store.clone(), self.keys.fingerprint(), metrics, closed.clone()));
+        let (forgotten, keep) = (self.forgotten.clone(), self.config.journal.keep);
+        tokio::spawn(watch_forgotten(store, forgotten, keep, closed.clone()));
     }
 
     fn feed(&self) -> Feed {

@@ -13,7 +13,7 @@
 //! | 2… | the record, [postcard](https://postcard.jamesmunns.com/wire-format) encoded, fields in the order of declaration |
 //!
 //! Fields are never reordered, removed or retyped within a version. A binary reads all versions up to its own.
-//! Kinds 3, 4 and 6 are reserved.
+//! Kinds 3 and 4 are reserved. An erasure stands in a segment of its own ([`crate::journal`]).
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -22,12 +22,15 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::erasure::Erasure;
+
 /// Version of the records that this binary writes.
 pub const RECORD_VERSION: u8 = 1;
 
 const KIND_HIT: u8 = 1;
 const KIND_ORDER: u8 = 2;
 const KIND_BOT_COUNT: u8 = 5;
+const KIND_ERASURE: u8 = 6;
 
 /// One record of the journal.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +41,8 @@ pub enum Record<'a> {
     Order(Box<OrderFact>),
     /// A request of a certain bot, of which only the count is kept.
     BotCount(BotCount<'a>),
+    /// Somebody is to be forgotten.
+    Erasure(Erasure),
 }
 
 /// Why a payload could not be read.
@@ -64,7 +69,7 @@ pub enum Importance {
     PageView,
     /// An action other than an order.
     Action,
-    /// A touch or an order.
+    /// A touch, an order or an erasure.
     TouchOrOrder,
 }
 
@@ -75,6 +80,7 @@ impl<'a> Record<'a> {
             Record::Hit(hit) => encode(KIND_HIT, hit.as_ref(), out),
             Record::Order(fact) => encode(KIND_ORDER, fact.as_ref(), out),
             Record::BotCount(count) => encode(KIND_BOT_COUNT, count, out),
+            Record::Erasure(erasure) => encode(KIND_ERASURE, erasure, out),
         }
     }
 
@@ -90,6 +96,7 @@ impl<'a> Record<'a> {
             KIND_HIT => Record::Hit(postcard::from_bytes(body)?),
             KIND_ORDER => Record::Order(postcard::from_bytes(body)?),
             KIND_BOT_COUNT => Record::BotCount(postcard::from_bytes(body)?),
+            KIND_ERASURE => Record::Erasure(postcard::from_bytes(body)?),
             other => return Err(RecordError::UnknownKind(other)),
         })
     }
@@ -100,6 +107,7 @@ impl<'a> Record<'a> {
             Record::Hit(hit) => hit.at_ms,
             Record::Order(fact) => fact.received_ms,
             Record::BotCount(count) => count.at_ms,
+            Record::Erasure(erasure) => erasure.at_ms,
         }
     }
 
@@ -107,7 +115,7 @@ impl<'a> Record<'a> {
     pub fn importance(&self) -> Importance {
         match self {
             Record::Hit(hit) => hit.importance(),
-            Record::Order(_) => Importance::TouchOrOrder,
+            Record::Order(_) | Record::Erasure(_) => Importance::TouchOrOrder,
             Record::BotCount(_) => Importance::PageView,
         }
     }
@@ -179,12 +187,15 @@ pub enum IdentityMode {
     Cookie,
     /// By a hash that is valid for one day; nothing is stored on the client.
     Cookieless,
+    /// Not any more: the ids are replacements. No journal has it, the office makes it of who is forgotten.
+    Forgotten,
 }
 
 impl IdentityMode {
     /// The number that Postgres stores.
     pub fn code(self) -> i16 {
         match self {
+            IdentityMode::Forgotten => 0,
             IdentityMode::Cookie => 1,
             IdentityMode::Cookieless => 2,
         }

@@ -11,8 +11,10 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
+use crate::clock::unix_ms;
+use crate::erasure::{self, Erasure, Subject};
 use crate::hit::{OrderFact, OrderOutcome, Record};
-use crate::journal::frame::append;
+use crate::journal::frame::{ERASURE_FORMAT, FORMAT, append};
 use crate::journal::writer::{Ack, Batch};
 
 /// Submits facts. Clones share it.
@@ -54,16 +56,49 @@ impl Ingest {
         }
         let outcomes = self.receipts.expect(request, count);
         let _given_up = GivenUp { receipts: &self.receipts, request };
+        self.write(frames, FORMAT, deadline).await?;
+        Ok(timeout_at(deadline, outcomes).await.ok().and_then(Result::ok))
+    }
+
+    /// Has somebody forgotten: answers the erasure's id when it is on the disk, and with it, as far as
+    /// [`OUTCOME_WAIT`] allows, what it did; none = safe, not yet in the database.
+    pub async fn forget(
+        &self,
+        subject: Subject,
+    ) -> Result<(Uuid, Option<erasure::Receipt>), JournalUnavailable> {
+        let deadline = Instant::now() + OUTCOME_WAIT;
+        let erasure_id = Uuid::new_v4();
+        let (tell, receipt) = oneshot::channel();
+        self.receipts.erasures().insert(erasure_id, tell);
+        let written = self.write_erasure(Erasure { erasure_id, at_ms: unix_ms(), subject }, deadline).await;
+        let receipt = match written {
+            Ok(()) => Ok(timeout_at(deadline, receipt).await.ok().and_then(Result::ok)),
+            Err(error) => Err(error),
+        };
+        self.receipts.erasures().remove(&erasure_id);
+        Ok((erasure_id, receipt?))
+    }
+
+    /// Hands an erasure over and waits until it is on the disk.
+    pub async fn record(&self, erasure: Erasure) -> Result<(), JournalUnavailable> {
+        self.write_erasure(erasure, Instant::now() + OUTCOME_WAIT).await
+    }
+
+    async fn write_erasure(&self, erasure: Erasure, deadline: Instant) -> Result<(), JournalUnavailable> {
+        let mut frames = Vec::new();
+        append(&Record::Erasure(erasure), &mut frames).map_err(|_| JournalUnavailable)?;
+        self.write(frames, ERASURE_FORMAT, deadline).await
+    }
+
+    /// Returns when the frames are on the disk.
+    async fn write(&self, frames: Vec<u8>, format: u16, deadline: Instant) -> Result<(), JournalUnavailable> {
         let (ack, answer) = oneshot::channel();
-        let sent = self.batches.send(Batch { frames, durable: true, ack });
+        let sent = self.batches.send(Batch { frames, durable: true, format, ack });
         let is_written = sent.is_ok()
             && timeout_at(deadline, answer)
                 .await
                 .is_ok_and(|answer| answer.is_ok_and(|answer| answer.ack == Ack::Written));
-        if !is_written {
-            return Err(JournalUnavailable);
-        }
-        Ok(timeout_at(deadline, outcomes).await.ok().and_then(Result::ok))
+        if is_written { Ok(()) } else { Err(JournalUnavailable) }
     }
 }
 
@@ -83,6 +118,7 @@ impl Drop for GivenUp<'_> {
 #[derive(Debug, Default)]
 pub struct Receipts {
     waiting: Mutex<HashMap<Uuid, Waiting>>,
+    erasures: Mutex<HashMap<Uuid, oneshot::Sender<erasure::Receipt>>>,
 }
 
 #[derive(Debug)]
@@ -109,6 +145,20 @@ impl Receipts {
             }
         }
         waiting.retain(|_, submission| !submission.tell.is_closed());
+    }
+
+    /// Hands receipts of erasures to who waits for them.
+    pub fn deliver_erasures(&self, receipts: impl IntoIterator<Item = erasure::Receipt>) {
+        let mut waiting = self.erasures();
+        for receipt in receipts {
+            if let Some(tell) = waiting.remove(&receipt.erasure_id) {
+                let _ = tell.send(receipt);
+            }
+        }
+    }
+
+    fn erasures(&self) -> MutexGuard<'_, HashMap<Uuid, oneshot::Sender<erasure::Receipt>>> {
+        self.erasures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn expect(&self, request: Uuid, facts: usize) -> oneshot::Receiver<Vec<OrderOutcome>> {

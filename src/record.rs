@@ -20,6 +20,7 @@ use crate::capture::{
 };
 use crate::clock::unix_ms;
 use crate::config::{self, TrackingMode};
+use crate::erasure::Forgotten;
 use crate::forward::Client;
 use crate::journal::hand::{Hand, Ticket};
 use crate::journal::writer::Batch;
@@ -39,6 +40,8 @@ pub struct Recording {
     pub keys: Arc<KeyRing>,
     /// The salt of cookieless ids.
     pub salts: Salts,
+    /// Whose cookies are none.
+    pub forgotten: Forgotten,
 }
 
 /// The recording side of one worker.
@@ -48,6 +51,7 @@ pub struct Recorder {
     rules: Rules,
     keys: Arc<KeyRing>,
     salts: Salts,
+    forgotten: Forgotten,
     is_on: bool,
     tells_upstream: bool,
     page_views: Counter,
@@ -72,6 +76,7 @@ impl Recorder {
             rules: Rules::new(tracking),
             keys: Arc::clone(&recording.keys),
             salts: recording.salts.clone(),
+            forgotten: recording.forgotten.clone(),
             is_on: tracking.mode == TrackingMode::Record,
             tells_upstream: tracking.upstream_headers,
             page_views: metrics.page_views.clone(),
@@ -134,7 +139,8 @@ impl Watch {
             return;
         };
         let salt = self.recorder.salts.today();
-        let secrets = Secrets { keys: &self.recorder.keys, salt: &salt };
+        let forgotten = self.recorder.forgotten.now();
+        let secrets = Secrets { keys: &self.recorder.keys, salt: &salt, forgotten: &forgotten };
         let Some((identity, touch)) = observation.preview(secrets, &self.recorder.rules, Uuid::now_v7) else {
             return;
         };
@@ -183,7 +189,8 @@ impl Watch {
     ) -> (Option<HeaderValue>, Option<Ticket>) {
         let recorder = &*self.recorder;
         let salt = recorder.salts.today();
-        let secrets = Secrets { keys: &recorder.keys, salt: &salt };
+        let forgotten = recorder.forgotten.now();
+        let secrets = Secrets { keys: &recorder.keys, salt: &salt, forgotten: &forgotten };
         let Conclusion { record, set_cookie, page_view, ignored } = observation.conclude(
             &self.site,
             ResponseHead { status, headers, trust_events: self.trust_events },

@@ -42,7 +42,7 @@ fn decode(payload: &[u8]) {
 /// length: a frame (high bit clear) or damage (set) made of the bytes that follow. None when the damage happens to be a
 /// frame as well: the CRC-32C of FF FF FF FF is FF FF FF FF.
 fn segment_of(recipe: &[u8]) -> Option<(Vec<u8>, Vec<Vec<u8>>)> {
-    let header = Header { journal: uuid::Uuid::nil(), segment: 0, created_ms: 0 };
+    let header = Header { format: 1, journal: uuid::Uuid::nil(), segment: 0, created_ms: 0 };
     let mut segment = header.encode().to_vec();
     let (mut starts, mut whole) = (Vec::new(), Vec::new());
     let mut rest = recipe;

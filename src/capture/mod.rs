@@ -11,6 +11,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, Uri};
 use uuid::Uuid;
 
+use crate::erasure::ForgottenVisitors;
 use crate::hit::{Action, BotCount, Hit, Identity, Record, Touch};
 use crate::keys::KeyRing;
 
@@ -92,6 +93,8 @@ pub struct Secrets<'a> {
     pub keys: &'a KeyRing,
     /// The salt of the day.
     pub salt: &'a [u8; 16],
+    /// Visitors whose cookies are none.
+    pub forgotten: &'a ForgottenVisitors,
 }
 
 /// A response's head.
@@ -356,6 +359,7 @@ impl Observation {
         let now_s = identity::seconds(self.at_ms);
         let fields = self.cookies.iter().map(HeaderValue::as_bytes);
         VisitorCookie::find(fields, &rules.cookie_name, secrets.keys, now_s)
+            .filter(|cookie| !secrets.forgotten.contains(cookie.visitor_id))
     }
 
     /// Whether there is a cookie of our name, be it good or not.

@@ -40,6 +40,7 @@ fn rules() -> Rules {
 struct Browser {
     rules: Rules,
     keys: KeyRing,
+    forgotten: ForgottenVisitors,
     cookie: Option<String>,
     at_ms: u64,
 }
@@ -62,7 +63,13 @@ impl Browser {
     fn new() -> Self {
         let keys =
             crate::keys::parse(std::path::Path::new("keys"), "1 AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE");
-        Self { rules: rules(), keys: keys.unwrap(), cookie: None, at_ms: AT }
+        Self {
+            rules: rules(),
+            keys: keys.unwrap(),
+            forgotten: ForgottenVisitors::default(),
+            cookie: None,
+            at_ms: AT,
+        }
     }
 
     fn wait(&mut self, seconds: u64) -> &mut Self {
@@ -110,7 +117,7 @@ impl Browser {
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
             .collect();
-        let secrets = Secrets { keys: &self.keys, salt: &[7; 16] };
+        let secrets = Secrets { keys: &self.keys, salt: &[7; 16], forgotten: &self.forgotten };
         let status = StatusCode::from_u16(status).unwrap();
         let response = ResponseHead { status, headers: &headers, trust_events: true };
         let conclusion = observation.conclude("default", response, secrets, &self.rules, || MINTED);
@@ -378,8 +385,8 @@ proptest::proptest! {
                 headers.append(HeaderName::from_static(name), value);
             }
         }
-        let Browser { rules, keys, .. } = Browser::new();
-        let secrets = Secrets { keys: &keys, salt: &[7; 16] };
+        let Browser { rules, keys, forgotten, .. } = Browser::new();
+        let secrets = Secrets { keys: &keys, salt: &[7; 16], forgotten: &forgotten };
         let status = StatusCode::from_u16(status).unwrap();
         for method in [Method::GET, Method::HEAD, Method::POST] {
             for gpc in ["0", "1"] {
@@ -398,4 +405,30 @@ proptest::proptest! {
             }
         }
     }
+}
+
+#[test]
+fn whoever_is_forgotten_and_comes_back_is_somebody_new() {
+    let mut browser = Browser::new();
+    let known = VisitorCookie {
+        visitor_id: Uuid::from_u128(7),
+        ..VisitorCookie::decode(
+            {
+                browser.open("/?utm_source=a");
+                browser.cookie.as_ref().unwrap().as_bytes()
+            },
+            &browser.keys,
+            u32::MAX - 300,
+        )
+        .unwrap()
+    };
+    browser.cookie = Some(known.encode(&browser.keys));
+    let seen = browser.wait(5).open("/");
+    assert_eq!(seen.identity.unwrap().visitor_id, known.visitor_id);
+    let hash = crate::erasure::id_hash(known.visitor_id.as_bytes());
+    browser.forgotten = ForgottenVisitors::new([hash].into());
+    let back = browser.wait(5).open("/");
+    let identity = back.identity.unwrap();
+    assert_eq!((identity.visitor_id, identity.session_number), (MINTED, 1));
+    assert!(back.set_cookie.is_some() && identity.minted_from.is_some());
 }

@@ -91,6 +91,9 @@ fn dump(journals: &[(Uuid, PathBuf)]) -> anyhow::Result<()> {
                         json!({"kind": "hit", "at": place, "record": hit})
                     }
                     Ok(Record::Order(fact)) => json!({"kind": "order", "at": place, "record": fact}),
+                    Ok(Record::Erasure(erasure)) => {
+                        json!({"kind": "erasure", "at": place, "record": erasure})
+                    }
                     Ok(Record::BotCount(count)) => json!({"kind": "bot_count", "at": place, "record": count}),
                     Err(error) => json!({"kind": "unreadable", "at": place, "error": error.to_string()}),
                 };

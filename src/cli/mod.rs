@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod forget;
 mod journal;
 mod migrate;
 mod run;
@@ -51,6 +52,8 @@ enum Command {
     Demo(demo::Args),
     /// Tokens for the stats port
     Token(token::Args),
+    /// Forget a person: identities go, totals stay
+    Forget(forget::Args),
     /// What the journal holds
     Journal(journal::Args),
 }
@@ -88,6 +91,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
         Command::Migrate(args) => migrate::run(&cli.config, args),
         Command::Demo(args) => demo::run(args),
         Command::Token(args) => token::run(&cli.config, args),
+        Command::Forget(args) => forget::run(&cli.config, args),
         Command::Journal(args) => journal::run(&cli.config, args),
     }
 }

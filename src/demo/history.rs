@@ -23,7 +23,7 @@ use crate::capture::registry::Registry;
 use crate::clock::unix_ms;
 use crate::hit::{Action, BotCount, Hit, Identity, IdentityMode, OrderEntryKind, Record, Touch};
 use crate::journal::directory::RunDirectory;
-use crate::journal::frame::{Header, append};
+use crate::journal::frame::{FORMAT, Header, append};
 use crate::journal::reader::segment_path;
 
 const RECORDS_A_SEGMENT: usize = 20_000;
@@ -72,7 +72,8 @@ impl History {
     pub fn leave_as_journal(&self, journal_dir: &Path) -> io::Result<()> {
         let run = RunDirectory::create(journal_dir)?;
         for (number, records) in (0..).zip(self.records.chunks(RECORDS_A_SEGMENT)) {
-            let header = Header { journal: run.journal, segment: number, created_ms: unix_ms() };
+            let header =
+                Header { format: FORMAT, journal: run.journal, segment: number, created_ms: unix_ms() };
             let mut bytes = header.encode().to_vec();
             for record in records {
                 append(record, &mut bytes).map_err(io::Error::other)?;
@@ -91,6 +92,7 @@ fn at_ms(record: &Record<'_>) -> u64 {
         Record::Hit(hit) => hit.at_ms,
         Record::Order(fact) => fact.at_ms,
         Record::BotCount(count) => count.at_ms,
+        Record::Erasure(erasure) => erasure.at_ms,
     }
 }
 

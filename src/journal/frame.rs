@@ -6,7 +6,11 @@ use super::{HEADER_BYTES, MAX_PAYLOAD_BYTES};
 use crate::hit::Record;
 
 const MAGIC: &[u8; 8] = b"UTMDJRN1";
-const FORMAT: u16 = 1;
+/// Format of segments with hits, orders and counts.
+pub const FORMAT: u16 = 1;
+/// Format of a segment with an erasure, which has no other record: a binary that knows no erasures must stop before it
+/// rather than pass over it.
+pub const ERASURE_FORMAT: u16 = 2;
 
 /// Bytes before a frame's payload.
 pub const FRAME_HEAD_BYTES: usize = 8;
@@ -14,6 +18,8 @@ pub const FRAME_HEAD_BYTES: usize = 8;
 /// A segment's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
+    /// [`FORMAT`] or [`ERASURE_FORMAT`].
+    pub format: u16,
     /// The run's uuid.
     pub journal: Uuid,
     /// The segment's number.
@@ -29,7 +35,9 @@ pub enum HeaderError {
     #[error("not a journal segment, or its header is damaged")]
     Damaged,
     /// Written by a newer binary.
-    #[error("segment format {0} is newer than this binary's {FORMAT}; a newer utm-dispatcher has to ship it")]
+    #[error(
+        "segment format {0} is newer than this binary's {ERASURE_FORMAT}; a newer utm-dispatcher has to ship it"
+    )]
     Newer(u16),
 }
 
@@ -38,7 +46,7 @@ impl Header {
     pub fn encode(&self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         bytes[..8].copy_from_slice(MAGIC);
-        bytes[8..10].copy_from_slice(&FORMAT.to_be_bytes());
+        bytes[8..10].copy_from_slice(&self.format.to_be_bytes());
         bytes[12..28].copy_from_slice(self.journal.as_bytes());
         bytes[28..36].copy_from_slice(&self.segment.to_be_bytes());
         bytes[36..44].copy_from_slice(&self.created_ms.to_be_bytes());
@@ -54,12 +62,13 @@ impl Header {
             return Err(HeaderError::Damaged);
         }
         let format = u16::from_be_bytes([bytes[8], bytes[9]]);
-        if format > FORMAT {
+        if format > ERASURE_FORMAT {
             return Err(HeaderError::Newer(format));
         }
         let mut journal = [0; 16];
         journal.copy_from_slice(&bytes[12..28]);
         Ok(Self {
+            format,
             journal: Uuid::from_bytes(journal),
             segment: u64_at(bytes, 28),
             created_ms: u64_at(bytes, 36),
@@ -161,6 +170,7 @@ mod tests {
     #[test]
     fn header_follows_the_documented_layout() {
         let header = Header {
+            format: FORMAT,
             journal: Uuid::from_u128(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff),
             segment: 7,
             created_ms: 1_700_000_000_000,

@@ -15,7 +15,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::admits;
-use super::frame::append;
+use super::frame::{FORMAT, append};
 use super::writer::{Ack, Answer, Batch};
 use crate::hit::Record;
 use crate::telemetry::metrics::{Loss, Metrics, Tally};
@@ -132,7 +132,7 @@ impl Shared {
         let frames = self.pending.replace(spare);
         self.gathering.set(self.gathering.get() + 1);
         let (ack, answer) = oneshot::channel();
-        (Batch { frames, durable: false, ack }, answer, self.pending_records.take())
+        (Batch { frames, durable: false, format: FORMAT, ack }, answer, self.pending_records.take())
     }
 
     /// Hands over what is left without waiting for the batch before it, nor for an answer.

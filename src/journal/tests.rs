@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::directory::{RunDirectory, held_bytes};
-use super::frame::append;
+use super::frame::{FORMAT, append};
 use super::hand::Hand;
 use super::reader::{Reader, segment_path, segments};
 use super::writer::{Ack, Answer, Batch, Writer, WriterConfig};
@@ -37,7 +37,7 @@ fn start(root: &Path, segment_bytes: u64, max_bytes: u64, metrics: &Arc<Metrics>
 
 fn write(writer: &Writer, frames: Vec<u8>, durable: bool) -> Ack {
     let (ack, answer) = oneshot::channel();
-    writer.batches.send(Batch { frames, durable, ack }).unwrap();
+    writer.batches.send(Batch { frames, durable, format: FORMAT, ack }).unwrap();
     answer.blocking_recv().unwrap().ack
 }
 
@@ -293,7 +293,8 @@ fn a_response_waits_no_longer_than_it_may_behind_a_slow_batch() {
 fn damage_of_the_last_record_is_counted_and_a_torn_one_is_not() {
     let root = tempfile::tempdir().unwrap();
     let directory = RunDirectory::create(root.path()).unwrap();
-    let header = super::frame::Header { journal: directory.journal, segment: 0, created_ms: 0 }.encode();
+    let header =
+        super::frame::Header { format: 1, journal: directory.journal, segment: 0, created_ms: 0 }.encode();
     let mut bytes = header.to_vec();
     append(&numbered(1), &mut bytes).unwrap();
     let second = bytes.len();
@@ -317,7 +318,7 @@ proptest! {
         let root = tempfile::tempdir().unwrap();
         let directory = RunDirectory::create(root.path()).unwrap();
         let path = segment_path(&directory.path, 0);
-        let header = super::frame::Header { journal: directory.journal, segment: 0, created_ms: 0 }.encode();
+        let header = super::frame::Header { format: 1, journal: directory.journal, segment: 0, created_ms: 0 }.encode();
         let mut bytes = header.to_vec();
         let mut ranges = Vec::new();
         for (number, size) in sizes.iter().enumerate() {
@@ -375,4 +376,56 @@ async fn no_response_waits_for_two_batches_longer_than_for_one() {
     };
     tokio::task::LocalSet::new().run_until(responses).await;
     journal.join().unwrap();
+}
+
+#[test]
+fn an_erasure_stands_alone_where_an_older_binary_stops() {
+    use super::frame::{ERASURE_FORMAT, Header, HeaderError};
+    use crate::erasure::{Erasure, Subject};
+
+    let root = tempfile::tempdir().unwrap();
+    let writer = start(root.path(), 1 << 20, 1 << 30, &Arc::new(Metrics::default()));
+    let forget = |number: u128| {
+        let erasure_id = uuid::Uuid::from_u128(number);
+        let subject = Subject::Visitor(uuid::Uuid::from_u128(7));
+        frames(&[Record::Erasure(Erasure { erasure_id, at_ms: 1, subject })])
+    };
+    let send = |frames, format| {
+        let (ack, answer) = oneshot::channel();
+        writer.batches.send(Batch { frames, durable: true, format, ack }).unwrap();
+        answer
+    };
+    let answers = [
+        send(frames(&[numbered(1)]), FORMAT),
+        send(forget(1), ERASURE_FORMAT),
+        send(forget(2), ERASURE_FORMAT),
+        send(frames(&[numbered(2)]), FORMAT),
+        send(frames(&[numbered(3)]), FORMAT),
+    ];
+    assert!(answers.into_iter().all(|answer| answer.blocking_recv().unwrap().ack == Ack::Written));
+    let path = writer.progress.directory().unwrap().path.clone();
+    end(writer);
+    let formats: Vec<(u16, usize)> = segments(&path)
+        .unwrap()
+        .into_iter()
+        .map(|number| {
+            let bytes = std::fs::read(segment_path(&path, number)).unwrap();
+            let records = super::frame::payloads(&bytes[HEADER_BYTES..]).count();
+            (Header::decode(&bytes).unwrap().format, records)
+        })
+        .collect();
+    // A binary before erasures knows format 1, and refuses what is greater, as this one does with 3.
+    assert_eq!(formats, [(1, 1), (2, 1), (2, 1), (1, 2)]);
+    let newer = Header { format: 3, journal: uuid::Uuid::nil(), segment: 0, created_ms: 0 };
+    assert_eq!(Header::decode(&newer.encode()), Err(HeaderError::Newer(3)));
+    let mut reader = Reader::new(&path, Position::default());
+    let mut kinds = Vec::new();
+    loop {
+        let chunk = reader.read(None, 1 << 20).unwrap();
+        if chunk.is_empty() {
+            break;
+        }
+        kinds.extend(chunk.frames.iter().map(|(_, payload)| payload[1]));
+    }
+    assert_eq!(kinds, [5, 6, 6, 5, 5]);
 }

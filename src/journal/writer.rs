@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 
 use super::directory::RunDirectory;
-use super::frame::{FRAME_HEAD_BYTES, Header, payloads};
+use super::frame::{FORMAT, FRAME_HEAD_BYTES, Header, payloads};
 use super::reader::segment_path;
 use super::{HEADER_BYTES, Position, admits};
 use crate::clock::unix_ms;
@@ -38,6 +38,8 @@ pub struct Batch {
     pub frames: Vec<u8>,
     /// Whether they must be on the disk before the answer, and are refused rather than held in memory.
     pub durable: bool,
+    /// Format of the segment they stand in; other than [`FORMAT`] it is a segment of their own.
+    pub format: u16,
     /// Where the answer goes.
     pub ack: oneshot::Sender<Answer>,
 }
@@ -146,6 +148,7 @@ impl Writer {
 }
 
 struct Segment {
+    format: u16,
     file: Arc<File>,
     number: u64,
     end: u64,
@@ -168,6 +171,7 @@ impl State {
     fn run(&mut self, receiver: &Receiver<Batch>) {
         let mut gathered = Vec::new();
         let mut waiting: Vec<Batch> = Vec::new();
+        let mut alone = None;
         self.try_again();
         loop {
             let first = if self.refusing {
@@ -176,18 +180,25 @@ impl State {
                 receiver.recv().map_err(|_| RecvTimeoutError::Disconnected)
             };
             match first {
+                Ok(batch) if batch.format != FORMAT => alone = Some(batch),
                 Ok(batch) => waiting.push(batch),
                 Err(RecvTimeoutError::Timeout) if self.backlog.is_empty() => self.try_again(),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             let mut bytes: usize = waiting.iter().map(|batch| batch.frames.len()).sum();
-            while bytes < GATHER_BYTES {
+            while alone.is_none() && bytes < GATHER_BYTES {
                 let Ok(batch) = receiver.try_recv() else { break };
+                if batch.format != FORMAT {
+                    alone = Some(batch);
+                    break;
+                }
                 bytes += batch.frames.len();
                 waiting.push(batch);
             }
             self.drain_backlog();
+            self.write_all(&mut waiting, &mut gathered);
+            waiting.extend(alone.take());
             self.write_all(&mut waiting, &mut gathered);
         }
         self.retry_at = Instant::now();
@@ -206,6 +217,7 @@ impl State {
 
     /// Writes the batches in their order with one call, and answers them.
     fn write_all(&mut self, waiting: &mut Vec<Batch>, gathered: &mut Vec<u8>) {
+        let Some(format) = waiting.first().map(|batch| batch.format) else { return };
         if !self.has_room() {
             self.drop_unadmitted(waiting);
         }
@@ -213,11 +225,11 @@ impl State {
         let written = if !self.backlog.is_empty() {
             Err(0) // behind what is held, so that the order stays
         } else if let [only] = waiting.as_slice() {
-            self.write(&only.frames, durable)
+            self.write(&only.frames, durable, format)
         } else {
             gathered.clear();
             waiting.iter().for_each(|batch| gathered.extend_from_slice(&batch.frames));
-            self.write(gathered, durable)
+            self.write(gathered, durable, format)
         };
         let mut reached = written.err().unwrap_or(0);
         for batch in waiting.drain(..) {
@@ -253,22 +265,25 @@ impl State {
 
     /// Finds out whether the disk takes anything when there is nothing to write.
     fn try_again(&mut self) {
-        match self.open_segment() {
+        match self.open_segment(FORMAT) {
             Ok(()) => self.accepted(),
             Err(error) => self.refused(&error),
         }
     }
 
     /// Writes whole frames; on failure says how many bytes, a whole number of frames, were written all the same.
-    fn write(&mut self, frames: &[u8], durable: bool) -> Result<(), usize> {
+    fn write(&mut self, frames: &[u8], durable: bool, format: u16) -> Result<(), usize> {
         if frames.is_empty() {
             return Ok(());
         }
         if self.refusing && Instant::now() < self.retry_at {
             return Err(0);
         }
-        let full = self.segment.as_ref().is_none_or(|segment| segment.end >= self.config.segment_bytes);
-        if full && let Err(error) = self.open_segment() {
+        let is_alone = format != FORMAT;
+        let full = self.segment.as_ref().is_none_or(|segment| {
+            segment.end >= self.config.segment_bytes || segment.format != FORMAT || is_alone
+        });
+        if full && let Err(error) = self.open_segment(format) {
             self.refused(&error);
             return Err(0);
         }
@@ -333,17 +348,17 @@ impl State {
         }
     }
 
-    fn open_segment(&mut self) -> io::Result<()> {
+    fn open_segment(&mut self, format: u16) -> io::Result<()> {
         let directory = self.directory()?;
         let number = self.next_segment;
         let path = segment_path(&directory.path, number);
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
         self.next_segment += 1;
-        let header = Header { journal: directory.journal, segment: number, created_ms: unix_ms() };
-        let made = file.write_all_at(&header.encode(), 0).and_then(|()| match self.config.fsync {
-            Fsync::Never => Ok(()),
-            Fsync::Always | Fsync::Every(_) => File::open(&directory.path)?.sync_all(),
-        });
+        let header = Header { format, journal: directory.journal, segment: number, created_ms: unix_ms() };
+        let is_named_on_disk = format != FORMAT || self.config.fsync != Fsync::Never;
+        let made = file
+            .write_all_at(&header.encode(), 0)
+            .and_then(|()| if is_named_on_disk { File::open(&directory.path)?.sync_all() } else { Ok(()) });
         if let Err(error) = made {
             let _ = std::fs::remove_file(&path);
             return Err(error);
@@ -352,7 +367,7 @@ impl State {
         if let Some(syncer) = &self.syncer {
             syncer.watch(Arc::clone(&file));
         }
-        self.segment = Some(Segment { file, number, end: HEADER_BYTES as u64 });
+        self.segment = Some(Segment { format, file, number, end: HEADER_BYTES as u64 });
         self.publish(HEADER_BYTES as u64);
         Ok(())
     }
@@ -383,7 +398,7 @@ impl State {
 
     fn drain_backlog(&mut self) {
         while let Some(frames) = self.backlog.pop_front() {
-            match self.write(&frames, false) {
+            match self.write(&frames, false, FORMAT) {
                 Ok(()) => self.backlog_bytes -= frames.len() as u64,
                 Err(written) => {
                     self.backlog_bytes -= written as u64;

@@ -207,6 +207,7 @@ impl Feed {
                     }
                     self.count_shipped(&shipped, begun.elapsed());
                     self.receipts.deliver(shipped.outcomes);
+                    self.receipts.deliver_erasures(shipped.receipts);
                     self.note_success();
                 }
                 Err(error) => {

@@ -10,6 +10,8 @@ mod columns;
 pub mod dictionary;
 pub mod enrich;
 pub mod feed;
+mod forget;
+mod forgotten;
 mod growth;
 pub mod points;
 pub mod rows;

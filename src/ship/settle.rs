@@ -13,6 +13,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::columns::send;
+use super::forget;
 use super::rows::Rows;
 use super::rows::orders::Report;
 
@@ -96,6 +97,6 @@ pub(super) async fn orders(
     let sessions: Vec<Uuid> = sessions.into_iter().collect();
     transaction
         .query_typed(include_str!("sql/settle_sessions.sql"), &[(&sessions, Type::UUID_ARRAY)])
-        .await
-        .map(drop)
+        .await?;
+    forget::anonymise_orders(transaction, orders).await
 }

@@ -16,9 +16,11 @@ use super::batch::Batch;
 use super::dictionary::Written;
 use super::enrich::acquisition::Acquisition;
 use super::enrich::place::Places;
+use super::forgotten::ForgottenList;
 use super::rows::{Enricher, Refused, Rows};
 use super::write::{self, Attempt, Fault, Terms};
 use crate::config::{Config, StoreIp};
+use crate::erasure::Receipt;
 use crate::hit::OrderOutcome;
 use crate::hit::Record;
 use crate::journal::Position;
@@ -73,6 +75,8 @@ pub struct Shipped {
     pub past_retention: u64,
     /// For each report with a receipt what became of it.
     pub outcomes: Vec<((Uuid, u32), OrderOutcome)>,
+    /// What erasures did.
+    pub receipts: Vec<Receipt>,
 }
 
 /// Why a batch is not, or perhaps not, in the database.
@@ -133,6 +137,8 @@ pub struct Shipper {
     months: BTreeSet<Month>,
     /// What retention has passed, as far as known.
     horizon: Option<Timestamp>,
+    /// Who was forgotten when the database was last asked.
+    forgotten: Arc<ForgottenList>,
 }
 
 impl Shipper {
@@ -145,7 +151,14 @@ impl Shipper {
             locale_prefixes: settings.locale_prefixes.clone(),
             written: Mutex::new(Written::default()),
         };
-        Shipper { store, settings, enricher: Arc::new(enricher), months: BTreeSet::new(), horizon: None }
+        Shipper {
+            store,
+            settings,
+            enricher: Arc::new(enricher),
+            months: BTreeSet::new(),
+            horizon: None,
+            forgotten: Arc::default(),
+        }
     }
 
     /// How far these journals are in the database; those it does not know stand at the beginning.
@@ -181,6 +194,7 @@ impl Shipper {
                     self.horizon = Some(horizon);
                     open.push(batch);
                 }
+                Ending::OthersForgotten => open.push(batch),
                 Ending::Unstorable(_) if batch.len() > 1 => {
                     let (first, second) = batch.halves();
                     open.extend([second, first]);
@@ -193,7 +207,8 @@ impl Shipper {
 
     async fn ship_whole(&mut self, batch: &Batch) -> Result<Ending, ShipError> {
         let (enricher, folded, horizon) = (Arc::clone(&self.enricher), batch.clone(), self.horizon);
-        match tokio::task::spawn_blocking(move || Rows::fold(&folded, &enricher, horizon)).await {
+        let forgotten = Arc::clone(&self.forgotten);
+        match tokio::task::spawn_blocking(move || Rows::fold(&folded, &enricher, &forgotten, horizon)).await {
             Ok(rows) => self.write(batch, &rows).await,
             // Some record of it is the cause: it must not keep the others back for ever.
             Err(error) if error.is_panic() => Ok(Ending::Unstorable(error.into())),
@@ -204,11 +219,14 @@ impl Shipper {
     async fn set_aside(&mut self, batch: &Batch, error: ShipError) -> Result<Shipped, ShipError> {
         let reason = described(&error);
         let rows = Rows::set_aside(batch, &reason);
-        match self.write(batch, &rows).await? {
-            Ending::Committed(shipped) => Ok(shipped),
-            Ending::Unstorable(error) => Err(error),
-            // It has no facts.
-            Ending::PastHorizon(_) => Ok(Shipped::default()),
+        loop {
+            match self.write(batch, &rows).await? {
+                Ending::Committed(shipped) => return Ok(shipped),
+                Ending::Unstorable(error) => return Err(error),
+                Ending::OthersForgotten => {}
+                // It has no facts.
+                Ending::PastHorizon(_) => return Ok(Shipped::default()),
+            }
         }
     }
 
@@ -228,7 +246,7 @@ impl Shipper {
         let mut terms = Terms {
             cap: i64::from(self.settings.new_values_per_day),
             lookback: self.settings.lookback,
-            exclusive: rows.has_orders(),
+            exclusive: rows.needs_exclusive_lock(),
         };
         let mut checked_again = false;
         let mut tries = 0;
@@ -237,7 +255,7 @@ impl Shipper {
             let attempt = async {
                 // Beside the transaction: a partition outlives a batch that fails.
                 ensure_partitions(&mut self.months, &mut client, rows).await?;
-                Ok::<_, StoreError>(write::attempt(&mut client, batch, rows, terms).await)
+                Ok::<_, StoreError>(write::attempt(&mut client, batch, rows, &self.forgotten, terms).await)
             };
             let Ok(attempt) = tokio::time::timeout(TRY_TIMEOUT, attempt).await else {
                 // A connection in the middle of a statement must not go back to the pool.
@@ -245,16 +263,20 @@ impl Shipper {
                 return Err(ShipError::Timeout(TRY_TIMEOUT));
             };
             let error = match attempt? {
-                Ok(Attempt::Committed { outcomes, growth }) => {
+                Ok(Attempt::Committed { outcomes, receipts, growth }) => {
                     self.enricher.remember(&rows.dictionaries, &growth.refused);
                     let overflowed = growth.overflowed();
                     return Ok(Ending::Committed(Shipped {
                         overflowed,
-                        ..Shipped::of(batch, rows, outcomes)
+                        ..Shipped::of(batch, rows, outcomes, receipts)
                     }));
                 }
                 Ok(Attempt::CheckpointMoved(journal)) => return Err(ShipError::CheckpointMoved(journal)),
                 Ok(Attempt::PastHorizon(horizon)) => return Ok(Ending::PastHorizon(horizon)),
+                Ok(Attempt::OthersForgotten(list)) => {
+                    self.forgotten = Arc::new(list);
+                    return Ok(Ending::OthersForgotten);
+                }
                 Ok(Attempt::ConcernsOrders) => {
                     terms.exclusive = true;
                     continue;
@@ -304,10 +326,17 @@ enum Ending {
     Unstorable(ShipError),
     /// Nothing was written: some facts of it are from before this horizon.
     PastHorizon(Timestamp),
+    /// Nothing was written: it must be folded again, without them.
+    OthersForgotten,
 }
 
 impl Shipped {
-    fn of(batch: &Batch, rows: &Rows, outcomes: Vec<((Uuid, u32), OrderOutcome)>) -> Shipped {
+    fn of(
+        batch: &Batch,
+        rows: &Rows,
+        outcomes: Vec<((Uuid, u32), OrderOutcome)>,
+        receipts: Vec<Receipt>,
+    ) -> Shipped {
         let quarantined = rows.refused.len() as u64;
         let refused = rows.refused.iter().filter_map(Refused::outcome);
         Shipped {
@@ -316,6 +345,7 @@ impl Shipped {
             overflowed: BTreeMap::new(),
             past_retention: rows.past_retention,
             outcomes: outcomes.into_iter().chain(refused).collect(),
+            receipts,
         }
     }
 
@@ -327,6 +357,7 @@ impl Shipped {
         }
         self.past_retention += part.past_retention;
         self.outcomes.extend(part.outcomes);
+        self.receipts.extend(part.receipts);
     }
 }
 

@@ -6,23 +6,30 @@
 //! every other batch is then committed, and seen, or has not begun, and will find the order. All other batches hold
 //! it shared. A batch finds out under the shared lock whether it concerns orders; if so it starts over with the
 //! exclusive one, since two batches that both wanted more than they hold would wait for each other.
+//!
+//! Whoever is forgotten is so under the exclusive lock, too. So a batch that holds the lock sees whether the list is the
+//! one it was folded with; if not it is folded again.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use bytes::Bytes;
 use deadpool_postgres::{Client, Transaction};
 use jiff::Timestamp;
 use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::batch::Batch;
+use super::batch::{Batch, Located};
 use super::columns::send;
+use super::forget;
+use super::forgotten::ForgottenList;
 use super::growth::Growth;
 use super::points;
 use super::rows::events::{Event, ProductView};
 use super::rows::{Rows, SessionKey, kind_id, stored};
 use super::settle;
+use crate::erasure::Receipt;
 use crate::hit::OrderOutcome;
 use crate::store::locks;
 
@@ -33,13 +40,15 @@ const TIMEOUTS_MS: [&str; 3] = ["10000", "20000", "60000"];
 #[derive(Debug)]
 pub(super) enum Attempt {
     /// It is in the database.
-    Committed { outcomes: Vec<((Uuid, u32), OrderOutcome)>, growth: Growth },
+    Committed { outcomes: Vec<((Uuid, u32), OrderOutcome)>, receipts: Vec<Receipt>, growth: Growth },
     /// Nothing was written: the checkpoint of this journal is not where the batch begins.
     CheckpointMoved(Uuid),
     /// Nothing was written: the batch has facts from before this horizon.
     PastHorizon(Timestamp),
     /// Nothing was written: orders must be computed, which needs the exclusive lock.
     ConcernsOrders,
+    /// Nothing was written: others are forgotten than when the batch was folded.
+    OthersForgotten(ForgottenList),
 }
 
 /// What an error asks for.
@@ -96,6 +105,7 @@ pub(super) async fn attempt(
     client: &mut Client,
     batch: &Batch,
     rows: &Rows,
+    forgotten: &ForgottenList,
     terms: Terms,
 ) -> Result<Attempt, tokio_postgres::Error> {
     let transaction = client.transaction().await?;
@@ -110,11 +120,17 @@ pub(super) async fn attempt(
     {
         return Ok(Attempt::PastHorizon(horizon));
     }
+    if let Some(list) = forgotten.changed(&transaction).await? {
+        return Ok(Attempt::OthersForgotten(list));
+    }
+    if !rows.new_sessions.is_empty() {
+        forget::add_sessions(&transaction, &rows.new_sessions).await?;
+    }
     let concerned = settle::concerned(&transaction, rows).await?;
     if !concerned.is_empty() && !terms.exclusive {
         return Ok(Attempt::ConcernsOrders);
     }
-    write_quarantine(&transaction, rows).await?;
+    write_quarantine(&transaction, rows, forgotten).await?;
     let growth = Growth::add(&transaction, &rows.dictionaries, terms.cap).await?;
     if growth.refused.is_empty() {
         write_facts(&transaction, rows).await?;
@@ -125,9 +141,13 @@ pub(super) async fn attempt(
     }
     let outcomes = settle::entries(&transaction, rows).await?;
     settle::orders(&transaction, &concerned, terms.lookback).await?;
+    let mut receipts = Vec::new();
+    for erasure in &rows.erasures {
+        receipts.push(forget::forget(&transaction, erasure).await?);
+    }
     growth.count(&transaction).await?;
     transaction.commit().await?;
-    Ok(Attempt::Committed { outcomes, growth })
+    Ok(Attempt::Committed { outcomes, receipts, growth })
 }
 
 /// Answers the journal that stands elsewhere.
@@ -176,12 +196,20 @@ async fn horizon(transaction: &Transaction<'_>) -> Result<Option<Timestamp>, tok
     Ok(transaction.query_typed_one(include_str!("sql/horizon.sql"), &[]).await?.get("horizon"))
 }
 
-async fn write_quarantine(transaction: &Transaction<'_>, rows: &Rows) -> Result<(), tokio_postgres::Error> {
+/// A record that names who is forgotten leaves its place and its error only.
+async fn write_quarantine(
+    transaction: &Transaction<'_>,
+    rows: &Rows,
+    forgotten: &ForgottenList,
+) -> Result<(), tokio_postgres::Error> {
+    let payload = |record: &Located| {
+        if forgotten.is_named_in(&record.payload) { Bytes::new() } else { record.payload.clone() }
+    };
     send!(transaction, "quarantine", rows.refused, |refused| {
         UUID_ARRAY: refused.journal,
         INT8_ARRAY: stored(refused.record.position).map(|(segment, _)| segment),
         INT8_ARRAY: stored(refused.record.position).map(|(_, offset)| offset),
-        BYTEA_ARRAY: &refused.record.payload[..],
+        BYTEA_ARRAY: payload(&refused.record).to_vec(),
         TEXT_ARRAY: &refused.error,
     })?;
     Ok(())

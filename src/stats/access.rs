@@ -107,7 +107,7 @@ pub(crate) async fn admit(shared: &Shared, parts: &Parts) -> Result<(), StatsErr
         let enough = match scope {
             Scope::Admin => true,
             Scope::Read => reading,
-            Scope::Ingest => !reading || parts.uri.path() == "/readyz",
+            Scope::Ingest => parts.method == Method::POST || parts.uri.path() == "/readyz",
         };
         if !enough {
             return Err(StatsError::Forbidden);

@@ -115,6 +115,13 @@ impl OrderDetails {
     }
 }
 
+impl OrderDetails {
+    /// Without the visitor's replacement, which names nobody.
+    pub(crate) fn anonymous(self) -> OrderDetails {
+        OrderDetails { visitor_id: None, ..self }
+    }
+}
+
 /// The word for a stored way.
 pub(crate) fn way_name(code: i16) -> &'static str {
     match code {

@@ -31,7 +31,7 @@ pub(crate) struct Explanation {
     join: Join,
     /// The ledger, by time.
     entries: Vec<Entry>,
-    /// Every touch of the visitor, by time, and what became of it.
+    /// Every touch of the visitor, by time, and what became of it; none when the visitor is forgotten.
     touches: Vec<JudgedTouch>,
     /// By model; the credits of a model add up to 1.
     credits: Vec<Credit>,
@@ -117,11 +117,11 @@ pub(crate) async fn explain(
     let entries = snapshot.rows(include_str!("sql/order_entries.sql"), &by_order).await?;
     let credits = snapshot.rows(include_str!("sql/order_credits.sql"), &by_order).await?;
     let touches = match facts.visitor_id {
-        Some(visitor_id) => {
+        Some(visitor_id) if !facts.is_forgotten => {
             let by_visitor = [(&visitor_id as _, Type::UUID), (&MOST_TOUCHES as _, Type::INT8)];
             snapshot.rows(include_str!("sql/visitor_touches.sql"), &by_visitor).await?
         }
-        None => Vec::new(),
+        _ => Vec::new(),
     };
     let freshness = snapshot.conclude().await?;
     let lookback = shared.context.config.tracking.attribution.lookback;
@@ -129,9 +129,15 @@ pub(crate) async fn explain(
     let zone = &params.zone;
     let explained = (|| {
         Ok(Explanation {
-            order: OrderDetails::read(row, zone)?,
+            order: match facts.is_forgotten {
+                true => OrderDetails::read(row, zone)?.anonymous(),
+                false => OrderDetails::read(row, zone)?,
+            },
             join: Join { explanation: facts.join_explanation(), rule: facts.joined_by.clone() },
-            entries: entries.iter().map(|entry| read_entry(entry, zone)).collect::<Result<_, _>>()?,
+            entries: entries
+                .iter()
+                .map(|entry| read_entry(entry, facts.is_forgotten, zone))
+                .collect::<Result<_, _>>()?,
             touches: touches
                 .iter()
                 .map(|touch| facts.judge(touch, &credits, lookback, zone))
@@ -154,6 +160,7 @@ struct Facts {
     placed_at: Timestamp,
     visitor_id: Option<Uuid>,
     joined_by: Option<String>,
+    is_forgotten: bool,
 }
 
 impl Facts {
@@ -163,10 +170,14 @@ impl Facts {
             placed_at: row.try_get("placed_at")?,
             visitor_id: row.try_get("visitor_id")?,
             joined_by: row.try_get("joined_by")?,
+            is_forgotten: row.try_get("forgotten")?,
         })
     }
 
     fn join_explanation(&self) -> &'static str {
+        if self.is_forgotten {
+            return "erased: whoever placed the order is forgotten; what it is credited to stays";
+        }
         match (self.joined_by.as_deref(), self.visitor_id) {
             (Some("cookie"), _) => "the request that placed the order carried the visitor's cookie",
             (Some("session"), _) => "the shop named the session",
@@ -212,7 +223,7 @@ impl Facts {
     }
 }
 
-fn read_entry(row: &Row, zone: &TimeZone) -> Result<Entry, tokio_postgres::Error> {
+fn read_entry(row: &Row, is_forgotten: bool, zone: &TimeZone) -> Result<Entry, tokio_postgres::Error> {
     let currency: Option<String> = row.try_get("currency")?;
     Ok(Entry {
         status: match row.try_get::<_, i16>("kind")? {
@@ -230,7 +241,7 @@ fn read_entry(row: &Row, zone: &TimeZone) -> Result<Entry, tokio_postgres::Error
         value: row.try_get::<_, Option<&str>>("value")?.map(|value| amount(value, currency.as_deref())),
         currency,
         order_number: row.try_get("order_number")?,
-        visitor_id: row.try_get("visitor_id")?,
+        visitor_id: row.try_get::<_, Option<Uuid>>("visitor_id")?.filter(|_| !is_forgotten),
         session_id: row.try_get("session_id")?,
         by_cookie: row.try_get("by_cookie")?,
         has_customer: row.try_get("has_customer")?,

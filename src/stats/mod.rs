@@ -16,6 +16,7 @@ mod cursor;
 mod details;
 mod explain;
 mod filters;
+pub(crate) mod forget;
 mod general;
 mod given;
 mod health;
@@ -37,7 +38,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -103,6 +104,7 @@ fn urls() -> Router<Arc<Shared>> {
         .route("/api/v1/sessions/{id}", get(sessions::session))
         .route("/api/v1/orders", post(ingest::orders))
         .route("/api/v1/orders/{id}/explain", get(explain::explain))
+        .route("/api/v1/visitors/{id}", delete(forget::visitor))
 }
 
 /// Serves the port until `shutdown`, then lets open requests end.

@@ -52,8 +52,11 @@ pub(crate) enum StatsError {
     /// The database gave no answer.
     #[error("{0}")]
     Database(#[from] DatabaseError),
+    /// What should be a visitor's id is none.
+    #[error("a visitor's id is a UUID")]
+    NoVisitorId,
     /// The journal takes nothing now.
-    #[error("orders cannot be taken now; send them again later")]
+    #[error("nothing can be taken now; send it again later")]
     JournalUnavailable,
     /// Whether the token is valid is written in the database, which does not answer.
     #[error("the token cannot be checked while the database is away")]
@@ -73,7 +76,9 @@ struct Problem {
 impl StatsError {
     fn status(&self) -> StatusCode {
         match self {
-            StatsError::Parameter(_) | StatsError::Body { .. } => StatusCode::BAD_REQUEST,
+            StatsError::Parameter(_) | StatsError::Body { .. } | StatsError::NoVisitorId => {
+                StatusCode::BAD_REQUEST
+            }
             StatsError::Unauthorized => StatusCode::UNAUTHORIZED,
             StatsError::Forbidden | StatsError::ForeignOrigin => StatusCode::FORBIDDEN,
             StatsError::NotFound(_) => StatusCode::NOT_FOUND,
@@ -93,6 +98,7 @@ impl StatsError {
         match self {
             StatsError::Parameter(_) => "Bad parameter",
             StatsError::Body { .. } => "Bad body",
+            StatsError::NoVisitorId => "Bad visitor id",
             StatsError::Unauthorized => "No valid token",
             StatsError::Forbidden => "Not allowed",
             StatsError::ForeignOrigin => "Foreign origin",

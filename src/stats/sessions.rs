@@ -31,6 +31,9 @@ const ONE: Accepts = Accepts { window: false, money: false, list: None, search: 
 /// Counting a list's sessions stops here.
 const MOST_COUNTED: i64 = 10_000;
 
+/// The identity of sessions and visitors who are forgotten.
+const FORGOTTEN: i16 = 0;
+
 /// Actions of a session that are given.
 const MOST_ACTIONS: usize = 5_000;
 
@@ -38,9 +41,10 @@ const MOST_ACTIONS: usize = 5_000;
 #[derive(Debug, Serialize)]
 struct Session {
     session_id: Uuid,
-    visitor_id: Uuid,
+    /// Null when the visitor is forgotten.
+    visitor_id: Option<Uuid>,
     site: Option<String>,
-    /// `cookie` or `cookieless`.
+    /// `cookie`, `cookieless` or `forgotten`.
     identity: &'static str,
     session_number: i32,
     is_first_visit: bool,
@@ -211,9 +215,13 @@ pub(crate) async fn session(
         return Err(NO_SESSION);
     };
     let visitor_id: Uuid = row.try_get("visitor_id").map_err(DatabaseError::from)?;
-    let touches = snapshot
-        .rows(include_str!("sql/session_touches.sql"), &[(&id, Type::UUID), (&visitor_id, Type::UUID)])
-        .await?;
+    let is_forgotten = row.try_get::<_, i16>("identity").map_err(DatabaseError::from)? == FORGOTTEN;
+    let touches = if is_forgotten {
+        Vec::new()
+    } else {
+        let by_both = [(&id as _, Type::UUID), (&visitor_id as _, Type::UUID)];
+        snapshot.rows(include_str!("sql/session_touches.sql"), &by_both).await?
+    };
     let one_more = i64::try_from(MOST_ACTIONS + 1).unwrap_or(i64::MAX);
     let actions = snapshot
         .rows(include_str!("sql/session_actions.sql"), &[(&id, Type::UUID), (&one_more, Type::INT8)])
@@ -226,7 +234,8 @@ pub(crate) async fn session(
     let gone = freshness.clicks_since.filter(|since| begun < *since).map(|since| {
         format!("clicks and actions before {} are no longer kept", rfc3339(since, &params.zone))
     });
-    let story = read_story(&row, &touches, &actions, &orders, &params.zone).map_err(DatabaseError::from)?;
+    let story = read_story(&row, &touches, &actions, &orders, is_forgotten, &params.zone)
+        .map_err(DatabaseError::from)?;
     Ok(Answer::<_, ()>::of_one(freshness, &params, story)
         .with_warning(cut)
         .with_warning(gone)
@@ -238,6 +247,7 @@ fn read_story(
     touches: &[Row],
     actions: &[Row],
     orders: &[Row],
+    is_forgotten: bool,
     zone: &TimeZone,
 ) -> Result<SessionStory, tokio_postgres::Error> {
     Ok(SessionStory {
@@ -248,7 +258,13 @@ fn read_story(
             .take(MOST_ACTIONS)
             .map(|row| read_action(row, zone))
             .collect::<Result<_, _>>()?,
-        orders: orders.iter().map(|row| OrderDetails::read(row, zone)).collect::<Result<_, _>>()?,
+        orders: orders
+            .iter()
+            .map(|row| {
+                let order = OrderDetails::read(row, zone)?;
+                Ok(if is_forgotten { order.anonymous() } else { order })
+            })
+            .collect::<Result<_, tokio_postgres::Error>>()?,
     })
 }
 
@@ -271,12 +287,13 @@ fn read_session(row: &Row, zone: &TimeZone) -> Result<Session, tokio_postgres::E
     let lead_at = time("lead_at")?;
     let bot_score: i16 = row.try_get("bot_score")?;
     let session_number: i32 = row.try_get("session_number")?;
+    let identity: i16 = row.try_get("identity")?;
     let user_registered_at = time("registration_at")?;
     Ok(Session {
         session_id: row.try_get("session_id")?,
-        visitor_id: row.try_get("visitor_id")?,
+        visitor_id: (identity != FORGOTTEN).then(|| row.try_get("visitor_id")).transpose()?,
         site: row.try_get("site")?,
-        identity: if row.try_get::<_, i16>("identity")? == 1 { "cookie" } else { "cookieless" },
+        identity: identity_name(identity),
         session_number,
         is_first_visit: session_number <= 1,
         is_returning_visitor: session_number > 1,
@@ -336,6 +353,14 @@ fn read_session(row: &Row, zone: &TimeZone) -> Result<Session, tokio_postgres::E
         is_bot: bot_score >= crate::stats::BOT_SCORE,
         bot_score,
     })
+}
+
+fn identity_name(identity: i16) -> &'static str {
+    match identity {
+        FORGOTTEN => "forgotten",
+        1 => "cookie",
+        _ => "cookieless",
+    }
 }
 
 /// What Meta's pixel would have set, had it run: version, subdomain index, milliseconds of the click, its id.

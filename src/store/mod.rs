@@ -4,6 +4,7 @@
 //! lock. Statements go as one unnamed parse–bind–execute; settings and locks are those of a transaction.
 
 pub mod connect;
+pub mod forgotten;
 pub mod identity_keys;
 pub mod locks;
 pub mod migrate;

@@ -9,6 +9,7 @@ mod architecture;
 mod config;
 mod demo;
 mod faults;
+mod forgetting;
 mod forwarding;
 mod framing;
 mod journeys;

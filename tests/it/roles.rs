@@ -83,6 +83,10 @@ async fn three_roles_share_the_work_and_none_may_do_more() {
     let session = app.report("sessions").await.unwrap()["results"][0]["session_id"].clone();
     assert_eq!(app.ask(&format!("/api/v1/sessions/{}", session.as_str().unwrap())).await.0, 200);
 
+    let visitor = app.report("sessions").await.unwrap()["results"][0]["visitor_id"].clone();
+    let (status, receipt) = app.forget(visitor.as_str().unwrap()).await;
+    assert_eq!((status, &receipt["results"]["outcome"]), (200, &json!("forgotten")), "{receipt}");
+
     let writer = postgres::connect(&roles.writer.url).await;
     tokens::create(&writer, "analyst", Scope::Read).await.unwrap();
     eventually("the token closes the port", DEADLINE, async || {
@@ -115,6 +119,8 @@ async fn three_roles_share_the_work_and_none_may_do_more() {
         "SELECT FROM quarantine",
         "SELECT FROM api_tokens",
         "SELECT FROM identity_keys",
+        "SELECT FROM erasures",
+        "SELECT FROM forgotten",
         "SELECT make_partition('events', '2031-06-01')",
     ] {
         is_denied(&reader, statement).await;

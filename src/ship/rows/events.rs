@@ -100,7 +100,7 @@ impl Event {
             value: action.value,
             currency: action.currency.as_deref().map(str::to_owned),
             order_id: action.order_id.as_deref().map(str::to_owned),
-            properties: properties(action),
+            properties: properties(action).filter(|_| !folding.is_anonymous()),
             ..Event::of_page_view(key, folding)
         }
     }

@@ -21,8 +21,10 @@ use super::batch::{Batch, Located};
 use super::dictionary::{self, Kind, Written};
 use super::enrich::acquisition::Acquisition;
 use super::enrich::place::Places;
+use super::forgotten::{ForgottenList, NewSession};
 use crate::config::StoreIp;
-use crate::hit::{BotCount, Hit, Record, RecordError};
+use crate::erasure::Erasure;
+use crate::hit::{BotCount, Hit, IdentityMode, Record, RecordError};
 use crate::journal::Position;
 use crate::store::partitions::Month;
 
@@ -83,6 +85,10 @@ pub struct Rows {
     pub entries: BTreeMap<orders::EntryKey, orders::Entry>,
     /// Reports whose senders wait.
     pub receipts: Vec<orders::Report>,
+    /// Who is to be forgotten, when all else is written.
+    pub erasures: Vec<Erasure>,
+    /// Sessions of forgotten visitors, by the id that is replaced, which the list of the forgotten has not yet.
+    pub(super) new_sessions: BTreeMap<Uuid, NewSession>,
     /// Records that cannot become rows.
     pub refused: Vec<Refused>,
     /// Time of the newest record, Unix milliseconds.
@@ -138,6 +144,13 @@ struct Folding<'a> {
     page_id: i64,
 }
 
+impl Folding<'_> {
+    /// Whether nothing of the person may be stored.
+    fn is_anonymous(&self) -> bool {
+        self.hit.identity.is_some_and(|identity| identity.mode == IdentityMode::Forgotten)
+    }
+}
+
 impl Rows {
     /// Time of the newest record; none when there is none.
     pub fn newest_at(&self) -> Option<Timestamp> {
@@ -145,12 +158,17 @@ impl Rows {
         Timestamp::from_millisecond(newest_ms).ok()
     }
 
-    /// Folds all records of a batch. Takes CPU time only: the first agent ever up to a second.
-    pub fn fold(batch: &Batch, enricher: &Enricher, horizon: Option<Timestamp>) -> Rows {
+    /// Folds all records of a batch, without who is forgotten. Takes CPU time only: the first agent ever up to a second.
+    pub(super) fn fold(
+        batch: &Batch,
+        enricher: &Enricher,
+        forgotten: &ForgottenList,
+        horizon: Option<Timestamp>,
+    ) -> Rows {
         let mut rows = Rows { horizon, ..Rows::default() };
         for stretch in batch.stretches() {
             for record in &stretch.records {
-                if let Err(error) = rows.add(record, enricher) {
+                if let Err(error) = rows.add(record, enricher, forgotten) {
                     rows.refused.push(Refused {
                         journal: stretch.journal,
                         record: record.clone(),
@@ -159,6 +177,7 @@ impl Rows {
                 }
             }
         }
+        rows.rename_new_sessions();
         rows
     }
 
@@ -174,12 +193,41 @@ impl Rows {
         Rows { refused: refused.collect(), ..Rows::default() }
     }
 
+    /// Reports of this batch may name a session that only this batch shows to be a forgotten visitor's.
+    fn rename_new_sessions(&mut self) {
+        if self.new_sessions.is_empty() {
+            return;
+        }
+        for entry in self.entries.values_mut() {
+            let known = entry.session_id.and_then(|id| self.new_sessions.get(&id));
+            entry.session_id = known.map(|session| session.replacement).or(entry.session_id);
+        }
+    }
+
     /// A record that is refused leaves nothing behind: all that can fail happens before the first row.
-    fn add(&mut self, record: &Located, enricher: &Enricher) -> Result<(), FoldError> {
+    fn add(
+        &mut self,
+        record: &Located,
+        enricher: &Enricher,
+        forgotten: &ForgottenList,
+    ) -> Result<(), FoldError> {
         let hash = payload_hash(&record.payload);
         match Record::decode(&record.payload)? {
-            Record::Hit(hit) => self.add_hit(&hit, hash, enricher),
-            Record::Order(fact) => self.add_fact(&fact, hash, enricher),
+            Record::Hit(mut hit) => {
+                let new_session = forgotten.anonymise_hit(&mut hit);
+                self.add_hit(&hit, hash, enricher)?;
+                self.new_sessions.extend(new_session.map(|session| (session.session_id, session)));
+                Ok(())
+            }
+            Record::Order(mut fact) => {
+                forgotten.anonymise_fact(&mut fact);
+                self.add_fact(&fact, hash, enricher)
+            }
+            Record::Erasure(erasure) => {
+                time(erasure.at_ms)?;
+                self.erasures.push(erasure);
+                Ok(())
+            }
             Record::BotCount(count) => self.add_bot(&count, enricher),
         }
     }
@@ -235,9 +283,9 @@ impl Rows {
         hours.chain(times).chain(views).filter_map(Month::of).collect()
     }
 
-    /// Whether orders are computed from this batch in any case.
-    pub fn has_orders(&self) -> bool {
-        !self.entries.is_empty()
+    /// Whether orders are computed from this batch, or somebody is forgotten, in any case.
+    pub fn needs_exclusive_lock(&self) -> bool {
+        !(self.entries.is_empty() && self.erasures.is_empty() && self.new_sessions.is_empty())
     }
 }
 

@@ -112,7 +112,7 @@ impl Rows {
                 site_id: folding.site_id,
                 flags: touch.flags.cast_signed(),
                 status: status(folding.hit.status),
-                click_ids: json_object(&touch.click_ids),
+                click_ids: json_object(&touch.click_ids).filter(|_| !folding.is_anonymous()),
             };
             self.touches.insert((key, touch.evidence), row);
         }
@@ -176,7 +176,7 @@ impl Entry {
         place_id: Option<i64>,
         enricher: &Enricher,
     ) -> Self {
-        let address = folding.hit.client_address;
+        let address = folding.hit.client_address.filter(|_| !folding.is_anonymous());
         Entry {
             rank,
             at: folding.at,

@@ -1,3 +1,3 @@
--- Waits until no other batch is under way, and keeps others out until the end of the transaction.
+-- Waits until nobody else holds a lock, and keeps others out until the end of the transaction.
 -- $1 number of the lock
 SELECT pg_advisory_xact_lock($1::bigint)

@@ -75,6 +75,14 @@ impl Running {
         (response.status().as_u16(), response.json().await.unwrap())
     }
 
+    /// Has a visitor forgotten; answers status and body.
+    pub(crate) async fn forget(&self, visitor: &str) -> (u16, Value) {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = client.delete(format!("{}/api/v1/visitors/{visitor}", self.stats));
+        let response = request.send().await.unwrap();
+        (response.status().as_u16(), response.json().await.unwrap())
+    }
+
     /// Ends it as SIGTERM does.
     pub(crate) async fn stop(self) {
         self.shutdown.cancel();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use utm_dispatcher::accept::{self, Workers};
 use utm_dispatcher::config::Config;
+use utm_dispatcher::erasure::Forgotten;
 use utm_dispatcher::hit::{Hit, Record};
 use utm_dispatcher::journal::Position;
 use utm_dispatcher::journal::reader::Reader;
@@ -42,6 +43,7 @@ pub(crate) fn proxy(config: Config) -> Proxy {
         wait: config.journal.wait,
         keys: Arc::new(KeyRing::load_or_create(&files.path().join("secret")).unwrap()),
         salts: Salts::new().unwrap(),
+        forgotten: Forgotten::default(),
     };
     let workers = utm_dispatcher::proxy::start(bound, &Arc::new(config), recording, &metrics).unwrap();
     Proxy { workers, metrics, progress: writer.progress, files }

@@ -99,7 +99,7 @@ fn any_report() -> impl Strategy<Value = Record<'static>> {
     )
 }
 
-fn any_record() -> impl Strategy<Value = Record<'static>> {
+pub(super) fn any_record() -> impl Strategy<Value = Record<'static>> {
     let bot = moment().prop_map(|at_ms| {
         Record::BotCount(BotCount { at_ms, site: "default".into(), bot: "crawler".into(), reasons: 1 })
     });
@@ -111,12 +111,17 @@ fn case() -> impl Strategy<Value = Vec<(Record<'static>, usize, u32)>> {
     prop::collection::vec((any_record(), 0usize..4, any::<u32>()), 1..50)
 }
 
-async fn clear(client: &Client) {
+pub(super) async fn clear(client: &Client) {
     client.batch_execute(&format!("TRUNCATE {}", tables_of(client).await.join(", "))).await.unwrap();
 }
 
 /// Ships portions of `portion` records, journal by journal, `shippers` of them at the same time.
-async fn ship_all(database: &Database, journals: Vec<Vec<Record<'static>>>, portion: usize, shippers: usize) {
+pub(super) async fn ship_all(
+    database: &Database,
+    journals: Vec<Vec<Record<'static>>>,
+    portion: usize,
+    shippers: usize,
+) {
     let mut works: Vec<Vec<Vec<Record<'static>>>> = (0..shippers).map(|_| Vec::new()).collect();
     for (index, journal) in journals.into_iter().enumerate() {
         works[index % shippers].push(journal);

@@ -39,6 +39,12 @@ async fn tokens_of_the_configuration_work_without_the_database() {
     let posted = server.post_orders(&json!([])).bearer_auth("tell-me").send().await.unwrap();
     assert_eq!(posted.status(), 200);
 
+    // Forgetting is nothing that a shop's back office or an analyst does.
+    let delete = async |token: &str| {
+        server.delete_visitor("me").bearer_auth(token).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!((delete("read-me").await, delete("tell-me").await, delete("all").await), (403, 403, 400));
+
     assert_eq!(server.get("/healthz").send().await.unwrap().status(), 200);
     let readyz = server.get("/readyz").send().await.unwrap().text().await.unwrap();
     assert_eq!(readyz, "degraded\n", "reasons need a token");

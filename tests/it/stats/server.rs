@@ -83,6 +83,11 @@ impl Server {
         self.client.get(format!("{}{target}", self.address))
     }
 
+    /// A request to forget a visitor.
+    pub fn delete_visitor(&self, id: &str) -> RequestBuilder {
+        self.client.delete(format!("{}/api/v1/visitors/{id}", self.address))
+    }
+
     /// A post of orders as JSON.
     pub fn post_orders(&self, orders: &Value) -> RequestBuilder {
         self.post_text(&orders.to_string(), "application/json")

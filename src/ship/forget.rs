@@ -1,0 +1,344 @@
+//! Forgets a person: finds what is known of them, renames it and empties what could identify.
+//!
+//! Rule: the transaction holds the settle lock exclusively. So no batch is under way that folded its records without
+//! the new entries of the list, and each that follows finds the list changed ([`ForgottenList::changed`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use deadpool_postgres::Transaction;
+use jiff::Timestamp;
+use tokio_postgres::Error;
+use tokio_postgres::types::{ToSql, Type};
+use uuid::Uuid;
+
+use super::columns::send;
+use super::forgotten::{CUSTOMER, NewSession, Replacer, SESSION, VISITOR};
+use super::settle::Orders;
+use crate::erasure::{Erasure, IdHash, Outcome, Receipt, Subject, id_hash};
+use crate::keys::KEY_BYTES;
+use crate::store::locks;
+
+/// Orders that one customer may have. A telephone number that more of them name stands for no number at all, and to
+/// rename the visitors of all of them would take longer than batches can wait.
+const MOST_ORDERS: usize = 1_000;
+
+/// One parameter of a statement.
+type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
+
+/// Everything that is a person's.
+#[derive(Debug, Default)]
+struct Found {
+    visitors: BTreeSet<Uuid>,
+    sessions: BTreeSet<Uuid>,
+    evidence: BTreeSet<i64>,
+    orders: Orders,
+    /// Keyed hashes by which they are to be known again.
+    customers: BTreeSet<Vec<u8>>,
+}
+
+/// Old and new, side by side, as statements take them.
+struct Renaming<T> {
+    old: Vec<T>,
+    new: Vec<T>,
+}
+
+impl<T: Copy> Renaming<T> {
+    fn of(old: &BTreeSet<T>, replaced: impl Fn(T) -> T) -> Self {
+        Renaming { old: old.iter().copied().collect(), new: old.iter().map(|one| replaced(*one)).collect() }
+    }
+}
+
+/// Forgets whom the record names.
+pub(super) async fn forget(transaction: &Transaction<'_>, erasure: &Erasure) -> Result<Receipt, Error> {
+    // No month is counted and dropped meanwhile. Who does that never waits for the settle lock.
+    let number = [(&locks::RETENTION as _, Type::INT8)];
+    transaction.query_typed(include_str!("sql/lock_exclusive.sql"), &number).await?;
+    let Some(found) = Found::of(transaction, &erasure.subject).await? else {
+        return keep_receipt(transaction, erasure, Outcome::TooMany, BTreeMap::new(), None).await;
+    };
+    let before = was_forgotten(transaction, &erasure.subject, &found).await?;
+    let mut erased = BTreeMap::new();
+    // An id of which nothing has come yet is listed all the same: it may come late.
+    let named = match &erasure.subject {
+        Subject::Visitor(id) if !before => Some(*id),
+        _ => None,
+    };
+    let is_listed = named.is_some() || !found.visitors.is_empty() || !found.sessions.is_empty();
+    let key: Option<[u8; KEY_BYTES]> = is_listed.then(rand::random);
+    if let Some(key) = key {
+        rename(transaction, &found, &Replacer::new(key), &mut erased).await?;
+    }
+    let marked = mark_orders(transaction, &found.orders, false).await?;
+    let orders = erased.entry("orders").or_default();
+    *orders = marked.max(*orders);
+    erased.insert("customers", take_customers_out(transaction, &found.orders).await?);
+    erased.insert("quarantine", clear_quarantine(transaction, &found).await?);
+    list(transaction, &found, named, erasure.erasure_id).await?;
+    erased.retain(|_, rows| *rows > 0);
+    let outcome = match (erased.is_empty(), before) {
+        (false, _) => Outcome::Forgotten,
+        (true, true) => Outcome::AlreadyForgotten,
+        (true, false) => Outcome::NothingFound,
+    };
+    keep_receipt(transaction, erasure, outcome, erased, key).await
+}
+
+/// What batches with computed orders leave to do: reports about a forgotten person's orders lose the person.
+pub(super) async fn anonymise_orders(transaction: &Transaction<'_>, orders: &Orders) -> Result<(), Error> {
+    mark_orders(transaction, orders, true).await?;
+    take_customers_out(transaction, orders).await.map(drop)
+}
+
+/// Lists sessions of forgotten visitors that came to be known only now; reports that name them are renamed.
+pub(super) async fn add_sessions(
+    transaction: &Transaction<'_>,
+    sessions: &BTreeMap<Uuid, NewSession>,
+) -> Result<(), Error> {
+    send!(transaction, "forgotten_add", sessions, |(id, session)| {
+        BYTEA_ARRAY: id_hash(id.as_bytes()).to_vec(), INT2_ARRAY: SESSION, UUID_ARRAY: session.erasure_id,
+    })?;
+    send!(transaction, "forget_session_names", sessions, |(id, session)| {
+        UUID_ARRAY: id, UUID_ARRAY: session.replacement,
+    })
+    .map(drop)
+}
+
+impl Found {
+    /// None when an order or a customer leads to too many.
+    async fn of(transaction: &Transaction<'_>, subject: &Subject) -> Result<Option<Found>, Error> {
+        let mut found = Found::default();
+        match subject {
+            Subject::Visitor(id) => _ = found.visitors.insert(*id),
+            Subject::Order { site, order_id } => {
+                found.add_customers(transaction, Some(site), Some(order_id), None).await?;
+            }
+            Subject::Customer(hash) => {
+                found.customers.insert(hash.to_vec());
+                found.add_customers(transaction, None, None, Some(hash.as_slice())).await?;
+            }
+        }
+        if found.orders.len() > MOST_ORDERS {
+            return Ok(None);
+        }
+        found.add_visitors_of_orders(transaction).await?;
+        found.add_sessions_and_orders(transaction).await?;
+        // Reports may name ids of which nothing has come.
+        let rows = send!(transaction, "forget_unknown_names", found.orders, |(site, order)| {
+            INT4_ARRAY: site, TEXT_ARRAY: order,
+        })?;
+        for row in rows {
+            found.visitors.extend(row.get::<_, Option<Uuid>>("visitor_id"));
+            found.sessions.extend(row.get::<_, Option<Uuid>>("session_id"));
+        }
+        let visitors: Vec<Uuid> = found.visitors.iter().copied().collect();
+        let by_visitors = [(&visitors as _, Type::UUID_ARRAY)];
+        let rows = transaction.query_typed(include_str!("sql/forget_evidence_of.sql"), &by_visitors).await?;
+        found.evidence = rows.iter().map(|row| row.get("evidence")).collect();
+        found.drop_absent(transaction, subject).await?;
+        Ok(Some(found))
+    }
+
+    async fn add_customers(
+        &mut self,
+        transaction: &Transaction<'_>,
+        site: Option<&String>,
+        order_id: Option<&String>,
+        hash: Option<&[u8]>,
+    ) -> Result<(), Error> {
+        let parameters: [Parameter<'_>; 3] =
+            [(&site, Type::TEXT), (&order_id, Type::TEXT), (&hash, Type::BYTEA)];
+        let sql = include_str!("sql/forget_customer_orders.sql");
+        for row in transaction.query_typed(sql, &parameters).await? {
+            self.orders.insert((row.get("site_id"), row.get("order_id")));
+            self.customers.extend(row.get::<_, Option<Vec<u8>>>("customer"));
+        }
+        Ok(())
+    }
+
+    async fn add_visitors_of_orders(&mut self, transaction: &Transaction<'_>) -> Result<(), Error> {
+        let rows = send!(transaction, "forget_visitors_of_orders", self.orders, |(site, order)| {
+            INT4_ARRAY: site, TEXT_ARRAY: order,
+        })?;
+        self.visitors.extend(rows.iter().map(|row| row.get::<_, Uuid>("visitor_id")));
+        let visitors: Vec<Uuid> = self.visitors.iter().copied().collect();
+        let by_visitors = [(&visitors as _, Type::UUID_ARRAY)];
+        let rows = transaction.query_typed(include_str!("sql/forget_minted_from.sql"), &by_visitors).await?;
+        self.visitors.extend(rows.iter().map(|row| row.get::<_, Uuid>("visitor_id")));
+        Ok(())
+    }
+
+    async fn add_sessions_and_orders(&mut self, transaction: &Transaction<'_>) -> Result<(), Error> {
+        let visitors: Vec<Uuid> = self.visitors.iter().copied().collect();
+        let by_visitors = [(&visitors as _, Type::UUID_ARRAY)];
+        let rows = transaction.query_typed(include_str!("sql/forget_sessions_of.sql"), &by_visitors).await?;
+        self.sessions.extend(rows.iter().map(|row| row.get::<_, Uuid>("session_id")));
+        let sessions: Vec<Uuid> = self.sessions.iter().copied().collect();
+        let by_both: [Parameter<'_>; 2] = [(&visitors, Type::UUID_ARRAY), (&sessions, Type::UUID_ARRAY)];
+        let rows = transaction.query_typed(include_str!("sql/forget_orders_of.sql"), &by_both).await?;
+        self.orders.extend(rows.iter().map(|row| (row.get("site_id"), row.get("order_id"))));
+        Ok(())
+    }
+
+    /// A visitor named by id of whom there is nothing is not found.
+    async fn drop_absent(&mut self, transaction: &Transaction<'_>, subject: &Subject) -> Result<(), Error> {
+        let Subject::Visitor(id) = subject else { return Ok(()) };
+        if self.sessions.is_empty() && self.orders.is_empty() {
+            let by_id = [(id as _, Type::UUID)];
+            let sql = include_str!("sql/forget_is_visitor.sql");
+            if transaction.query_typed(sql, &by_id).await?.is_empty() {
+                self.visitors.remove(id);
+            }
+        }
+        Ok(())
+    }
+
+    fn order_columns(&self) -> (Vec<i32>, Vec<&str>) {
+        self.orders.iter().map(|(site, order)| (*site, order.as_str())).unzip()
+    }
+}
+
+async fn was_forgotten(
+    transaction: &Transaction<'_>,
+    subject: &Subject,
+    found: &Found,
+) -> Result<bool, Error> {
+    let named = match subject {
+        Subject::Visitor(id) => vec![id_hash(id.as_bytes()).to_vec()],
+        Subject::Customer(hash) => vec![id_hash(hash).to_vec()],
+        Subject::Order { .. } => Vec::new(),
+    };
+    let (sites, orders) = found.order_columns();
+    let parameters: [Parameter<'_>; 3] =
+        [(&named, Type::BYTEA_ARRAY), (&sites, Type::INT4_ARRAY), (&orders, Type::TEXT_ARRAY)];
+    let row = transaction.query_typed_one(include_str!("sql/forget_known_before.sql"), &parameters).await?;
+    Ok(row.get("before"))
+}
+
+/// Renames everywhere; the tables in the order in which batches write them.
+async fn rename(
+    transaction: &Transaction<'_>,
+    found: &Found,
+    replacer: &Replacer,
+    erased: &mut BTreeMap<&'static str, u64>,
+) -> Result<(), Error> {
+    let visitors = Renaming::of(&found.visitors, |id| replacer.visitor(id));
+    let sessions = Renaming::of(&found.sessions, |id| replacer.session(id));
+    let evidence = Renaming::of(&found.evidence, |evidence| replacer.evidence(evidence));
+    let (sites, orders) = found.order_columns();
+    let visitor = (&visitors.old as &(dyn ToSql + Sync), Type::UUID_ARRAY);
+    let new_visitor = (&visitors.new as &(dyn ToSql + Sync), Type::UUID_ARRAY);
+    let session = (&sessions.old as &(dyn ToSql + Sync), Type::UUID_ARRAY);
+    let new_session = (&sessions.new as &(dyn ToSql + Sync), Type::UUID_ARRAY);
+    let touched = (&evidence.old as &(dyn ToSql + Sync), Type::INT8_ARRAY);
+    let new_touched = (&evidence.new as &(dyn ToSql + Sync), Type::INT8_ARRAY);
+    let in_sessions = [visitor.clone(), new_visitor.clone(), session.clone(), new_session.clone()];
+    let with_evidence = [in_sessions.as_slice(), &[touched.clone(), new_touched.clone()]].concat();
+    let of_orders: Vec<Parameter<'_>> = vec![
+        (&sites, Type::INT4_ARRAY),
+        (&orders, Type::TEXT_ARRAY),
+        session.clone(),
+        new_session,
+        touched,
+        new_touched,
+    ];
+    let of_visitors = [visitor.clone(), new_visitor];
+    let steps: [(&'static str, &str, &[Parameter<'_>]); 11] = [
+        ("visitors", include_str!("sql/forget_visitors.sql"), &of_visitors),
+        ("visitors", include_str!("sql/forget_minted.sql"), std::slice::from_ref(&visitor)),
+        ("product_views", include_str!("sql/forget_product_views.sql"), &in_sessions),
+        ("sessions", include_str!("sql/forget_sessions.sql"), &with_evidence),
+        ("session_cookies", include_str!("sql/forget_cookies.sql"), &[visitor.clone(), session]),
+        ("touches", include_str!("sql/forget_touches.sql"), &with_evidence),
+        ("events", include_str!("sql/forget_events.sql"), &in_sessions),
+        ("order_entries", include_str!("sql/forget_order_names.sql"), &in_sessions),
+        ("orders", include_str!("sql/forget_orders.sql"), &in_sessions),
+        ("order_credits", include_str!("sql/forget_credits.sql"), &of_orders),
+        ("visitor_months", include_str!("sql/forget_visitor_months.sql"), &of_visitors),
+    ];
+    for (table, sql, parameters) in steps {
+        *erased.entry(table).or_default() += transaction.execute_typed(sql, parameters).await?;
+    }
+    Ok(())
+}
+
+async fn mark_orders(
+    transaction: &Transaction<'_>,
+    orders: &Orders,
+    only_of_forgotten: bool,
+) -> Result<u64, Error> {
+    let marked = send!(transaction, "forget_mark_orders", orders, |(site, order)| {
+        INT4_ARRAY: site, TEXT_ARRAY: order,
+    }, BOOL: only_of_forgotten)?;
+    Ok(marked.len() as u64)
+}
+
+/// Answers how many reports lost a person.
+async fn take_customers_out(transaction: &Transaction<'_>, orders: &Orders) -> Result<u64, Error> {
+    if orders.is_empty() {
+        return Ok(0);
+    }
+    let (sites, ids): (Vec<i32>, Vec<&str>) =
+        orders.iter().map(|(site, order)| (*site, order.as_str())).unzip();
+    let of_orders: [Parameter<'_>; 2] = [(&sites, Type::INT4_ARRAY), (&ids, Type::TEXT_ARRAY)];
+    let taken = transaction.execute_typed(include_str!("sql/forget_customers.sql"), &of_orders).await?;
+    if taken > 0 {
+        let sql = include_str!("sql/forget_report_times.sql");
+        let rows = transaction.query_typed(sql, &of_orders).await?;
+        let times: Vec<Timestamp> = rows.iter().map(|row| row.get("at")).collect();
+        let of_events: [Parameter<'_>; 3] =
+            [(&sites, Type::INT4_ARRAY), (&ids, Type::TEXT_ARRAY), (&times, Type::TIMESTAMPTZ_ARRAY)];
+        transaction.execute_typed(include_str!("sql/forget_untold_events.sql"), &of_events).await?;
+    }
+    Ok(taken)
+}
+
+async fn clear_quarantine(transaction: &Transaction<'_>, found: &Found) -> Result<u64, Error> {
+    let ids = found.visitors.iter().chain(&found.sessions).map(|id| id.as_bytes().as_slice());
+    let names: Vec<&[u8]> = ids.chain(found.customers.iter().map(Vec::as_slice)).collect();
+    let parameters = [(&names as _, Type::BYTEA_ARRAY)];
+    transaction.execute_typed(include_str!("sql/forget_quarantine.sql"), &parameters).await
+}
+
+/// Lists all ids of the person, so that what comes late is known.
+async fn list(
+    transaction: &Transaction<'_>,
+    found: &Found,
+    named: Option<Uuid>,
+    erasure_id: Uuid,
+) -> Result<(), Error> {
+    let visitors = found.visitors.iter().copied().chain(named).collect::<BTreeSet<Uuid>>();
+    let visitors = visitors.iter().map(|id| (id_hash(id.as_bytes()), VISITOR));
+    let sessions = found.sessions.iter().map(|id| (id_hash(id.as_bytes()), SESSION));
+    let customers = found.customers.iter().filter_map(|hash| {
+        let hash = <&[u8; 16]>::try_from(hash.as_slice()).ok()?;
+        Some((id_hash(hash), CUSTOMER))
+    });
+    let entries: Vec<(IdHash, i16)> = visitors.chain(sessions).chain(customers).collect();
+    send!(transaction, "forgotten_add", entries, |(hash, kind)| {
+        BYTEA_ARRAY: hash.as_slice(), INT2_ARRAY: kind, UUID_ARRAY: erasure_id,
+    })
+    .map(drop)
+}
+
+async fn keep_receipt(
+    transaction: &Transaction<'_>,
+    erasure: &Erasure,
+    outcome: Outcome,
+    erased: BTreeMap<&'static str, u64>,
+    key: Option<[u8; KEY_BYTES]>,
+) -> Result<Receipt, Error> {
+    let at = i64::try_from(erasure.at_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    let at = at.unwrap_or_else(Timestamp::now);
+    let rows = serde_json::json!(erased).to_string();
+    let key = key.as_ref().map(<[u8; KEY_BYTES]>::as_slice);
+    let parameters: [Parameter<'_>; 6] = [
+        (&erasure.erasure_id, Type::UUID),
+        (&erasure.subject.kind(), Type::TEXT),
+        (&at, Type::TIMESTAMPTZ),
+        (&outcome.word(), Type::TEXT),
+        (&rows, Type::TEXT),
+        (&key, Type::BYTEA),
+    ];
+    let row = transaction.query_typed_one(include_str!("sql/forget_receipt.sql"), &parameters).await?;
+    Ok(Receipt { erasure_id: erasure.erasure_id, outcome, at: row.get("applied_at"), erased })
+}

@@ -1,0 +1,6 @@
+-- Which evidence did visitors come with?
+-- $1 visitor_id
+-- → evidence
+SELECT t.evidence FROM touches t WHERE t.visitor_id = ANY ($1::uuid[])
+UNION
+SELECT s.touch_evidence FROM sessions s WHERE s.visitor_id = ANY ($1::uuid[]) AND s.touch_evidence IS NOT NULL

@@ -1,0 +1,10 @@
+-- Renames the sessions of visitors; addresses go.
+-- $1 visitor_id, $2 what replaces it, $3 session_id, $4 what replaces it, $5 evidence, $6 what replaces it
+WITH visitor AS (SELECT * FROM unnest($1::uuid[], $2::uuid[]) AS n(old_id, new_id)),
+     session AS (SELECT * FROM unnest($3::uuid[], $4::uuid[]) AS n(old_id, new_id)),
+     touched AS (SELECT * FROM unnest($5::bigint[], $6::bigint[]) AS n(old_evidence, new_evidence))
+UPDATE sessions s
+SET session_id = session.new_id, visitor_id = visitor.new_id, identity = 0, address = NULL,
+    touch_evidence = (SELECT new_evidence FROM touched WHERE old_evidence = s.touch_evidence)
+FROM visitor, session
+WHERE s.session_id = session.old_id AND s.visitor_id = visitor.old_id
