@@ -35,14 +35,15 @@ class Load:
             raise Trouble(f"{command[0]} failed: {done.stderr.strip() or done.stdout.strip()}")
         return done.stdout
 
-    def closed(self, port, case, own_cookie, seconds):
-        """Each connection sends its next request when the last is answered. Requests, seconds, failures."""
+    def closed(self, port, case, own_cookie, seconds, per_connection=0):
+        """Each connection sends its next request when the last is answered. Requests, seconds, failures. With
+        `per_connection` every so many requests one says that it is its connection's last."""
         request = self.folder / "request"
         lines = [f"{name}: {value}" for name, value in case.headers(own_cookie).items()]
         request.write_text("\n".join([case.target, *lines]) + "\n")
         output = self.run(
             ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "-s", str(HERE / "request.lua"),
-             f"http://127.0.0.1:{port}/", "--", str(request)],
+             f"http://127.0.0.1:{port}/", "--", str(request), str(per_connection)],
             seconds,
         )
         return json.loads(output.strip().splitlines()[-1])
@@ -89,6 +90,10 @@ def turn(load, program, case, own_cookie, seconds, send):
         "rss_kib": memory["VmRSS"],
         "anonymous_kib": memory["RssAnon"],
     }
+
+
+def half_of(rps):
+    return max(100, int(rps / 2) // 100 * 100)
 
 
 def is_request_path(program, thread):
