@@ -12,12 +12,16 @@ CONNECTIONS = 64
 WARM_UP_SECONDS = 1  # wrk counts in whole seconds
 
 
+def find_oha():
+    return find("oha") or find(os.path.expanduser("~/.cargo/bin/oha"))
+
+
 class Load:
     """Sends the request of a case from the given cores."""
 
     def __init__(self, folder, cores):
         self.folder, self.cores = folder, cores
-        self.oha = find("oha") or find(os.path.expanduser("~/.cargo/bin/oha"))
+        self.oha = find_oha()
 
     def run(self, command, seconds):
         try:
