@@ -2,6 +2,8 @@
 //!
 //! Rule: never by substrings in the middle of a word, and people in in-app browsers pass.
 
+use aho_corasick::{AhoCorasick, MatchKind};
+
 /// Reasons for suspicion, bits of [`Verdict::reasons`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
@@ -125,31 +127,24 @@ const NAMES: [(&str, Reason); 58] = [
     ("phantomjs", Reason::Headless),
 ];
 
-/// The table of names by their first letter, ready for one pass over the words of a user agent.
+/// The table of names, ready for one pass over a user agent.
 #[derive(Debug, Clone)]
 pub struct BotNames {
-    by_letter: [Vec<Name>; 26],
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Name {
-    text: &'static str,
-    may_go_on: bool,
-    reason: Reason,
+    automaton: AhoCorasick,
 }
 
 impl BotNames {
     /// Compiles the table.
     pub fn new() -> Self {
-        let mut by_letter = [const { Vec::new() }; 26];
-        for (name, reason) in NAMES {
-            let text = name.trim_end_matches('*');
-            let letter = text.bytes().next().and_then(letter_of);
-            if let Some(names) = letter.and_then(|letter| by_letter.get_mut(letter)) {
-                names.push(Name { text, may_go_on: text != name, reason });
-            }
+        let automaton = AhoCorasick::builder()
+            .ascii_case_insensitive(true)
+            .match_kind(MatchKind::Standard)
+            .build(NAMES.map(|(name, _)| name.trim_end_matches('*')));
+        // The table is a constant; should it ever not compile, an empty one lets everybody pass.
+        Self {
+            automaton: automaton
+                .unwrap_or_else(|_| AhoCorasick::new(&[] as &[&str]).unwrap_or_else(|_| unreachable!())),
         }
-        Self { by_letter }
     }
 
     /// What a request is thought of.
@@ -159,8 +154,8 @@ impl BotNames {
             verdict.add(Reason::NoUserAgent, CERTAIN, "(no user agent)");
             return verdict;
         }
-        if let Some(name) = self.find(user_agent) {
-            verdict.add(name.reason, 100, name.text);
+        if let Some((name, reason)) = self.find(user_agent) {
+            verdict.add(reason, 100, name.trim_end_matches('*'));
             return verdict;
         }
         if memchr::memmem::find(user_agent, b"Chrome/").is_some() {
@@ -174,36 +169,17 @@ impl BotNames {
         verdict
     }
 
-    /// The first name that begins where a word does.
-    fn find(&self, user_agent: &[u8]) -> Option<&Name> {
-        let mut was_word = false;
-        for (at, byte) in user_agent.iter().enumerate() {
-            let is_start = !was_word;
-            was_word = is_word(*byte);
-            if is_start
-                && let Some(letter) = letter_of(*byte)
-                && let Some(name) =
-                    self.by_letter[letter].iter().find(|name| name.stands_at(&user_agent[at..]))
-            {
-                return Some(name);
-            }
-        }
-        None
+    fn find(&self, user_agent: &[u8]) -> Option<(&'static str, Reason)> {
+        self.automaton
+            .find_overlapping_iter(user_agent)
+            .map(|found| (found, NAMES[found.pattern()]))
+            .find_map(|(found, (name, reason))| {
+                let starts = found.start() == 0 || !is_word(user_agent[found.start() - 1]);
+                let ends =
+                    name.ends_with('*') || user_agent.get(found.end()).is_none_or(|byte| !is_word(*byte));
+                (starts && ends).then_some((name, reason))
+            })
     }
-}
-
-impl Name {
-    fn stands_at(&self, text: &[u8]) -> bool {
-        text.split_at_checked(self.text.len()).is_some_and(|(start, after)| {
-            start.eq_ignore_ascii_case(self.text.as_bytes())
-                && (self.may_go_on || after.first().is_none_or(|byte| !is_word(*byte)))
-        })
-    }
-}
-
-/// Index of a letter, of either case.
-fn letter_of(byte: u8) -> Option<usize> {
-    byte.is_ascii_alphabetic().then(|| usize::from(byte.to_ascii_lowercase() - b'a'))
 }
 
 impl Default for BotNames {
