@@ -21,6 +21,7 @@ use crate::customer::CustomerHasher;
 use crate::ingest::{Ingest, Receipts};
 use crate::journal::writer::{Progress, Writer, WriterConfig};
 use crate::keys::KeyRing;
+use crate::keys::file::{Unsaved, save_when_possible};
 use crate::managed::{Cluster, Settings};
 use crate::proxy;
 use crate::record::Recording;
@@ -31,7 +32,7 @@ use crate::stats::database::ReportDatabase;
 use crate::stats::replica::watch_replica;
 use crate::stats::{self, StatsContext};
 use crate::store::identity_keys::watch_key;
-use crate::store::migrate::{SchemaState, migrate, schema_state};
+use crate::store::migrate::{SchemaState, advance, schema_state};
 use crate::store::{Store, partitions};
 use crate::telemetry::causes::Causes;
 use crate::telemetry::metrics::Metrics;
@@ -57,6 +58,7 @@ pub struct App {
     stats_listener: TcpListener,
     stats_address: SocketAddr,
     keys: KeyRing,
+    unsaved_keys: Vec<Unsaved>,
     customers: CustomerHasher,
     salts: Salts,
     writer: Writer,
@@ -70,7 +72,7 @@ impl App {
     /// Opens files and sockets. Nothing is forwarded yet, and nothing waits for the database, nor for a disk on which
     /// the journal could be written.
     ///
-    /// Must be called within a tokio runtime, as must [`App::run`].
+    /// Must be called within a tokio runtime, and [`App::run`] within one of several threads.
     pub async fn bind(config: Config) -> anyhow::Result<Self> {
         let config = Arc::new(config);
         raise_open_files(config.proxy.max_connections);
@@ -116,6 +118,7 @@ impl App {
             bound,
             stats_listener,
             salts: Salts::new().context("no random bytes")?,
+            unsaved_keys: [&keys, &customer_keys].into_iter().filter_map(KeyRing::unsaved).cloned().collect(),
             keys,
             customers,
             writer,
@@ -156,6 +159,7 @@ impl App {
         let receipts = Arc::new(Receipts::default());
         let database = self.cluster.map(|cluster| tokio::spawn(cluster.run(office_ends.clone())));
         tokio::spawn(self.salts.replace_daily(office_ends.clone()));
+        tokio::spawn(save_when_possible(self.unsaved_keys, Arc::clone(&metrics), office_ends.clone()));
         let stats_ends = CancellationToken::new();
         let context = StatsContext {
             config: Arc::clone(&config),
@@ -231,9 +235,7 @@ impl Shipping {
         let mut is_first = true;
         loop {
             let mut feed = self.feed();
-            // Journals of earlier runs count towards `max_bytes` also while the database is away.
-            feed.take_stock();
-            if !self.schema_is_current(&closed).await {
+            if !self.schema_is_current(&mut feed, &closed).await {
                 return;
             }
             if std::mem::take(&mut is_first) {
@@ -265,18 +267,20 @@ impl Shipping {
     }
 
     /// Returns when the schema is this program's; false when the end came before.
-    async fn schema_is_current(&self, closed: &CancellationToken) -> bool {
+    async fn schema_is_current(&self, feed: &mut Feed, closed: &CancellationToken) -> bool {
         let mut said = None;
         loop {
-            let state = if self.config.database.auto_migrate {
-                migrate(&self.store).await
+            // Journals of earlier runs count towards `max_bytes` also while the database is away.
+            feed.take_stock_when_due();
+            let (state, remedy) = if self.config.database.auto_migrate {
+                (advance(&self.store).await, "another process migrates it")
             } else {
-                schema_state(&self.store).await
+                (schema_state(&self.store).await, "run `migrate`")
             };
             let standstill = match &state {
                 Ok(SchemaState::Current) => None,
                 Ok(SchemaState::Older { found, wanted }) => Some(format!(
-                    "schema: the database's is version {found}, this program needs {wanted}; run `migrate`"
+                    "schema: the database's is version {found}, this program needs {wanted}; {remedy}"
                 )),
                 Ok(SchemaState::Newer { found, wanted }) => Some(format!(
                     "schema: the database's is version {found}, this program knows {wanted}; a newer one must ship"

@@ -30,5 +30,5 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         visitors: !args.no_visitors,
         smoke: args.smoke,
     };
-    super::office()?.block_on(demo::run(&options))
+    super::in_office(demo::run(&options))
 }

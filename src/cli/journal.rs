@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::config::{self, Config};
 use crate::hit::Record;
 use crate::journal::Position;
+use crate::journal::directory::run_directories;
 use crate::journal::reader::{Reader, segment_path, segments};
 use crate::ship::checkpoints;
 use crate::ship::enrich::address::truncated;
@@ -37,24 +38,12 @@ pub(super) enum Action {
 /// Does what the action says.
 pub(super) fn run(config: &Path, args: &Args) -> anyhow::Result<()> {
     let config = config::load(config)?;
-    let journals = journals(&config.journal.dir)?;
+    let dir = &config.journal.dir;
+    let journals = run_directories(dir).with_context(|| format!("cannot read {}", dir.display()))?;
     match args.action {
-        Action::List => super::office()?.block_on(list(&config, &journals)),
+        Action::List => super::in_office(list(&config, &journals)),
         Action::Dump => dump(&journals),
     }
-}
-
-/// Run directories below `journal.dir`, oldest first.
-fn journals(dir: &Path) -> anyhow::Result<Vec<(Uuid, PathBuf)>> {
-    let entries = std::fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
-    let mut journals = Vec::new();
-    for entry in entries {
-        let entry = entry?;
-        let uuid = entry.file_name().to_str().and_then(|name| Uuid::parse_str(name).ok());
-        journals.extend(uuid.map(|uuid| (uuid, entry.path())));
-    }
-    journals.sort();
-    Ok(journals)
 }
 
 /// One line a segment. Without the database what is shipped is not known.

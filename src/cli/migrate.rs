@@ -21,7 +21,7 @@ pub(super) struct Args {
 pub(super) fn run(config: &Path, args: &Args) -> anyhow::Result<()> {
     let config = config::load(config)?;
     logs::init(&config.log)?;
-    super::office()?.block_on(async {
+    super::in_office(async {
         let (store, _cluster) = super::database(&config).await?;
         match migrate(&store).await? {
             SchemaState::Newer { found, wanted } => anyhow::bail!(

@@ -10,6 +10,7 @@ mod token;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -91,9 +92,15 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
     }
 }
 
-/// The runtime of everything that is not the request path.
-fn office() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("office").build()
+/// How long what hangs, on a frozen disk for one, may keep the process from its end.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Does what is not the request path, on a runtime of its own.
+fn in_office<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("office").build()?;
+    let outcome = runtime.block_on(work);
+    runtime.shutdown_timeout(LAST_WORDS);
+    outcome
 }
 
 /// The database of a command that runs beside the program, or without it. A private server that nobody runs is started

@@ -18,7 +18,7 @@ pub(super) struct Args {}
 pub(super) fn run(config: &Path, _args: &Args) -> anyhow::Result<()> {
     let config = config::load(config)?;
     logs::init(&config.log)?;
-    super::office()?.block_on(async {
+    super::in_office(async {
         // Before anything is there that a signal should end in order.
         let mut signals = Signals::new()?;
         let app = App::bind(config).await?;

@@ -23,6 +23,39 @@ pub struct RunDirectory {
     _lock: File,
 }
 
+/// What a look for free directories brought.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Those that were free.
+    pub adopted: Vec<RunDirectory>,
+    /// Those that cannot be taken, and why.
+    pub refused: Vec<(Uuid, io::Error)>,
+}
+
+/// All run directories below `journal_dir`, whoever holds them, the oldest first; none while there is no `journal_dir`.
+pub fn run_directories(journal_dir: &Path) -> io::Result<Vec<(Uuid, PathBuf)>> {
+    let entries = match fs::read_dir(journal_dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name().to_str().and_then(|name| Uuid::parse_str(name).ok());
+        found.extend(name.map(|journal| (journal, entry.path())));
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Bytes of all segments below `journal_dir`, whoever holds them.
+pub fn held_bytes(journal_dir: &Path) -> io::Result<u64> {
+    let directories = run_directories(journal_dir)?;
+    // One that cannot be read holds what nobody knows.
+    Ok(directories.iter().filter_map(|(_, path)| segment_bytes(path).ok()).sum())
+}
+
 impl RunDirectory {
     /// Makes a new one below `journal_dir`, which is made too.
     pub fn create(journal_dir: &Path) -> io::Result<Self> {
@@ -52,40 +85,29 @@ impl RunDirectory {
     }
 
     /// Takes the oldest `most` directories below `journal_dir` that nobody holds, and cuts off their torn tails.
-    pub fn adopt_free(journal_dir: &Path, most: usize) -> io::Result<Vec<Self>> {
-        let mut found = Vec::new();
-        for entry in fs::read_dir(journal_dir)? {
-            let entry = entry?;
-            let name = entry.file_name().to_str().and_then(|name| Uuid::parse_str(name).ok());
-            found.extend(name.map(|journal| (journal, entry.path())));
-        }
-        found.sort();
-        let mut adopted = Vec::new();
-        for (journal, path) in found {
-            if adopted.len() >= most {
+    pub fn adopt_free(journal_dir: &Path, most: usize) -> io::Result<Found> {
+        let mut found = Found::default();
+        for (journal, path) in run_directories(journal_dir)? {
+            if found.adopted.len() >= most {
                 break;
             }
             match take(&path) {
                 Ok(Some(lock)) => {
                     let directory = Self { journal, path, _lock: lock };
                     directory.cut_torn_tail();
-                    adopted.push(directory);
+                    found.adopted.push(directory);
                 }
                 Ok(None) => {}
                 // One that cannot be taken must not keep the others from being shipped.
-                Err(error) => tracing::warn!(%journal, %error, "cannot take the journal of an earlier run"),
+                Err(error) => found.refused.push((journal, error)),
             }
         }
-        Ok(adopted)
+        Ok(found)
     }
 
     /// Bytes of all its segments.
     pub fn bytes(&self) -> Result<u64, ReadError> {
-        Ok(segments(&self.path)?
-            .into_iter()
-            .filter_map(|number| fs::metadata(segment_path(&self.path, number)).ok())
-            .map(|metadata| metadata.len())
-            .sum())
+        segment_bytes(&self.path)
     }
 
     /// Deletes the segments that are shipped (all before `shipped`; with `all_shipped` every one) and were last
@@ -142,6 +164,14 @@ impl RunDirectory {
             );
         }
     }
+}
+
+fn segment_bytes(directory: &Path) -> Result<u64, ReadError> {
+    Ok(segments(directory)?
+        .into_iter()
+        .filter_map(|number| fs::metadata(segment_path(directory, number)).ok())
+        .map(|metadata| metadata.len())
+        .sum())
 }
 
 /// The directory's lock when it is free, none when somebody holds it or it is gone.

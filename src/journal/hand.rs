@@ -18,7 +18,7 @@ use super::admits;
 use super::frame::append;
 use super::writer::{Ack, Answer, Batch};
 use crate::hit::Record;
-use crate::telemetry::metrics::{Metrics, Reason};
+use crate::telemetry::metrics::{Loss, Metrics, Tally};
 
 /// Most bytes that wait in one worker while the journal does not answer.
 const PENDING_BYTES: u64 = 16 << 20;
@@ -36,8 +36,8 @@ pub struct Ticket(u64);
 #[derive(Debug)]
 struct Shared {
     pending: RefCell<Vec<u8>>,
-    /// How many records are pending, and when the first of them came.
-    pending_records: Cell<u64>,
+    /// What is pending, and since when.
+    pending_records: Cell<Tally>,
     pending_since: Cell<Instant>,
     /// The batch that is gathered now.
     gathering: Cell<u64>,
@@ -60,7 +60,7 @@ impl Hand {
     pub fn start(batches: Sender<Batch>, wait: Duration, metrics: Arc<Metrics>) -> Self {
         let shared = Rc::new(Shared {
             pending: RefCell::default(),
-            pending_records: Cell::new(0),
+            pending_records: Cell::default(),
             pending_since: Cell::new(Instant::now()),
             gathering: Cell::new(0),
             answered: Cell::new(0),
@@ -80,19 +80,23 @@ impl Hand {
     pub fn push(&self, record: &Record<'_>) -> Option<Ticket> {
         let shared = &self.shared;
         let mut pending = shared.pending.borrow_mut();
-        let reason = if !admits(record.importance(), pending.len() as u64, PENDING_BYTES) {
-            "journal_stalled"
+        let importance = record.importance();
+        let loss = if !admits(importance, pending.len() as u64, PENDING_BYTES) {
+            Loss::Stalled
         } else if append(record, &mut pending).is_err() {
-            "too_large"
+            Loss::TooLarge
         } else {
             shared.metrics.hits.inc();
-            if shared.pending_records.replace(shared.pending_records.get() + 1) == 0 {
+            let mut records = shared.pending_records.get();
+            if records.is_empty() {
                 shared.pending_since.set(Instant::now());
             }
+            records.add(importance);
+            shared.pending_records.set(records);
             shared.filled.notify_one();
             return Some(Ticket(shared.gathering.get()));
         };
-        shared.metrics.hits_dropped.get_or_create(&Reason { reason }).inc();
+        shared.metrics.count_dropped(loss, Tally::one(importance));
         None
     }
 
@@ -123,8 +127,8 @@ impl Hand {
 }
 
 impl Shared {
-    /// What is pending, as a batch, and how many records it has.
-    fn take_batch(&self, spare: Vec<u8>) -> (Batch, oneshot::Receiver<Answer>, u64) {
+    /// What is pending, as a batch, and what records it has.
+    fn take_batch(&self, spare: Vec<u8>) -> (Batch, oneshot::Receiver<Answer>, Tally) {
         let frames = self.pending.replace(spare);
         self.gathering.set(self.gathering.get() + 1);
         let (ack, answer) = oneshot::channel();
@@ -135,20 +139,23 @@ impl Shared {
     fn leave(&self, batches: &Sender<Batch>) {
         let (batch, _, records) = self.take_batch(Vec::new());
         if batches.send(batch).is_err() {
-            self.count_lost(records);
+            self.metrics.count_dropped(Loss::Closed, records);
         }
     }
 
+    /// The first worker to find out says so for all.
     fn stall(&self, wait: Duration) {
-        self.metrics.state.journal_stalled.store(true, Ordering::Relaxed);
-        if !self.stalled.replace(true) {
+        self.stalled.set(true);
+        if !self.metrics.state.journal_stalled.swap(true, Ordering::Relaxed) {
             tracing::warn!(wait_ms = wait.as_millis(), "journal does not answer; responses no longer wait");
         }
         self.release_all();
     }
 
-    fn count_lost(&self, records: u64) {
-        self.metrics.hits_dropped.get_or_create(&Reason { reason: "journal_closed" }).inc_by(records);
+    fn recover(&self) {
+        if self.metrics.state.journal_stalled.swap(false, Ordering::Relaxed) {
+            tracing::info!("journal answers again");
+        }
     }
 
     fn release_all(&self) {
@@ -192,14 +199,14 @@ async fn hand_over(shared: Rc<Shared>, batches: Sender<Batch>, wait: Duration) {
         };
         let ack = answer.as_ref().map(|answer| answer.ack).ok();
         if ack.is_none() {
-            shared.count_lost(records);
+            shared.metrics.count_dropped(Loss::Closed, records);
         }
         let was_stalled = shared.stalled.replace(ack != Some(Ack::Written));
         shared.answered.set(number + 1);
+        if was_stalled && ack.is_some() {
+            shared.recover();
+        }
         if ack == Some(Ack::Written) {
-            if was_stalled {
-                shared.metrics.state.journal_stalled.store(false, Ordering::Relaxed);
-            }
             shared.released[(number % 2) as usize].notify_waiters();
         } else {
             shared.release_all();

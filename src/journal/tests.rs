@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
-use super::directory::RunDirectory;
+use super::directory::{RunDirectory, held_bytes};
 use super::frame::append;
 use super::hand::Hand;
 use super::reader::{Reader, segment_path, segments};
@@ -17,7 +18,7 @@ use super::writer::{Ack, Answer, Batch, Writer, WriterConfig};
 use super::{HEADER_BYTES, Position};
 use crate::config::Fsync;
 use crate::hit::{BotCount, Hit, OrderEntryKind, OrderFact, Record, Touch, Way};
-use crate::telemetry::metrics::{Metrics, Reason};
+use crate::telemetry::metrics::{Lost, Metrics};
 
 fn numbered(number: u64) -> Record<'static> {
     Record::BotCount(BotCount { at_ms: number, site: "default".into(), bot: "bot".into(), reasons: 1 })
@@ -97,22 +98,24 @@ fn a_live_reader_sees_nothing_beyond_what_is_published() {
 fn only_free_directories_are_adopted_and_torn_tails_are_cut() {
     let root = tempfile::tempdir().unwrap();
     let writer = start(root.path(), 1 << 20, 1 << 30, &Arc::default());
+    write(&writer, frames(&[numbered(1), numbered(2)]), false);
     let directory = Arc::clone(writer.progress.directory().unwrap());
     let journal = directory.journal;
-    write(&writer, frames(&[numbered(1), numbered(2)]), false);
     end(writer);
-    assert!(RunDirectory::adopt_free(root.path(), 9).unwrap().is_empty(), "its owner lives");
+    assert!(RunDirectory::adopt_free(root.path(), 9).unwrap().adopted.is_empty(), "its owner lives");
 
     let path = segment_path(&directory.path, 0);
     let whole = std::fs::read(&path).unwrap();
+    assert_eq!(held_bytes(root.path()).unwrap(), whole.len() as u64, "whoever holds it");
+    assert_eq!(held_bytes(&root.path().join("none")).unwrap(), 0);
     let torn = [&whole[..], &frames(&[numbered(3)])[..9]].concat();
     std::fs::write(&path, torn).unwrap();
     drop(directory);
-    let adopted = RunDirectory::adopt_free(root.path(), 9).unwrap();
+    let adopted = RunDirectory::adopt_free(root.path(), 9).unwrap().adopted;
     assert_eq!(adopted.iter().map(|directory| directory.journal).collect::<Vec<_>>(), [journal]);
     assert_eq!(std::fs::read(&path).unwrap(), whole);
     assert_eq!(read_all(&adopted[0].path, None, 1 << 20), (vec![1, 2], 0));
-    assert!(RunDirectory::adopt_free(root.path(), 9).unwrap().is_empty(), "we hold it now");
+    assert!(RunDirectory::adopt_free(root.path(), 9).unwrap().adopted.is_empty(), "we hold it now");
 
     adopted[0].delete_shipped(Position::default(), true, Duration::ZERO).unwrap();
     assert!(adopted[0].remove_if_empty());
@@ -159,19 +162,19 @@ fn a_full_journal_drops_page_views_first_and_orders_last() {
         receipt: None,
     }));
     let set_used = |bytes| writer.progress.bytes_on_disk.store(bytes, Ordering::Relaxed);
-    let dropped = || metrics.hits_dropped.get_or_create(&Reason { reason: "journal_full" }).get();
+    let dropped = || ["page_view", "action", "rest"].map(|kind| dropped(&metrics, kind, "journal_full"));
     set_used(8_900);
     write(&writer, frames(std::slice::from_ref(&view)), false);
-    assert_eq!(dropped(), 0);
+    assert_eq!(dropped(), [0, 0, 0]);
     set_used(9_100);
     write(&writer, frames(&[view.clone(), touch.clone(), view]), false);
-    assert_eq!(dropped(), 2);
+    assert_eq!(dropped(), [2, 0, 0]);
     assert_eq!(write(&writer, frames(std::slice::from_ref(&order)), true), Ack::Written);
     set_used(10_000);
     write(&writer, frames(&[touch]), false);
-    assert_eq!(dropped(), 3);
+    assert_eq!(dropped(), [2, 0, 1]);
     assert_eq!(write(&writer, frames(&[order]), true), Ack::Refused, "its sender is told");
-    assert_eq!(dropped(), 3);
+    assert_eq!(dropped(), [2, 0, 1]);
     end(writer);
 }
 
@@ -179,11 +182,13 @@ fn a_full_journal_drops_page_views_first_and_orders_last() {
 fn what_cannot_be_adopted_does_not_keep_others_back() {
     let root = tempfile::tempdir().unwrap();
     let journal = RunDirectory::create(root.path()).unwrap().journal;
-    std::fs::write(root.path().join("00000000-0000-7000-8000-000000000000"), "no directory").unwrap();
+    let no_directory = Uuid::from_u128(7);
+    std::fs::write(root.path().join(no_directory.to_string()), "no directory").unwrap();
     let later = RunDirectory::create(root.path()).unwrap().journal;
     let adopted = |most| -> Vec<_> {
-        let directories = RunDirectory::adopt_free(root.path(), most).unwrap();
-        directories.iter().map(|directory| directory.journal).collect()
+        let found = RunDirectory::adopt_free(root.path(), most).unwrap();
+        assert_eq!(found.refused.iter().map(|(journal, _)| *journal).collect::<Vec<_>>(), [no_directory]);
+        found.adopted.iter().map(|directory| directory.journal).collect()
     };
     assert_eq!(adopted(9), [journal, later]);
     assert_eq!(adopted(1), [journal], "the oldest first");
@@ -196,11 +201,12 @@ fn a_journal_that_could_not_be_made_is_made_later_and_has_what_was_held() {
     std::fs::write(&dir, "in the way").unwrap();
     let metrics = Arc::new(Metrics::default());
     let writer = start(&dir, 1 << 20, 1 << 30, &metrics);
-    assert!(metrics.state.journal_stalled.load(Ordering::Relaxed));
     assert_eq!(write(&writer, frames(&[numbered(1)]), false), Ack::Held);
     assert_eq!(write(&writer, frames(&[numbered(2)]), true), Ack::Refused);
+    let refused = || metrics.state.journal_refused.lock().unwrap().clone();
+    assert!(refused().unwrap().starts_with("its disk refuses: "));
     std::fs::remove_file(&dir).unwrap();
-    while metrics.state.journal_stalled.load(Ordering::Relaxed) {
+    while refused().is_some() {
         std::thread::sleep(Duration::from_millis(5));
     }
     assert_eq!(write(&writer, frames(&[numbered(3)]), false), Ack::Written);
@@ -225,8 +231,8 @@ fn with_hand<F: Future<Output = ()>>(
     });
 }
 
-fn dropped(metrics: &Metrics, reason: &'static str) -> u64 {
-    metrics.hits_dropped.get_or_create(&Reason { reason }).get()
+fn dropped(metrics: &Metrics, kind: &'static str, reason: &'static str) -> u64 {
+    metrics.hits_dropped.get_or_create(&Lost { kind, reason }).get()
 }
 
 #[test]
@@ -237,7 +243,7 @@ fn records_that_a_dead_journal_does_not_take_are_counted() {
         for ticket in tickets {
             hand.written(ticket).await;
         }
-        assert_eq!(dropped(&metrics, "journal_closed"), 3);
+        assert_eq!(dropped(&metrics, "page_view", "journal_closed"), 3);
         assert_eq!(metrics.responses_ahead_of_journal.get(), 3);
     });
 }

@@ -22,7 +22,7 @@ use super::{HEADER_BYTES, Position, admits};
 use crate::clock::unix_ms;
 use crate::config::Fsync;
 use crate::hit::{Importance, Record};
-use crate::telemetry::metrics::{Metrics, Reason};
+use crate::telemetry::metrics::{Loss, Metrics, Tally};
 
 /// Most bytes held in memory while the disk refuses.
 const BACKLOG_BYTES: u64 = 64 << 20;
@@ -114,12 +114,13 @@ pub struct Writer {
 impl Writer {
     /// Starts the thread `journal` (and `journal-sync`, where data is forced to the disk at intervals).
     ///
-    /// A disk on which no segment can be made is one that refuses: it is tried again. Fails when a thread cannot be made.
+    /// Waits for no disk. One on which no segment can be made is one that refuses: it is tried again. Fails when a
+    /// thread cannot be made.
     pub fn start(config: WriterConfig, metrics: Arc<Metrics>) -> io::Result<Self> {
         let progress = Arc::new(Progress::default());
         let (batches, receiver) = channel();
         let syncer = match config.fsync {
-            Fsync::Every(interval) => Some(Syncer::start(interval)?),
+            Fsync::Every(interval) => Some(Syncer::start(interval, Arc::clone(&metrics))?),
             Fsync::Always | Fsync::Never => None,
         };
         let mut state = State {
@@ -134,9 +135,6 @@ impl Writer {
             retry_at: Instant::now(),
             syncer,
         };
-        if let Err(error) = state.open_segment() {
-            state.refused(&error);
-        }
         let (end, ended) = oneshot::channel();
         std::thread::Builder::new().name("journal".into()).spawn(move || {
             state.run(&receiver);
@@ -170,6 +168,7 @@ impl State {
     fn run(&mut self, receiver: &Receiver<Batch>) {
         let mut gathered = Vec::new();
         let mut waiting: Vec<Batch> = Vec::new();
+        self.try_again();
         loop {
             let first = if self.refusing {
                 receiver.recv_timeout(RETRY)
@@ -194,11 +193,14 @@ impl State {
         self.retry_at = Instant::now();
         self.drain_backlog();
         if self.backlog_bytes > 0 {
-            let lost: usize = self.backlog.iter().map(|frames| payloads(frames).count()).sum();
-            self.count_dropped("journal_closed", lost);
+            let mut lost = Tally::default();
+            for payload in self.backlog.iter().flat_map(|frames| payloads(frames)) {
+                lost.add(importance(payload));
+            }
+            self.metrics.count_dropped(Loss::Closed, lost);
         }
         if let (Some(segment), false) = (&self.segment, self.config.fsync == Fsync::Never) {
-            let _ = segment.file.sync_data();
+            let _ = sync(&segment.file, &self.metrics);
         }
     }
 
@@ -238,11 +240,11 @@ impl State {
         let mut used = self.progress.bytes_on_disk.load(Ordering::Relaxed);
         for mut batch in std::mem::take(waiting) {
             let (kept, dropped) = admitted(&batch.frames, used, self.config.max_bytes);
-            if batch.durable && dropped > 0 {
+            if batch.durable && !dropped.is_empty() {
                 answer(batch, Ack::Refused);
                 continue;
             }
-            self.count_dropped("journal_full", dropped);
+            self.metrics.count_dropped(Loss::Full, dropped);
             used += kept.len() as u64;
             batch.frames = kept;
             waiting.push(batch);
@@ -288,8 +290,9 @@ impl State {
         segment.end += whole as u64;
         // A torn frame at the end is cut off; where even that fails the next write begins a new segment.
         let tail_is_clean = whole == done || segment.file.set_len(segment.end).is_ok();
-        let sync = durable || self.config.fsync == Fsync::Always;
-        let outcome = outcome.and_then(|()| if sync { segment.file.sync_data() } else { Ok(()) });
+        let must_sync = durable || self.config.fsync == Fsync::Always;
+        let outcome =
+            outcome.and_then(|()| if must_sync { sync(&segment.file, &self.metrics) } else { Ok(()) });
         self.publish(whole as u64);
         if whole > 0 {
             self.note_waiting();
@@ -315,7 +318,7 @@ impl State {
                 Position { segment: segment.number, offset: segment.end };
         }
         let on_disk = self.progress.bytes_on_disk.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        self.metrics.journal_bytes.set(i64::try_from(on_disk).unwrap_or(i64::MAX));
+        self.metrics.journal_held_bytes.set(i64::try_from(on_disk).unwrap_or(i64::MAX));
         self.progress.grown.notify_one();
         if let Some(syncer) = &self.syncer {
             syncer.dirty.store(true, Ordering::Release);
@@ -371,7 +374,7 @@ impl State {
     /// Keeps frames in memory until the disk takes them again.
     fn hold(&mut self, frames: &[u8]) {
         let (kept, dropped) = admitted(frames, self.backlog_bytes, BACKLOG_BYTES);
-        self.count_dropped("disk_refused", dropped);
+        self.metrics.count_dropped(Loss::Refused, dropped);
         self.backlog_bytes += kept.len() as u64;
         if !kept.is_empty() {
             self.backlog.push_back(kept);
@@ -393,7 +396,7 @@ impl State {
 
     fn accepted(&mut self) {
         if std::mem::take(&mut self.refusing) {
-            self.metrics.state.journal_stalled.store(false, Ordering::Relaxed);
+            self.metrics.state.note_disk(None);
             self.progress.disk_is_full.store(false, Ordering::Relaxed);
             tracing::info!("journal takes records again");
         }
@@ -403,16 +406,12 @@ impl State {
         self.retry_at = Instant::now() + RETRY;
         let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
         self.progress.disk_is_full.store(is_full, Ordering::Relaxed);
+        let said =
+            if is_full { "its disk has no room".to_owned() } else { format!("its disk refuses: {error}") };
+        self.metrics.state.note_disk(Some(said));
         if !std::mem::replace(&mut self.refusing, true) {
-            self.metrics.state.journal_stalled.store(true, Ordering::Relaxed);
             let dir = self.config.journal_dir.display();
             tracing::error!(%dir, %error, "journal cannot be written; records are held in memory");
-        }
-    }
-
-    fn count_dropped(&self, reason: &'static str, records: usize) {
-        if records > 0 {
-            self.metrics.hits_dropped.get_or_create(&Reason { reason }).inc_by(records as u64);
         }
     }
 }
@@ -423,18 +422,23 @@ fn answer(batch: Batch, ack: Ack) {
     let _ = batch.ack.send(Answer { ack, buffer });
 }
 
-/// The frames that are important enough when `used` of `capacity` bytes are taken, and how many are not.
-fn admitted(frames: &[u8], used: u64, capacity: u64) -> (Vec<u8>, usize) {
+/// What is lost with a record; one that cannot be read is worth the least.
+fn importance(payload: &[u8]) -> Importance {
+    Record::decode(payload).map_or(Importance::PageView, |record| record.importance())
+}
+
+/// The frames that are important enough when `used` of `capacity` bytes are taken, and what is not.
+fn admitted(frames: &[u8], used: u64, capacity: u64) -> (Vec<u8>, Tally) {
     let mut kept = Vec::new();
-    let mut dropped = 0;
+    let mut dropped = Tally::default();
     let mut at = 0;
     for payload in payloads(frames) {
         let end = at + FRAME_HEAD_BYTES + payload.len();
-        let importance = Record::decode(payload).map_or(Importance::PageView, |record| record.importance());
+        let importance = importance(payload);
         if admits(importance, used + kept.len() as u64, capacity) {
             kept.extend_from_slice(&frames[at..end]);
         } else {
-            dropped += 1;
+            dropped.add(importance);
         }
         at = end;
     }
@@ -452,21 +456,20 @@ struct Syncer {
 }
 
 impl Syncer {
-    fn start(interval: Duration) -> io::Result<Self> {
+    fn start(interval: Duration, metrics: Arc<Metrics>) -> io::Result<Self> {
         let dirty = Arc::new(AtomicBool::new(false));
         let (files, receiver) = channel::<Arc<File>>();
         let flag = Arc::clone(&dirty);
         std::thread::Builder::new().name("journal-sync".into()).spawn(move || {
             let mut current: Option<Arc<File>> = None;
-            let mut failing = false;
             loop {
                 match receiver.recv_timeout(interval) {
                     // The finished segment gets its last sync; the new one follows at its interval.
-                    Ok(file) => current.replace(file).iter().for_each(|file| sync(file, &mut failing)),
+                    Ok(file) => current.replace(file).iter().for_each(|file| sync_or_tell(file, &metrics)),
                     Err(RecvTimeoutError::Disconnected) => return,
                     Err(RecvTimeoutError::Timeout) => {
                         if flag.swap(false, Ordering::AcqRel) {
-                            current.iter().for_each(|file| sync(file, &mut failing));
+                            current.iter().for_each(|file| sync_or_tell(file, &metrics));
                         }
                     }
                 }
@@ -480,14 +483,39 @@ impl Syncer {
     }
 }
 
-/// A disk that fails is told once, not at every interval.
-fn sync(file: &File, failing: &mut bool) {
-    match file.sync_data() {
-        Ok(()) => *failing = false,
-        Err(error) => {
-            if !std::mem::replace(failing, true) {
-                tracing::error!(%error, "journal could not be forced to the disk");
-            }
-        }
+/// Forces a file to the disk; a failure is counted.
+fn sync(file: &File, metrics: &Metrics) -> io::Result<()> {
+    file.sync_data().inspect_err(|_| {
+        metrics.journal_sync_failures.inc();
+    })
+}
+
+/// A disk that fails is told once, not at every interval, and so is one that works again.
+fn sync_or_tell(file: &File, metrics: &Metrics) {
+    let outcome = sync(file, metrics);
+    let failed_before = metrics.state.sync_fails.swap(outcome.is_err(), Ordering::Relaxed);
+    match outcome {
+        Err(error) if !failed_before => tracing::error!(%error, "journal could not be forced to the disk"),
+        Ok(()) if failed_before => tracing::info!("journal is forced to the disk again"),
+        Ok(()) | Err(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sync_that_fails_is_counted_and_told_until_one_succeeds() {
+        let metrics = Metrics::default();
+        let fails =
+            || (metrics.journal_sync_failures.get(), metrics.state.sync_fails.load(Ordering::Relaxed));
+        // A device that takes everything and cannot be forced.
+        let hopeless = File::open("/dev/null").unwrap();
+        sync_or_tell(&hopeless, &metrics);
+        sync_or_tell(&hopeless, &metrics);
+        assert_eq!(fails(), (2, true));
+        sync_or_tell(&tempfile::tempfile().unwrap(), &metrics);
+        assert_eq!(fails(), (2, false));
     }
 }

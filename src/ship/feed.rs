@@ -4,7 +4,9 @@
 //! positions are asked for again and reading resumes there: behind a commit whose answer was lost, or at an earlier
 //! place when the database was restored and the segments are still kept.
 
-use std::collections::BTreeMap;
+mod stock;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,15 +15,16 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Batch, Located, ShipError, Shipper, Stretch};
+use super::{Batch, Located, ShipError, Shipped, Shipper, Stretch};
+use crate::clock::unix_ms;
 use crate::hit::Record;
 use crate::ingest::Receipts;
+use crate::journal::Position;
 use crate::journal::directory::RunDirectory;
 use crate::journal::reader::{Chunk, ReadError, Reader};
 use crate::journal::writer::Progress;
-use crate::journal::{HEADER_BYTES, Position};
 use crate::telemetry::causes::Causes;
-use crate::telemetry::metrics::{Metrics, Reason};
+use crate::telemetry::metrics::{Kind, Metrics, Reason};
 
 /// How long records gather before a batch begins: the price of a round trip is shared, and a page view is still in the
 /// reports within a second.
@@ -30,9 +33,6 @@ const GATHER: Duration = Duration::from_millis(150);
 const BATCH_BYTES: usize = 4 << 20;
 /// How often free directories are looked for, shipped segments deleted and positions asked for again.
 const CHORES: Duration = Duration::from_secs(10);
-/// How many journals of earlier runs are held at once, each with a file open. With more than half of them, those that
-/// are shipped are not kept for a restore.
-const MOST_ADOPTED: usize = 256;
 /// First and longest pause after a failure.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
@@ -53,6 +53,8 @@ pub struct Feed {
     config: FeedConfig,
     shipper: Shipper,
     journals: BTreeMap<Uuid, Source>,
+    /// Journals of earlier runs that could not be taken last time.
+    refused: BTreeSet<Uuid>,
     progress: Arc<Progress>,
     receipts: Arc<Receipts>,
     metrics: Arc<Metrics>,
@@ -67,7 +69,15 @@ struct Source {
     /// How far it is written, when this process writes it.
     live: Option<Arc<Progress>>,
     reading: Option<Reading>,
-    is_unreadable: bool,
+    /// Why it could not be read last time.
+    trouble: Option<Trouble>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    Unreadable,
+    /// Only a newer version can read it.
+    Newer,
 }
 
 /// Where reading stands; none while the database's position is not known.
@@ -110,6 +120,7 @@ impl Feed {
             config,
             shipper,
             journals: BTreeMap::new(),
+            refused: BTreeSet::new(),
             progress,
             receipts,
             metrics,
@@ -154,20 +165,27 @@ impl Feed {
     async fn ship_all(&mut self) -> Halt {
         loop {
             // Also amid a long backlog: what is shipped of it makes room.
-            if Instant::now() >= self.chores_at {
-                self.do_chores().await;
+            if self.take_stock_when_due() {
+                self.check_positions().await;
+                if let Ok(records) = self.shipper.set_aside_records().await {
+                    self.metrics.quarantine_records.set(records);
+                }
             }
             self.take_own();
-            if let Err(error) = self.locate().await {
-                return self.note_failure(&error);
-            }
-            let stretches = self.read();
-            let unreadable = self.journals.values().filter(|source| source.is_unreadable).count();
-            self.metrics.state.journals_unreadable.store(unreadable as u64, Ordering::Relaxed);
+            let was_asked = match self.locate().await {
+                Ok(was_asked) => was_asked,
+                Err(error) => return self.note_failure(&error),
+            };
+            let stretches = self.on_disk(Self::read);
+            let troubles = self.count_troubles();
             if stretches.is_empty() {
                 // Of one that cannot be read the age is not known; it is not nothing.
-                if unreadable == 0 {
+                if troubles == 0 {
                     self.metrics.state.oldest_unshipped_ms.store(0, Ordering::Relaxed);
+                }
+                // Where something is to be shipped, that it is asked does not say that it takes records.
+                if was_asked {
+                    self.note_success();
                 }
                 return Halt::Idle;
             }
@@ -184,14 +202,8 @@ impl Feed {
                             reading.committed = end;
                         }
                     }
+                    self.count_shipped(&shipped, begun.elapsed());
                     self.receipts.deliver(shipped.outcomes);
-                    let metrics = &self.metrics;
-                    metrics.batches.inc();
-                    metrics.records_shipped.inc_by(shipped.records);
-                    metrics.records_quarantined.inc_by(shipped.quarantined);
-                    metrics
-                        .batch_microseconds
-                        .inc_by(u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX));
                     self.note_success();
                 }
                 Err(error) => {
@@ -202,8 +214,8 @@ impl Feed {
         }
     }
 
-    /// Asks the database for the positions that are not known.
-    async fn locate(&mut self) -> Result<(), ShipError> {
+    /// Asks the database for the positions that are not known; answers whether there were any.
+    async fn locate(&mut self) -> Result<bool, ShipError> {
         let unknown: Vec<Uuid> = self
             .journals
             .iter()
@@ -211,7 +223,7 @@ impl Feed {
             .map(|(journal, _)| *journal)
             .collect();
         if unknown.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         for (journal, committed) in self.shipper.checkpoints(&unknown).await? {
             if let Some(source) = self.journals.get_mut(&journal) {
@@ -219,8 +231,7 @@ impl Feed {
                 source.reading = Some(Reading { reader, committed, is_at_end: false });
             }
         }
-        self.note_success();
-        Ok(())
+        Ok(true)
     }
 
     /// The next stretch of each journal, the oldest journal first, together about a batch.
@@ -252,72 +263,23 @@ impl Feed {
         self.journals.values_mut().for_each(|source| source.reading = None);
     }
 
-    async fn do_chores(&mut self) {
-        self.chores_at = Instant::now() + CHORES;
-        self.take_stock();
-        self.check_positions().await;
-    }
-
-    /// Adopts journals, deletes what need not be kept and measures the rest. Needs no database.
-    pub fn take_stock(&mut self) {
-        self.take_own();
-        let room = MOST_ADOPTED.saturating_sub(self.journals.len());
-        match RunDirectory::adopt_free(&self.config.journal_dir, room) {
-            Ok(adopted) => {
-                for directory in adopted {
-                    tracing::info!(journal = %directory.journal, "ships the journal of an earlier run");
-                    self.add(Arc::new(directory), None);
-                }
-            }
-            Err(error) => tracing::warn!(%error, "cannot look for journals of earlier runs"),
-        }
-        self.delete_shipped();
-    }
-
-    /// This process's journal, as soon as it could be made.
-    fn take_own(&mut self) {
-        if let Some(own) = self.progress.directory()
-            && !self.journals.contains_key(&own.journal)
-        {
-            self.add(Arc::clone(own), Some(Arc::clone(&self.progress)));
-        }
-    }
-
-    fn add(&mut self, directory: Arc<RunDirectory>, live: Option<Arc<Progress>>) {
-        let source = Source { directory, live, reading: None, is_unreadable: false };
-        self.journals.insert(source.directory.journal, source);
-    }
-
-    /// Deletes segments that are shipped and old; when room is short also younger ones.
-    fn delete_shipped(&mut self) {
-        let total: u64 = self.journals.values().filter_map(|source| source.directory.bytes().ok()).sum();
-        // What was kept for a restore may be what fills the disk.
-        let disk_is_full = self.progress.disk_is_full.load(Ordering::Relaxed);
-        let is_short = total > self.config.max_bytes / 10 * 8 || disk_is_full;
-        let is_crowded = self.journals.len() > MOST_ADOPTED / 2;
-        let mut deleted = 0;
-        self.journals.retain(|_, source| {
-            let Some(reading) = &source.reading else { return true };
-            // Whatever was read is committed: else the position would not be known.
-            let all_shipped = source.live.is_none() && reading.is_at_end;
-            let is_bare = || source.directory.bytes().is_ok_and(|bytes| bytes <= HEADER_BYTES as u64);
-            let keep = if is_short || (all_shipped && (is_crowded || is_bare())) {
-                Duration::ZERO
-            } else {
-                self.config.keep
-            };
-            deleted += source.directory.delete_shipped(reading.committed, all_shipped, keep).unwrap_or(0);
-            !(all_shipped && source.directory.remove_if_empty())
-        });
-        let left = total.saturating_sub(deleted);
-        self.progress.bytes_on_disk.store(left, Ordering::Relaxed);
-        self.metrics.journal_bytes.set(i64::try_from(left).unwrap_or(i64::MAX));
+    /// Does what may hang on a frozen disk; the other tasks of this thread go on elsewhere meanwhile.
+    fn on_disk<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let metrics = Arc::clone(&self.metrics);
+        metrics.state.disk_asked_ms.store(unix_ms(), Ordering::Relaxed);
+        let done = tokio::task::block_in_place(|| work(self));
+        metrics.state.disk_asked_ms.store(0, Ordering::Relaxed);
+        done
     }
 
     /// Asks the database for all positions: one that lies before ours means that it was restored to an earlier state.
     async fn check_positions(&mut self) {
         let known: Vec<Uuid> = self.journals.keys().copied().collect();
-        let Ok(positions) = self.shipper.checkpoints(&known).await else { return };
+        let Ok(positions) = self.shipper.checkpoints(&known).await else {
+            // Asked for again at once, and told when that fails too.
+            self.forget_positions();
+            return;
+        };
         for (journal, position) in positions {
             let Some(source) = self.journals.get_mut(&journal) else { continue };
             let Some(reading) = &source.reading else { continue };
@@ -331,6 +293,28 @@ impl Feed {
         }
     }
 
+    fn count_shipped(&self, shipped: &Shipped, time: Duration) {
+        let metrics = &self.metrics;
+        metrics.batches.inc();
+        metrics.batch.seconds.observe(time.as_secs_f64());
+        metrics.batch.records.observe((shipped.records + shipped.quarantined) as f64);
+        metrics.records_shipped.inc_by(shipped.records);
+        metrics.records_quarantined.inc_by(shipped.quarantined);
+        for (kind, values) in &shipped.overflowed {
+            metrics.values_overflowed.get_or_create(&Kind { kind }).inc_by(*values);
+        }
+    }
+
+    /// Counts the journals that cannot be read, for whatever reason.
+    fn count_troubles(&self) -> usize {
+        let with = |trouble| self.journals.values().filter(|source| source.trouble == Some(trouble)).count();
+        let newer = with(Trouble::Newer);
+        let unreadable = with(Trouble::Unreadable) + self.refused.len();
+        self.metrics.journals_newer.set(i64::try_from(newer).unwrap_or(i64::MAX));
+        self.metrics.journals_unreadable.set(i64::try_from(unreadable).unwrap_or(i64::MAX));
+        newer + unreadable
+    }
+
     fn note_success(&mut self) {
         self.pause = PAUSE.0;
         self.has_failed = false;
@@ -340,26 +324,22 @@ impl Feed {
     }
 
     fn note_failure(&mut self, error: &ShipError) -> Halt {
-        let reason = match error {
-            ShipError::CheckpointMoved(_) => "checkpoint_moved",
-            ShipError::Store(_) => "database",
-            ShipError::Timeout(_) => "timeout",
-            ShipError::Fold(_) => "fold",
+        let state = &self.metrics.state;
+        let (reason, was_up) = match error {
+            ShipError::Store(answered) => match answered.refusal() {
+                Some(refusal) => {
+                    state.note_database(Some(refusal));
+                    ("database", false)
+                }
+                None => ("database", state.note_database_away()),
+            },
+            ShipError::Timeout(_) => ("timeout", state.note_database_away()),
+            ShipError::CheckpointMoved(_) => ("checkpoint_moved", false),
+            ShipError::Fold(_) => ("fold", false),
         };
         self.metrics.batch_failures.get_or_create(&Reason { reason }).inc();
-        let refusal = match error {
-            ShipError::Store(error) => error.refusal(),
-            ShipError::CheckpointMoved(_) | ShipError::Timeout(_) | ShipError::Fold(_) => None,
-        };
-        let was_up = match (refusal, error) {
-            (Some(refusal), _) => {
-                self.metrics.state.note_database(Some(refusal));
-                false
-            }
-            (None, ShipError::Store(_) | ShipError::Timeout(_)) => self.metrics.state.note_database_away(),
-            (None, ShipError::CheckpointMoved(_) | ShipError::Fold(_)) => false,
-        };
-        if was_up || !std::mem::replace(&mut self.has_failed, true) {
+        let was_told = std::mem::replace(&mut self.has_failed, true);
+        if was_up || !was_told {
             tracing::warn!(error = %Causes(error), "records are not shipped now; they wait in the journal");
         }
         if error.says_schema_is_gone() { Halt::SchemaGone } else { Halt::Failed }
@@ -385,21 +365,23 @@ impl Source {
         let written = self.live.as_ref().map(|progress| progress.written());
         match reading.reader.read(written, max_bytes) {
             Ok(chunk) => {
-                self.is_unreadable = false;
+                if self.trouble.take().is_some() {
+                    tracing::info!(journal = %self.directory.journal, "a journal can be read again");
+                }
                 metrics.journal_frames_damaged.inc_by(chunk.damaged);
                 reading.is_at_end = chunk.is_empty();
                 (!chunk.is_empty()).then_some(chunk)
             }
             Err(error) => {
-                if !std::mem::replace(&mut self.is_unreadable, true) {
-                    self.tell(&error);
+                let trouble = match error {
+                    ReadError::Io { .. } => Trouble::Unreadable,
+                    ReadError::Newer { .. } => Trouble::Newer,
+                };
+                if self.trouble.replace(trouble) != Some(trouble) {
+                    tracing::error!(journal = %self.directory.journal, %error, "a journal cannot be read");
                 }
                 None
             }
         }
-    }
-
-    fn tell(&self, error: &ReadError) {
-        tracing::error!(journal = %self.directory.journal, %error, "a journal cannot be read");
     }
 }

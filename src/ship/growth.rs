@@ -46,6 +46,17 @@ impl Growth {
         Ok(())
     }
 
+    /// How many facts point at an overflow row, by dictionary.
+    pub(super) fn overflowed(&self) -> BTreeMap<&'static str, u64> {
+        let mut overflowed = BTreeMap::new();
+        for ((kind, _), (_, refused)) in &self.counts {
+            if let Some(refused) = u64::try_from(*refused).ok().filter(|refused| *refused > 0) {
+                *overflowed.entry(*kind).or_default() += refused;
+            }
+        }
+        overflowed
+    }
+
     fn take(&mut self, kind: Kind, fresh: &[Row]) {
         for row in fresh {
             let (id, site): (i64, i32) = (row.get("id"), row.get("site_id"));

@@ -1,6 +1,6 @@
 //! The shipper: a batch in, what became of it out. Its caller reads the journals, and waits when the database is away.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -66,6 +66,8 @@ pub struct Shipped {
     pub records: u64,
     /// Records set aside.
     pub quarantined: u64,
+    /// Values that are not told apart since a dictionary may not grow any more that day, by dictionary.
+    pub overflowed: BTreeMap<&'static str, u64>,
     /// For each report with a receipt what became of it.
     pub outcomes: Vec<((Uuid, u32), OrderOutcome)>,
 }
@@ -151,6 +153,17 @@ impl Shipper {
         Ok(positions(&rows?))
     }
 
+    /// How many records are in `quarantine`, counted up to ten thousand.
+    pub async fn set_aside_records(&mut self) -> Result<i64, ShipError> {
+        let client = self.store.office().await?;
+        let counting = client.query_typed_one(include_str!("sql/quarantine_records.sql"), &[]);
+        let Ok(row) = tokio::time::timeout(LOOK_TIMEOUT, counting).await else {
+            drop(Object::take(client));
+            return Err(ShipError::Timeout(LOOK_TIMEOUT));
+        };
+        Ok(row?.get("records"))
+    }
+
     /// Brings a batch to the database, wholly and once. A record that cannot be stored is found by halving, set
     /// aside in `quarantine`, and the rest goes in; so after an error a first part of the batch may be committed.
     pub async fn ship(&mut self, batch: Batch) -> Result<Shipped, ShipError> {
@@ -222,7 +235,11 @@ impl Shipper {
             let error = match attempt? {
                 Ok(Attempt::Committed { outcomes, growth }) => {
                     self.enricher.remember(&rows.dictionaries, &growth.refused);
-                    return Ok(Ending::Committed(Shipped::of(batch, rows, outcomes)));
+                    let overflowed = growth.overflowed();
+                    return Ok(Ending::Committed(Shipped {
+                        overflowed,
+                        ..Shipped::of(batch, rows, outcomes)
+                    }));
                 }
                 Ok(Attempt::CheckpointMoved(journal)) => return Err(ShipError::CheckpointMoved(journal)),
                 Ok(Attempt::ConcernsOrders) => {
@@ -281,6 +298,7 @@ impl Shipped {
         Shipped {
             records: batch.len() as u64 - quarantined,
             quarantined,
+            overflowed: BTreeMap::new(),
             outcomes: outcomes.into_iter().chain(refused).collect(),
         }
     }
@@ -288,6 +306,9 @@ impl Shipped {
     fn add(&mut self, part: Shipped) {
         self.records += part.records;
         self.quarantined += part.quarantined;
+        for (kind, values) in part.overflowed {
+            *self.overflowed.entry(kind).or_default() += values;
+        }
         self.outcomes.extend(part.outcomes);
     }
 }

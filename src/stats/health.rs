@@ -1,5 +1,6 @@
 //! `/healthz`, `/readyz`, `/metrics`: for machines that look after this one. None of them waits for the database.
 
+use std::borrow::Cow;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,12 +14,17 @@ use prometheus_client::encoding::text::encode;
 use tokio::time::timeout;
 
 use crate::clock::unix_ms;
+use crate::hit::Importance;
+use crate::journal::admits;
 use crate::stats::access::admit;
 use crate::stats::{AppState, Shared};
 use crate::telemetry::metrics::State as Conditions;
 
 /// From which age on waiting records are told; a batch takes less than a second.
 const BEHIND_SECONDS: u64 = 300;
+
+/// For how long a disk may be asked; looking for journals takes milliseconds.
+const DISK_HANGS_SECONDS: u64 = 10;
 
 const TOKEN_WAIT: Duration = Duration::from_millis(300);
 
@@ -43,9 +49,10 @@ pub(crate) async fn readyz(State(shared): AppState, parts: Parts) -> Response {
         (true, true) => (StatusCode::OK, "ready"),
     };
     let mut text = format!("{word}\n");
-    if (!fatal.is_empty() || !reasons.is_empty()) && may_know(&shared, &parts).await {
-        for reason in fatal.into_iter().map(str::to_owned).chain(reasons) {
-            text.push_str(&reason);
+    let lines: Vec<_> = fatal.into_iter().chain(reasons).chain(warnings(&shared)).collect();
+    if !lines.is_empty() && may_know(&shared, &parts).await {
+        for line in lines {
+            text.push_str(&line);
             text.push('\n');
         }
     }
@@ -75,37 +82,33 @@ fn exposition(shared: &Shared) -> Option<String> {
     Some(text)
 }
 
-fn fatal_reasons(conditions: &Conditions, upstreams: usize) -> Vec<&'static str> {
+fn fatal_reasons(conditions: &Conditions, upstreams: usize) -> Vec<Cow<'static, str>> {
     let mut reasons = Vec::new();
     if conditions.draining.load(Ordering::Relaxed) {
-        reasons.push("draining: the process is shutting down");
+        reasons.push("draining: the process is shutting down".into());
     }
     let down = usize::try_from(conditions.upstreams_down.load(Ordering::Relaxed)).unwrap_or(0);
     if upstreams > 0 && down >= upstreams {
-        reasons.push("upstream: none answers");
+        reasons.push("upstream: none answers".into());
     }
     reasons
 }
 
-fn degrading_reasons(shared: &Shared, conditions: &Conditions) -> Vec<String> {
+/// Reasons to look after it; the shop is served.
+fn degrading_reasons(shared: &Shared, conditions: &Conditions) -> Vec<Cow<'static, str>> {
     let mut reasons = Vec::new();
     let standstill = conditions.standstill.lock().unwrap_or_else(PoisonError::into_inner);
-    reasons.extend(standstill.as_ref().map(|why| format!("{why}; nothing is shipped")));
-    let mut check = |bad: bool, reason: &str| {
+    reasons.extend(standstill.as_ref().map(|why| format!("{why}; nothing is shipped").into()));
+    let disk_hangs = conditions.disk_asked_seconds(unix_ms()) > DISK_HANGS_SECONDS;
+    journal_reasons(shared, disk_hangs, &mut reasons);
+    let mut check = |bad: bool, reason: &'static str| {
         if bad {
-            reasons.push(reason.to_owned());
+            reasons.push(reason.into());
         }
     };
-    let database_up = conditions.database_up.load(Ordering::Relaxed);
+    // While the disk hangs nobody asks the database.
+    let database_up = conditions.database_up.load(Ordering::Relaxed) || disk_hangs;
     check(!database_up, "database: it does not answer; hits wait in the journal");
-    check(
-        conditions.journal_stalled.load(Ordering::Relaxed),
-        "journal: it takes no records; responses do not wait for it",
-    );
-    check(
-        conditions.journals_unreadable.load(Ordering::Relaxed) > 0,
-        "journal: one of an earlier run cannot be read, or waits for a newer version; the log says which",
-    );
     check(
         conditions.unshipped_seconds(unix_ms()) > BEHIND_SECONDS,
         "behind: records have waited for the database for more than five minutes",
@@ -115,12 +118,20 @@ fn degrading_reasons(shared: &Shared, conditions: &Conditions) -> Vec<String> {
         "replica: the database of stats.database_url does not answer; neither do reports",
     );
     check(
-        dropped_records(shared) > 0,
+        shared.context.metrics.dropped() > 0,
         "drops: records were lost since the start, see hits_dropped in /metrics",
     );
     check(
         conditions.key_differs.load(Ordering::Relaxed),
         "key: another proxy signs with another key; give all of them the same secret_file",
+    );
+    check(
+        conditions.keys_unsaved.load(Ordering::Relaxed),
+        "key: a new key is in memory only, its disk does not take it; a restart would make every visitor new",
+    );
+    check(
+        conditions.keys_replaced.load(Ordering::Relaxed),
+        "key: the key file has another key than this process signs with; restart it",
     );
     check(
         conditions.undeclared_proxy.load(Ordering::Relaxed),
@@ -129,9 +140,56 @@ fn degrading_reasons(shared: &Shared, conditions: &Conditions) -> Vec<String> {
     reasons
 }
 
-/// Records lost since the start, whatever the reason. Families can be summed in their exposition only.
-fn dropped_records(shared: &Shared) -> u64 {
-    let text = exposition(shared).unwrap_or_default();
-    let lines = text.lines().filter(|line| line.starts_with("utm_dispatcher_hits_dropped_total"));
-    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+/// What is wrong with the journal and those of earlier runs.
+fn journal_reasons(shared: &Shared, disk_hangs: bool, reasons: &mut Vec<Cow<'static, str>>) {
+    let metrics = &shared.context.metrics;
+    let conditions = &metrics.state;
+    let refused = conditions.journal_refused.lock().unwrap_or_else(PoisonError::into_inner);
+    reasons.extend(refused.as_ref().map(|said| {
+        let text = format!(
+            "journal: it takes no records, {said}; some wait in memory, further ones are dropped, page views first"
+        );
+        text.into()
+    }));
+    let mut check = |bad: bool, reason: &'static str| {
+        if bad {
+            reasons.push(reason.into());
+        }
+    };
+    check(
+        conditions.journal_stalled.load(Ordering::Relaxed),
+        "journal: it takes no records, its disk does not answer in time; responses do not wait for it",
+    );
+    check(disk_hangs, "journal: its disk does not answer; nothing is shipped");
+    let held = u64::try_from(metrics.journal_held_bytes.get()).unwrap_or(0);
+    check(
+        !admits(Importance::PageView, held, shared.context.config.journal.max_bytes),
+        "journal: it is full (journal.max_bytes); page views are dropped first, then actions, then the rest",
+    );
+    check(
+        conditions.sync_fails.load(Ordering::Relaxed),
+        "journal: it cannot be forced to the disk; a power cut would lose what was seen last",
+    );
+    check(
+        conditions.journals_unseen.load(Ordering::Relaxed),
+        "journal: those of earlier runs cannot be looked for; the log says why",
+    );
+    let counted = [
+        (metrics.journals_unreadable.get(), "that cannot be read; the log says which"),
+        (metrics.journals_newer.get(), "that only a newer version can ship"),
+    ];
+    for (journals, what) in counted.into_iter().filter(|(journals, _)| *journals > 0) {
+        reasons.push(format!("journal: earlier runs left {journals} {what}").into());
+    }
+}
+
+/// What somebody should see to some day; it makes nothing worse meanwhile.
+fn warnings(shared: &Shared) -> Option<Cow<'static, str>> {
+    let records = shared.context.metrics.quarantine_records.get();
+    (records > 0).then(|| {
+        let text = format!(
+            "warning: quarantine: {records} records could not be stored; the table quarantine has them and the reasons"
+        );
+        text.into()
+    })
 }

@@ -37,9 +37,11 @@ pub fn init(log: &Log) -> Result<(), LogsError> {
     Ok(())
 }
 
-/// What `level` lets through. The database's driver is kept from writing its statements' parameters, which are people's.
+/// What `level` lets through. The database's driver is kept from writing its statements' parameters, which are people's;
+/// its pool from warning of each connection that a database left behind, which the shipper tells once.
 fn filter(level: &str) -> Result<Targets, tracing_subscriber::filter::ParseError> {
-    Ok(level.parse::<Targets>()?.with_target("tokio_postgres", LevelFilter::INFO))
+    let level = level.parse::<Targets>()?.with_target("tokio_postgres", LevelFilter::INFO);
+    Ok(level.with_target("deadpool.postgres", LevelFilter::ERROR))
 }
 
 #[cfg(test)]

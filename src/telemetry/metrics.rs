@@ -7,13 +7,103 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+use crate::hit::Importance;
 
 /// Label `reason`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Reason {
     /// Why.
     pub reason: &'static str,
+}
+
+/// Label `kind`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Kind {
+    /// What of.
+    pub kind: &'static str,
+}
+
+/// Labels `kind` and `reason` of lost records.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Lost {
+    /// What they were: `page_view` (or a bot count), `action`, `rest` (touches and orders).
+    pub kind: &'static str,
+    /// Why they were lost.
+    pub reason: &'static str,
+}
+
+/// Why records are lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// The journal does not answer, and a worker holds all it may.
+    Stalled,
+    /// The record is greater than a frame may be.
+    TooLarge,
+    /// The journal has ended.
+    Closed,
+    /// The journals have their greatest size.
+    Full,
+    /// The disk refuses, and the journal holds all it may.
+    Refused,
+}
+
+impl Loss {
+    const ALL: [Loss; 5] = [Loss::Stalled, Loss::TooLarge, Loss::Closed, Loss::Full, Loss::Refused];
+
+    fn reason(self) -> &'static str {
+        match self {
+            Loss::Stalled => "journal_stalled",
+            Loss::TooLarge => "too_large",
+            Loss::Closed => "journal_closed",
+            Loss::Full => "journal_full",
+            Loss::Refused => "disk_refused",
+        }
+    }
+}
+
+/// How many records of each [`Importance`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally([u64; 3]);
+
+impl Tally {
+    const KINDS: [&'static str; 3] = ["page_view", "action", "rest"];
+
+    /// A single record.
+    pub fn one(importance: Importance) -> Self {
+        let mut tally = Self::default();
+        tally.add(importance);
+        tally
+    }
+
+    /// One more.
+    pub fn add(&mut self, importance: Importance) {
+        self.0[importance as usize] += 1;
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(self) -> bool {
+        self.0 == [0; 3]
+    }
+}
+
+/// Time and size of committed batches.
+#[derive(Debug)]
+pub struct BatchSizes {
+    /// Seconds from the first statement to the commit.
+    pub seconds: Histogram,
+    /// Records.
+    pub records: Histogram,
+}
+
+impl Default for BatchSizes {
+    fn default() -> Self {
+        let seconds = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0];
+        let records = [1.0, 10.0, 50.0, 250.0, 1_000.0, 5_000.0, 20_000.0, 50_000.0];
+        Self { seconds: Histogram::new(seconds), records: Histogram::new(records) }
+    }
 }
 
 /// Label `class`: `1xx` … `5xx`.
@@ -44,14 +134,22 @@ pub struct Metrics {
     pub page_views: Counter,
     /// Requests not recorded, by reason (asset, noise, bot, …).
     pub hits_ignored: Family<Reason, Counter>,
-    /// Records lost, by reason.
-    pub hits_dropped: Family<Reason, Counter>,
+    /// Records lost, by what they were and why ([`Metrics::count_dropped`]).
+    pub hits_dropped: Family<Lost, Counter>,
     /// Responses sent before their record was written.
     pub responses_ahead_of_journal: Counter,
     /// Frames of a journal that could not be read.
     pub journal_frames_damaged: Counter,
-    /// Bytes of all segments on disk.
-    pub journal_bytes: Gauge,
+    /// Bytes of all segments on disk, also of journals that other processes hold.
+    pub journal_held_bytes: Gauge,
+    /// Attempts to force the journal to the disk that failed.
+    pub journal_sync_failures: Counter,
+    /// Journals of earlier runs that are held.
+    pub journals_adopted: Gauge,
+    /// Journals of earlier runs that cannot be taken or read.
+    pub journals_unreadable: Gauge,
+    /// Journals of earlier runs that only a newer version can read.
+    pub journals_newer: Gauge,
     /// Seconds since the oldest record that is not in the database arrived.
     pub journal_oldest_unshipped_seconds: Gauge,
     /// Batches committed.
@@ -60,10 +158,14 @@ pub struct Metrics {
     pub records_shipped: Counter,
     /// Records set aside in `quarantine`.
     pub records_quarantined: Counter,
+    /// Rows of `quarantine`, counted up to ten thousand.
+    pub quarantine_records: Gauge,
+    /// Facts whose value is not told apart since its dictionary may not grow any more that day, by dictionary.
+    pub values_overflowed: Family<Kind, Counter>,
     /// Batches that failed and are tried again, by reason.
     pub batch_failures: Family<Reason, Counter>,
-    /// Time spent in committed batches, microseconds.
-    pub batch_microseconds: Counter,
+    /// `batch_seconds` and `batch_records` of committed batches.
+    pub batch: BatchSizes,
     /// How far the replica that reports are read from is behind, seconds.
     pub replica_lag_seconds: Gauge,
     /// State that `/readyz` tells.
@@ -77,18 +179,28 @@ pub struct State {
     pub database_up: AtomicBool,
     /// Why nothing is shipped although the database answers: what it concerns, a colon, what to do.
     pub standstill: Mutex<Option<String>>,
-    /// The journal takes records.
+    /// The journal did not answer in time.
     pub journal_stalled: AtomicBool,
+    /// What the disk said that does not take the journal's records.
+    pub journal_refused: Mutex<Option<String>>,
+    /// The journal could not be forced to the disk.
+    pub sync_fails: AtomicBool,
+    /// Journals of earlier runs cannot be looked for.
+    pub journals_unseen: AtomicBool,
+    /// Since when journals have been looked for or read, Unix milliseconds; 0 while nobody does.
+    pub disk_asked_ms: AtomicU64,
     /// Another proxy signs with another key.
     pub key_differs: AtomicBool,
+    /// A new key could not be written to its file.
+    pub keys_unsaved: AtomicBool,
+    /// A key file that was to be written has another key meanwhile.
+    pub keys_replaced: AtomicBool,
     /// Shutting down.
     pub draining: AtomicBool,
     /// Upstreams of which the last attempt to connect to every server failed.
     pub upstreams_down: AtomicI64,
     /// When the oldest record arrived that is not in the database, Unix milliseconds; 0 when there is none.
     pub oldest_unshipped_ms: AtomicU64,
-    /// Journals that cannot be read, or that only a newer version can read.
-    pub journals_unreadable: AtomicU64,
     /// The replica that reports are read from does not answer.
     pub replica_away: AtomicBool,
     /// Forwarding headers came from a peer that is not declared.
@@ -98,10 +210,20 @@ pub struct State {
 impl State {
     /// For how many seconds the oldest record has waited that is not in the database.
     pub fn unshipped_seconds(&self, now_ms: u64) -> u64 {
-        match self.oldest_unshipped_ms.load(Ordering::Relaxed) {
-            0 => 0,
-            oldest => now_ms.saturating_sub(oldest) / 1000,
-        }
+        seconds_since(&self.oldest_unshipped_ms, now_ms)
+    }
+
+    /// For how many seconds journals have been looked for or read now.
+    pub fn disk_asked_seconds(&self, now_ms: u64) -> u64 {
+        seconds_since(&self.disk_asked_ms, now_ms)
+    }
+
+    /// The disk refuses the journal's records, or takes them again; answers whether that is new.
+    pub fn note_disk(&self, refused: Option<String>) -> bool {
+        let mut known = self.journal_refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = known.is_some() != refused.is_some();
+        *known = refused;
+        is_new
     }
 
     /// The database answers; `standstill` says why nothing is shipped all the same. Answers whether it was away or
@@ -119,55 +241,85 @@ impl State {
     }
 }
 
+/// Whole seconds since a moment in Unix milliseconds; 0 stands for none.
+fn seconds_since(moment_ms: &AtomicU64, now_ms: u64) -> u64 {
+    match moment_ms.load(Ordering::Relaxed) {
+        0 => 0,
+        moment => now_ms.saturating_sub(moment) / 1000,
+    }
+}
+
 impl Metrics {
+    /// Counts lost records.
+    pub fn count_dropped(&self, loss: Loss, lost: Tally) {
+        for (kind, records) in Tally::KINDS.into_iter().zip(lost.0).filter(|(_, records)| *records > 0) {
+            self.hits_dropped.get_or_create(&Lost { kind, reason: loss.reason() }).inc_by(records);
+        }
+    }
+
+    /// Records lost since the start.
+    pub fn dropped(&self) -> u64 {
+        self.losses().map(|lost| self.hits_dropped.get_or_create(&lost).get()).sum()
+    }
+
+    fn losses(&self) -> impl Iterator<Item = Lost> {
+        let of_kind = |kind| Loss::ALL.map(|loss| Lost { kind, reason: loss.reason() });
+        Tally::KINDS.into_iter().flat_map(of_kind)
+    }
+
     /// Registers everything under the prefix `utm_dispatcher`.
     pub fn registry(&self) -> Registry {
         let mut registry = Registry::with_prefix("utm_dispatcher");
-        let Metrics { requests, connections, connections_open, upstream_errors, upstream_retries, .. } = self;
-        registry.register("requests", "Requests answered, by status class", requests.clone());
-        registry.register("connections", "Connections accepted", connections.clone());
-        registry.register("connections_open", "Connections open now", connections_open.clone());
-        registry.register(
-            "upstream_errors",
-            "Requests an upstream could not answer",
-            upstream_errors.clone(),
-        );
-        registry.register("upstream_retries", "Requests sent to an upstream again", upstream_retries.clone());
-        let Metrics { requests_refused, hits, page_views, hits_ignored, hits_dropped, .. } = self;
-        registry.register("requests_refused", "Requests refused before forwarding", requests_refused.clone());
-        registry.register("hits", "Records handed to the journal", hits.clone());
-        registry.register("page_views", "Page views", page_views.clone());
-        registry.register("hits_ignored", "Requests not recorded", hits_ignored.clone());
-        registry.register("hits_dropped", "Records lost", hits_dropped.clone());
-        let Metrics { responses_ahead_of_journal, journal_frames_damaged, journal_bytes, .. } = self;
-        registry.register(
-            "responses_ahead_of_journal",
-            "Responses sent before their record was written",
-            responses_ahead_of_journal.clone(),
-        );
-        registry.register(
-            "journal_frames_damaged",
-            "Unreadable journal frames",
-            journal_frames_damaged.clone(),
-        );
-        registry.register("journal_bytes", "Bytes of all segments on disk", journal_bytes.clone());
-        let Metrics { journal_oldest_unshipped_seconds, batches, records_shipped, .. } = self;
-        registry.register(
-            "journal_oldest_unshipped_seconds",
-            "Age of the oldest record not in the database",
-            journal_oldest_unshipped_seconds.clone(),
-        );
-        registry.register("batches", "Batches committed", batches.clone());
-        registry.register("records_shipped", "Records committed", records_shipped.clone());
-        let Metrics { records_quarantined, batch_failures, batch_microseconds, .. } = self;
-        registry.register("records_quarantined", "Records set aside", records_quarantined.clone());
-        registry.register("batch_failures", "Batches that failed", batch_failures.clone());
-        registry.register("batch_microseconds", "Time in committed batches", batch_microseconds.clone());
-        registry.register(
-            "replica_lag_seconds",
-            "How far the replica of reports is behind",
-            self.replica_lag_seconds.clone(),
-        );
+        self.register_requests(&mut registry);
+        self.register_journal(&mut registry);
+        self.register_shipping(&mut registry);
         registry
+    }
+
+    fn register_requests(&self, to: &mut Registry) {
+        let Metrics { requests, connections, connections_open, upstream_errors, upstream_retries, .. } = self;
+        to.register("requests", "Requests answered, by status class", requests.clone());
+        to.register("connections", "Connections accepted", connections.clone());
+        to.register("connections_open", "Connections open now", connections_open.clone());
+        to.register("upstream_errors", "Requests an upstream could not answer", upstream_errors.clone());
+        to.register("upstream_retries", "Requests sent to an upstream again", upstream_retries.clone());
+        let Metrics { requests_refused, hits, page_views, hits_ignored, hits_dropped, .. } = self;
+        to.register("requests_refused", "Requests refused before forwarding", requests_refused.clone());
+        to.register("hits", "Records handed to the journal", hits.clone());
+        to.register("page_views", "Page views", page_views.clone());
+        to.register("hits_ignored", "Requests not recorded", hits_ignored.clone());
+        // There from the start: an alarm on growth does not see a counter that begins with 1.
+        self.losses().for_each(|lost| drop(hits_dropped.get_or_create(&lost)));
+        to.register("hits_dropped", "Records lost", hits_dropped.clone());
+        let ahead = self.responses_ahead_of_journal.clone();
+        to.register("responses_ahead_of_journal", "Responses sent before their record was written", ahead);
+    }
+
+    fn register_journal(&self, to: &mut Registry) {
+        let Metrics { journal_held_bytes, journal_frames_damaged, journal_sync_failures, .. } = self;
+        to.register("journal_held_bytes", "Bytes of all segments on disk", journal_held_bytes.clone());
+        to.register("journal_frames_damaged", "Unreadable journal frames", journal_frames_damaged.clone());
+        to.register("journal_sync_failures", "Failed syncs of the journal", journal_sync_failures.clone());
+        let Metrics { journals_adopted, journals_unreadable, journals_newer, .. } = self;
+        to.register("journals_adopted", "Journals of earlier runs that are held", journals_adopted.clone());
+        to.register("journals_unreadable", "Journals that cannot be read", journals_unreadable.clone());
+        to.register("journals_newer", "Journals that need a newer version", journals_newer.clone());
+        let age = self.journal_oldest_unshipped_seconds.clone();
+        to.register("journal_oldest_unshipped_seconds", "Age of the oldest record not in the database", age);
+    }
+
+    fn register_shipping(&self, to: &mut Registry) {
+        let Metrics { batches, batch, batch_failures, records_shipped, records_quarantined, .. } = self;
+        to.register("batches", "Batches committed", batches.clone());
+        to.register("batch_seconds", "Time of a committed batch", batch.seconds.clone());
+        to.register("batch_records", "Records of a committed batch", batch.records.clone());
+        to.register("batch_failures", "Batches that failed", batch_failures.clone());
+        to.register("records_shipped", "Records committed", records_shipped.clone());
+        to.register("records_quarantined", "Records set aside", records_quarantined.clone());
+        let Metrics { quarantine_records, values_overflowed, replica_lag_seconds, .. } = self;
+        to.register("quarantine_records", "Rows of quarantine, up to 10,000", quarantine_records.clone());
+        to.register("values_overflowed", "Values beyond the day's cap", values_overflowed.clone());
+        let lag = replica_lag_seconds.clone();
+        to.register("replica_lag_seconds", "How far the replica of reports is behind", lag);
     }
 }

@@ -261,6 +261,27 @@ async fn responses_do_not_wait_for_a_frozen_disk() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_start_does_not_wait_for_a_frozen_disk() {
+    let Some(disk) = Disk::of_file("16M") else { return };
+    let database = postgres::database().await;
+    let upstream = page_shop().await;
+    let files = tempfile::tempdir().unwrap();
+    let mut config = app_config(upstream.address(), &database.url, files.path());
+    config.journal.dir = disk.at.join("journal");
+    disk.freeze("--freeze");
+    let started = Instant::now();
+    let app = Running::start(config).await;
+    let load = visits(app.proxy, 0);
+    answers(&load, 100).await;
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    readiness_says(&app, "journal: it takes no records").await;
+    disk.freeze("--unfreeze");
+    is_ready(&app).await;
+    nothing_is_lost_or_doubled(&load.stop().await, &database).await;
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn commits_whose_answer_is_lost_under_load_are_not_doubled() {
     let database = postgres::database().await;
     let link = Link::to(&database.url).await;

@@ -23,3 +23,4 @@ mod shutdown;
 mod spine;
 mod sql;
 mod stats;
+mod visibility;

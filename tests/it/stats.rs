@@ -3,6 +3,7 @@
 mod access;
 mod health;
 mod ingest;
+mod metrics;
 mod reports;
 mod seed;
 mod server;

@@ -46,6 +46,7 @@ async fn a_record_that_cannot_be_stored_is_set_aside_alone() {
     stretch.next.offset += 100;
     let shipped = shipper.ship(Batch::new(vec![stretch])).await.unwrap();
     assert_eq!((shipped.records, shipped.quarantined), (9, 3));
+    assert_eq!(shipper.set_aside_records().await.unwrap(), 3);
     assert!(matches!(&shipped.outcomes[..], [((_, 3), OrderOutcome::Refused(_))]));
     assert_eq!(value(&client, "SELECT count(*) FROM events").await.unwrap(), "9");
     assert_eq!(value(&client, "SELECT count(*) FROM visitors").await.unwrap(), "1");
@@ -154,10 +155,13 @@ async fn random_values_do_not_fill_the_disk() {
         path: format!("/{number}").into(),
         ..page_view(identity(1, 1, TEN), TEN + number * MINUTE)
     };
+    let mut overflowed = Vec::new();
     for portion in [0..3, 3..9, 9..12] {
         let records: Vec<_> = portion.map(|number| hit(path(number))).collect();
-        shipper.ship(journal.batch(&records)).await.unwrap();
+        let shipped = shipper.ship(journal.batch(&records)).await.unwrap();
+        overflowed.push(shipped.overflowed.get("page").copied().unwrap_or(0));
     }
+    assert_eq!(overflowed, [0, 4, 3]);
     assert_eq!(value(&client, "SELECT count(*) FROM pages WHERE page_id <> 0").await.unwrap(), "5");
     assert_eq!(value(&client, "SELECT count(*) FROM events WHERE page_id = 0").await.unwrap(), "7");
     let growth = "SELECT (added, refused) FROM dictionary_growth WHERE kind = 'page'";

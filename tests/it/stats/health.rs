@@ -2,6 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
+use utm_dispatcher::hit::Importance;
+use utm_dispatcher::telemetry::metrics::{Loss, Tally};
+
 use super::server::{Server, problem};
 
 /// Nothing listens there.
@@ -34,16 +37,27 @@ async fn readiness_says_what_is_wrong_and_fails_only_when_the_shop_does() {
     state.note_database(None);
     let ready = server.get("/readyz").send().await.unwrap();
     assert_eq!((ready.status().as_u16(), ready.text().await.unwrap().as_str()), (200, "ready\n"));
+    server.metrics.quarantine_records.set(3);
+    let warned = server.get("/readyz").send().await.unwrap();
+    assert_eq!(warned.status(), 200);
+    assert!(warned.text().await.unwrap().starts_with("ready\nwarning: quarantine: 3 records "));
 
     state.note_database(Some("schema: the database's is version 2, this program needs 3".to_owned()));
     state.replica_away.store(true, Ordering::Relaxed);
     state.key_differs.store(true, Ordering::Relaxed);
+    state.keys_unsaved.store(true, Ordering::Relaxed);
+    state.keys_replaced.store(true, Ordering::Relaxed);
     state.journal_stalled.store(true, Ordering::Relaxed);
     state.undeclared_proxy.store(true, Ordering::Relaxed);
-    state.journals_unreadable.store(1, Ordering::Relaxed);
+    state.note_disk(Some("its disk has no room".to_owned()));
+    state.sync_fails.store(true, Ordering::Relaxed);
+    state.journals_unseen.store(true, Ordering::Relaxed);
+    state.disk_asked_ms.store(1, Ordering::Relaxed);
+    server.metrics.journals_unreadable.set(2);
+    server.metrics.journals_newer.set(1);
+    server.metrics.journal_held_bytes.set(1 << 30);
     state.oldest_unshipped_ms.store(1, Ordering::Relaxed);
-    let reason = utm_dispatcher::telemetry::metrics::Reason { reason: "full" };
-    server.metrics.hits_dropped.get_or_create(&reason).inc();
+    server.metrics.count_dropped(Loss::Full, Tally::one(Importance::PageView));
     let degraded = server.get("/readyz").send().await.unwrap();
     assert_eq!(degraded.status(), 200);
     insta::assert_snapshot!(degraded.text().await.unwrap());

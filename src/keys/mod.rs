@@ -1,22 +1,17 @@
 //! Key files: lines `<id 0–255> <base64url of 32 bytes>`; the first signs, all verify.
 //!
-//! A file that does not exist is made with one random key, readable by its owner alone. It appears whole or not at
-//! all, so that processes which start together end up with the same key.
+//! [`file`] says how they are read, and made where there is none.
 
-use std::fs::{File, OpenOptions, Permissions};
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+pub mod file;
+
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit};
-use rand::TryRng;
-use rand::rngs::SysRng;
 use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
-use crate::files::create_private;
+use self::file::Unsaved;
 
 /// Bytes of a key.
 pub const KEY_BYTES: usize = 32;
@@ -33,6 +28,7 @@ pub(crate) fn keyed(key: &[u8; KEY_BYTES]) -> Hmac<Sha256> {
 #[derive(Clone)]
 pub struct KeyRing {
     keys: Vec<Key>,
+    unsaved: Option<Unsaved>,
 }
 
 #[derive(Clone)]
@@ -75,28 +71,6 @@ pub enum KeyError {
 }
 
 impl KeyRing {
-    /// Reads the file, or makes it, and the directories it lies in, when it does not exist. A file that others can
-    /// read is used, with a warning in the log.
-    pub fn load_or_create(path: &Path) -> Result<KeyRing, KeyError> {
-        let failed = |source| KeyError::Io { path: path.to_owned(), source };
-        let mut file = match File::open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                create(path)?;
-                File::open(path).map_err(failed)?
-            }
-            Err(error) => return Err(failed(error)),
-        };
-        let mode = file.metadata().map_err(failed)?.permissions().mode();
-        if mode & 0o077 != 0 {
-            tracing::warn!(path = %path.display(), mode = format!("{:o}", mode & 0o777),
-                "the key file can be read by others; give it mode 0600");
-        }
-        let mut text = String::new();
-        file.read_to_string(&mut text).map_err(failed)?;
-        parse(path, &text)
-    }
-
     /// HMAC-SHA-256 with the key that signs, and that key's id.
     pub fn signing(&self) -> (u8, Hmac<Sha256>) {
         let key = &self.keys[0];
@@ -106,6 +80,11 @@ impl KeyRing {
     /// HMAC-SHA-256 with the key of this id.
     pub fn get(&self, id: u8) -> Option<Hmac<Sha256>> {
         self.keys.iter().find(|key| key.id == id).map(|key| key.mac.clone())
+    }
+
+    /// The new key that could not be written to its file.
+    pub fn unsaved(&self) -> Option<&Unsaved> {
+        self.unsaved.as_ref()
     }
 
     /// First 8 bytes of SHA-256 of the signing key: names the key without telling it.
@@ -149,38 +128,7 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<KeyRing, KeyError> {
     if keys.is_empty() {
         return Err(KeyError::Empty { path: path.to_owned() });
     }
-    Ok(KeyRing { keys })
-}
-
-/// Writes a new file aside, then links it into place. The link fails when another process was first; its key stands.
-fn create(path: &Path) -> Result<(), KeyError> {
-    let failed = |source| KeyError::Io { path: path.to_owned(), source };
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    create_private(directory).map_err(failed)?;
-    let mut key = [0; KEY_BYTES];
-    SysRng.try_fill_bytes(&mut key).map_err(|_| KeyError::Random)?;
-    let aside = directory.join(format!(".key-{}", Uuid::new_v4().simple()));
-    let written = write_new(&aside, &format!("0 {}\n", URL_SAFE_NO_PAD.encode(key)))
-        .and_then(|()| std::fs::hard_link(&aside, path))
-        .and_then(|()| File::open(directory)?.sync_all());
-    let removed = std::fs::remove_file(&aside);
-    match written {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(failed(error)),
-        Ok(()) => tracing::info!(path = %path.display(), "made a new key file"),
-    }
-    removed.map_err(failed)
-}
-
-fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    // A umask can only take away; an inherited ACL or setting could have added.
-    file.set_permissions(Permissions::from_mode(0o600))?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
+    Ok(KeyRing { keys, unsaved: None })
 }
 
 #[cfg(test)]
@@ -188,22 +136,6 @@ mod tests {
     use hmac::Mac;
 
     use super::*;
-
-    #[test]
-    fn processes_that_start_together_get_the_same_key() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("sub").join("secret");
-        let fingerprints: Vec<_> = std::thread::scope(|scope| {
-            let starts: Vec<_> = (0..8)
-                .map(|_| scope.spawn(|| KeyRing::load_or_create(&path).unwrap().fingerprint()))
-                .collect();
-            starts.into_iter().map(|start| start.join().unwrap()).collect()
-        });
-        assert!(fingerprints.windows(2).all(|pair| pair[0] == pair[1]));
-        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
-        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing is left aside");
-    }
 
     #[test]
     fn the_first_key_signs_and_all_verify() {
