@@ -156,7 +156,7 @@ async fn a_client_that_pauses_in_the_middle_of_a_page_gets_all_of_it() {
     // Of some of these sizes the last part is still in our buffers when the client's are full.
     let upstream = Upstream::start(|request| {
         let kib: usize = request.target().trim_start_matches('/').parse().unwrap_or(0);
-        Reply::ok(&"x".repeat(kib << 10))
+        Reply::ok("x".repeat(kib << 10))
     })
     .await;
     let proxy = proxy(config(&[upstream.address()]));
