@@ -105,6 +105,12 @@ def is_request_path(program, thread):
     return not hasattr(program, "stats") or thread.startswith(("proxy", "journal"))
 
 
+def request_path(program):
+    """Seconds of CPU that its request path has used."""
+    threads = {name.removeprefix("thread "): cpu for name, cpu in program.cpu().items() if name.startswith("thread ")}
+    return sum(cpu for name, cpu in threads.items() if is_request_path(program, name))
+
+
 def ask(port, case, own_cookie=None):
     """One request; status, headers and length of the answer."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)

@@ -48,7 +48,8 @@ def measure(options, folder, start, wrk, cores, say):
         figures = {name: [] for name in subjects}
         rate = options.rate
         for number in range(options.state_rounds):
-            for name, subject in subjects.items():
+            # There and back, so that a machine that grows slower burdens none of them more. Healthy is first, then last.
+            for name, subject in list(subjects.items())[:: -1 if number % 2 else 1]:
                 say(f"round {number + 1} of {options.state_rounds}: {TITLES[name]}")
                 cookie = cookie_of(subjects["healthy"].program)
                 figures[name].append(turn(wrk, subject, cookie, options, rate))
@@ -113,9 +114,12 @@ def turn(wrk, subject, cookie, options, rate):
         wrk.closed(program.port, case, cookie, load.WARM_UP_SECONDS)
         with ThreadPoolExecutor() as pool:
             begun = pool.submit(lambda: (time.sleep(BEGINS_AFTER_SECONDS), subject.begin()))
+            before = load.request_path(program)
             peak = wrk.closed(program.port, case, cookie, options.seconds)
+            cpu_us = (load.request_path(program) - before) * 1e6 / peak["requests"]
             begun.result()
-        found = {"rps": peak["requests"] / peak["seconds"], "requests": peak["requests"], "failed": peak["failed"]}
+        found = {"rps": peak["requests"] / peak["seconds"], "cpu_us": cpu_us, "requests": peak["requests"],
+                 "failed": peak["failed"]}
         if not options.no_latency:
             paced = wrk.paced(program.port, case, cookie, options.seconds, rate or load.half_of(found["rps"]))
             found["latency_us"] = paced["latency_us"]
@@ -133,6 +137,7 @@ def table(result):
     for name, turns in result["figures"].items():
         cells = [f"{TITLES[name]:<32}{median(turn['rps'] for turn in turns):8.0f} requests/s"]
         cells.append(ratios([turn["rps"] / good["rps"] for turn, good in zip(turns, healthy)]))
+        cells.append(f"CPU {ratios([turn['cpu_us'] / good['cpu_us'] for turn, good in zip(turns, healthy)])}")
         if "latency_us" in turns[0]:
             p99 = [turn["latency_us"]["p99"] for turn in turns]
             cells.append(f"p99 {median(p99):8.0f} µs")
@@ -143,6 +148,7 @@ def table(result):
         cells.append(f"{counted['hits_dropped']} hits dropped, {counted['responses_ahead_of_journal']} ahead")
         lines.append("  ".join(cells))
     if result["rate"]:
+        lines.append("CPU: of proxy and journal threads per request, ratio.")
         lines.append(f"p99 at {result['rate']} requests/s, in the state; requests/s with its beginning.")
     return "\n".join(lines)
 
