@@ -33,7 +33,7 @@ use crate::stats::replica::watch_replica;
 use crate::stats::{self, StatsContext};
 use crate::store::identity_keys::watch_key;
 use crate::store::migrate::{SchemaState, advance, schema_state};
-use crate::store::{Store, partitions};
+use crate::store::{Store, upkeep};
 use crate::telemetry::causes::Causes;
 use crate::telemetry::metrics::Metrics;
 
@@ -253,7 +253,8 @@ impl Shipping {
     /// What needs the tables to be there, and goes on whatever becomes of shipping.
     fn start_watches(&self, closed: &CancellationToken) {
         let (store, metrics) = (self.store.clone(), Arc::clone(&self.metrics));
-        tokio::spawn(partitions::keep_ahead(store.clone(), closed.clone()));
+        let retain = self.config.tracking.privacy.retain;
+        tokio::spawn(upkeep::keep(store.clone(), retain, Arc::clone(&metrics), closed.clone()));
         tokio::spawn(watch_key(store, self.keys.fingerprint(), metrics, closed.clone()));
     }
 

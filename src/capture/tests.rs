@@ -3,7 +3,9 @@
 use http::Request;
 
 use super::*;
-use crate::config::{Attribution, CookieDomain, IdentityConfig, Privacy, StoreIp, Tracking, TrackingMode};
+use crate::config::{
+    Attribution, CookieDomain, IdentityConfig, Privacy, Retain, StoreIp, Tracking, TrackingMode,
+};
 
 const AT: u64 = 1_700_000_000_000;
 const CHROME: &str =
@@ -26,7 +28,7 @@ fn rules() -> Rules {
             secret_file: "secret".into(),
             session_timeout: std::time::Duration::from_secs(1800),
         },
-        privacy: Privacy { store_ip: StoreIp::Truncated },
+        privacy: Privacy { store_ip: StoreIp::Truncated, retain: Retain::default() },
         attribution: Attribution {
             lookback: std::time::Duration::from_secs(90 * 86_400),
             referrer_exclusions: vec!["paypal.com".into()],

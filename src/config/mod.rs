@@ -244,6 +244,25 @@ pub enum CookieDomain {
 pub struct Privacy {
     /// How client addresses are stored.
     pub store_ip: StoreIp,
+    /// How long what is stored is kept.
+    pub retain: Retain,
+}
+
+/// `tracking.privacy.retain`: whole months, none = for ever. None is shorter than the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retain {
+    /// Events, touches, product views and marketing cookies.
+    pub events: Option<u32>,
+    /// Sessions.
+    pub sessions: Option<u32>,
+    /// Visitors, since they were last seen.
+    pub visitors: Option<u32>,
+}
+
+impl Default for Retain {
+    fn default() -> Self {
+        Self { events: Some(13), sessions: Some(25), visitors: Some(25) }
+    }
 }
 
 /// `tracking.privacy.store_ip`

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use super::error::starred_url;
-use super::values::{show_duration, show_size};
+use super::values::{show_duration, show_months, show_size};
 use super::{
     Config, CookieDomain, Database, DatabasePlace, Fsync, HostHeader, Journal, Log, Orders, Proxy, Route,
     Stats, Tracking, Upstream,
@@ -138,6 +138,11 @@ impl Page {
         self.text("session_timeout", show_duration(identity.session_timeout));
         self.table("[tracking.privacy]");
         self.text("store_ip", name(&tracking.privacy.store_ip, &super::StoreIp::NAMES));
+        let retain = &tracking.privacy.retain;
+        self.table("[tracking.privacy.retain]");
+        self.text("events", show_months(retain.events));
+        self.text("sessions", show_months(retain.sessions));
+        self.text("visitors", show_months(retain.visitors));
         self.table("[tracking.attribution]");
         self.text("lookback", show_duration(tracking.attribution.lookback));
         self.list("referrer_exclusions", &tracking.attribution.referrer_exclusions);

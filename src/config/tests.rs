@@ -211,6 +211,27 @@ fn wrong_durations_and_sizes_are_explained() {
 }
 
 #[test]
+fn times_that_nothing_can_be_kept_for_are_explained() {
+    let retain = |text: &str| errors(&format!("{MINIMAL}\n[tracking.privacy.retain]\n{text}"));
+    insta::assert_snapshot!(
+        [
+            retain("events = \"3 months\"\nsessions = \"24\""),
+            retain("events = \"14 months\"\nsessions = \"13 months\"\nvisitors = \"2 months\""),
+            retain("sessions = \"forever\"\nvisitors = \"25 months\""),
+        ]
+        .join("\n")
+    );
+    let kept = read(&format!("{MINIMAL}\n[tracking.privacy.retain]\nevents = \"36 months\""))
+        .tracking
+        .privacy
+        .retain;
+    assert_eq!(kept, Retain { events: Some(36), sessions: Some(36), visitors: Some(36) });
+    let kept =
+        read(&format!("{MINIMAL}\n[tracking.privacy.retain]\nevents = \"forever\"")).tracking.privacy.retain;
+    assert_eq!(kept, Retain { events: None, sessions: None, visitors: None });
+}
+
+#[test]
 fn a_route_to_nowhere_is_pointed_at() {
     insta::assert_snapshot!(errors(
         &(MINIMAL.to_owned() + "\n[[route]]\npath = \"/blog\"\nupstream = \"shpo\"\n")

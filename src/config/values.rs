@@ -8,6 +8,10 @@ use ipnet::IpNet;
 const DURATION_UNITS: [(&str, u64); 5] =
     [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
+/// The database itself refuses to drop anything younger than three months.
+const LEAST_MONTHS: u32 = 3;
+const MOST_MONTHS: u32 = 1200;
+
 const SIZE_UNITS: [(&str, u64); 8] = [
     ("KiB", 1 << 10),
     ("MiB", 1 << 20),
@@ -47,6 +51,26 @@ pub(super) fn show_duration(value: Duration) -> String {
     let unit = DURATION_UNITS.iter().rev().find(|(unit, factor)| fits(unit, u128::from(*factor)));
     let (unit, factor) = unit.unwrap_or(&("s", 1_000));
     format!("{}{unit}", millis / u128::from(*factor))
+}
+
+/// How long something is kept: "13 months", or "forever", which is none.
+pub(super) fn months(text: &str) -> Result<Option<u32>, String> {
+    if text == "forever" {
+        return Ok(None);
+    }
+    let number = text.strip_suffix("months").and_then(|number| number.trim_end().parse().ok());
+    match number.filter(|months| LEAST_MONTHS <= *months && *months <= MOST_MONTHS) {
+        Some(months) => Ok(Some(months)),
+        None => Err(format!(
+            "`{text}` is not how long to keep something: write whole months, from {LEAST_MONTHS} to {MOST_MONTHS}, as \
+             in \"13 months\", or \"forever\""
+        )),
+    }
+}
+
+/// A text that [`months`] reads as `kept`.
+pub(super) fn show_months(kept: Option<u32>) -> String {
+    kept.map_or_else(|| "forever".to_owned(), |months| format!("{months} months"))
 }
 
 /// A number of bytes with a unit: "64MiB".
@@ -247,6 +271,19 @@ mod tests {
         assert_eq!(show_duration(Duration::from_secs(3600)), "1h");
         for wrong in ["", "5", "s", "5 s", "-5s", "5S", "1.5s", "99999999999999999999d", "999999999999999d"] {
             assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn months_read_back_as_they_are_shown() {
+        for text in ["3 months", "13 months", "1200 months", "forever"] {
+            assert_eq!(show_months(months(text).unwrap()), text);
+        }
+        assert_eq!(months("13months").unwrap(), Some(13));
+        for wrong in
+            ["", "13", "390d", "2 months", "0 months", "-13 months", "1201 months", "never", "13 month"]
+        {
+            assert!(months(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -297,9 +297,14 @@ impl Feed {
         let metrics = &self.metrics;
         metrics.batches.inc();
         metrics.batch.seconds.observe(time.as_secs_f64());
-        metrics.batch.records.observe((shipped.records + shipped.quarantined) as f64);
+        metrics
+            .batch
+            .records
+            .observe((shipped.records + shipped.quarantined + shipped.past_retention) as f64);
         metrics.records_shipped.inc_by(shipped.records);
         metrics.records_quarantined.inc_by(shipped.quarantined);
+        let refused = metrics.records_refused.get_or_create(&Reason { reason: "past_retention" });
+        refused.inc_by(shipped.past_retention);
         for (kind, values) in &shipped.overflowed {
             metrics.values_overflowed.get_or_create(&Kind { kind }).inc_by(*values);
         }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use deadpool_postgres::{Client, Object};
+use jiff::Timestamp;
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
@@ -68,6 +69,8 @@ pub struct Shipped {
     pub quarantined: u64,
     /// Values that are not told apart since a dictionary may not grow any more that day, by dictionary.
     pub overflowed: BTreeMap<&'static str, u64>,
+    /// Records of which no fact was stored: retention has passed their time.
+    pub past_retention: u64,
     /// For each report with a receipt what became of it.
     pub outcomes: Vec<((Uuid, u32), OrderOutcome)>,
 }
@@ -128,6 +131,8 @@ pub struct Shipper {
     enricher: Arc<Enricher>,
     /// Partitions known to exist.
     months: BTreeSet<Month>,
+    /// What retention has passed, as far as known.
+    horizon: Option<Timestamp>,
 }
 
 impl Shipper {
@@ -140,7 +145,7 @@ impl Shipper {
             locale_prefixes: settings.locale_prefixes.clone(),
             written: Mutex::new(Written::default()),
         };
-        Shipper { store, settings, enricher: Arc::new(enricher), months: BTreeSet::new() }
+        Shipper { store, settings, enricher: Arc::new(enricher), months: BTreeSet::new(), horizon: None }
     }
 
     /// How far these journals are in the database; those it does not know stand at the beginning.
@@ -172,6 +177,10 @@ impl Shipper {
         while let Some(batch) = open.pop() {
             match self.ship_whole(&batch).await? {
                 Ending::Committed(part) => shipped.add(part),
+                Ending::PastHorizon(horizon) => {
+                    self.horizon = Some(horizon);
+                    open.push(batch);
+                }
                 Ending::Unstorable(_) if batch.len() > 1 => {
                     let (first, second) = batch.halves();
                     open.extend([second, first]);
@@ -183,8 +192,8 @@ impl Shipper {
     }
 
     async fn ship_whole(&mut self, batch: &Batch) -> Result<Ending, ShipError> {
-        let (enricher, folded) = (Arc::clone(&self.enricher), batch.clone());
-        match tokio::task::spawn_blocking(move || Rows::fold(&folded, &enricher)).await {
+        let (enricher, folded, horizon) = (Arc::clone(&self.enricher), batch.clone(), self.horizon);
+        match tokio::task::spawn_blocking(move || Rows::fold(&folded, &enricher, horizon)).await {
             Ok(rows) => self.write(batch, &rows).await,
             // Some record of it is the cause: it must not keep the others back for ever.
             Err(error) if error.is_panic() => Ok(Ending::Unstorable(error.into())),
@@ -198,6 +207,8 @@ impl Shipper {
         match self.write(batch, &rows).await? {
             Ending::Committed(shipped) => Ok(shipped),
             Ending::Unstorable(error) => Err(error),
+            // It has no facts.
+            Ending::PastHorizon(_) => Ok(Shipped::default()),
         }
     }
 
@@ -206,6 +217,7 @@ impl Shipper {
         let written = self.try_to_write(batch, rows).await;
         if written.is_err() {
             self.months.clear();
+            self.horizon = None;
             self.enricher.forget();
         }
         written
@@ -242,6 +254,7 @@ impl Shipper {
                     }));
                 }
                 Ok(Attempt::CheckpointMoved(journal)) => return Err(ShipError::CheckpointMoved(journal)),
+                Ok(Attempt::PastHorizon(horizon)) => return Ok(Ending::PastHorizon(horizon)),
                 Ok(Attempt::ConcernsOrders) => {
                     terms.exclusive = true;
                     continue;
@@ -289,6 +302,8 @@ enum Ending {
     Committed(Shipped),
     /// Some record of it cannot be stored, or not with so many others.
     Unstorable(ShipError),
+    /// Nothing was written: some facts of it are from before this horizon.
+    PastHorizon(Timestamp),
 }
 
 impl Shipped {
@@ -296,9 +311,10 @@ impl Shipped {
         let quarantined = rows.refused.len() as u64;
         let refused = rows.refused.iter().filter_map(Refused::outcome);
         Shipped {
-            records: batch.len() as u64 - quarantined,
+            records: batch.len() as u64 - quarantined - rows.past_retention,
             quarantined,
             overflowed: BTreeMap::new(),
+            past_retention: rows.past_retention,
             outcomes: outcomes.into_iter().chain(refused).collect(),
         }
     }
@@ -309,6 +325,7 @@ impl Shipped {
         for (kind, values) in part.overflowed {
             *self.overflowed.entry(kind).or_default() += values;
         }
+        self.past_retention += part.past_retention;
         self.outcomes.extend(part.outcomes);
     }
 }

@@ -36,6 +36,8 @@ pub(super) enum Attempt {
     Committed { outcomes: Vec<((Uuid, u32), OrderOutcome)>, growth: Growth },
     /// Nothing was written: the checkpoint of this journal is not where the batch begins.
     CheckpointMoved(Uuid),
+    /// Nothing was written: the batch has facts from before this horizon.
+    PastHorizon(Timestamp),
     /// Nothing was written: orders must be computed, which needs the exclusive lock.
     ConcernsOrders,
 }
@@ -101,6 +103,11 @@ pub(super) async fn attempt(
         return Ok(Attempt::CheckpointMoved(journal));
     }
     lock(&transaction, terms.exclusive).await?;
+    if let Some(horizon) = horizon(&transaction).await?
+        && rows.oldest_at.is_some_and(|oldest| oldest < horizon)
+    {
+        return Ok(Attempt::PastHorizon(horizon));
+    }
     let concerned = settle::concerned(&transaction, rows).await?;
     if !concerned.is_empty() && !terms.exclusive {
         return Ok(Attempt::ConcernsOrders);
@@ -160,6 +167,11 @@ async fn lock(transaction: &Transaction<'_>, exclusive: bool) -> Result<(), toki
     let sql =
         if exclusive { include_str!("sql/lock_exclusive.sql") } else { include_str!("sql/lock_shared.sql") };
     transaction.query_typed(sql, &[(&locks::SETTLE, Type::INT8)]).await.map(drop)
+}
+
+/// What retention has passed. It moves under the exclusive lock only: it stands until the end of this transaction.
+async fn horizon(transaction: &Transaction<'_>) -> Result<Option<Timestamp>, tokio_postgres::Error> {
+    Ok(transaction.query_typed_one(include_str!("sql/horizon.sql"), &[]).await?.get("horizon"))
 }
 
 async fn write_quarantine(transaction: &Transaction<'_>, rows: &Rows) -> Result<(), tokio_postgres::Error> {

@@ -97,7 +97,11 @@ impl<Results: Serialize, Sums: Serialize> Answer<Results, Sums> {
         answer.query.bots = Some(params.bots.name());
         answer.meta.from = from;
         answer.meta.to = to;
-        answer
+        let reaches = |since: &Timestamp| params.window.from.is_none_or(|from| from < *since);
+        answer.with_warning(freshness.sessions_since.filter(reaches).map(|since| {
+            let since = rfc3339(since, &params.zone);
+            format!("sessions before {since} are no longer kept one by one: what needs them leaves them out")
+        }))
     }
 
     /// An answer about one thing.

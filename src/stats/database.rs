@@ -102,13 +102,15 @@ impl Snapshot {
         Ok(self.rows(statement, parameters).await?.into_iter().next())
     }
 
-    /// Ends a report's snapshot: says how far the data reaches that it was read from.
+    /// Ends a report's snapshot: says how far the data reaches that it was read from, and how far back.
     pub async fn conclude(self) -> Result<Freshness, DatabaseError> {
         let row = self.row(include_str!("sql/freshness.sql"), &[]).await?.ok_or(DatabaseError::Failed)?;
         self.finish().await?;
         Ok(Freshness {
             data_through: row.try_get("data_through")?,
             lag: Lag::of_seconds(row.try_get("lag")?),
+            sessions_since: row.try_get("sessions_since")?,
+            clicks_since: row.try_get("clicks_since")?,
         })
     }
 

@@ -140,7 +140,12 @@ pub(crate) async fn explain(
         })
     })();
     let explanation = explained.map_err(|error: tokio_postgres::Error| DatabaseError::from(error))?;
-    Ok(Answer::of_one(freshness, &params, explanation))
+    let gone = freshness.clicks_since.filter(|since| facts.placed_at.duration_since(*since) < lookback);
+    let warning = gone.map(|since| {
+        let since = rfc3339(since, zone);
+        format!("clicks before {since} are no longer kept: the order's credits stand as they were computed with them")
+    });
+    Ok(Answer::of_one(freshness, &params, explanation).with_warning(warning))
 }
 
 /// What judging needs to know of the order.

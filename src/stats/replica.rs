@@ -22,6 +22,10 @@ pub struct Freshness {
     pub data_through: Option<Timestamp>,
     /// How far the database is behind the one it follows.
     pub lag: Lag,
+    /// Since when sessions are kept; none while all are.
+    pub sessions_since: Option<Timestamp>,
+    /// Since when clicks and actions are kept; none while all are.
+    pub clicks_since: Option<Timestamp>,
 }
 
 /// How far a replica is behind; nothing for a database that follows none.

@@ -222,8 +222,15 @@ pub(crate) async fn session(
     let freshness = snapshot.conclude().await?;
     let cut = (actions.len() > MOST_ACTIONS)
         .then(|| format!("the session has more than {MOST_ACTIONS} actions; the first of them are given"));
+    let begun: Timestamp = row.try_get("session_hour").map_err(DatabaseError::from)?;
+    let gone = freshness.clicks_since.filter(|since| begun < *since).map(|since| {
+        format!("clicks and actions before {} are no longer kept", rfc3339(since, &params.zone))
+    });
     let story = read_story(&row, &touches, &actions, &orders, &params.zone).map_err(DatabaseError::from)?;
-    Ok(Answer::<_, ()>::of_one(freshness, &params, story).with_warning(cut).into_response())
+    Ok(Answer::<_, ()>::of_one(freshness, &params, story)
+        .with_warning(cut)
+        .with_warning(gone)
+        .into_response())
 }
 
 fn read_story(

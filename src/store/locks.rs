@@ -11,3 +11,7 @@ pub const PARTITIONS: i64 = 0x7574_6d64_0000_0002;
 /// Held shared by every batch, exclusively by one that computes orders: whoever computes an order sees all facts
 /// committed so far, and no fact it should have seen is under way.
 pub const SETTLE: i64 = 0x7574_6d64_0000_0003;
+
+/// Held while retention counts and drops a month, and by whoever changes sessions of long ago other than by batches:
+/// what was counted is what goes.
+pub const RETENTION: i64 = 0x7574_6d64_0000_0005;

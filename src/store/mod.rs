@@ -1,4 +1,4 @@
-//! What is in Postgres: connections, schema, partitions.
+//! What is in Postgres: connections, schema, partitions, retention.
 //!
 //! Everything here works through a pooler in transaction mode: no named statement, no session setting, no session
 //! lock. Statements go as one unnamed parse–bind–execute; settings and locks are those of a transaction.
@@ -8,6 +8,8 @@ pub mod identity_keys;
 pub mod locks;
 pub mod migrate;
 pub mod partitions;
+pub mod retention;
+pub mod upkeep;
 
 pub use connect::Store;
 

@@ -3,15 +3,12 @@
 //! The function `make_partition()` of the migrations does it, with the rights of the tables' owner, which who ships need
 //! not have.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
-
 use deadpool_postgres::Client;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use std::collections::{BTreeMap, BTreeSet};
 use tokio_postgres::types::Type;
-use tokio_util::sync::CancellationToken;
 
 use super::{Store, StoreError, locks};
 
@@ -54,28 +51,13 @@ impl Month {
     }
 }
 
-/// Makes the partitions around `now`: to be called at the start and once a day.
+/// Makes the partitions around `now`: to be called at the start and at least once a month.
 pub async fn ahead(store: &Store, now: Timestamp) -> Result<(), StoreError> {
     ensure(&mut store.office().await?, &Month::around(now)).await
 }
 
-/// Makes partitions ahead, now and daily, until `shutdown`. A batch that finds one missing makes it itself.
-pub async fn keep_ahead(store: Store, shutdown: CancellationToken) {
-    loop {
-        let pause = match ahead(&store, Timestamp::now()).await {
-            Ok(()) => Duration::from_secs(86_400),
-            Err(error) => {
-                tracing::warn!(%error, "partitions could not be made ahead; tried again in a minute");
-                Duration::from_secs(60)
-            }
-        };
-        if shutdown.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
-            return;
-        }
-    }
-}
-
-/// Makes what is missing of these months' partitions. Safe to call from several processes at once.
+/// Makes what is missing of these months' partitions, but none of a month that retention has passed. Safe to call from
+/// several processes at once.
 pub async fn ensure(client: &mut Client, months: &BTreeSet<Month>) -> Result<(), StoreError> {
     let wanted: BTreeMap<String, (&str, Month)> = months
         .iter()
@@ -83,7 +65,9 @@ pub async fn ensure(client: &mut Client, months: &BTreeSet<Month>) -> Result<(),
         .collect();
     let tables: Vec<&str> = wanted.values().map(|&(table, _)| table).collect();
     let names: Vec<&String> = wanted.keys().collect();
-    let names = [(&tables as _, Type::TEXT_ARRAY), (&names as _, Type::TEXT_ARRAY)];
+    let days: Vec<Option<Date>> = wanted.values().map(|&(_, month)| month.first_day()).collect();
+    let names =
+        [(&tables as _, Type::TEXT_ARRAY), (&names as _, Type::TEXT_ARRAY), (&days as _, Type::DATE_ARRAY)];
     if client.query_typed(include_str!("sql/partitions_missing.sql"), &names).await?.is_empty() {
         return Ok(());
     }

@@ -113,6 +113,13 @@ pub struct StatusClass {
     pub class: &'static str,
 }
 
+/// Label `table`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Table {
+    /// A table of the database.
+    pub table: String,
+}
+
 /// Everything that is counted. Names on the wire are `utm_dispatcher_<field>`, counters with `_total`.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -166,6 +173,14 @@ pub struct Metrics {
     pub batch_failures: Family<Reason, Counter>,
     /// `batch_seconds` and `batch_records` of committed batches.
     pub batch: BatchSizes,
+    /// Records of which no fact was stored, by reason.
+    pub records_refused: Family<Reason, Counter>,
+    /// Months that retention dropped, by table.
+    pub partitions_dropped: Family<Table, Counter>,
+    /// Months that retention has passed and that are still there.
+    pub partitions_due: Gauge,
+    /// Rows that retention deleted, by table.
+    pub rows_deleted: Family<Table, Counter>,
     /// How far the replica that reports are read from is behind, seconds.
     pub replica_lag_seconds: Gauge,
     /// State that `/readyz` tells.
@@ -273,6 +288,7 @@ impl Metrics {
         self.register_requests(&mut registry);
         self.register_journal(&mut registry);
         self.register_shipping(&mut registry);
+        self.register_upkeep(&mut registry);
         registry
     }
 
@@ -308,6 +324,13 @@ impl Metrics {
         to.register("journal_oldest_unshipped_seconds", "Age of the oldest record not in the database", age);
     }
 
+    fn register_upkeep(&self, to: &mut Registry) {
+        let Metrics { partitions_dropped, partitions_due, rows_deleted, .. } = self;
+        to.register("partitions_dropped", "Months that retention dropped", partitions_dropped.clone());
+        to.register("partitions_due", "Months to be dropped", partitions_due.clone());
+        to.register("rows_deleted", "Rows that retention deleted", rows_deleted.clone());
+    }
+
     fn register_shipping(&self, to: &mut Registry) {
         let Metrics { batches, batch, batch_failures, records_shipped, records_quarantined, .. } = self;
         to.register("batches", "Batches committed", batches.clone());
@@ -316,6 +339,8 @@ impl Metrics {
         to.register("batch_failures", "Batches that failed", batch_failures.clone());
         to.register("records_shipped", "Records committed", records_shipped.clone());
         to.register("records_quarantined", "Records set aside", records_quarantined.clone());
+        let refused = self.records_refused.clone();
+        to.register("records_refused", "Records of which no fact was stored", refused);
         let Metrics { quarantine_records, values_overflowed, replica_lag_seconds, .. } = self;
         to.register("quarantine_records", "Rows of quarantine, up to 10,000", quarantine_records.clone());
         to.register("values_overflowed", "Values beyond the day's cap", values_overflowed.clone());

@@ -259,6 +259,41 @@ async fn reports_work_where_nothing_is_given_to_everybody() {
     app.stop().await;
 }
 
+/// Whatever it writes into the horizons.
+#[tokio::test]
+async fn a_writer_may_drop_only_what_retention_has_passed() {
+    let roles = roles().await;
+    roles.grant().await;
+    let writer = postgres::connect(&roles.writer.url).await;
+    let newest = "INSERT INTO journal_checkpoint (journal, segment, \"offset\", newest_at)
+                  VALUES (gen_random_uuid(), 0, 0, now()); SELECT make_partition('sessions', now()::date)";
+    writer.batch_execute(newest).await.unwrap();
+    writer
+        .batch_execute(
+            "SELECT make_partition('events', '2020-01-01'), make_partition('touches', '2020-01-01')",
+        )
+        .await
+        .unwrap();
+    let dropping = async |arguments: &str| {
+        let outcome = writer.batch_execute(&format!("SELECT drop_partition({arguments})")).await;
+        outcome.err().map(|error| error.code().unwrap().clone())
+    };
+    assert_eq!(dropping("'events', '2020-01-01'").await, Some(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE));
+    let horizon = "INSERT INTO retention_horizons VALUES ('events', '2020-02-01'), ('sessions', '2100-01-01')
+                   ON CONFLICT (kind) DO UPDATE SET horizon = excluded.horizon";
+    writer.batch_execute(horizon).await.unwrap();
+    let this_month = "'sessions', now()::date";
+    assert_eq!(dropping(this_month).await, Some(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE));
+    for arguments in ["'quarantine', '2020-01-01'", "'pg_class', '2020-01-01'", "'orders', '2020-01-01'"] {
+        assert_eq!(dropping(arguments).await, Some(SqlState::INVALID_PARAMETER_VALUE), "{arguments}");
+    }
+    assert_eq!(dropping("'events', '2020-01-01'").await, None);
+    is_denied(&writer, "DROP TABLE touches_2020_01").await;
+    writer.batch_execute("DELETE FROM retention_horizons").await.unwrap();
+    let reader = postgres::connect(&roles.reader.url).await;
+    is_denied(&reader, "SELECT drop_partition('touches', '2020-01-01')").await;
+}
+
 /// A temporary table comes before others where names are looked up.
 #[tokio::test]
 async fn a_writer_cannot_lend_itself_the_owners_rights() {

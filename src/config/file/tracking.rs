@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::super::reader::{Table, Value};
 use super::super::{
-    Attribution, CookieDomain, IdentityConfig, Journal, Privacy, StoreIp, Tracking, TrackingMode, error,
-    values,
+    Attribution, CookieDomain, IdentityConfig, Journal, Privacy, Retain, StoreIp, Tracking, TrackingMode,
+    error, values,
 };
 use super::shop::some_time;
 
@@ -105,6 +105,7 @@ const DEFAULT_REFERRER_EXCLUSIONS: [&str; 43] = [
 /// `[tracking]` with its tables; the key file is in the journal's directory by default.
 pub(super) fn tracking(table: &Table<'_>, journal: Option<&Journal>) -> Tracking {
     let privacy = table.table("privacy");
+    let attribution = attribution(&table.table("attribution"));
     Tracking {
         mode: table.or("mode", TrackingMode::Record, |value| value.choice(&TrackingMode::NAMES)),
         strip: table.or("strip", owned(&DEFAULT_STRIP), name_patterns),
@@ -116,8 +117,9 @@ pub(super) fn tracking(table: &Table<'_>, journal: Option<&Journal>) -> Tracking
         identity: identity(&table.table("identity"), journal),
         privacy: Privacy {
             store_ip: privacy.or("store_ip", StoreIp::Truncated, |value| value.choice(&StoreIp::NAMES)),
+            retain: retain(&privacy.table("retain"), attribution.lookback),
         },
-        attribution: attribution(&table.table("attribution")),
+        attribution,
     }
 }
 
@@ -144,6 +146,43 @@ fn attribution(table: &Table<'_>) -> Attribution {
             value.list(|item| item.parse(values::host))
         }),
     }
+}
+
+/// Each at least as long as what it explains: an order is credited to touches, these belong to sessions, those to visitors.
+fn retain(table: &Table<'_>, lookback: Duration) -> Retain {
+    let default = Retain::default();
+    let events = table.or("events", default.events, |value| {
+        let events = value.parse(values::months)?;
+        // No month has less than 28 days.
+        let days = events.map_or(u64::MAX, |months| u64::from(months) * 28);
+        if Duration::from_secs(days.saturating_mul(86_400)) < lookback {
+            let lookback = values::show_duration(lookback);
+            return value.refuse(format!(
+                "`events` is at least as long as `tracking.attribution.lookback` ({lookback}): orders are credited to them"
+            ));
+        }
+        Some(events)
+    });
+    let sessions = table
+        .or("sessions", longest(default.sessions, events), |value| kept_as_long(value, events, "events"));
+    let visitors = table.or("visitors", longest(default.visitors, sessions), |value| {
+        kept_as_long(value, sessions, "sessions")
+    });
+    Retain { events, sessions, visitors }
+}
+
+/// Of two times the longer; none = for ever.
+fn longest(one: Option<u32>, other: Option<u32>) -> Option<u32> {
+    Some(one?.max(other?))
+}
+
+fn kept_as_long(value: &Value<'_>, other: Option<u32>, name: &str) -> Option<Option<u32>> {
+    let kept = value.parse(values::months)?;
+    if kept.is_some_and(|kept| other.is_none_or(|other| kept < other)) {
+        let least = values::show_months(other);
+        return value.refuse(format!("`{}` are kept at least as long as `{name}` ({least})", value.key()));
+    }
+    Some(kept)
 }
 
 fn cookie_domain(value: &Value<'_>) -> Option<CookieDomain> {

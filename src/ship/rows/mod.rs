@@ -87,6 +87,12 @@ pub struct Rows {
     pub refused: Vec<Refused>,
     /// Time of the newest record, Unix milliseconds.
     pub newest_ms: u64,
+    /// What retention has passed: facts from before it are not stored; orders are.
+    pub horizon: Option<Timestamp>,
+    /// Earliest time of the facts; none when there are none.
+    pub oldest_at: Option<Timestamp>,
+    /// Records of which no fact is stored for the horizon's sake.
+    pub past_retention: u64,
 }
 
 /// Key of a session and all that hangs on it.
@@ -140,8 +146,8 @@ impl Rows {
     }
 
     /// Folds all records of a batch. Takes CPU time only: the first agent ever up to a second.
-    pub fn fold(batch: &Batch, enricher: &Enricher) -> Rows {
-        let mut rows = Rows::default();
+    pub fn fold(batch: &Batch, enricher: &Enricher, horizon: Option<Timestamp>) -> Rows {
+        let mut rows = Rows { horizon, ..Rows::default() };
         for stretch in batch.stretches() {
             for record in &stretch.records {
                 if let Err(error) = rows.add(record, enricher) {
@@ -183,6 +189,10 @@ impl Rows {
         let key = hit.identity.as_ref().map(SessionKey::of).transpose()?;
         self.newest_ms = self.newest_ms.max(hit.at_ms);
         let site_id = self.dictionaries.site(&hit.site, enricher);
+        self.add_orders_of(hit, at, hash, site_id);
+        if !self.takes_facts_of(key.map_or(at, |key| at.min(key.session_hour))) {
+            return Ok(());
+        }
         let page_id = self.dictionaries.page(site_id, hit, enricher);
         let folding = Folding { hit, at, hash, site_id, page_id };
         if let Some((key, identity)) = key.zip(hit.identity.as_ref()) {
@@ -192,17 +202,29 @@ impl Rows {
             self.add_cookies(key, &folding);
         }
         self.add_events(key, &folding, enricher);
-        self.add_orders_of(&folding);
         Ok(())
     }
 
     fn add_bot(&mut self, count: &BotCount<'_>, enricher: &Enricher) -> Result<(), FoldError> {
         let hour = time(count.at_ms - count.at_ms % 3_600_000)?;
         self.newest_ms = self.newest_ms.max(count.at_ms);
+        if !self.takes_facts_of(hour) {
+            return Ok(());
+        }
         let site_id = self.dictionaries.site(&count.site, enricher);
         let key = (hour, site_id, count.bot.clone().into_owned(), count.reasons.cast_signed());
         *self.bot_hits.entry(key).or_default() += 1;
         Ok(())
+    }
+
+    /// Whether retention still keeps facts of this time; else the record is counted.
+    fn takes_facts_of(&mut self, at: Timestamp) -> bool {
+        if self.horizon.is_some_and(|horizon| at < horizon) {
+            self.past_retention += 1;
+            return false;
+        }
+        self.oldest_at = Some(self.oldest_at.map_or(at, |oldest| oldest.min(at)));
+        true
     }
 
     /// Months for which partitions must exist.

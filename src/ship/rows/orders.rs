@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
-use super::{Enricher, FoldError, Folding, Rows, json_object, time};
-use crate::hit::{CustomerKeyKind, OrderEntryKind, OrderFact};
+use super::{Enricher, FoldError, Rows, json_object, time};
+use crate::hit::{CustomerKeyKind, Hit, OrderEntryKind, OrderFact};
 
 /// Key of `order_entries`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,12 +56,11 @@ pub struct Report {
 
 impl Rows {
     /// A purchase that names its order is a placed order.
-    pub(super) fn add_orders_of(&mut self, folding: &Folding<'_>) {
-        let (hit, at) = (folding.hit, folding.at);
+    pub(super) fn add_orders_of(&mut self, hit: &Hit<'_>, at: Timestamp, hash: i64, site_id: i32) {
         for action in hit.actions.iter().filter(|action| action.kind == "purchase") {
             let Some(order_id) = action.order_id.as_deref() else { continue };
             let key = EntryKey {
-                site_id: folding.site_id,
+                site_id,
                 order_id: order_id.to_owned(),
                 kind: OrderEntryKind::Placed.code(),
                 reference: String::new(),
@@ -70,7 +69,7 @@ impl Rows {
             let entry = Entry {
                 at,
                 received_at: at,
-                hash: folding.hash,
+                hash,
                 value: action.value,
                 currency: action.currency.as_deref().map(str::to_owned),
                 order_number: action.order_number.as_deref().map(str::to_owned),

@@ -1,5 +1,5 @@
 -- Credits orders to the visitor's last touch up to the order, within the lookback; without one, to nothing ("direct").
--- Orders joined to nobody get no row.
+-- Orders joined to nobody get no row, those that have credits keep them.
 -- $1 site_id, $2 order_id, $3 lookback in seconds
 INSERT INTO order_credits (site_id, order_id, model, position, session_id, evidence, touch_at, campaign_id,
                            referrer_id, credit)
@@ -14,3 +14,5 @@ LEFT JOIN LATERAL (
     ORDER BY t.at DESC, t.evidence DESC, t.session_id DESC LIMIT 1
 ) t ON true
 WHERE o.visitor_id IS NOT NULL
+  AND NOT EXISTS (SELECT FROM order_credits c
+                  WHERE (c.site_id, c.order_id, c.model) = (o.site_id, o.order_id, 'last_non_direct'))

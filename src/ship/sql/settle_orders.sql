@@ -1,4 +1,6 @@
--- Computes orders anew from their entries and the sessions and visitors known.
+-- Computes orders anew from their entries and the sessions and visitors known. An order keeps its join, and its credits
+-- (credits_stand), when what they were computed from is not all there any more: touches of its lookback, or the session
+-- or visitor that a report names. One placed before all that is kept is joined to nobody: nobody knows what it came from.
 -- $1 site_id, $2 order_id of the orders, $3 lookback in seconds
 -- → session_id of each, null when joined to none
 WITH affected AS (
@@ -66,6 +68,21 @@ WITH affected AS (
                + CASE WHEN refunded_rest THEN greatest(coalesce(gross - cancelled - refunded_named, 0), 0) ELSE 0 END
                AS refunded
     FROM cancelled c
+), kept AS (
+    -- Touches of the two days after it may be gone, too: they go with the month in which their session began.
+    SELECT max(h.horizon) AS since, max(h.horizon) + interval '2 days' + make_interval(secs => $3::double precision)
+               AS wholly_since
+    FROM retention_horizons h WHERE h.kind IN ('events', 'sessions')
+), standing AS (
+    SELECT o.site_id, o.order_id, o.visitor_id, o.session_id, o.joined_by
+    FROM money m JOIN orders o USING (site_id, order_id) CROSS JOIN kept
+    WHERE o.credits_stand OR least(o.placed_at, m.placed_at) < kept.wholly_since
+       OR (o.joined_by = 'session' AND NOT EXISTS (SELECT FROM sessions s WHERE s.session_id = o.session_id)
+           AND EXISTS (SELECT FROM entry e WHERE (e.site_id, e.order_id, e.session_id)
+                                               = (o.site_id, o.order_id, o.session_id)))
+       OR (o.joined_by = 'visitor' AND NOT EXISTS (SELECT FROM visitors v WHERE v.visitor_id = o.visitor_id)
+           AND EXISTS (SELECT FROM entry e WHERE (e.site_id, e.order_id, e.visitor_id)
+                                               = (o.site_id, o.order_id, o.visitor_id)))
 ), joined AS (
     -- The cookie on a request, else a session that was named and is known, else a visitor.
     SELECT DISTINCT ON (site_id, order_id) site_id, order_id, visitor_id, session_id, joined_by
@@ -85,13 +102,19 @@ WITH affected AS (
     ORDER BY site_id, order_id, precedence, kind <> 1, rank
 )
 INSERT INTO orders AS o (site_id, order_id, order_number, placed_at, placed_way, paid_at, delivered_at, currency,
-                         gross, paid, cancelled, refunded, net, visitor_id, session_id, joined_by, points)
+                         gross, paid, cancelled, refunded, net, visitor_id, session_id, joined_by, points,
+                         credits_stand)
 SELECT m.site_id, m.order_id, m.order_number, m.placed_at, m.placed_way, m.paid_at, m.delivered_at, m.currency,
        m.gross, m.paid, m.cancelled, m.refunded, m.gross - m.cancelled - m.refunded,
-       j.visitor_id, coalesce(j.session_id, latest.session_id), j.joined_by,
-       100 + least(floor(greatest(coalesce(m.gross, 0), 0) / 100), 1000000)::integer
+       CASE WHEN k.order_id IS NULL THEN j.visitor_id ELSE k.visitor_id END,
+       CASE WHEN k.order_id IS NULL THEN coalesce(j.session_id, latest.session_id) ELSE k.session_id END,
+       CASE WHEN k.order_id IS NULL THEN j.joined_by ELSE k.joined_by END,
+       100 + least(floor(greatest(coalesce(m.gross, 0), 0) / 100), 1000000)::integer,
+       k.order_id IS NOT NULL OR coalesce(m.placed_at < kept.wholly_since, false)
 FROM money m
-LEFT JOIN joined j USING (site_id, order_id)
+CROSS JOIN kept
+LEFT JOIN standing k ON (k.site_id, k.order_id) = (m.site_id, m.order_id)
+LEFT JOIN joined j ON (j.site_id, j.order_id) = (m.site_id, m.order_id) AND (m.placed_at < kept.since) IS NOT TRUE
 LEFT JOIN LATERAL (
     SELECT s.session_id FROM sessions s
     WHERE j.session_id IS NULL AND s.visitor_id = j.visitor_id
@@ -104,5 +127,6 @@ ON CONFLICT (site_id, order_id) DO UPDATE SET
     paid_at = excluded.paid_at, delivered_at = excluded.delivered_at, currency = excluded.currency,
     gross = excluded.gross, paid = excluded.paid, cancelled = excluded.cancelled, refunded = excluded.refunded,
     net = excluded.net, visitor_id = excluded.visitor_id, session_id = excluded.session_id,
-    joined_by = excluded.joined_by, points = excluded.points, computed_at = now()
+    joined_by = excluded.joined_by, points = excluded.points, credits_stand = excluded.credits_stand,
+    computed_at = now()
 RETURNING o.session_id

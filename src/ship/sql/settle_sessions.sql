@@ -1,4 +1,4 @@
--- Counts the orders of sessions anew.
+-- Counts the orders of sessions anew, but for sessions that retention has passed: they are being counted themselves.
 -- $1 session_id
 UPDATE sessions s SET order_count = n.orders, order_points = n.points
 FROM (
@@ -7,4 +7,6 @@ FROM (
     LEFT JOIN orders o USING (session_id)
     GROUP BY a.session_id
 ) n
-WHERE s.session_id = n.session_id AND (s.order_count, s.order_points) IS DISTINCT FROM (n.orders, n.points)
+WHERE s.session_id = n.session_id
+  AND s.session_hour >= coalesce((SELECT h.horizon FROM retention_horizons h WHERE h.kind = 'sessions'), '-infinity')
+  AND (s.order_count, s.order_points) IS DISTINCT FROM (n.orders, n.points)

@@ -3,6 +3,7 @@
 mod any_order;
 mod faults;
 mod orders;
+mod retention;
 
 use bytes::Bytes;
 use std::collections::BTreeMap;

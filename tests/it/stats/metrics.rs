@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use utm_dispatcher::hit::Importance;
-use utm_dispatcher::telemetry::metrics::{Kind, Loss, Metrics, Reason, StatusClass, Tally};
+use utm_dispatcher::telemetry::metrics::{self, Kind, Loss, Metrics, Reason, StatusClass, Tally};
 
 use super::server::Server;
 
@@ -38,12 +38,19 @@ fn fill(metrics: &Metrics) {
         values_overflowed,
         batch_failures,
         batch: _,
+        records_refused,
+        partitions_dropped,
+        partitions_due: _,
+        rows_deleted,
         replica_lag_seconds: _,
         state: _,
     } = metrics;
     requests.get_or_create(&StatusClass { class: "2xx" }).inc();
-    for family in [upstream_errors, requests_refused, hits_ignored, batch_failures] {
+    for family in [upstream_errors, requests_refused, hits_ignored, batch_failures, records_refused] {
         family.get_or_create(&Reason { reason: "some" }).inc();
+    }
+    for family in [partitions_dropped, rows_deleted] {
+        family.get_or_create(&metrics::Table { table: "some".to_owned() }).inc();
     }
     values_overflowed.get_or_create(&Kind { kind: "some" }).inc();
     metrics.count_dropped(Loss::Full, Tally::one(Importance::Action));

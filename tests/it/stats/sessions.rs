@@ -92,6 +92,31 @@ async fn an_order_explains_which_touch_earned_it_and_why_others_did_not() {
     assert_eq!((status, which["detail"].as_str().unwrap().contains("several sites")), (400, true));
 }
 
+#[tokio::test]
+async fn answers_say_what_is_no_longer_kept() {
+    let seed = Seed::new().await;
+    let session = journey(&seed).await;
+    let server = Server::start(&seed.database.url).await;
+    let warnings = async |target: &str| server.report(target).await["meta"]["warnings"].clone();
+    assert_eq!(warnings("general-stats?period=all_time").await, json!([]));
+    let horizons =
+        "INSERT INTO retention_horizons VALUES ('sessions', '2026-05-01'), ('events', '2026-11-15')";
+    seed.client.batch_execute(horizons).await.unwrap();
+    let sessions = json!([
+        "sessions before 2026-05-01T03:00:00+03:00 are no longer kept one by one: what needs them leaves them out"
+    ]);
+    for target in
+        ["general-stats?period=all_time", "sources?from=2026-04-30&to=2026-06-01", "sessions?period=all_time"]
+    {
+        assert_eq!(warnings(target).await, sessions, "{target}");
+    }
+    assert_eq!(warnings("general-stats?from=2026-05-02&to=2026-06-01").await, json!([]));
+    let story = warnings(&format!("sessions/{session}")).await;
+    assert_eq!(story, json!(["clicks and actions before 2026-11-15T02:00:00+02:00 are no longer kept"]));
+    let explained = warnings("orders/1042/explain").await;
+    assert!(explained[0].as_str().unwrap().contains("credits stand as they were computed"), "{explained}");
+}
+
 /// A visitor with an old touch, two within the lookback, one after the order; an order of theirs and one of nobody.
 async fn journey(seed: &Seed) -> Uuid {
     let spring: Tags = ("Facebook", "paid_social", "Spring");
