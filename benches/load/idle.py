@@ -1,10 +1,12 @@
 """What idle keep-alive connections cost in memory."""
 
 import socket
+import time
 
 from cases import CASES
 from programs import Trouble
 
+SILENCE_SECONDS = 2
 PER_ADDRESS = 5000  # connections from one loopback address: well within its ports
 
 
@@ -20,6 +22,7 @@ def measure(program, count):
             source = (f"127.0.0.{2 + number // PER_ADDRESS}", 0)
             connections.append(socket.create_connection(("127.0.0.1", program.port), 10, source))
             exchange(connections[-1], request, program.name)
+        time.sleep(SILENCE_SECONDS)
         idle = program.memory()["RssAnon"]
         closed = sum(map(is_closed, connections))
     except OSError as error:

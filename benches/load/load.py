@@ -12,12 +12,16 @@ CONNECTIONS = 64
 WARM_UP_SECONDS = 1  # wrk counts in whole seconds
 
 
+def find_oha():
+    return find("oha") or find(os.path.expanduser("~/.cargo/bin/oha"))
+
+
 class Load:
     """Sends the request of a case from the given cores."""
 
     def __init__(self, folder, cores):
         self.folder, self.cores = folder, cores
-        self.oha = find("oha") or find(os.path.expanduser("~/.cargo/bin/oha"))
+        self.oha = find_oha()
 
     def run(self, command, seconds):
         try:
@@ -35,14 +39,15 @@ class Load:
             raise Trouble(f"{command[0]} failed: {done.stderr.strip() or done.stdout.strip()}")
         return done.stdout
 
-    def closed(self, port, case, own_cookie, seconds):
-        """Each connection sends its next request when the last is answered. Requests, seconds, failures."""
+    def closed(self, port, case, own_cookie, seconds, per_connection=0):
+        """Each connection sends its next request when the last is answered. Requests, seconds, failures. With
+        `per_connection` every so many requests one says that it is its connection's last."""
         request = self.folder / "request"
         lines = [f"{name}: {value}" for name, value in case.headers(own_cookie).items()]
         request.write_text("\n".join([case.target, *lines]) + "\n")
         output = self.run(
             ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "-s", str(HERE / "request.lua"),
-             f"http://127.0.0.1:{port}/", "--", str(request)],
+             f"http://127.0.0.1:{port}/", "--", str(request), str(per_connection)],
             seconds,
         )
         return json.loads(output.strip().splitlines()[-1])
@@ -91,9 +96,19 @@ def turn(load, program, case, own_cookie, seconds, send):
     }
 
 
+def half_of(rps):
+    return max(100, int(rps / 2) // 100 * 100)
+
+
 def is_request_path(program, thread):
     """Of ours the proxy and the journal serve requests; the rest ships and answers. A peer is all request path."""
     return not hasattr(program, "stats") or thread.startswith(("proxy", "journal"))
+
+
+def request_path(program):
+    """Seconds of CPU that its request path has used."""
+    threads = {name.removeprefix("thread "): cpu for name, cpu in program.cpu().items() if name.startswith("thread ")}
+    return sum(cpu for name, cpu in threads.items() if is_request_path(program, name))
 
 
 def ask(port, case, own_cookie=None):

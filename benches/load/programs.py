@@ -40,7 +40,7 @@ def fill(template, values):
 class Program:
     """A running server. It is ended by its process id, and its process group with it."""
 
-    def __init__(self, name, command, port, cores, folder):
+    def __init__(self, name, command, port, cores, folder, user=None):
         self.name, self.port, self.folder = name, port, folder
         self.output = folder / f"{name}.out"
         self.started = time.monotonic()
@@ -51,6 +51,7 @@ class Program:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                user=user,
                 preexec_fn=lambda: os.sched_setaffinity(0, cores),
             )
         self.pid = self.process.pid
@@ -162,7 +163,7 @@ def start_dispatcher(name, binary, folder, upstream, cores, mode, database):
     """`database` is the body of the table [database]."""
     port, stats = free_port(), free_port()
     own = folder / name
-    own.mkdir()
+    own.mkdir(exist_ok=True)
     values = common(folder) | {
         "upstream": upstream, "port": port, "stats": stats, "name": name, "mode": mode, "database": database,
     }

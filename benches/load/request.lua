@@ -1,5 +1,6 @@
--- Sends one request over and over: the file named by the argument holds its target, then its header lines.
--- Prints what was counted as one line of JSON.
+-- Sends one request over and over: the file named by the first argument holds its target, then its header lines. With
+-- a second argument N above 0 every Nth request asks for its connection to be closed. Prints what was counted as one
+-- line of JSON.
 
 function init(args)
     local file = assert(io.open(args[1]))
@@ -9,6 +10,16 @@ function init(args)
         wrk.headers[name] = value
     end
     file:close()
+    local every, sent = tonumber(args[2]), 0
+    if every > 0 then
+        local kept = wrk.format()
+        wrk.headers["Connection"] = "close"
+        local last = wrk.format()
+        function request()
+            sent = sent + 1
+            return sent % every == 0 and last or kept
+        end
+    end
 end
 
 function done(summary, latency, requests)

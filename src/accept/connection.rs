@@ -17,6 +17,10 @@ use crate::forward::Peer;
 /// in the middle of a page sends the next one at once. It is answered with `Connection: close`.
 const LAST_CALL: Duration = Duration::from_millis(200);
 
+/// Silence after which hyper lets go of a connection. A page's requests follow each other faster; who pauses longer
+/// costs the next request new buffers, and meanwhile none.
+const REST_AFTER: Duration = Duration::from_secs(1);
+
 /// Where a connection is between two requests; decides which timeout runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -28,6 +32,8 @@ pub(super) enum Phase {
     Serving,
     /// Answered, and the next request has not begun.
     Idle,
+    /// Idle for long: only the socket is kept.
+    Resting,
 }
 
 /// A client's connection, shared by its socket, its requests and their answers.
@@ -39,6 +45,8 @@ pub struct Connection {
     /// Runs in every phase but `Serving`.
     timer: RefCell<Timer>,
     timeouts: Timeouts,
+    /// Whether what came last ends a head: then hyper has read nothing of the next request.
+    is_at_end_of_head: Cell<bool>,
     /// The last call has begun.
     last_call: Cell<bool>,
     /// Set when a request's body was left unread: the socket must then be closed with care.
@@ -61,6 +69,7 @@ impl Connection {
             phase: Cell::new(Phase::Fresh),
             timer: RefCell::new(Timer::new(clock)),
             timeouts,
+            is_at_end_of_head: Cell::new(false),
             last_call: Cell::new(false),
             unread: Rc::default(),
             draining,
@@ -77,26 +86,50 @@ impl Connection {
             Phase::Head => timer.arm(self.timeouts.header),
             // The answer's head went out before the end began and promised another request.
             Phase::Idle if self.draining.get() => timer.arm(LAST_CALL),
+            Phase::Idle if self.may_rest() => timer.arm(REST_AFTER),
             Phase::Idle => timer.arm(self.timeouts.keep_alive),
+            Phase::Resting => timer.arm(self.timeouts.keep_alive.saturating_sub(REST_AFTER)),
             Phase::Serving => timer.disarm(),
         }
     }
 
-    /// Bytes came from the client.
-    pub(super) fn hear(&self) {
+    /// These bytes came from the client.
+    pub(super) fn hear(&self, bytes: &[u8]) {
+        self.is_at_end_of_head.set(bytes.ends_with(b"\r\n\r\n"));
         if matches!(self.phase.get(), Phase::Fresh | Phase::Idle) {
             self.enter(Phase::Head);
         }
     }
 
+    /// The client says something, or goes away: hyper shall hear which.
+    pub(super) fn end_rest(&self) {
+        if self.is_resting() {
+            self.enter(Phase::Idle);
+        }
+    }
+
+    /// Whether hyper was told that the client closes only so that it lets go of the connection.
+    pub(super) fn is_resting(&self) -> bool {
+        self.phase.get() == Phase::Resting
+    }
+
+    fn may_rest(&self) -> bool {
+        let holds_nothing = self.is_at_end_of_head.get() && !self.unread.get();
+        holds_nothing && !self.draining.get() && self.timeouts.keep_alive > REST_AFTER
+    }
+
     /// No bytes are there: ready when it is not worth waiting for more. Until then the end of the worker, too, wakes
     /// the task.
     pub(super) fn poll_patience(&self, context: &Context<'_>) -> Poll<()> {
-        let is_silent = matches!(self.phase.get(), Phase::Fresh | Phase::Idle);
+        let is_silent = matches!(self.phase.get(), Phase::Fresh | Phase::Idle | Phase::Resting);
         if is_silent && self.draining.get() && !self.last_call.replace(true) {
             self.timer.borrow_mut().arm(LAST_CALL);
         }
-        self.timer.borrow_mut().poll_due(context)
+        let is_due = self.timer.borrow_mut().poll_due(context);
+        if is_due.is_ready() && self.phase.get() == Phase::Idle && self.may_rest() {
+            self.enter(Phase::Resting);
+        }
+        is_due
     }
 
     /// Who is at the other end.

@@ -170,13 +170,21 @@ where
         let peer = Peer::new(peer.ip(), &self.config.trusted_proxies);
         let timeouts = self.config.timeouts;
         let connection = Connection::new(peer, local, timeouts, &self.clock, Rc::clone(&self.draining));
-        let stream = ClientStream::new(tcp, Rc::clone(&connection), timeouts.response_idle, &self.clock);
-        let service = service_fn(|request| self.answer(Rc::clone(&connection), request));
-        match self.http.serve_connection(TokioIo::new(stream), service).without_shutdown().await {
-            Ok(parts) => close(parts.io.into_inner().into_tcp(), connection.unread().get()).await,
-            // The client went away or sent what is no HTTP; hyper has answered where it could.
-            Err(error) => tracing::debug!(%error, "a client connection ended early"),
+        let mut stream = ClientStream::new(tcp, Rc::clone(&connection), timeouts.response_idle, &self.clock);
+        // A silent connection is only its socket: hyper's buffers are made when a client speaks, and go when it rests.
+        while stream.has_something_to_say().await {
+            let service = service_fn(|request| self.answer(Rc::clone(&connection), request));
+            let serving = self.http.serve_connection(TokioIo::new(stream), service).without_shutdown();
+            match Box::pin(serving).await {
+                Ok(parts) => stream = parts.io.into_inner(),
+                // The client went away or sent what is no HTTP; hyper has answered where it could.
+                Err(error) => return tracing::debug!(%error, "a client connection ended early"),
+            }
+            if !connection.is_resting() {
+                break;
+            }
         }
+        close(stream.into_tcp(), connection.unread().get()).await;
     }
 
     fn answer(
@@ -185,7 +193,8 @@ where
         request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<Answer<B>>, Infallible>> + use<H, F, B> {
         connection.enter(Phase::Serving);
-        let answer = (self.handler)(Rc::clone(&connection), request);
+        // In a box of its own: hyper keeps room for the future as long as it serves the connection.
+        let answer = Box::pin((self.handler)(Rc::clone(&connection), request));
         async move {
             let mut response = answer.await;
             if connection.is_draining() {

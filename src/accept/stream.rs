@@ -1,6 +1,7 @@
 //! A client's socket with the timeouts that hyper lacks: before the first byte, within a head, between requests, and
 //! while the client does not take what is sent.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -33,6 +34,18 @@ impl ClientStream {
         ClientStream { tcp, connection, send_idle, send_timer: Timer::new(clock) }
     }
 
+    /// Returns when bytes are there, or the end of them; false when it is not worth waiting for more.
+    pub(super) async fn has_something_to_say(&self) -> bool {
+        poll_fn(|context| {
+            if self.tcp.poll_read_ready(context).is_ready() {
+                self.connection.end_rest();
+                return Poll::Ready(true);
+            }
+            self.connection.poll_patience(context).map(|()| false)
+        })
+        .await
+    }
+
     /// The bare socket.
     pub(super) fn into_tcp(self) -> TcpStream {
         self.tcp
@@ -59,11 +72,15 @@ impl AsyncRead for ClientStream {
         let this = self.get_mut();
         let filled_before = buffer.filled().len();
         let Poll::Ready(outcome) = Pin::new(&mut this.tcp).poll_read(context, buffer) else {
+            // While the client does not take what is sent, it has nothing to say: `send_timer` watches.
+            if this.send_timer.is_armed() {
+                return Poll::Pending;
+            }
             // To hyper, patience that ends is a client that closes.
             return this.connection.poll_patience(context).map(Ok);
         };
         if buffer.filled().len() > filled_before {
-            this.connection.hear();
+            this.connection.hear(&buffer.filled()[filled_before..]);
         }
         Poll::Ready(outcome)
     }

@@ -26,6 +26,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::Mac;
 use uuid::Uuid;
 
+use super::query::split;
 use crate::keys::KeyRing;
 
 const VERSION: u8 = 1;
@@ -127,7 +128,7 @@ impl VisitorCookie {
 
 /// The cookies of a `Cookie` field as name and value, quotes kept.
 pub fn pairs(field: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    field.split(|byte| *byte == b';').filter_map(|pair| {
+    split(field, b';').filter_map(|pair| {
         let pair = pair.trim_ascii();
         memchr::memchr(b'=', pair).map(|at| (&pair[..at], &pair[at + 1..]))
     })
@@ -136,14 +137,16 @@ pub fn pairs(field: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
 /// A `Cookie` field without the cookies named `name`; none when it has none of them. Every other byte stays; a cookie
 /// goes with the `;` and the space that follow it, the last one with those before it.
 pub fn without(field: &[u8], name: &str) -> Option<Vec<u8>> {
-    memchr::memmem::find(field, name.as_bytes())?;
-    let is_own =
-        |pair: &[u8]| memchr::memchr(b'=', pair).is_some_and(|at| pair[..at].trim_ascii() == name.as_bytes());
+    let is_own = |pair: &[u8]| {
+        let after = pair.trim_ascii_start().strip_prefix(name.as_bytes());
+        after.is_some_and(|after| after.trim_ascii_start().starts_with(b"="))
+    };
+    if !split(field, b';').any(is_own) {
+        return None;
+    }
     let mut out = Vec::with_capacity(field.len());
-    let mut found = false;
-    for (index, pair) in field.split(|byte| *byte == b';').enumerate() {
+    for (index, pair) in split(field, b';').enumerate() {
         if is_own(pair) {
-            found = true;
             continue;
         }
         if index > 0 && !out.is_empty() {
@@ -151,7 +154,7 @@ pub fn without(field: &[u8], name: &str) -> Option<Vec<u8>> {
         }
         out.extend_from_slice(if out.is_empty() { pair.trim_ascii_start() } else { pair });
     }
-    found.then_some(out)
+    Some(out)
 }
 
 #[cfg(test)]

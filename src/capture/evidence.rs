@@ -37,6 +37,8 @@ const PAIRS: usize = 2000;
 pub struct Evidence<'a> {
     /// The values; `evidence` and `referrer` are filled in with [`Evidence::touch`].
     touch: Touch<'a>,
+    /// Campaign part, 0x1F, click part.
+    parts: Vec<u8>,
     /// Hash of the campaign part, 0 = none.
     pub campaign_hash: u32,
     /// Hash of the click part, 0 = none.
@@ -54,9 +56,15 @@ impl<'a> Evidence<'a> {
             read_pair(name, value, registry, &mut touch);
         }
         touch.click_ids.sort_unstable();
-        let campaign_hash = part_hash(campaign_part(&touch).as_deref());
-        let click_hash = part_hash(click_part(&touch).as_deref());
-        Self { touch, campaign_hash, click_hash }
+        if touch == Touch::default() {
+            return Self::default();
+        }
+        let mut parts = Vec::with_capacity(query.len() + 8);
+        let campaign_hash = if write_campaign_part(&touch, &mut parts) { hash_of(&parts) } else { 0 };
+        parts.push(0x1f);
+        let click_part = parts.len();
+        let click_hash = if write_click_part(&touch, &mut parts) { hash_of(&parts[click_part..]) } else { 0 };
+        Self { touch, parts, campaign_hash, click_hash }
     }
 
     /// Whether there is neither a campaign nor a click part.
@@ -73,14 +81,8 @@ impl<'a> Evidence<'a> {
 
     /// The touch that this evidence and a referrer make; none when there is neither.
     pub fn touch(mut self, referrer: Option<Referrer<'a>>) -> Option<Touch<'a>> {
-        let parts = match (campaign_part(&self.touch), click_part(&self.touch)) {
-            (None, None) => referrer.as_ref()?.host.as_bytes().to_vec(),
-            (campaign, click) => {
-                [campaign.unwrap_or_default().as_bytes(), &[0x1f], click.unwrap_or_default().as_bytes()]
-                    .concat()
-            }
-        };
-        let digest = Sha256::digest(&parts);
+        let told = if self.is_empty() { referrer.as_ref()?.host.as_bytes() } else { &self.parts };
+        let digest = Sha256::digest(told);
         self.touch.evidence = digest.iter().take(8).fold(0, |id, byte| (id << 8) | i64::from(*byte));
         self.touch.referrer = referrer.map(|referrer| referrer.url);
         Some(self.touch)
@@ -157,6 +159,12 @@ fn read_other<'a>(parameter: &Parameter, raw: &'a [u8], touch: &mut Touch<'a>) {
 
 /// A value decoded once, in NFC, without control characters, trimmed, capped; and what was odd about it.
 pub fn clean(raw: &[u8]) -> (Cow<'_, str>, u32) {
+    if is_plain(raw)
+        && let Ok(text) = std::str::from_utf8(raw)
+    {
+        let (text, is_cut) = cap_chars(Cow::Borrowed(text.trim()), VALUE_CHARS);
+        return if is_cut { (trim(text), touch_flags::TRUNCATED) } else { (text, 0) };
+    }
     let (text, flags) = text_of(decode_value(raw));
     let text = if is_nfc_quick(text.chars()) == IsNormalized::Yes && !text.contains(char::is_control) {
         text
@@ -172,6 +180,12 @@ pub fn clean(raw: &[u8]) -> (Cow<'_, str>, u32) {
 
 /// A click id: decoded once, otherwise as it came, up to its cap.
 fn verbatim(raw: &[u8]) -> (Cow<'_, str>, u32) {
+    if is_plain(raw)
+        && raw.len() <= CLICK_ID_BYTES
+        && let Ok(text) = std::str::from_utf8(raw)
+    {
+        return (Cow::Borrowed(text), 0);
+    }
     let (mut text, mut flags) = text_of(decode_value(raw));
     if text.contains(char::is_control) {
         text = Cow::Owned(text.chars().filter(|char| !char.is_control()).collect());
@@ -182,6 +196,12 @@ fn verbatim(raw: &[u8]) -> (Cow<'_, str>, u32) {
         flags |= touch_flags::CLICK_ID_CUT;
     }
     (text, flags)
+}
+
+/// Whether a value stands for itself, as most do: visible ASCII and spaces, nothing encoded. Without an early end, so that
+/// it becomes vector instructions.
+fn is_plain(raw: &[u8]) -> bool {
+    raw.iter().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~') & !matches!(byte, b'%' | b'+'))
 }
 
 fn text_of(bytes: Cow<'_, [u8]>) -> (Cow<'_, str>, u32) {
@@ -226,24 +246,43 @@ pub(super) fn cap_chars(text: Cow<'_, str>, most: usize) -> (Cow<'_, str>, bool)
     }
 }
 
-fn campaign_part(touch: &Touch<'_>) -> Option<String> {
+/// Appends the campaign part; nothing, and false, when there is none.
+fn write_campaign_part(touch: &Touch<'_>, out: &mut Vec<u8>) -> bool {
     let fields = [&touch.source, &touch.medium, &touch.campaign, &touch.content, &touch.term, &touch.id];
-    fields
-        .iter()
-        .any(|field| field.is_some())
-        .then(|| fields.map(|field| field.as_deref().unwrap_or_default().to_lowercase()).join("\u{1f}"))
+    if fields.iter().all(|field| field.is_none()) {
+        return false;
+    }
+    for (index, field) in fields.iter().enumerate() {
+        if index > 0 {
+            out.push(0x1f);
+        }
+        let Some(text) = field else { continue };
+        if text.is_ascii() {
+            let start = out.len();
+            out.extend_from_slice(text.as_bytes());
+            out[start..].make_ascii_lowercase();
+        } else {
+            out.extend_from_slice(text.to_lowercase().as_bytes());
+        }
+    }
+    true
 }
 
-fn click_part(touch: &Touch<'_>) -> Option<String> {
-    let pairs: Vec<String> = touch.click_ids.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    (!pairs.is_empty()).then(|| pairs.join("\u{1e}"))
+/// Appends the click part; nothing, and false, when there is none.
+fn write_click_part(touch: &Touch<'_>, out: &mut Vec<u8>) -> bool {
+    for (index, (name, value)) in touch.click_ids.iter().enumerate() {
+        if index > 0 {
+            out.push(0x1e);
+        }
+        out.extend_from_slice(name.as_bytes());
+        out.push(b'=');
+        out.extend_from_slice(value.as_bytes());
+    }
+    !touch.click_ids.is_empty()
 }
 
-fn part_hash(part: Option<&str>) -> u32 {
-    part.map_or(0, |part| {
-        let digest = Sha256::digest(part.as_bytes());
-        digest.iter().take(4).fold(0, |hash, byte| (hash << 8) | u32::from(*byte)).max(1)
-    })
+fn hash_of(part: &[u8]) -> u32 {
+    Sha256::digest(part).iter().take(4).fold(0, |hash, byte| (hash << 8) | u32::from(*byte)).max(1)
 }
 
 #[cfg(test)]

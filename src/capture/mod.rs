@@ -34,13 +34,7 @@ use response::Answer;
 pub use response::CLIENT_CLOSED_REQUEST;
 pub use rules::Rules;
 
-const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
-const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
-const SEC_GPC: HeaderName = HeaderName::from_static("sec-gpc");
-const PURPOSE: HeaderName = HeaderName::from_static("purpose");
-const X_MOZ: HeaderName = HeaderName::from_static("x-moz");
 /// The response field by which a shop tells what happened.
 pub const X_UTM_EVENT: HeaderName = HeaderName::from_static("x-utm-event");
 
@@ -165,37 +159,33 @@ impl Observation {
         if rules.is_asset(path) {
             return None;
         }
-        let get = |name: HeaderName| headers.get(name);
-        let mode = get(SEC_FETCH_MODE);
-        let is_navigation = match mode {
+        let fields = Fields::of(headers);
+        let is_navigation = match fields.mode {
             Some(mode) => {
-                mode == "navigate" && get(SEC_FETCH_DEST).is_none_or(|destination| destination == "document")
+                mode == "navigate" && fields.destination.is_none_or(|destination| destination == "document")
             }
-            None => get(header::ACCEPT).is_some_and(|accept| contains(accept, b"text/html")),
+            None => fields.accept.is_some_and(|accept| contains(accept, b"text/html")),
         };
-        let is_prefetch = [SEC_PURPOSE, PURPOSE, X_MOZ].into_iter().filter_map(get).any(|purpose| {
-            [b"prefetch".as_slice(), b"prerender", b"preview"].iter().any(|word| contains(purpose, word))
-        });
         let is_safe = method == Method::GET || method == Method::HEAD;
         Some(Self {
             at_ms: arrival.at_ms,
             client: arrival.client,
             https: arrival.https,
             target: target.clone(),
-            host: get(header::HOST).cloned(),
-            user_agent: get(header::USER_AGENT).cloned(),
-            referer: get(header::REFERER).cloned(),
-            cookies: headers.get_all(header::COOKIE).iter().cloned().collect(),
+            host: fields.host.cloned(),
+            user_agent: fields.user_agent.cloned(),
+            referer: fields.referer.cloned(),
             signs: Signs {
-                accept_language: headers.contains_key(header::ACCEPT_LANGUAGE),
-                sec_fetch: mode.is_some(),
+                accept_language: fields.accept_language.is_some(),
+                sec_fetch: fields.mode.is_some(),
                 https: arrival.https,
             },
             is_get: method == Method::GET,
             is_safe,
-            is_navigation: is_navigation && !is_prefetch && method != Method::HEAD,
+            is_navigation: is_navigation && !fields.is_prefetch && method != Method::HEAD,
             may_be_new: is_safe || is_from_own_page(headers),
-            denies: get(SEC_GPC).is_some_and(|value| value == "1"),
+            denies: fields.gpc.is_some_and(|value| value == "1"),
+            cookies: fields.cookies,
             told: None,
             ignored: rules.is_excluded(path).then_some(Ignored::ExcludedPath),
         })
@@ -436,10 +426,9 @@ impl Observation {
     }
 
     fn user_agent(&self) -> Cow<'_, str> {
-        let text = self
-            .user_agent
-            .as_ref()
-            .map_or(Cow::Borrowed(""), |value| String::from_utf8_lossy(value.as_bytes()));
+        let bytes = self.user_agent.as_ref().map_or(&[][..], HeaderValue::as_bytes);
+        // The lossy way goes byte by byte.
+        let text = std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed);
         cap_chars(text, USER_AGENT_CHARS).0
     }
 
@@ -453,6 +442,52 @@ impl Observation {
             if !value.is_empty() && found.iter().all(|(other, _)| *other != name) {
                 found.push((name, value));
             }
+        }
+        found
+    }
+}
+
+/// What is looked at of a request's fields, found in one pass: a lookup of each would hash a name each. Of a field that
+/// stands there more than once the first counts.
+#[derive(Default)]
+struct Fields<'a> {
+    host: Option<&'a HeaderValue>,
+    user_agent: Option<&'a HeaderValue>,
+    referer: Option<&'a HeaderValue>,
+    accept: Option<&'a HeaderValue>,
+    accept_language: Option<&'a HeaderValue>,
+    mode: Option<&'a HeaderValue>,
+    destination: Option<&'a HeaderValue>,
+    gpc: Option<&'a HeaderValue>,
+    cookies: Vec<HeaderValue>,
+    is_prefetch: bool,
+}
+
+impl<'a> Fields<'a> {
+    fn of(headers: &'a HeaderMap) -> Self {
+        let mut found = Self::default();
+        for (name, value) in headers {
+            let slot = match name.as_str() {
+                "host" => &mut found.host,
+                "user-agent" => &mut found.user_agent,
+                "referer" => &mut found.referer,
+                "accept" => &mut found.accept,
+                "accept-language" => &mut found.accept_language,
+                "sec-fetch-mode" => &mut found.mode,
+                "sec-fetch-dest" => &mut found.destination,
+                "sec-gpc" => &mut found.gpc,
+                "cookie" => {
+                    found.cookies.push(value.clone());
+                    continue;
+                }
+                "sec-purpose" | "purpose" | "x-moz" => {
+                    let words = [b"prefetch".as_slice(), b"prerender", b"preview"];
+                    found.is_prefetch |= words.iter().any(|word| contains(value, word));
+                    continue;
+                }
+                _ => continue,
+            };
+            slot.get_or_insert(value);
         }
         found
     }

@@ -97,6 +97,12 @@ pub fn decode_name<'b>(raw: &[u8], buffer: &'b mut [u8; NAME_BYTES]) -> Option<&
 
 /// As much of a raw name as fits, in lower case and decoded once, and whether that is all of it.
 fn decode_start<'b>(raw: &[u8], buffer: &'b mut [u8; NAME_BYTES]) -> (&'b [u8], bool) {
+    if raw.len() <= NAME_BYTES && !is_encoded(raw) {
+        let name = &mut buffer[..raw.len()];
+        name.copy_from_slice(raw);
+        name.make_ascii_lowercase();
+        return (name, true);
+    }
     let mut length = 0;
     let mut rest = raw;
     while length < NAME_BYTES
@@ -116,7 +122,7 @@ fn without_brackets(name: &[u8]) -> &[u8] {
 
 /// A raw value decoded once (`%XX`, `+` as a space; broken escapes stay as they are).
 pub fn decode_value(raw: &[u8]) -> Cow<'_, [u8]> {
-    if memchr::memchr2(b'%', b'+', raw).is_none() {
+    if !is_encoded(raw) {
         return Cow::Borrowed(raw);
     }
     let mut out = Vec::with_capacity(raw.len());
@@ -126,6 +132,11 @@ pub fn decode_value(raw: &[u8]) -> Cow<'_, [u8]> {
         rest = after;
     }
     Cow::Owned(out)
+}
+
+/// Whether there is anything to decode. Without an early end, so that it becomes vector instructions.
+fn is_encoded(raw: &[u8]) -> bool {
+    raw.iter().fold(false, |found, byte| found | matches!(byte, b'%' | b'+'))
 }
 
 fn decode_byte(raw: &[u8]) -> Option<(u8, &[u8])> {
@@ -147,7 +158,17 @@ fn hex_digit(digit: u8) -> u8 {
 }
 
 fn segments(query: &[u8]) -> impl Iterator<Item = &[u8]> {
-    query.split(|byte| *byte == b'&')
+    split(query, b'&')
+}
+
+/// As `slice::split`, a vector of bytes at a time.
+pub(super) fn split(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    let mut start = 0;
+    memchr::memchr_iter(separator, text).chain(std::iter::once(text.len())).map(move |end| {
+        let part = &text[start..end];
+        start = end + 1;
+        part
+    })
 }
 
 fn split_pair(segment: &[u8]) -> (&[u8], Option<&[u8]>) {

@@ -23,7 +23,8 @@ pub struct Rules {
     excluded_paths: Vec<String>,
     locales: Vec<String>,
     excluded_referrers: Vec<String>,
-    marketing_cookies: Vec<String>,
+    /// Names, and whether each is only the beginning of one.
+    marketing_cookies: Vec<(String, bool)>,
 }
 
 impl Rules {
@@ -42,7 +43,14 @@ impl Rules {
             excluded_paths: tracking.exclude_paths.clone(),
             locales: lower(&tracking.locale_prefixes),
             excluded_referrers: lower(&tracking.attribution.referrer_exclusions),
-            marketing_cookies: tracking.cookies.clone(),
+            marketing_cookies: tracking
+                .cookies
+                .iter()
+                .map(|name| match name.strip_suffix('*') {
+                    Some(prefix) => (prefix.to_owned(), true),
+                    None => (name.clone(), false),
+                })
+                .collect(),
         }
     }
 
@@ -77,9 +85,8 @@ impl Rules {
 
     /// Whether a cookie is a marketing cookie.
     pub(super) fn records_cookie(&self, name: &[u8]) -> bool {
-        self.marketing_cookies.iter().any(|pattern| match pattern.strip_suffix('*') {
-            Some(prefix) => name.starts_with(prefix.as_bytes()),
-            None => name == pattern.as_bytes(),
+        self.marketing_cookies.iter().any(|(known, is_prefix)| {
+            name.starts_with(known.as_bytes()) && (*is_prefix || name.len() == known.len())
         })
     }
 

@@ -390,7 +390,7 @@ proptest::proptest! {
         let status = StatusCode::from_u16(status).unwrap();
         for method in [Method::GET, Method::HEAD, Method::POST] {
             for gpc in ["0", "1"] {
-                headers.insert(SEC_GPC, HeaderValue::from_static(gpc));
+                headers.insert("sec-gpc", HeaderValue::from_static(gpc));
                 let arrival = Arrival { at_ms, client: "2001:db8::9".parse().unwrap(), https: true };
                 let Ok(uri) = target.parse() else { continue };
                 let Some(mut observation) = Observation::of(&method, &uri, &headers, arrival, &rules) else { continue };

@@ -109,6 +109,70 @@ async fn silent_clients_are_let_go() {
     assert_eq!(slow_body.answer().await.status(), 408);
 }
 
+/// Longer than it takes until only the socket of a silent connection is kept.
+const PAUSE: Duration = Duration::from_millis(1500);
+
+#[tokio::test]
+async fn a_client_that_pauses_is_served_on_its_connection_until_keep_alive_ends() {
+    let upstream = Upstream::start(|_| Reply::ok("x")).await;
+    let mut config = config(&[upstream.address()]);
+    config.proxy.timeouts.keep_alive = Duration::from_secs(3);
+    let proxy = proxy(config);
+    let mut client = proxy.connect().await;
+    for _ in 0..2 {
+        assert_eq!(client.get("/").await.status(), 200);
+        assert!(!client.closes_within(PAUSE).await);
+    }
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx").await;
+    assert_eq!(client.answer().await.status(), 200);
+    assert!(!client.closes_within(PAUSE).await);
+    assert_eq!(client.get("/").await.status(), 200);
+    assert!(client.is_closed().await);
+    let mut leaving = proxy.connect().await;
+    leaving.get("/").await;
+    assert!(!leaving.closes_within(PAUSE).await);
+    drop(leaving);
+    let start = std::time::Instant::now();
+    while proxy.metrics.connections_open.get() > 0 {
+        assert!(start.elapsed() < Duration::from_secs(1), "nobody noticed that the client is gone");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_beginning_of_a_pipelined_request_outlasts_a_pause() {
+    let upstream = Upstream::start(|_| Reply::ok("x")).await;
+    let proxy = proxy(config(&[upstream.address()]));
+    let mut client = proxy.connect().await;
+    client.send("GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHo").await;
+    assert_eq!(client.answer().await.status(), 200);
+    assert!(!client.closes_within(PAUSE).await);
+    client.send("st: a\r\n\r\n").await;
+    assert_eq!(client.answer().await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_client_that_pauses_in_the_middle_of_a_page_gets_all_of_it() {
+    // Of some of these sizes the last part is still in our buffers when the client's are full.
+    let upstream = Upstream::start(|request| {
+        let kib: usize = request.target().trim_start_matches('/').parse().unwrap_or(0);
+        Reply::ok("x".repeat(kib << 10))
+    })
+    .await;
+    let proxy = proxy(config(&[upstream.address()]));
+    let mut reading = tokio::task::JoinSet::new();
+    for kib in (64..8192).step_by(192) {
+        let mut client = proxy.connect().await;
+        reading.spawn(async move {
+            client.send(format!("GET /{kib} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+            tokio::time::sleep(2 * PAUSE).await;
+            let answer = client.answer().await;
+            assert!(answer.complete && answer.body.len() == kib << 10, "{kib} KiB");
+        });
+    }
+    reading.join_all().await;
+}
+
 #[tokio::test]
 async fn a_slow_head_does_not_get_more_time_by_trickling() {
     let upstream = Upstream::start(|_| Reply::ok("x")).await;
