@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Batch, Located, ShipError, Shipper, Stretch};
+use super::{Batch, Folding, Located, ShipError, Shipper, Stretch};
 use crate::hit::Record;
 use crate::ingest::Receipts;
 use crate::journal::directory::RunDirectory;
@@ -75,7 +75,16 @@ struct Source {
 struct Reading {
     reader: Reader,
     committed: Position,
+    /// Where the next stretch begins.
+    read: Position,
     is_at_end: bool,
+}
+
+/// A batch on its way, and where it ends in each journal.
+struct Underway {
+    folding: Folding,
+    ends: Vec<(Uuid, Position)>,
+    is_full: bool,
 }
 
 /// Why nothing more is shipped now.
@@ -124,7 +133,7 @@ impl Feed {
         let progress = Arc::clone(&self.progress);
         loop {
             let ends = closed.is_cancelled();
-            match self.ship_all().await {
+            match self.ship_all(&closed).await {
                 Halt::Failed | Halt::Idle if ends => return End::Closed,
                 Halt::SchemaGone => return End::SchemaGone,
                 Halt::Failed => {
@@ -151,33 +160,34 @@ impl Feed {
     }
 
     /// Ships batch after batch until nothing is left or something fails.
-    async fn ship_all(&mut self) -> Halt {
+    async fn ship_all(&mut self, closed: &CancellationToken) -> Halt {
+        let mut ahead = None;
         loop {
-            // Also amid a long backlog: what is shipped of it makes room.
-            if Instant::now() >= self.chores_at {
-                self.do_chores().await;
+            if ahead.is_none() {
+                // Also amid a long backlog: what is shipped of it makes room.
+                if Instant::now() >= self.chores_at {
+                    self.do_chores().await;
+                }
+                self.take_own();
+                if let Err(error) = self.locate().await {
+                    return self.note_failure(&error);
+                }
             }
-            self.take_own();
-            if let Err(error) = self.locate().await {
-                return self.note_failure(&error);
-            }
-            let stretches = self.read();
-            let unreadable = self.journals.values().filter(|source| source.is_unreadable).count();
-            self.metrics.state.journals_unreadable.store(unreadable as u64, Ordering::Relaxed);
-            if stretches.is_empty() {
-                // Of one that cannot be read the age is not known; it is not nothing.
-                if unreadable == 0 {
-                    self.metrics.state.oldest_unshipped_ms.store(0, Ordering::Relaxed);
+            let Some(underway) = ahead.take().or_else(|| self.begin_batch()) else {
+                if self.read_agents().await && !closed.is_cancelled() {
+                    continue;
                 }
                 return Halt::Idle;
+            };
+            // Amid a backlog the next batch is folded while this one is written. Not when chores are due: they must find
+            // everything that was read committed.
+            if underway.is_full && Instant::now() < self.chores_at {
+                ahead = self.begin_batch();
             }
-            self.note_age(&stretches);
-            let ends: Vec<(Uuid, Position)> =
-                stretches.iter().map(|stretch| (stretch.journal, stretch.next)).collect();
             let begun = Instant::now();
-            match self.shipper.ship(Batch::new(stretches)).await {
+            match self.shipper.ship_folded(underway.folding).await {
                 Ok(shipped) => {
-                    for (journal, end) in ends {
+                    for (journal, end) in underway.ends {
                         if let Some(reading) =
                             self.journals.get_mut(&journal).and_then(|source| source.reading.as_mut())
                         {
@@ -193,13 +203,42 @@ impl Feed {
                         .batch_microseconds
                         .inc_by(u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX));
                     self.note_success();
+                    self.read_agents().await;
                 }
                 Err(error) => {
+                    // With the positions goes what was read ahead.
                     self.forget_positions();
                     return self.note_failure(&error);
                 }
             }
         }
+    }
+
+    /// Reads a batch and begins to fold it; none when nothing is left.
+    fn begin_batch(&mut self) -> Option<Underway> {
+        let stretches = self.read();
+        let unreadable = self.journals.values().filter(|source| source.is_unreadable).count();
+        self.metrics.state.journals_unreadable.store(unreadable as u64, Ordering::Relaxed);
+        if stretches.is_empty() {
+            // Of one that cannot be read the age is not known; it is not nothing.
+            if unreadable == 0 {
+                self.metrics.state.oldest_unshipped_ms.store(0, Ordering::Relaxed);
+            }
+            return None;
+        }
+        self.note_age(&stretches);
+        let ends = stretches.iter().map(|stretch| (stretch.journal, stretch.next)).collect();
+        let bytes: usize = stretches.iter().map(Stretch::bytes).sum();
+        let folding = self.shipper.fold(Batch::new(stretches));
+        Some(Underway { folding, ends, is_full: bytes >= BATCH_BYTES / 2 })
+    }
+
+    /// Says whether more user agents are to be read at once. One that cannot be read now waits for the next chores.
+    async fn read_agents(&mut self) -> bool {
+        self.shipper.read_agents().await.unwrap_or_else(|error| {
+            tracing::warn!(error = %Causes(&error), "user agents are not read now; their devices stay unknown");
+            false
+        })
     }
 
     /// Asks the database for the positions that are not known.
@@ -216,33 +255,31 @@ impl Feed {
         for (journal, committed) in self.shipper.checkpoints(&unknown).await? {
             if let Some(source) = self.journals.get_mut(&journal) {
                 let reader = Reader::new(&source.directory.path, committed);
-                source.reading = Some(Reading { reader, committed, is_at_end: false });
+                source.reading = Some(Reading { reader, committed, read: committed, is_at_end: false });
             }
         }
         self.note_success();
         Ok(())
     }
 
-    /// The next stretch of each journal, the oldest journal first, together about a batch.
+    /// The next stretch of each journal, together about a batch. This process's own comes first and takes half at most:
+    /// neither its new hits, and who waits for a receipt, nor what earlier runs have left waits for the other's backlog.
+    /// Of those the oldest comes first.
     fn read(&mut self) -> Vec<Stretch> {
         let mut stretches = Vec::new();
         let mut bytes = 0;
-        for (journal, source) in &mut self.journals {
-            while bytes < BATCH_BYTES {
-                let Some(chunk) = source.read(BATCH_BYTES - bytes, &self.metrics) else { break };
-                if chunk.frames.is_empty() {
-                    continue; // moved over damage, or to the next segment
-                }
-                let Some(reading) = &source.reading else { break };
-                bytes += chunk.frames.iter().map(|(_, payload)| payload.len()).sum::<usize>();
-                let located = |(position, payload)| Located { position, payload };
-                stretches.push(Stretch {
-                    journal: *journal,
-                    expected: reading.committed,
-                    next: chunk.end,
-                    records: chunk.frames.into_iter().map(located).collect(),
-                });
-                break;
+        let (own, others): (Vec<_>, Vec<_>) =
+            self.journals.iter_mut().partition(|(_, source)| source.live.is_some());
+        let others_wait = others.iter().any(|(_, source)| !source.is_at_end());
+        let own_most = if others_wait { BATCH_BYTES / 2 } else { BATCH_BYTES };
+        let shares =
+            own.into_iter().zip([own_most]).chain(others.into_iter().zip(std::iter::repeat(BATCH_BYTES)));
+        for ((journal, source), most) in shares {
+            if bytes < most
+                && let Some(stretch) = source.next_stretch(*journal, most - bytes, &self.metrics)
+            {
+                bytes += stretch.bytes();
+                stretches.push(stretch);
             }
         }
         stretches
@@ -256,6 +293,7 @@ impl Feed {
         self.chores_at = Instant::now() + CHORES;
         self.take_stock();
         self.check_positions().await;
+        self.shipper.expect_agents();
     }
 
     /// Adopts journals, deletes what need not be kept and measures the rest. Needs no database.
@@ -366,16 +404,36 @@ impl Feed {
     }
 
     fn note_age(&self, stretches: &[Stretch]) {
-        let first = stretches.first().and_then(|stretch| stretch.records.first());
-        let at_ms =
-            first.and_then(|located| Record::decode(&located.payload).ok()).map(|record| record.at_ms());
-        if let Some(at_ms) = at_ms {
+        let firsts = stretches.iter().filter_map(|stretch| stretch.records.first());
+        let times =
+            firsts.filter_map(|located| Record::decode(&located.payload).ok()).map(|record| record.at_ms());
+        if let Some(at_ms) = times.min() {
             self.metrics.state.oldest_unshipped_ms.store(at_ms, Ordering::Relaxed);
         }
     }
 }
 
 impl Source {
+    fn is_at_end(&self) -> bool {
+        self.reading.as_ref().is_some_and(|reading| reading.is_at_end)
+    }
+
+    /// The next records; none as [`Source::read`].
+    fn next_stretch(&mut self, journal: Uuid, max_bytes: usize, metrics: &Metrics) -> Option<Stretch> {
+        let chunk = loop {
+            let chunk = self.read(max_bytes, metrics)?;
+            if !chunk.frames.is_empty() {
+                break chunk;
+            }
+            // It moved over damage, or to the next segment.
+        };
+        let reading = self.reading.as_mut()?;
+        let expected = std::mem::replace(&mut reading.read, chunk.end);
+        let located = |(position, payload)| Located { position, payload };
+        let records = chunk.frames.into_iter().map(located).collect();
+        Some(Stretch { journal, expected, next: chunk.end, records })
+    }
+
     /// The next chunk; none at the end, or when the journal cannot be read, which is said once.
     fn read(&mut self, max_bytes: usize, metrics: &Metrics) -> Option<Chunk> {
         let reading = self.reading.as_mut()?;

@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use deadpool_postgres::{Client, Object};
+use tokio::task::JoinHandle;
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use super::agents;
 use super::batch::Batch;
 use super::dictionary::Written;
 use super::enrich::acquisition::Acquisition;
@@ -29,7 +31,7 @@ use crate::telemetry::causes::Causes;
 const TRIES: u32 = 8;
 /// Longest time for one try, the database's answer included; the transaction's own timeouts are shorter.
 const TRY_TIMEOUT: Duration = Duration::from_secs(120);
-/// Longest time for reading the checkpoints.
+/// Longest time for reading the checkpoints, or for a turn of user agents.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the configuration says about shipping.
@@ -126,6 +128,15 @@ pub struct Shipper {
     enricher: Arc<Enricher>,
     /// Partitions known to exist.
     months: BTreeSet<Month>,
+    /// Whether there may be user agents to be read.
+    agents_unread: bool,
+}
+
+/// A batch that is being folded on a thread of its own.
+#[derive(Debug)]
+pub struct Folding {
+    batch: Batch,
+    rows: JoinHandle<Rows>,
 }
 
 impl Shipper {
@@ -138,7 +149,13 @@ impl Shipper {
             locale_prefixes: settings.locale_prefixes.clone(),
             written: Mutex::new(Written::default()),
         };
-        Shipper { store, settings, enricher: Arc::new(enricher), months: BTreeSet::new() }
+        Shipper {
+            store,
+            settings,
+            enricher: Arc::new(enricher),
+            months: BTreeSet::new(),
+            agents_unread: true,
+        }
     }
 
     /// How far these journals are in the database; those it does not know stand at the beginning.
@@ -151,17 +168,30 @@ impl Shipper {
         Ok(positions(&rows?))
     }
 
+    /// Begins to fold a batch, also while another is written. What was folded before an error must not be shipped after
+    /// it: it leaves out dictionary rows that the database then was known to have.
+    pub fn fold(&self, batch: Batch) -> Folding {
+        let (enricher, folded) = (Arc::clone(&self.enricher), batch.clone());
+        Folding { batch, rows: tokio::task::spawn_blocking(move || Rows::fold(&folded, &enricher)) }
+    }
+
     /// Brings a batch to the database, wholly and once. A record that cannot be stored is found by halving, set
     /// aside in `quarantine`, and the rest goes in; so after an error a first part of the batch may be committed.
     pub async fn ship(&mut self, batch: Batch) -> Result<Shipped, ShipError> {
+        let folding = self.fold(batch);
+        self.ship_folded(folding).await
+    }
+
+    /// As [`Shipper::ship`], when folding has begun already.
+    pub async fn ship_folded(&mut self, folding: Folding) -> Result<Shipped, ShipError> {
         let mut shipped = Shipped::default();
-        let mut open = vec![batch];
-        while let Some(batch) = open.pop() {
-            match self.ship_whole(&batch).await? {
+        let mut open = vec![folding];
+        while let Some(Folding { batch, rows }) = open.pop() {
+            match self.ship_whole(&batch, rows).await? {
                 Ending::Committed(part) => shipped.add(part),
                 Ending::Unstorable(_) if batch.len() > 1 => {
                     let (first, second) = batch.halves();
-                    open.extend([second, first]);
+                    open.extend([self.fold(second), self.fold(first)]);
                 }
                 Ending::Unstorable(error) => shipped.add(self.set_aside(&batch, error).await?),
             }
@@ -169,9 +199,28 @@ impl Shipper {
         Ok(shipped)
     }
 
-    async fn ship_whole(&mut self, batch: &Batch) -> Result<Ending, ShipError> {
-        let (enricher, folded) = (Arc::clone(&self.enricher), batch.clone());
-        match tokio::task::spawn_blocking(move || Rows::fold(&folded, &enricher)).await {
+    /// Reads what some user agents say, for a short while, and says whether there may be more. Failing costs nothing:
+    /// they are read some time later.
+    pub async fn read_agents(&mut self) -> Result<bool, ShipError> {
+        if !std::mem::take(&mut self.agents_unread) {
+            return Ok(false);
+        }
+        let client = self.store.office().await?;
+        let Ok(more) = tokio::time::timeout(LOOK_TIMEOUT, agents::read_some(&client)).await else {
+            drop(Object::take(client));
+            return Err(ShipError::Timeout(LOOK_TIMEOUT));
+        };
+        self.agents_unread = more?;
+        Ok(self.agents_unread)
+    }
+
+    /// Looks for user agents that others have left unread.
+    pub fn expect_agents(&mut self) {
+        self.agents_unread = true;
+    }
+
+    async fn ship_whole(&mut self, batch: &Batch, rows: JoinHandle<Rows>) -> Result<Ending, ShipError> {
+        match rows.await {
             Ok(rows) => self.write(batch, &rows).await,
             // Some record of it is the cause: it must not keep the others back for ever.
             Err(error) if error.is_panic() => Ok(Ending::Unstorable(error.into())),
@@ -222,6 +271,7 @@ impl Shipper {
             let error = match attempt? {
                 Ok(Attempt::Committed { outcomes, growth }) => {
                     self.enricher.remember(&rows.dictionaries, &growth.refused);
+                    self.agents_unread |= !rows.dictionaries.agents.is_empty();
                     return Ok(Ending::Committed(Shipped::of(batch, rows, outcomes)));
                 }
                 Ok(Attempt::CheckpointMoved(journal)) => return Err(ShipError::CheckpointMoved(journal)),

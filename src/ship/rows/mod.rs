@@ -139,7 +139,7 @@ impl Rows {
         Timestamp::from_millisecond(newest_ms).ok()
     }
 
-    /// Folds all records of a batch. Takes CPU time only: the first agent ever up to a second.
+    /// Folds all records of a batch. Takes CPU time only.
     pub fn fold(batch: &Batch, enricher: &Enricher) -> Rows {
         let mut rows = Rows::default();
         for stretch in batch.stretches() {
