@@ -14,7 +14,7 @@ use utm_dispatcher::ingest::Receipts;
 use utm_dispatcher::journal::directory::RunDirectory;
 use utm_dispatcher::journal::frame::{Header, append};
 use utm_dispatcher::journal::reader::segment_path;
-use utm_dispatcher::journal::writer::{Batch, Progress, Writer, WriterConfig};
+use utm_dispatcher::journal::writer::{Batch, Writer, WriterConfig};
 use utm_dispatcher::ship::feed::{End, Feed, FeedConfig};
 use utm_dispatcher::ship::{ShipSettings, Shipper};
 use utm_dispatcher::store::Store;
@@ -28,7 +28,6 @@ pub(crate) struct Shipping {
     pub(crate) metrics: Arc<Metrics>,
     /// Its own journal's.
     pub(crate) batches: Sender<Batch>,
-    pub(crate) progress: Arc<Progress>,
     closed: CancellationToken,
     feed: JoinHandle<End>,
 }
@@ -53,13 +52,14 @@ impl Shipping {
             locale_prefixes: Vec::new(),
             geo_database: None,
         };
-        let (progress, receipts) = (Arc::clone(&writer.progress), Arc::new(Receipts::default()));
+        let receipts = Arc::new(Receipts::default());
         let shipper = Shipper::new(store, settings);
-        let mut feed = Feed::new(config, shipper, Arc::clone(&progress), receipts, Arc::clone(&metrics));
+        let mut feed =
+            Feed::new(config, shipper, Arc::clone(&writer.progress), receipts, Arc::clone(&metrics));
         feed.take_stock();
         let closed = CancellationToken::new();
         let feed = tokio::spawn(feed.run(closed.clone()));
-        Ok(Shipping { metrics, batches: writer.batches, progress, closed, feed })
+        Ok(Shipping { metrics, batches: writer.batches, closed, feed })
     }
 
     /// Ships what is left.

@@ -110,7 +110,7 @@ fn agent(number: usize) -> String {
 
 /// UTM_DISPATCHER_TEST_AGENTS asks for more of them.
 fn flood() -> usize {
-    std::env::var("UTM_DISPATCHER_TEST_AGENTS").map_or(4_000, |number| number.parse().unwrap())
+    std::env::var("UTM_DISPATCHER_TEST_AGENTS").map_or(1_500, |number| number.parse().unwrap())
 }
 
 fn hits_of_agents() -> Vec<Record<'static>> {
