@@ -31,7 +31,7 @@ use crate::stats::database::ReportDatabase;
 use crate::stats::replica::watch_replica;
 use crate::stats::{self, StatsContext};
 use crate::store::identity_keys::watch_key;
-use crate::store::migrate::{SchemaState, migrate, schema_state};
+use crate::store::migrate::{SchemaState, advance, schema_state};
 use crate::store::{Store, partitions};
 use crate::telemetry::causes::Causes;
 use crate::telemetry::metrics::Metrics;
@@ -268,15 +268,15 @@ impl Shipping {
     async fn schema_is_current(&self, closed: &CancellationToken) -> bool {
         let mut said = None;
         loop {
-            let state = if self.config.database.auto_migrate {
-                migrate(&self.store).await
+            let (state, remedy) = if self.config.database.auto_migrate {
+                (advance(&self.store).await, "another process migrates it")
             } else {
-                schema_state(&self.store).await
+                (schema_state(&self.store).await, "run `migrate`")
             };
             let standstill = match &state {
                 Ok(SchemaState::Current) => None,
                 Ok(SchemaState::Older { found, wanted }) => Some(format!(
-                    "schema: the database's is version {found}, this program needs {wanted}; run `migrate`"
+                    "schema: the database's is version {found}, this program needs {wanted}; {remedy}"
                 )),
                 Ok(SchemaState::Newer { found, wanted }) => Some(format!(
                     "schema: the database's is version {found}, this program knows {wanted}; a newer one must ship"

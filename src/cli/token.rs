@@ -7,7 +7,7 @@ use clap::{Args as ClapArgs, Subcommand};
 
 use crate::config::{self, Scope};
 use crate::stats::tokens;
-use crate::store::migrate::migrate;
+use crate::store::migrate::{SchemaState, migrate, schema_state};
 
 /// Which of the three.
 #[derive(Debug, ClapArgs)]
@@ -41,7 +41,10 @@ pub(super) fn run(config: &Path, args: &Args) -> anyhow::Result<()> {
     let config = config::load(config)?;
     super::office()?.block_on(async {
         let (store, _cluster) = super::database(&config).await?;
-        migrate(&store).await?;
+        // Tokens are there since the first migration. Another one is the matter of who owns the tables, when they choose.
+        if matches!(schema_state(&store).await?, SchemaState::Older { found: 0, .. }) {
+            migrate(&store).await?;
+        }
         let client = store.office().await?;
         match &args.action {
             Action::Create { name, scope } => {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::{Object, Pool};
+use deadpool_postgres::{Object, Pool, PoolError};
 use tokio::time::timeout;
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
@@ -31,7 +31,8 @@ pub enum DatabaseError {
     /// The statement took longer than `database.statement_timeout`.
     #[error("the question takes too long; ask for a shorter period or fewer filters")]
     TooCostly,
-    /// It ended the statement for another's sake, as a replica does with one that reads what is being cleaned up.
+    /// It ended the statement or the connection for another's sake, as a replica does with one that reads what is being
+    /// cleaned up. Asked once more, by `src/stats/again.rs`, it most likely answers.
     #[error("the database had to interrupt the question; ask again")]
     Interrupted,
     /// It refused a statement: a fault of this program.
@@ -66,7 +67,12 @@ impl ReportDatabase {
     /// Opens a snapshot.
     pub async fn snapshot(&self) -> Result<Snapshot, DatabaseError> {
         let client = self.pool.get().await.map_err(|error| {
-            tracing::debug!(%error, "no connection for a report");
+            match &error {
+                PoolError::Backend(refused) if refused.code().is_some() => {
+                    tracing::warn!(error = %chain(refused), "the database refuses a report's connection");
+                }
+                _ => tracing::debug!(%error, "no connection for a report"),
+            }
             DatabaseError::Away
         })?;
         let snapshot = Snapshot { client: Some(client), statement_timeout: self.statement_timeout };
@@ -144,14 +150,20 @@ impl From<tokio_postgres::Error> for DatabaseError {
                 || std::error::Error::source(&error).is_some_and(|source| source.is::<std::io::Error>())
             {
                 tracing::debug!(%error, "the connection of a report was lost");
-                return DatabaseError::Away;
+                return DatabaseError::Interrupted;
             }
             tracing::error!(error = %chain(&error), "a report could not read the database's answer");
             return DatabaseError::Failed;
         };
         match code {
             code if *code == SqlState::QUERY_CANCELED => DatabaseError::TooCostly,
-            code if [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED].contains(code) => {
+            code if [
+                SqlState::T_R_SERIALIZATION_FAILURE,
+                SqlState::T_R_DEADLOCK_DETECTED,
+                SqlState::ADMIN_SHUTDOWN,
+            ]
+            .contains(code) =>
+            {
                 tracing::debug!(error = %chain(&error), "a report was interrupted");
                 DatabaseError::Interrupted
             }

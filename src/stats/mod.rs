@@ -8,6 +8,7 @@ pub mod replica;
 pub mod tokens;
 
 mod access;
+mod again;
 mod answer;
 mod breakdown;
 mod csv;
@@ -33,7 +34,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
@@ -122,6 +123,7 @@ fn router(context: StatsContext, listen: SocketAddr) -> Router {
     urls()
         .fallback(|| async { StatsError::NotFound("there is nothing at this address") })
         .method_not_allowed_fallback(|| async { StatsError::Method })
+        .layer(from_fn(again::ask))
         .layer(from_fn_with_state(Arc::clone(&shared), access::guard))
         .with_state(shared)
 }

@@ -7,6 +7,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::stats::again::Interruption;
 use crate::stats::database::DatabaseError;
 use crate::stats::params::ParameterError;
 
@@ -132,6 +133,9 @@ impl IntoResponse for StatsError {
             pointer: self.pointer(),
         };
         let mut response = (status, axum::Json(problem)).into_response();
+        if matches!(self, StatsError::Database(DatabaseError::Interrupted)) {
+            response.extensions_mut().insert(Interruption);
+        }
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if status == StatusCode::UNAUTHORIZED {

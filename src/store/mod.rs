@@ -58,6 +58,13 @@ impl StoreError {
     /// What keeps us from shipping although the database answers, and stays so until somebody changes it; none when it
     /// is away, or comes and goes.
     pub fn refusal(&self) -> Option<String> {
+        if let StoreError::Migration { name, .. } = self
+            && self.is_in_the_way()
+        {
+            return Some(format!(
+                "schema: migration {name} waits for a transaction that uses its tables; it is tried again until that ends"
+            ));
+        }
         let answer = self.answer()?;
         let said = format!("{} ({})", answer.message(), answer.code().code());
         match answer.code().code().get(..2)? {

@@ -20,6 +20,8 @@ const PARTITIONED: [&str; 5] = ["sessions", "session_cookies", "touches", "event
 
 /// How long attaching may wait for other DDL.
 const LOCK_TIMEOUT_MS: &str = "10000";
+/// How long others may wait for one who is frozen or cut off while at it.
+const IDLE_TIMEOUT_MS: &str = "5000";
 
 /// A calendar month in UTC, counted from January of year 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -86,9 +88,8 @@ pub async fn ensure(client: &mut Client, months: &BTreeSet<Month>) -> Result<(),
         return Ok(());
     }
     let transaction = client.transaction().await?;
-    transaction
-        .query_typed(include_str!("sql/set_lock_timeout.sql"), &[(&LOCK_TIMEOUT_MS, Type::TEXT)])
-        .await?;
+    let settings = [(&LOCK_TIMEOUT_MS as _, Type::TEXT), (&IDLE_TIMEOUT_MS as _, Type::TEXT)];
+    transaction.query_typed(include_str!("sql/begin_partitions.sql"), &settings).await?;
     transaction.query_typed(include_str!("sql/lock.sql"), &[(&locks::PARTITIONS, Type::INT8)]).await?;
     for row in transaction.query_typed(include_str!("sql/partitions_missing.sql"), &names).await? {
         if let Some(&(table, month)) = wanted.get(row.get::<_, &str>(0)) {

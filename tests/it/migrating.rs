@@ -3,11 +3,14 @@
 use std::time::{Duration, Instant};
 
 use refinery::Migration;
+use utm_dispatcher::store::Store;
 use utm_dispatcher::store::migrate::{self, SchemaState, migrations};
 
 use crate::faults::{answers, is_ready, nothing_is_lost_or_doubled, page_shop, readiness_says, visits};
 use crate::harness::app::{Running, app, app_config};
+use crate::harness::link::Link;
 use crate::harness::postgres::{self, Database};
+use crate::harness::{DEADLINE, eventually};
 
 /// Longest time that a migration may hold anybody up: it waits two seconds for a lock.
 const HELD_UP: Duration = Duration::from_millis(3_500);
@@ -120,4 +123,42 @@ async fn an_old_schema_stops_the_shipper_alone_until_somebody_migrates() {
     is_ready(&app).await;
     nothing_is_lost_or_doubled(&load.stop().await, &database).await;
     app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_that_waits_is_told_and_keeps_nobody_from_ending() {
+    let database = postgres::database().await;
+    let old: Vec<_> = migrations().into_iter().filter(|migration| migration.version() <= 2).collect();
+    assert_eq!(migrate::bring_to(&database.store(), &old).await.unwrap(), SchemaState::Current);
+    let upstream = page_shop().await;
+    let _report = long_report(&database, "journal_checkpoint").await;
+    let files = tempfile::tempdir().unwrap();
+    let app = Running::start(app_config(upstream.address(), &database.url, files.path())).await;
+    readiness_says(&app, "schema: migration V3__roles waits for a transaction that uses its tables").await;
+    let asked = Instant::now();
+    app.stop().await;
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_cut_off_while_migrating_holds_nobody_up() {
+    let database = postgres::migrated().await;
+    let link = Link::to(&database.url).await;
+    let mut next = migrations();
+    let sql = "ALTER TABLE sites ADD COLUMN later integer; SELECT pg_sleep(1)";
+    next.push(Migration::unapplied("V9000__later", sql).unwrap());
+    let (cut_off, known) = (Store::new(link.url()).unwrap(), next.clone());
+    let frozen = tokio::spawn(async move { migrate::bring_to(&cut_off, &known).await });
+    let client = database.connect().await;
+    let at_it = "SELECT count(*) FROM pg_stat_activity
+                 WHERE wait_event = 'PgSleep' AND datname = current_database()";
+    eventually("the migration is under way", DEADLINE, async || {
+        (client.query_one(at_it, &[]).await.ok()?.get::<_, i64>(0) > 0).then_some(())
+    })
+    .await;
+    link.freeze();
+    let reading = client.batch_execute("SELECT FROM sites");
+    tokio::time::timeout(Duration::from_secs(10), reading).await.expect("an answer").unwrap();
+    assert_eq!(migrate::bring_to(&database.store(), &next).await.unwrap(), SchemaState::Current);
+    frozen.abort();
 }

@@ -79,6 +79,96 @@ async fn reports_come_from_the_replica_and_say_how_far_it_is() {
     app.stop().await;
 }
 
+/// A replica that has applied nothing since it started does not know how far it is behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_lost_its_primary_says_so_after_a_restart_too() {
+    let Some(mut primary) = DedicatedPostgres::start().await else { return };
+    let mut replica = primary.replica().await;
+    let upstream = page_shop().await;
+    let files = tempfile::tempdir().unwrap();
+    let mut config = app_config(upstream.address(), &primary.url(), files.path());
+    config.stats.database_url = Some(DatabaseUrl(replica.url()));
+    let app = Running::start(config).await;
+    visit(&app, 1).await;
+    report_when(&app, "a page view", has_page_views(1)).await;
+    let (writing, following) = (connect(&primary.url()).await, connect(&replica.url()).await);
+    writing.batch_execute("CHECKPOINT").await.unwrap();
+    eventually("all is followed", DEADLINE, async || {
+        let sent = writing.query_one("SELECT pg_current_wal_lsn()::text", &[]).await.unwrap();
+        let follows = "SELECT pg_last_wal_replay_lsn() >= $1::text::pg_lsn";
+        let row = following.query_one(follows, &[&sent.get::<_, &str>(0)]).await.unwrap();
+        row.get::<_, bool>(0).then_some(())
+    })
+    .await;
+    primary.stop().await;
+    following.batch_execute("CHECKPOINT").await.unwrap();
+    replica.stop().await;
+    replica.restart().await;
+    let lagging = report_when(&app, "a lag that is told", |report| {
+        report["meta"]["warnings"][0].as_str().is_some_and(|warning| warning.contains("seconds behind"))
+    })
+    .await;
+    assert!(has_page_views(1)(&lagging), "{lagging:#}");
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_sees_nothing_of_an_interruption_by_the_replica() {
+    let Some(primary) = DedicatedPostgres::start().await else { return };
+    let replica = primary.replica().await;
+    let upstream = page_shop().await;
+    let files = tempfile::tempdir().unwrap();
+    let mut config = app_config(upstream.address(), &primary.url(), files.path());
+    config.stats.database_url = Some(DatabaseUrl(replica.url()));
+    let app = Running::start(config).await;
+    visit(&app, 1).await;
+    report_when(&app, "a page view", has_page_views(1)).await;
+
+    // A report that takes its time.
+    let writing = connect(&primary.url()).await;
+    let definition = "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE proname = 'report_sessions'";
+    let definition: String = writing.query_one(definition, &[]).await.unwrap().get(0);
+    let slow = definition.replace("WHERE (from_at", "WHERE (SELECT pg_sleep(1) IS NOT NULL) AND (from_at");
+    assert_ne!(slow, definition);
+    writing.batch_execute(&slow).await.unwrap();
+    let following = connect(&replica.url()).await;
+    eventually("the slow report", DEADLINE, async || {
+        let asked = Instant::now();
+        assert!(app.report("general-stats").await.is_some());
+        (asked.elapsed() > Duration::from_secs(1)).then_some(())
+    })
+    .await;
+    let interrupt = async || {
+        let runs =
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND pid <> pg_backend_pid()";
+        eventually("the report runs", DEADLINE, async || {
+            (following.query_one(runs, &[]).await.ok()?.get::<_, i64>(0) > 0).then_some(())
+        })
+        .await;
+        let lock = "BEGIN; LOCK sessions; UPDATE sites SET name = name; COMMIT";
+        eventually("a lock", DEADLINE, async || writing.batch_execute(lock).await.ok()).await;
+    };
+    let (report, ()) = tokio::join!(app.report("general-stats"), interrupt());
+    let conflicts = "SELECT sum(confl_lock + confl_snapshot)::bigint FROM pg_stat_database_conflicts";
+    eventually("a conflict is counted", DEADLINE, async || {
+        (following.query_one(conflicts, &[]).await.ok()?.get::<_, i64>(0) > 0).then_some(())
+    })
+    .await;
+    assert!(has_page_views(1)(&report.expect("a report")));
+
+    // Nor of a connection that ends.
+    let end = async || {
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+        eventually("the report runs", DEADLINE, async || {
+            (!following.query(end, &[]).await.ok()?.is_empty()).then_some(())
+        })
+        .await;
+    };
+    let (report, ()) = tokio::join!(app.report("general-stats"), end());
+    assert!(has_page_views(1)(&report.expect("a report")));
+    app.stop().await;
+}
+
 /// A replica ends what reads that which its primary has locked or cleaned up.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_that_the_replica_interrupts_may_be_asked_again() {

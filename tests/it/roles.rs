@@ -11,7 +11,8 @@ use crate::faults::{answers, is_ready, nothing_is_lost_or_doubled, page_shop, re
 use crate::harness::app::{Running, app_config};
 use crate::harness::load::BROWSER;
 use crate::harness::postgres::{self, Database, Role};
-use crate::harness::{DEADLINE, Reply, Upstream, eventually};
+use crate::harness::program::Program;
+use crate::harness::{DEADLINE, Reply, Upstream, eventually, free_address};
 
 struct Roles {
     database: Database,
@@ -121,6 +122,143 @@ async fn three_roles_share_the_work_and_none_may_do_more() {
     app.stop().await;
 }
 
+/// A function made for the very types of a call is preferred to the system's own, wherever it stands in the search path;
+/// before PostgreSQL 15 everybody may make one in the schema `public`.
+#[tokio::test]
+async fn a_function_of_a_strangers_is_not_run_with_the_owners_rights() {
+    let roles = roles().await;
+    roles.grant().await;
+    let open = format!("GRANT CREATE ON SCHEMA public TO {}", roles.reader.name);
+    roles.database.connect().await.batch_execute(&open).await.unwrap();
+    let reader = postgres::connect(&roles.reader.url).await;
+    for (function, text) in [("date_trunc(text, date)", "timestamptz"), ("to_char(date, text)", "text")] {
+        let trap = format!(
+            "CREATE FUNCTION public.{function} RETURNS {text} LANGUAGE plpgsql AS
+             $$ BEGIN RAISE EXCEPTION 'run as %', current_user; END $$"
+        );
+        reader.batch_execute(&trap).await.unwrap();
+    }
+    let writer = postgres::connect(&roles.writer.url).await;
+    writer.batch_execute("SELECT make_partition('events', '2031-05-01')").await.unwrap();
+    // Whoever calls grant_rights() refuses such a reader, since other statements could run its functions too.
+    let (owner, reader) = (roles.owner.store(), roles.reader.name.as_str());
+    let refused = migrate::grant_rights(&owner, None, Some(reader)).await.unwrap_err();
+    assert_eq!(refused.code(), Some(&SqlState::INVALID_PARAMETER_VALUE), "{refused:?}");
+}
+
+#[tokio::test]
+async fn an_owner_a_writer_and_a_schema_may_have_any_name() {
+    let database = postgres::database().await;
+    let admin = database.connect().await;
+    let suffix = database.name();
+    let [owner, writer, reader] =
+        ["Owner.of", "the-Writer of", "Leser\"ß"].map(|word| format!("{word}{suffix}"));
+    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+    for role in [&owner, &writer, &reader] {
+        let role = quoted(role);
+        let schema = "CREATE SCHEMA IF NOT EXISTS \"Its.Schema\"";
+        let made =
+            format!("{schema}; CREATE ROLE {role} LOGIN; ALTER ROLE {role} SET search_path = \"Its.Schema\"");
+        admin.batch_execute(&made).await.unwrap();
+    }
+    let own = format!("ALTER SCHEMA \"Its.Schema\" OWNER TO {}", quoted(&owner));
+    admin.batch_execute(&own).await.unwrap();
+    let connected = async |role: &str| {
+        let mut config: tokio_postgres::Config = database.url.parse().unwrap();
+        let (client, connection) = config.user(role).connect(tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    };
+    let owning = connected(&owner).await;
+    for migration in migrate::migrations() {
+        owning.batch_execute(migration.sql().unwrap()).await.unwrap();
+    }
+    owning.execute("SELECT grant_rights($1, $2)", &[&writer, &reader]).await.unwrap();
+    let writing = connected(&writer).await;
+    writing.batch_execute("SELECT make_partition('events', '2031-05-01')").await.unwrap();
+    writing.batch_execute("SELECT FROM api_tokens; DELETE FROM sites").await.unwrap();
+    let reading = connected(&reader).await;
+    reading.batch_execute("SELECT FROM session_facts WHERE started_at > '2031-05-01'").await.unwrap();
+    is_denied(&reading, "SELECT FROM api_tokens").await;
+    let drop = format!(
+        "DROP SCHEMA \"Its.Schema\" CASCADE; DROP ROLE {}, {}, {}",
+        quoted(&owner),
+        quoted(&writer),
+        quoted(&reader)
+    );
+    drop_when_free(&admin, &drop, [owning, writing, reading]).await;
+}
+
+async fn drop_when_free(admin: &Client, statement: &str, clients: [Client; 3]) {
+    drop(clients);
+    eventually("no role is used", DEADLINE, async || admin.batch_execute(statement).await.ok()).await;
+}
+
+#[tokio::test]
+async fn rights_go_to_nobody_by_mistake() {
+    let roles = roles().await;
+    roles.grant().await;
+    let (owner, admin) = (roles.owner.store(), roles.database.store());
+    let (writer, reader) = (roles.writer.name.as_str(), roles.reader.name.as_str());
+    for (store, given, code) in [
+        (&owner, (Some("public"), None), SqlState::UNDEFINED_OBJECT),
+        (&owner, (None, Some("public")), SqlState::UNDEFINED_OBJECT),
+        (&owner, (Some("nobody of that name"), None), SqlState::UNDEFINED_OBJECT),
+        (&owner, (Some(reader), Some(reader)), SqlState::INVALID_PARAMETER_VALUE),
+        (&owner, (Some(writer), Some(roles.owner.name.as_str())), SqlState::INVALID_PARAMETER_VALUE),
+        // Who does not own the tables would give rights to nothing.
+        (&admin, (Some(writer), Some(reader)), SqlState::INSUFFICIENT_PRIVILEGE),
+    ] {
+        let error = migrate::grant_rights(store, given.0, given.1).await.expect_err("refused");
+        assert_eq!(error.code(), Some(&code), "{given:?}: {error:?}");
+    }
+    // What a reader has by another role, or as everybody, cannot be taken from it.
+    let owning = postgres::connect(&roles.owner.url).await;
+    let superuser = roles.database.connect().await;
+    for (given, taken) in [
+        ("GRANT SELECT ON api_tokens TO PUBLIC".into(), "REVOKE ALL ON api_tokens FROM PUBLIC".into()),
+        (format!("GRANT {writer} TO {reader}"), format!("REVOKE {writer} FROM {reader}")),
+    ] {
+        superuser.batch_execute(&given).await.unwrap();
+        let error = migrate::grant_rights(&owner, None, Some(reader)).await.expect_err("refused");
+        assert_eq!(error.code(), Some(&SqlState::INVALID_PARAMETER_VALUE), "{given}: {error:?}");
+        superuser.batch_execute(&taken).await.unwrap();
+    }
+    // Who was a writer, or was given too much, is a reader afterwards and nothing else.
+    owning.batch_execute(&format!("GRANT ALL ON api_tokens, sessions TO {reader}")).await.unwrap();
+    migrate::grant_rights(&owner, None, Some(reader)).await.unwrap();
+    migrate::grant_rights(&owner, None, Some(writer)).await.unwrap();
+    for role in [&roles.reader, &roles.writer] {
+        let client = postgres::connect(&role.url).await;
+        client.batch_execute("SELECT FROM sessions").await.unwrap();
+        for statement in [
+            "DELETE FROM sessions",
+            "SELECT FROM api_tokens",
+            "SELECT make_partition('events', '2031-05-01')",
+        ] {
+            is_denied(&client, statement).await;
+        }
+    }
+}
+
+/// Who has taken the right to run functions from everybody has to give it to those who read and write.
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_work_where_nothing_is_given_to_everybody() {
+    let roles = roles().await;
+    let owning = postgres::connect(&roles.owner.url).await;
+    owning.batch_execute("REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC").await.unwrap();
+    roles.grant().await;
+    let upstream = page_shop().await;
+    let files = tempfile::tempdir().unwrap();
+    let mut config = app_config(upstream.address(), &roles.writer.url, files.path());
+    config.database.auto_migrate = false;
+    config.stats.database_url = Some(DatabaseUrl(roles.reader.url.clone()));
+    let app = Running::start(config).await;
+    is_ready(&app).await;
+    assert!(app.report("general-stats").await.is_some());
+    app.stop().await;
+}
+
 /// A temporary table comes before others where names are looked up.
 #[tokio::test]
 async fn a_writer_cannot_lend_itself_the_owners_rights() {
@@ -169,4 +307,38 @@ async fn a_role_without_rights_ships_nothing_and_says_so_until_it_has_them() {
     is_ready(&app).await;
     nothing_is_lost_or_doubled(&load.stop().await, &roles.database).await;
     app.stop().await;
+}
+
+/// The schema is the owner's matter: who has tokens to make needs what the first version brought.
+#[tokio::test]
+async fn a_writer_makes_tokens_in_a_schema_of_any_version() {
+    let mut database = postgres::database().await;
+    let first: Vec<_> =
+        migrate::migrations().into_iter().filter(|migration| migration.version() == 1).collect();
+    assert_eq!(migrate::bring_to(&database.store(), &first).await.unwrap(), SchemaState::Current);
+    let writer = database.role("writer").await;
+    let admin = database.connect().await;
+    let rights = format!("GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO {}", writer.name);
+    admin.batch_execute(&rights).await.unwrap();
+    let files = tempfile::tempdir().unwrap();
+    let program = Program::new(free_address(), &writer.url, files.path());
+    for arguments in [&["create", "analyst", "--scope", "read"][..], &["list"], &["revoke", "analyst"]] {
+        let output = program.command(&[&["token"], arguments].concat()).await;
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert_eq!(
+        migrate::schema_state(&database.store()).await.unwrap(),
+        SchemaState::Older {
+            found: 1,
+            wanted: i64::from(
+                migrate::migrations().iter().map(|migration| migration.version()).max().unwrap()
+            ),
+        }
+    );
+
+    // What it lacks is said, and who can give it.
+    let output = program.command(&["migrate"]).await;
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("permission denied"), "{said}");
 }

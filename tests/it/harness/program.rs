@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use super::free_address;
@@ -49,6 +49,13 @@ impl Program {
             TcpStream::connect_timeout(&proxy, Duration::from_millis(100)).is_ok()
         })
         .await;
+    }
+
+    /// Another command with the same configuration, until it ends.
+    pub(crate) async fn command(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_utm-dispatcher"));
+        command.args(arguments).arg("--config").arg(&self.config).stdin(Stdio::null());
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
     }
 
     /// SIGKILL.
