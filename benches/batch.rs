@@ -1,7 +1,11 @@
 //! What folding a batch costs: `cargo bench --bench batch`. No database.
 #![allow(clippy::unwrap_used, reason = "a bench that cannot be set up has nothing to say")]
 
-#[allow(dead_code, reason = "what the window has beyond its hits is for the example")]
+#[allow(
+    dead_code,
+    clippy::cast_possible_truncation,
+    reason = "made for the example; what is counted there is small"
+)]
 #[path = "../examples/ship_rate/mix.rs"]
 mod mix;
 
