@@ -81,7 +81,10 @@ async fn a_new_hit_does_not_wait_for_the_backlog_of_an_earlier_run() {
     let long = "/long".repeat(40);
     let old = (0..BACKLOG).map(|number| {
         let at_ms = TEN + u64::try_from(number).unwrap();
-        hit(Hit { path: long.clone().into(), ..page_view(identity((number % 200) as u8, 1, TEN), at_ms) })
+        hit(Hit {
+            path: long.clone().into(),
+            ..page_view(identity(u8::try_from(number % 200).unwrap(), 1, TEN), at_ms)
+        })
     });
     let backlog = leave_journal(journals.path(), old);
     let new = hit(page_view(identity(250, 1, TEN), TEN + 600_000));
