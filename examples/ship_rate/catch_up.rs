@@ -58,8 +58,9 @@ pub(crate) async fn measure(databases: &Databases, arguments: &Arguments) -> any
     let drained = loop {
         tokio::time::sleep(Duration::from_millis(200)).await;
         busy.push(report(&client).await?);
-        let (shipped, age) = standing(&client, backlog).await?;
-        ages.extend(age);
+        let (shipped, new) = standing(&client, backlog).await?;
+        // The new hits come at an even pace: so many ago the newest that is there was made.
+        ages.push(begun.elapsed().as_secs_f64() - new as f64 / arguments.new_hits as f64);
         memory.extend(anonymous_mib(child.id()));
         if shipped >= records {
             break begun.elapsed().as_secs_f64();
@@ -81,11 +82,10 @@ pub(crate) async fn measure(databases: &Databases, arguments: &Arguments) -> any
     Ok(figures)
 }
 
-/// How many records of the backlog are shipped, and how old the newest other record is, in seconds.
-async fn standing(client: &deadpool_postgres::Client, backlog: Uuid) -> anyhow::Result<(i64, Option<f64>)> {
-    let sql = "SELECT coalesce((SELECT hits FROM journal_checkpoint WHERE journal = $1), 0),
-                      (SELECT extract(epoch FROM clock_timestamp() - newest_at)::float8 FROM journal_checkpoint
-                       WHERE journal > $1)";
+/// How many records of the backlog are shipped, and how many of the journal that came after it.
+async fn standing(client: &deadpool_postgres::Client, backlog: Uuid) -> anyhow::Result<(i64, i64)> {
+    let sql = "SELECT coalesce(sum(hits) FILTER (WHERE journal = $1), 0)::bigint,
+                      coalesce(sum(hits) FILTER (WHERE journal > $1), 0)::bigint FROM journal_checkpoint";
     let row = client.query_one(sql, &[&backlog]).await?;
     Ok((row.get(0), row.get(1)))
 }
