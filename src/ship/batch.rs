@@ -27,6 +27,13 @@ pub struct Stretch {
     pub records: Vec<Located>,
 }
 
+impl Stretch {
+    /// Bytes of the records.
+    pub fn bytes(&self) -> usize {
+        self.records.iter().map(|record| record.payload.len()).sum()
+    }
+}
+
 /// Stretches of journals, each journal at most once.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {

@@ -3,7 +3,9 @@
 /// Runs `$sql` with one array parameter per column of `$rows` (anything with `is_empty` and `iter`), then `$more` single
 /// parameters; answers the statement's rows, none without a statement when there is nothing to send.
 ///
-/// The statement is unnamed: nothing stays behind in the session.
+/// The statement is unnamed: nothing stays behind in the session. Several that do not need each other's answers are
+/// joined, `biased`: they go out one behind the other, without a round trip between, and of an error all of them report
+/// the first is the cause.
 macro_rules! send {
     (
         $transaction:expr, $sql:expr, $rows:expr, |$row:pat_param| { $($kind:ident: $value:expr),+ $(,)? }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Batch, Located, ShipError, Shipped, Shipper, Stretch};
+use super::{Batch, Folding, Located, ShipError, Shipped, Shipper, Stretch};
 use crate::clock::unix_ms;
 use crate::hit::Record;
 use crate::ingest::Receipts;
@@ -85,9 +85,18 @@ enum Trouble {
 struct Reading {
     reader: Reader,
     committed: Position,
-    /// Stretches behind `committed` that are no records: counted with the commit, so once.
-    damaged: u64,
+    /// Where the next stretch begins.
+    read: Position,
     is_at_end: bool,
+}
+
+/// A batch on its way, and where it ends in each journal.
+struct Underway {
+    folding: Folding,
+    ends: Vec<(Uuid, Position)>,
+    /// Stretches of it that are no records: counted with the commit, so once.
+    damaged: u64,
+    is_full: bool,
 }
 
 /// Why nothing more is shipped now.
@@ -137,7 +146,7 @@ impl Feed {
         let progress = Arc::clone(&self.progress);
         loop {
             let ends = closed.is_cancelled();
-            match self.ship_all().await {
+            match self.ship_all(&closed).await {
                 Halt::Failed | Halt::Idle if ends => return End::Closed,
                 Halt::SchemaGone => return End::SchemaGone,
                 Halt::Failed => {
@@ -164,58 +173,98 @@ impl Feed {
     }
 
     /// Ships batch after batch until nothing is left or something fails.
-    async fn ship_all(&mut self) -> Halt {
+    async fn ship_all(&mut self, closed: &CancellationToken) -> Halt {
+        let (mut ahead, mut was_asked) = (None, false);
         loop {
-            // Also amid a long backlog: what is shipped of it makes room.
-            if self.take_stock_when_due() {
-                self.check_positions().await;
-                if let Ok(records) = self.shipper.set_aside_records().await {
-                    self.metrics.quarantine_records.set(records);
+            if ahead.is_none() {
+                // Also amid a long backlog: what is shipped of it makes room.
+                if self.take_stock_when_due() {
+                    self.look_again().await;
                 }
+                self.take_own();
+                was_asked |= match self.locate().await {
+                    Ok(was_asked) => was_asked,
+                    Err(error) => return self.note_failure(&error),
+                };
             }
-            self.take_own();
-            let was_asked = match self.locate().await {
-                Ok(was_asked) => was_asked,
-                Err(error) => return self.note_failure(&error),
-            };
-            let stretches = self.on_disk(Self::read);
-            let troubles = self.count_troubles();
-            if stretches.is_empty() {
-                // Of one that cannot be read the age is not known; it is not nothing.
-                if troubles == 0 {
-                    self.metrics.state.oldest_unshipped_ms.store(0, Ordering::Relaxed);
+            let Some(underway) = ahead.take().or_else(|| self.begin_batch()) else {
+                if self.read_agents().await && !closed.is_cancelled() {
+                    continue;
+                }
+                // Where something is to be shipped, that it is asked does not say that it takes records.
+                if was_asked {
+                    self.note_success();
                 }
                 // Where something is to be shipped, that it is asked does not say that it takes records.
                 if was_asked {
                     self.note_success();
                 }
                 return Halt::Idle;
+            };
+            // Amid a backlog the next batch is folded while this one is written. Not when chores are due: they must find
+            // everything that was read committed.
+            if underway.is_full && Instant::now() < self.chores_at {
+                ahead = self.begin_batch();
             }
-            self.note_age(&stretches);
-            let ends: Vec<(Uuid, Position)> =
-                stretches.iter().map(|stretch| (stretch.journal, stretch.next)).collect();
             let begun = Instant::now();
-            match self.shipper.ship(Batch::new(stretches)).await {
+            match self.shipper.ship_folded(underway.folding).await {
                 Ok(shipped) => {
-                    for (journal, end) in ends {
+                    for (journal, end) in underway.ends {
                         if let Some(reading) =
                             self.journals.get_mut(&journal).and_then(|source| source.reading.as_mut())
                         {
                             reading.committed = end;
-                            self.metrics.journal_frames_damaged.inc_by(std::mem::take(&mut reading.damaged));
                         }
                     }
+                    self.metrics.journal_frames_damaged.inc_by(underway.damaged);
                     self.count_shipped(&shipped, begun.elapsed());
                     self.receipts.deliver(shipped.outcomes);
                     self.receipts.deliver_erasures(shipped.receipts);
                     self.note_success();
+                    self.read_agents().await;
                 }
                 Err(error) => {
+                    // With the positions goes what was read ahead.
                     self.forget_positions();
                     return self.note_failure(&error);
                 }
             }
         }
+    }
+
+    /// What else is done every so often, and needs the database.
+    async fn look_again(&mut self) {
+        self.check_positions().await;
+        if let Ok(records) = self.shipper.set_aside_records().await {
+            self.metrics.quarantine_records.set(records);
+        }
+        self.shipper.expect_agents();
+    }
+
+    /// Reads a batch and begins to fold it; none when nothing is left.
+    fn begin_batch(&mut self) -> Option<Underway> {
+        let (stretches, damaged) = self.on_disk(Self::read);
+        let troubles = self.count_troubles();
+        if stretches.is_empty() {
+            // Of one that cannot be read the age is not known; it is not nothing.
+            if troubles == 0 {
+                self.metrics.state.oldest_unshipped_ms.store(0, Ordering::Relaxed);
+            }
+            return None;
+        }
+        self.note_age(&stretches);
+        let ends = stretches.iter().map(|stretch| (stretch.journal, stretch.next)).collect();
+        let bytes: usize = stretches.iter().map(Stretch::bytes).sum();
+        let folding = self.shipper.fold(Batch::new(stretches));
+        Some(Underway { folding, ends, damaged, is_full: bytes >= BATCH_BYTES / 2 })
+    }
+
+    /// Says whether more user agents are to be read at once. One that cannot be read now waits for the next look.
+    async fn read_agents(&mut self) -> bool {
+        self.shipper.read_agents().await.unwrap_or_else(|error| {
+            tracing::warn!(error = %Causes(&error), "user agents are not read now; their devices stay unknown");
+            false
+        })
     }
 
     /// Asks the database for the positions that are not known; answers whether there were any.
@@ -232,36 +281,34 @@ impl Feed {
         for (journal, committed) in self.shipper.checkpoints(&unknown).await? {
             if let Some(source) = self.journals.get_mut(&journal) {
                 let reader = Reader::new(&source.directory.path, committed);
-                source.reading = Some(Reading { reader, committed, damaged: 0, is_at_end: false });
+                source.reading = Some(Reading { reader, committed, read: committed, is_at_end: false });
             }
         }
         Ok(true)
     }
 
-    /// The next stretch of each journal, the oldest journal first, together about a batch.
-    fn read(&mut self) -> Vec<Stretch> {
+    /// The next stretch of each journal, together about a batch. This process's own comes first and takes half at most:
+    /// neither its new hits, and who waits for a receipt, nor what earlier runs have left waits for the other's backlog.
+    /// Of those the oldest comes first.
+    fn read(&mut self) -> (Vec<Stretch>, u64) {
         let mut stretches = Vec::new();
-        let mut bytes = 0;
-        for (journal, source) in &mut self.journals {
-            while bytes < BATCH_BYTES {
-                let Some(chunk) = source.read(BATCH_BYTES - bytes) else { break };
-                // Over damage the database's position moves, too: else it would be read, and counted, again.
-                if chunk.frames.is_empty() && chunk.damaged == 0 {
-                    continue; // moved to the next segment
-                }
-                let Some(reading) = &source.reading else { break };
-                bytes += chunk.frames.iter().map(|(_, payload)| payload.len()).sum::<usize>();
-                let located = |(position, payload)| Located { position, payload };
-                stretches.push(Stretch {
-                    journal: *journal,
-                    expected: reading.committed,
-                    next: chunk.end,
-                    records: chunk.frames.into_iter().map(located).collect(),
-                });
-                break;
+        let (mut bytes, mut damaged) = (0, 0);
+        let (own, others): (Vec<_>, Vec<_>) =
+            self.journals.iter_mut().partition(|(_, source)| source.live.is_some());
+        let others_wait = others.iter().any(|(_, source)| !source.is_at_end());
+        let own_most = if others_wait { BATCH_BYTES / 2 } else { BATCH_BYTES };
+        let shares =
+            own.into_iter().zip([own_most]).chain(others.into_iter().zip(std::iter::repeat(BATCH_BYTES)));
+        for ((journal, source), most) in shares {
+            if bytes < most
+                && let Some((stretch, skipped)) = source.next_stretch(*journal, most - bytes)
+            {
+                bytes += stretch.bytes();
+                damaged += skipped;
+                stretches.push(stretch);
             }
         }
-        stretches
+        (stretches, damaged)
     }
 
     fn forget_positions(&mut self) {
@@ -356,16 +403,37 @@ impl Feed {
     }
 
     fn note_age(&self, stretches: &[Stretch]) {
-        let first = stretches.first().and_then(|stretch| stretch.records.first());
-        let at_ms =
-            first.and_then(|located| Record::decode(&located.payload).ok()).map(|record| record.at_ms());
-        if let Some(at_ms) = at_ms {
+        let firsts = stretches.iter().filter_map(|stretch| stretch.records.first());
+        let times =
+            firsts.filter_map(|located| Record::decode(&located.payload).ok()).map(|record| record.at_ms());
+        if let Some(at_ms) = times.min() {
             self.metrics.state.oldest_unshipped_ms.store(at_ms, Ordering::Relaxed);
         }
     }
 }
 
 impl Source {
+    fn is_at_end(&self) -> bool {
+        self.reading.as_ref().is_some_and(|reading| reading.is_at_end)
+    }
+
+    /// The next records, and how many stretches among them are none; nothing as [`Source::read`]. Over damage the
+    /// database's position moves, too: else it would be read, and counted, again.
+    fn next_stretch(&mut self, journal: Uuid, max_bytes: usize) -> Option<(Stretch, u64)> {
+        let chunk = loop {
+            let chunk = self.read(max_bytes)?;
+            if !chunk.frames.is_empty() || chunk.damaged > 0 {
+                break chunk;
+            }
+            // It moved to the next segment.
+        };
+        let reading = self.reading.as_mut()?;
+        let expected = std::mem::replace(&mut reading.read, chunk.end);
+        let located = |(position, payload)| Located { position, payload };
+        let records = chunk.frames.into_iter().map(located).collect();
+        Some((Stretch { journal, expected, next: chunk.end, records }, chunk.damaged))
+    }
+
     /// The next chunk; none at the end, or when the journal cannot be read, which is said once.
     fn read(&mut self, max_bytes: usize) -> Option<Chunk> {
         let reading = self.reading.as_mut()?;
@@ -378,7 +446,6 @@ impl Source {
                 if self.trouble.take().is_some() {
                     tracing::info!(journal = %self.directory.journal, "a journal can be read again");
                 }
-                reading.damaged += chunk.damaged;
                 reading.is_at_end = chunk.is_empty();
                 (!chunk.is_empty()).then_some(chunk)
             }

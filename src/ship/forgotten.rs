@@ -65,7 +65,7 @@ impl std::fmt::Debug for Replacer {
 
 /// The list as it stood at some moment.
 #[derive(Debug, Default)]
-pub(crate) struct ForgottenList {
+pub struct ForgottenList {
     /// Tells one state of the list from another; empty before it was read.
     stamp: String,
     entries: HashMap<(i16, IdHash), Entry>,

@@ -24,17 +24,24 @@ impl Growth {
         rows: &Dictionaries,
         cap: i64,
     ) -> Result<Growth, Error> {
+        let (.., campaigns, pages, referrers, products, agents, places) = tokio::try_join!(
+            biased;
+            add_sites(transaction, rows),
+            add_action_kinds(transaction, rows),
+            add_campaigns(transaction, rows, cap),
+            add_pages(transaction, rows, cap),
+            add_referrers(transaction, rows, cap),
+            add_products(transaction, rows, cap),
+            add_agents(transaction, rows, cap),
+            add_places(transaction, rows, cap),
+        )?;
         let mut growth = Growth::default();
-        send!(transaction, "sites", rows.sites, |(id, name)| { INT4_ARRAY: id, TEXT_ARRAY: name })?;
-        send!(transaction, "action_kinds", rows.action_kinds, |(id, name)| {
-            INT4_ARRAY: id, TEXT_ARRAY: name
-        })?;
-        growth.take(Kind::Campaign, &add_campaigns(transaction, rows, cap).await?);
-        growth.take(Kind::Page, &add_pages(transaction, rows, cap).await?);
-        growth.take(Kind::Referrer, &add_referrers(transaction, rows, cap).await?);
-        growth.take(Kind::Product, &add_products(transaction, rows, cap).await?);
-        growth.take(Kind::Agent, &add_agents(transaction, rows, cap).await?);
-        growth.take(Kind::Place, &add_places(transaction, rows, cap).await?);
+        growth.take(Kind::Campaign, &campaigns);
+        growth.take(Kind::Page, &pages);
+        growth.take(Kind::Referrer, &referrers);
+        growth.take(Kind::Product, &products);
+        growth.take(Kind::Agent, &agents);
+        growth.take(Kind::Place, &places);
         Ok(growth)
     }
 
@@ -69,6 +76,14 @@ impl Growth {
             }
         }
     }
+}
+
+async fn add_sites(transaction: &Transaction<'_>, rows: &Dictionaries) -> Result<Vec<Row>, Error> {
+    send!(transaction, "sites", rows.sites, |(id, name)| { INT4_ARRAY: id, TEXT_ARRAY: name })
+}
+
+async fn add_action_kinds(transaction: &Transaction<'_>, rows: &Dictionaries) -> Result<Vec<Row>, Error> {
+    send!(transaction, "action_kinds", rows.action_kinds, |(id, name)| { INT4_ARRAY: id, TEXT_ARRAY: name })
 }
 
 async fn add_campaigns(
@@ -123,11 +138,7 @@ async fn add_products(
 
 async fn add_agents(transaction: &Transaction<'_>, rows: &Dictionaries, cap: i64) -> Result<Vec<Row>, Error> {
     send!(transaction, "agents", rows.agents, |(id, fresh)| {
-        INT8_ARRAY: id, INT8_ARRAY: fresh.uses,
-        TEXT_ARRAY: &fresh.row.0, TEXT_ARRAY: fresh.row.1.device_type,
-        TEXT_ARRAY: &fresh.row.1.device_brand, TEXT_ARRAY: &fresh.row.1.device_model,
-        TEXT_ARRAY: &fresh.row.1.os_name, TEXT_ARRAY: &fresh.row.1.os_version,
-        TEXT_ARRAY: &fresh.row.1.browser_name, TEXT_ARRAY: &fresh.row.1.browser_version,
+        INT8_ARRAY: id, INT8_ARRAY: fresh.uses, TEXT_ARRAY: &fresh.row,
     }, INT8: cap)
 }
 

@@ -5,10 +5,12 @@
 //! once, or not at all. After an error the truth is what [`Shipper::checkpoints`] says: a commit whose answer was
 //! lost may have happened.
 
+mod agents;
 pub mod batch;
 mod columns;
 pub mod dictionary;
 pub mod enrich;
+mod events;
 pub mod feed;
 mod forget;
 mod forgotten;
@@ -20,4 +22,4 @@ mod shipper;
 mod write;
 
 pub use batch::{Batch, Located, Stretch};
-pub use shipper::{ShipError, ShipSettings, Shipped, Shipper, checkpoints};
+pub use shipper::{Folding, ShipError, ShipSettings, Shipped, Shipper, checkpoints};

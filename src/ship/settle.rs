@@ -24,9 +24,10 @@ pub(super) type Orders = BTreeSet<(i32, String)>;
 
 /// Which orders this batch concerns: those it reports about, and those whose visitors' facts it brings.
 pub(super) async fn concerned(transaction: &Transaction<'_>, rows: &Rows) -> Result<Orders, Error> {
+    let least_at = rows.sessions.values().map(|session| session.least_at).min();
     let affected = send!(transaction, "affected_orders", rows.sessions, |(key, session)| {
         UUID_ARRAY: key.session_id, UUID_ARRAY: key.visitor_id, TIMESTAMPTZ_ARRAY: session.least_at,
-    })?;
+    }, TIMESTAMPTZ: least_at)?;
     let reported = rows.entries.keys().map(|key| (key.site_id, key.order_id.clone()));
     Ok(affected.iter().map(|row| (row.get(0), row.get(1))).chain(reported).collect())
 }

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use deadpool_postgres::{Client, Object};
 use jiff::Timestamp;
+use tokio::task::JoinHandle;
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use super::agents;
 use super::batch::Batch;
 use super::dictionary::Written;
 use super::enrich::acquisition::Acquisition;
@@ -32,7 +34,7 @@ use crate::telemetry::causes::Causes;
 const TRIES: u32 = 8;
 /// Longest time for one try, the database's answer included; the transaction's own timeouts are shorter.
 const TRY_TIMEOUT: Duration = Duration::from_secs(120);
-/// Longest time for reading the checkpoints.
+/// Longest time for reading the checkpoints, or for a turn of user agents.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the configuration says about shipping.
@@ -139,6 +141,15 @@ pub struct Shipper {
     horizon: Option<Timestamp>,
     /// Who was forgotten when the database was last asked.
     forgotten: Arc<ForgottenList>,
+    /// Whether there may be user agents to be read.
+    agents_unread: bool,
+}
+
+/// A batch that is being folded on a thread of its own.
+#[derive(Debug)]
+pub struct Folding {
+    batch: Batch,
+    rows: JoinHandle<Rows>,
 }
 
 impl Shipper {
@@ -158,6 +169,7 @@ impl Shipper {
             months: BTreeSet::new(),
             horizon: None,
             forgotten: Arc::default(),
+            agents_unread: true,
         }
     }
 
@@ -182,22 +194,37 @@ impl Shipper {
         Ok(row?.get("records"))
     }
 
+    /// Begins to fold a batch, also while another is written. What was folded before an error must not be shipped after
+    /// it: it leaves out dictionary rows that the database then was known to have.
+    pub fn fold(&self, batch: Batch) -> Folding {
+        let (enricher, folded, horizon) = (Arc::clone(&self.enricher), batch.clone(), self.horizon);
+        let forgotten = Arc::clone(&self.forgotten);
+        let fold = move || Rows::fold(&folded, &enricher, forgotten, horizon);
+        Folding { batch, rows: tokio::task::spawn_blocking(fold) }
+    }
+
     /// Brings a batch to the database, wholly and once. A record that cannot be stored is found by halving, set
     /// aside in `quarantine`, and the rest goes in; so after an error a first part of the batch may be committed.
     pub async fn ship(&mut self, batch: Batch) -> Result<Shipped, ShipError> {
+        let folding = self.fold(batch);
+        self.ship_folded(folding).await
+    }
+
+    /// As [`Shipper::ship`], when folding has begun already.
+    pub async fn ship_folded(&mut self, folding: Folding) -> Result<Shipped, ShipError> {
         let mut shipped = Shipped::default();
-        let mut open = vec![batch];
-        while let Some(batch) = open.pop() {
-            match self.ship_whole(&batch).await? {
+        let mut open = vec![folding];
+        while let Some(Folding { batch, rows }) = open.pop() {
+            match self.ship_whole(&batch, rows).await? {
                 Ending::Committed(part) => shipped.add(part),
                 Ending::PastHorizon(horizon) => {
                     self.horizon = Some(horizon);
-                    open.push(batch);
+                    open.push(self.fold(batch));
                 }
-                Ending::OthersForgotten => open.push(batch),
+                Ending::OthersForgotten => open.push(self.fold(batch)),
                 Ending::Unstorable(_) if batch.len() > 1 => {
                     let (first, second) = batch.halves();
-                    open.extend([second, first]);
+                    open.extend([self.fold(second), self.fold(first)]);
                 }
                 Ending::Unstorable(error) => shipped.add(self.set_aside(&batch, error).await?),
             }
@@ -205,10 +232,28 @@ impl Shipper {
         Ok(shipped)
     }
 
-    async fn ship_whole(&mut self, batch: &Batch) -> Result<Ending, ShipError> {
-        let (enricher, folded, horizon) = (Arc::clone(&self.enricher), batch.clone(), self.horizon);
-        let forgotten = Arc::clone(&self.forgotten);
-        match tokio::task::spawn_blocking(move || Rows::fold(&folded, &enricher, &forgotten, horizon)).await {
+    /// Reads what some user agents say, for a short while, and says whether there may be more. Failing costs nothing:
+    /// they are read some time later.
+    pub async fn read_agents(&mut self) -> Result<bool, ShipError> {
+        if !std::mem::take(&mut self.agents_unread) {
+            return Ok(false);
+        }
+        let client = self.store.office().await?;
+        let Ok(more) = tokio::time::timeout(LOOK_TIMEOUT, agents::read_some(&client)).await else {
+            drop(Object::take(client));
+            return Err(ShipError::Timeout(LOOK_TIMEOUT));
+        };
+        self.agents_unread = more?;
+        Ok(self.agents_unread)
+    }
+
+    /// Looks for user agents that others have left unread.
+    pub fn expect_agents(&mut self) {
+        self.agents_unread = true;
+    }
+
+    async fn ship_whole(&mut self, batch: &Batch, rows: JoinHandle<Rows>) -> Result<Ending, ShipError> {
+        match rows.await {
             Ok(rows) => self.write(batch, &rows).await,
             // Some record of it is the cause: it must not keep the others back for ever.
             Err(error) if error.is_panic() => Ok(Ending::Unstorable(error.into())),
@@ -218,8 +263,8 @@ impl Shipper {
 
     async fn set_aside(&mut self, batch: &Batch, error: ShipError) -> Result<Shipped, ShipError> {
         let reason = described(&error);
-        let rows = Rows::set_aside(batch, &reason);
         loop {
+            let rows = Rows::set_aside(batch, &reason, Arc::clone(&self.forgotten));
             match self.write(batch, &rows).await? {
                 Ending::Committed(shipped) => return Ok(shipped),
                 Ending::Unstorable(error) => return Err(error),
@@ -255,7 +300,7 @@ impl Shipper {
             let attempt = async {
                 // Beside the transaction: a partition outlives a batch that fails.
                 ensure_partitions(&mut self.months, &mut client, rows).await?;
-                Ok::<_, StoreError>(write::attempt(&mut client, batch, rows, &self.forgotten, terms).await)
+                Ok::<_, StoreError>(write::attempt(&mut client, batch, rows, terms).await)
             };
             let Ok(attempt) = tokio::time::timeout(TRY_TIMEOUT, attempt).await else {
                 // A connection in the middle of a statement must not go back to the pool.
@@ -266,6 +311,7 @@ impl Shipper {
                 Ok(Attempt::Committed { outcomes, receipts, growth }) => {
                     self.enricher.remember(&rows.dictionaries, &growth.refused);
                     let overflowed = growth.overflowed();
+                    self.agents_unread |= !rows.dictionaries.agents.is_empty();
                     return Ok(Ending::Committed(Shipped {
                         overflowed,
                         ..Shipped::of(batch, rows, outcomes, receipts)

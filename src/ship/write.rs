@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 use super::batch::{Batch, Located};
 use super::columns::send;
+use super::events;
 use super::forget;
 use super::forgotten::ForgottenList;
 use super::growth::Growth;
@@ -105,7 +106,6 @@ pub(super) async fn attempt(
     client: &mut Client,
     batch: &Batch,
     rows: &Rows,
-    forgotten: &ForgottenList,
     terms: Terms,
 ) -> Result<Attempt, tokio_postgres::Error> {
     let transaction = client.transaction().await?;
@@ -114,13 +114,18 @@ pub(super) async fn attempt(
     if let Some(journal) = move_checkpoints(&transaction, batch, rows.newest_at()).await? {
         return Ok(Attempt::CheckpointMoved(journal));
     }
-    lock(&transaction, terms.exclusive).await?;
-    if let Some(horizon) = horizon(&transaction).await?
+    let ((), horizon, changed) = tokio::try_join!(
+        biased;
+        lock(&transaction, terms.exclusive),
+        horizon(&transaction),
+        rows.forgotten.changed(&transaction),
+    )?;
+    if let Some(horizon) = horizon
         && rows.oldest_at.is_some_and(|oldest| oldest < horizon)
     {
         return Ok(Attempt::PastHorizon(horizon));
     }
-    if let Some(list) = forgotten.changed(&transaction).await? {
+    if let Some(list) = changed {
         return Ok(Attempt::OthersForgotten(list));
     }
     if !rows.new_sessions.is_empty() {
@@ -130,7 +135,7 @@ pub(super) async fn attempt(
     if !concerned.is_empty() && !terms.exclusive {
         return Ok(Attempt::ConcernsOrders);
     }
-    write_quarantine(&transaction, rows, forgotten).await?;
+    write_quarantine(&transaction, rows).await?;
     let growth = Growth::add(&transaction, &rows.dictionaries, terms.cap).await?;
     if growth.refused.is_empty() {
         write_facts(&transaction, rows).await?;
@@ -197,13 +202,9 @@ async fn horizon(transaction: &Transaction<'_>) -> Result<Option<Timestamp>, tok
 }
 
 /// A record that names who is forgotten leaves its place and its error only.
-async fn write_quarantine(
-    transaction: &Transaction<'_>,
-    rows: &Rows,
-    forgotten: &ForgottenList,
-) -> Result<(), tokio_postgres::Error> {
+async fn write_quarantine(transaction: &Transaction<'_>, rows: &Rows) -> Result<(), tokio_postgres::Error> {
     let payload = |record: &Located| {
-        if forgotten.is_named_in(&record.payload) { Bytes::new() } else { record.payload.clone() }
+        if rows.forgotten.is_named_in(&record.payload) { Bytes::new() } else { record.payload.clone() }
     };
     send!(transaction, "quarantine", rows.refused, |refused| {
         UUID_ARRAY: refused.journal,
@@ -217,36 +218,52 @@ async fn write_quarantine(
 
 /// Tables in one order for all proxies, rows in key order: so that batches wait for each other, not in a circle.
 async fn write_facts(transaction: &Transaction<'_>, rows: &Rows) -> Result<(), tokio_postgres::Error> {
+    let ((), new_views) =
+        tokio::try_join!(biased; write_visitors(transaction, rows), write_product_views(transaction, rows))?;
+    tokio::try_join!(
+        biased;
+        write_sessions(transaction, rows, &new_views),
+        write_cookies(transaction, rows),
+        write_touches(transaction, rows),
+        write_bot_hits(transaction, rows),
+    )?;
+    let events: Vec<&Event> = rows.events.iter().chain(new_views.iter().map(|(_, view)| &view.hit)).collect();
+    events::copy(transaction, &events).await
+}
+
+async fn write_visitors(transaction: &Transaction<'_>, rows: &Rows) -> Result<(), tokio_postgres::Error> {
     send!(transaction, "visitors", rows.visitors, |(id, visitor)| {
         UUID_ARRAY: id, INT4_ARRAY: visitor.site_id, INT2_ARRAY: visitor.identity,
         TIMESTAMPTZ_ARRAY: visitor.first_seen, TIMESTAMPTZ_ARRAY: visitor.last_seen,
         UUID_ARRAY: visitor.minted_from, TIMESTAMPTZ_ARRAY: visitor.registered_at,
-    })?;
-    let new_views = write_product_views(transaction, rows).await?;
-    write_sessions(transaction, rows, &new_views).await?;
+    })
+    .map(drop)
+}
+
+async fn write_cookies(transaction: &Transaction<'_>, rows: &Rows) -> Result<(), tokio_postgres::Error> {
     send!(transaction, "cookies", rows.cookies, |((key, name), cookie)| {
         UUID_ARRAY: key.session_id, UUID_ARRAY: key.visitor_id, TIMESTAMPTZ_ARRAY: key.session_hour,
         TIMESTAMPTZ_ARRAY: cookie.at, TEXT_ARRAY: name, TEXT_ARRAY: &cookie.value,
-    })?;
+    })
+    .map(drop)
+}
+
+async fn write_touches(transaction: &Transaction<'_>, rows: &Rows) -> Result<(), tokio_postgres::Error> {
     send!(transaction, "touches", rows.touches, |((key, evidence), touch)| {
         UUID_ARRAY: key.session_id, UUID_ARRAY: key.visitor_id, TIMESTAMPTZ_ARRAY: key.session_hour,
         INT8_ARRAY: evidence, TIMESTAMPTZ_ARRAY: touch.at, INT8_ARRAY: touch.hash,
         INT8_ARRAY: touch.campaign_id, INT8_ARRAY: touch.referrer_id, INT8_ARRAY: touch.page_id,
         INT4_ARRAY: touch.site_id, INT4_ARRAY: touch.flags, INT2_ARRAY: touch.status,
         TEXT_ARRAY: &touch.click_ids,
-    })?;
-    let events: Vec<&Event> = rows.events.iter().chain(new_views.iter().map(|(_, view)| &view.hit)).collect();
-    send!(transaction, "events", events, |event| {
-        UUID_ARRAY: event.session_id, UUID_ARRAY: event.visitor_id, TIMESTAMPTZ_ARRAY: event.at,
-        INT8_ARRAY: event.page_id, INT8_ARRAY: event.product_key, INT4_ARRAY: event.site_id,
-        INT4_ARRAY: event.kind_id, INT2_ARRAY: event.points, INT2_ARRAY: event.status,
-        NUMERIC_ARRAY: event.value, TEXT_ARRAY: &event.currency, TEXT_ARRAY: &event.order_id,
-        TEXT_ARRAY: &event.properties,
-    })?;
+    })
+    .map(drop)
+}
+
+async fn write_bot_hits(transaction: &Transaction<'_>, rows: &Rows) -> Result<(), tokio_postgres::Error> {
     send!(transaction, "bot_hits", rows.bot_hits, |((hour, site, bot, reasons), hits)| {
         TIMESTAMPTZ_ARRAY: hour, INT4_ARRAY: site, TEXT_ARRAY: bot, INT4_ARRAY: reasons, INT8_ARRAY: hits,
-    })?;
-    Ok(())
+    })
+    .map(drop)
 }
 
 /// Answers those that count: the others were seen before in the same half hour, perhaps later in it.

@@ -1,6 +1,6 @@
 //! Device, system and browser from the `User-Agent` field, by uap-core's tables.
 //!
-//! The tables are read when the first agent is looked up, 0.1 to 1 s, never while the program starts. They say
+//! The tables are read when the first agent is read, 0.1 to 1 s, never while the program starts. They say
 //! what a device is called, but not what it is: that is told from marks in the text.
 
 use std::sync::LazyLock;

@@ -9,8 +9,8 @@ use jiff::tz::TimeZone;
 use super::{Enricher, Folding, Rows, json_object};
 use crate::hit::{Action, Hit, Touch};
 use crate::ship::dictionary::{self, Kind, OVERFLOW};
+use crate::ship::enrich::Place;
 use crate::ship::enrich::acquisition::host_of;
-use crate::ship::enrich::{Agent, Place};
 
 /// A row that may be new.
 #[derive(Debug, Clone)]
@@ -31,7 +31,7 @@ pub struct Dictionaries {
     pub pages: BTreeMap<i64, Fresh<Page>>,
     pub referrers: BTreeMap<i64, Fresh<Referrer>>,
     pub products: BTreeMap<i64, Fresh<Product>>,
-    pub agents: BTreeMap<i64, Fresh<(String, Agent)>>,
+    pub agents: BTreeMap<i64, Fresh<String>>,
     pub places: BTreeMap<i64, Fresh<Place>>,
     /// Places of this batch's addresses.
     located: HashMap<IpAddr, Option<i64>>,
@@ -197,7 +197,7 @@ impl Dictionaries {
     pub(super) fn agent(&mut self, user_agent: &str, enricher: &Enricher) -> i64 {
         let id = dictionary::id(Kind::Agent, &[Some(user_agent)]);
         if !enricher.is_written(Kind::Agent, id) {
-            offer(&mut self.agents, id, || (user_agent.to_owned(), Agent::of(user_agent)));
+            offer(&mut self.agents, id, || user_agent.to_owned());
         }
         id
     }

@@ -11,7 +11,7 @@ pub mod sessions;
 pub mod visitors;
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -93,6 +93,8 @@ pub struct Rows {
     pub refused: Vec<Refused>,
     /// Time of the newest record, Unix milliseconds.
     pub newest_ms: u64,
+    /// The list by which the forgotten were left out.
+    pub(super) forgotten: Arc<ForgottenList>,
     /// What retention has passed: facts from before it are not stored; orders are.
     pub horizon: Option<Timestamp>,
     /// Earliest time of the facts; none when there are none.
@@ -158,17 +160,17 @@ impl Rows {
         Timestamp::from_millisecond(newest_ms).ok()
     }
 
-    /// Folds all records of a batch, without who is forgotten. Takes CPU time only: the first agent ever up to a second.
-    pub(super) fn fold(
+    /// Folds all records of a batch, without who is forgotten. Takes CPU time only.
+    pub fn fold(
         batch: &Batch,
         enricher: &Enricher,
-        forgotten: &ForgottenList,
+        forgotten: Arc<ForgottenList>,
         horizon: Option<Timestamp>,
     ) -> Rows {
-        let mut rows = Rows { horizon, ..Rows::default() };
+        let mut rows = Rows { forgotten, horizon, ..Rows::default() };
         for stretch in batch.stretches() {
             for record in &stretch.records {
-                if let Err(error) = rows.add(record, enricher, forgotten) {
+                if let Err(error) = rows.add(record, enricher) {
                     rows.refused.push(Refused {
                         journal: stretch.journal,
                         record: record.clone(),
@@ -182,7 +184,7 @@ impl Rows {
     }
 
     /// Sets all records of a batch aside and makes nothing else of them.
-    pub(super) fn set_aside(batch: &Batch, error: &str) -> Rows {
+    pub(super) fn set_aside(batch: &Batch, error: &str, forgotten: Arc<ForgottenList>) -> Rows {
         let refused = batch.stretches().iter().flat_map(|stretch| {
             stretch.records.iter().map(|record| Refused {
                 journal: stretch.journal,
@@ -190,7 +192,7 @@ impl Rows {
                 error: error.to_owned(),
             })
         });
-        Rows { refused: refused.collect(), ..Rows::default() }
+        Rows { refused: refused.collect(), forgotten, ..Rows::default() }
     }
 
     /// Reports of this batch may name a session that only this batch shows to be a forgotten visitor's.
@@ -205,22 +207,17 @@ impl Rows {
     }
 
     /// A record that is refused leaves nothing behind: all that can fail happens before the first row.
-    fn add(
-        &mut self,
-        record: &Located,
-        enricher: &Enricher,
-        forgotten: &ForgottenList,
-    ) -> Result<(), FoldError> {
+    fn add(&mut self, record: &Located, enricher: &Enricher) -> Result<(), FoldError> {
         let hash = payload_hash(&record.payload);
         match Record::decode(&record.payload)? {
             Record::Hit(mut hit) => {
-                let new_session = forgotten.anonymise_hit(&mut hit);
+                let new_session = self.forgotten.anonymise_hit(&mut hit);
                 self.add_hit(&hit, hash, enricher)?;
                 self.new_sessions.extend(new_session.map(|session| (session.session_id, session)));
                 Ok(())
             }
             Record::Order(mut fact) => {
-                forgotten.anonymise_fact(&mut fact);
+                self.forgotten.anonymise_fact(&mut fact);
                 self.add_fact(&fact, hash, enricher)
             }
             Record::Erasure(erasure) => {

@@ -1,22 +1,27 @@
 -- Orders that facts of a batch may change: those of a visitor who did something up to the moment of the order, and
 -- those that name a session or a visitor which they were not joined to so far.
--- $1 sessions, $2 visitors, $3 least time of each session's hits
+-- $1 sessions, $2 visitors, $3 least time of each session's hits, $4 the least of these times
 -- → site_id, order_id
+--
+-- $4 lets the orders of that time be read rather than all; OFFSET 0 has entries looked up one by one rather than read as
+-- a whole.
 WITH seen AS (
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) AS s(session_id, visitor_id, least_at)
 )
 SELECT o.site_id, o.order_id
 FROM seen s JOIN orders o ON o.visitor_id = s.visitor_id
-WHERE o.placed_at >= s.least_at
+WHERE o.placed_at >= s.least_at AND o.placed_at >= $4::timestamptz
 UNION
 SELECT o.site_id, o.order_id
 FROM seen s
-JOIN order_entries e ON e.session_id = s.session_id
-JOIN orders o ON (o.site_id, o.order_id) = (e.site_id, e.order_id)
+CROSS JOIN LATERAL (
+    SELECT o.* FROM order_entries e JOIN orders o USING (site_id, order_id) WHERE e.session_id = s.session_id OFFSET 0
+) o
 WHERE o.placed_at >= s.least_at OR o.session_id IS DISTINCT FROM s.session_id
 UNION
 SELECT o.site_id, o.order_id
-FROM seen s
-JOIN order_entries e ON e.visitor_id = s.visitor_id
-JOIN orders o ON (o.site_id, o.order_id) = (e.site_id, e.order_id)
+FROM (SELECT s.visitor_id, min(s.least_at) AS least_at FROM seen s GROUP BY s.visitor_id) s
+CROSS JOIN LATERAL (
+    SELECT o.* FROM order_entries e JOIN orders o USING (site_id, order_id) WHERE e.visitor_id = s.visitor_id OFFSET 0
+) o
 WHERE o.placed_at >= s.least_at OR o.visitor_id IS DISTINCT FROM s.visitor_id

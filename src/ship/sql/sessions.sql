@@ -1,5 +1,6 @@
 -- Merges sessions; each column by the rule of the migration.
--- Parameters: one array for each column, in the order of the list
+-- Parameters: one array for each column, in the order of the list. (By COPY into a temporary table it takes as long: 106
+-- against 108 ms for 3,000 rows.)
 INSERT INTO sessions AS s (
     session_id, visitor_id, session_hour, started_at, last_seen, entry_at, entry_hash, landing_page_id,
     agent_id, place_id, touch_at, touch_evidence, campaign_id, referrer_id, product_view_at, add_to_cart_at,

@@ -1,6 +1,6 @@
 //! The same hits give the same rows, in any order, in any portions, through any number of shippers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -55,11 +55,17 @@ fn actions() -> impl Strategy<Value = Vec<Action<'static>>> {
     prop::collection::vec(prop_oneof![3 => viewed, 2 => other, 1 => bought], 0..3)
 }
 
+const AGENTS: [&str; 4] = [
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_1 like Mac OS X)",
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) Chrome/120.0.0.0 Safari/537.36",
+    "Mozilla/5.0 (Linux; Android 12; SM-X906C) Chrome/80.0.3987.119 Safari/537.36",
+    "curl/8",
+];
+
 fn any_hit() -> impl Strategy<Value = Record<'static>> {
     (moment(), who(), evidence(), actions(), any::<(bool, bool, u8)>()).prop_map(
         |(at_ms, identity, touch, actions, (page_view_, phone, fbp))| {
-            let agent =
-                if phone { "Mozilla/5.0 (iPhone; CPU iPhone OS 17_1 like Mac OS X)" } else { "curl/8" };
+            let agent = AGENTS[usize::from(fbp) % AGENTS.len()];
             hit(Hit {
                 page_view: page_view_,
                 touch,
@@ -115,12 +121,14 @@ pub(super) async fn clear(client: &Client) {
     client.batch_execute(&format!("TRUNCATE {}", tables_of(client).await.join(", "))).await.unwrap();
 }
 
-/// Ships portions of `portion` records, journal by journal, `shippers` of them at the same time.
+/// Ships portions of `portion` records of each journal, by `shippers` at the same time; with `ahead` each folds the next
+/// batch before it writes one.
 pub(super) async fn ship_all(
     database: &Database,
     journals: Vec<Vec<Record<'static>>>,
     portion: usize,
     shippers: usize,
+    ahead: bool,
 ) {
     let mut works: Vec<Vec<Vec<Record<'static>>>> = (0..shippers).map(|_| Vec::new()).collect();
     for (index, journal) in journals.into_iter().enumerate() {
@@ -132,13 +140,22 @@ pub(super) async fn ship_all(
             let mut open: Vec<_> = journals.into_iter().map(|records| (Journal::new(), records)).collect();
             let ids: Vec<Uuid> = open.iter().map(|(journal, _)| journal.id).collect();
             shipper.checkpoints(&ids).await.unwrap();
+            let mut folded = VecDeque::new();
             while open.iter().any(|(_, records)| !records.is_empty()) {
                 let stretches = open.iter_mut().map(|(journal, records)| {
                     let rest = records.split_off(portion.min(records.len()));
                     journal.stretch(&std::mem::replace(records, rest))
                 });
-                shipper.ship(Batch::new(stretches.collect())).await.unwrap();
+                folded.push_back(shipper.fold(Batch::new(stretches.collect())));
+                if !ahead || folded.len() > 1 {
+                    shipper.ship_folded(folded.pop_front().unwrap()).await.unwrap();
+                    shipper.read_agents().await.unwrap();
+                }
             }
+            for last in folded {
+                shipper.ship_folded(last).await.unwrap();
+            }
+            while shipper.read_agents().await.unwrap() {}
         })
     });
     for work in works.collect::<Vec<_>>() {
@@ -158,28 +175,30 @@ fn order_and_portions_of_arrival_do_not_show() {
     let cases = if std::env::var_os("PROPTEST_CASES").is_some() { Config::default().cases } else { 12 };
     let config = Config { failure_persistence: None, max_shrink_iters: 200, ..Config::with_cases(cases) };
     let mut runner = TestRunner::new(config);
-    let result = runner.run(&(case(), 1usize..20, 1usize..4), |(case, portion, shippers)| {
-        runtime.block_on(async {
-            clear(&client).await;
-            let whole: Vec<_> = case.iter().map(|(record, ..)| record.clone()).collect();
-            let count = whole.len();
-            ship_all(&database, vec![whole], count, 1).await;
-            let expected = dump(&client).await;
+    let result =
+        runner.run(&(case(), 1usize..20, 1usize..4, any::<bool>()), |(case, portion, shippers, ahead)| {
+            runtime.block_on(async {
+                clear(&client).await;
+                let whole: Vec<_> = case.iter().map(|(record, ..)| record.clone()).collect();
+                let count = whole.len();
+                ship_all(&database, vec![whole], count, 1, false).await;
+                let expected = dump(&client).await;
+                prop_assert!(expected["agents"].iter().all(|row| row.contains("\"is_read\": true")));
 
-            clear(&client).await;
-            let mut shuffled = case;
-            shuffled.sort_by_key(|(.., place)| *place);
-            let mut journals: BTreeMap<usize, Vec<_>> = BTreeMap::new();
-            for (record, journal, _) in shuffled {
-                journals.entry(journal).or_default().push(record);
-            }
-            ship_all(&database, journals.into_values().collect(), portion, shippers).await;
-            let found = dump(&client).await;
-            for (table, rows) in &expected {
-                prop_assert_eq!(rows, &found[table], "{}", table);
-            }
-            Ok(())
-        })
-    });
+                clear(&client).await;
+                let mut shuffled = case;
+                shuffled.sort_by_key(|(.., place)| *place);
+                let mut journals: BTreeMap<usize, Vec<_>> = BTreeMap::new();
+                for (record, journal, _) in shuffled {
+                    journals.entry(journal).or_default().push(record);
+                }
+                ship_all(&database, journals.into_values().collect(), portion, shippers, ahead).await;
+                let found = dump(&client).await;
+                for (table, rows) in &expected {
+                    prop_assert_eq!(rows, &found[table], "{}", table);
+                }
+                Ok(())
+            })
+        });
     result.unwrap_or_else(|error| panic!("{error}"));
 }

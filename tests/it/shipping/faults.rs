@@ -57,6 +57,31 @@ async fn a_record_that_cannot_be_stored_is_set_aside_alone() {
 }
 
 #[tokio::test]
+async fn an_event_that_cannot_be_stored_is_set_aside_alone() {
+    let database = postgres::migrated().await;
+    let client = database.connect().await;
+    let mut shipper = shipper(&database);
+    let mut journal = Journal::new();
+    shipper.checkpoints(&[journal.id]).await.unwrap();
+    let wish = |currency: &'static str, minute| {
+        let action = Action {
+            currency: Some(currency.into()),
+            properties: vec![("colour".into(), "blue".into())],
+            ..action("wish")
+        };
+        hit(Hit { actions: vec![action], ..page_view(identity(1, 1, TEN), TEN + minute * MINUTE) })
+    };
+    let records = [wish("UAH", 0), wish("U\0", 1), wish("EUR", 2)];
+    let shipped = shipper.ship(journal.batch(&records)).await.unwrap();
+    assert_eq!((shipped.records, shipped.quarantined), (2, 1));
+    assert_eq!(value(&client, "SELECT \"offset\" FROM quarantine").await.unwrap(), "100");
+    let stored = "SELECT array_agg(currency || (properties ->> 'colour') ORDER BY at) FROM events
+                  WHERE currency IS NOT NULL";
+    assert_eq!(value(&client, stored).await.unwrap(), "{UAHblue,EURblue}");
+    assert_eq!(value(&client, "SELECT page_views FROM sessions").await.unwrap(), "2");
+}
+
+#[tokio::test]
 async fn a_commit_whose_answer_was_lost_is_not_doubled() {
     let database = postgres::migrated().await;
     let client = database.connect().await;

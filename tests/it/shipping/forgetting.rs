@@ -77,7 +77,7 @@ fn an_erasure_changes_no_total_whenever_it_comes() {
         runtime.block_on(async {
             clear(&client).await;
             let whole: Vec<_> = case.iter().map(|(record, ..)| record.clone()).collect();
-            ship_all(&database, vec![whole.clone()], 50, 1).await;
+            ship_all(&database, vec![whole.clone()], 50, 1, false).await;
             let expected = totals(&client).await;
 
             clear(&client).await;
@@ -88,7 +88,7 @@ fn an_erasure_changes_no_total_whenever_it_comes() {
             for (record, journal, _) in shuffled {
                 journals.entry(journal).or_default().push(record);
             }
-            ship_all(&database, journals.into_values().collect(), portion, shippers).await;
+            ship_all(&database, journals.into_values().collect(), portion, shippers, true).await;
             let found = totals(&client).await;
             for (number, rows) in expected.iter().enumerate() {
                 prop_assert_eq!(rows, &found[number], "{}", TOTALS[number]);
@@ -338,7 +338,7 @@ async fn no_row_that_is_being_written_is_missed() {
         let subject = Subject::Visitor(Uuid::from_bytes([visitor; 16]));
         journals[usize::from(visitor) % 3].insert(usize::from(visitor) * 15, erasure(subject, TEN));
     }
-    ship_all(&database, journals, 4, 3).await;
+    ship_all(&database, journals, 4, 3, true).await;
     let names: Vec<String> = (1..=VISITORS)
         .flat_map(|visitor| {
             let sessions = (1..=3).map(move |number| identity(visitor, number, TEN).session_id);

@@ -2,6 +2,7 @@
 
 mod any_order;
 mod faults;
+mod feed;
 mod forgetting;
 mod orders;
 mod retention;
