@@ -54,11 +54,19 @@ impl Settings {
     fn text(&self, proxy: SocketAddr, stats: SocketAddr) -> String {
         let Self { upstream, database_url, journal_bytes, journal_wait, .. } = self;
         let (files, journal) = (self.files.display(), self.journal.display());
+        // The keys are by default with the journal; on a disk of its own, accidents are the journal's alone.
+        let keys = if self.journal.starts_with(&self.files) {
+            String::new()
+        } else {
+            format!(
+                "[tracking.identity]\nsecret_file = \"{files}/secret\"\n\n\
+                 [orders]\ncustomer_key_file = \"{files}/customer-key\"\n\n"
+            )
+        };
         format!(
             "[proxy]\nlisten = [\"{proxy}\"]\nworkers = 2\n\n\
              [[upstream]]\nname = \"shop\"\nservers = [\"http://{upstream}\"]\ntrust_events = true\n\n\
-             [tracking.identity]\nsecret_file = \"{files}/secret\"\n\n\
-             [orders]\ncustomer_key_file = \"{files}/customer-key\"\n\n\
+             {keys}\
              [database]\nurl = \"{database_url}\"\nnew_values_per_day = 1000000\n\n\
              [journal]\ndir = \"{journal}\"\nwait = \"{journal_wait}\"\nsegment_bytes = \"256KiB\"\nmax_bytes = \"{journal_bytes}\"\n\n\
              [stats]\nlisten = \"{stats}\"\nmetrics_public = true\n"
