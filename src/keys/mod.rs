@@ -1,6 +1,6 @@
 //! Key files: lines `<id 0–255> <base64url of 32 bytes>`; the first signs, all verify.
 //!
-//! [`file`] says how they are read, and made where there is none.
+//! [`mod@file`] says how they are read, and made where there is none.
 
 pub mod file;
 
