@@ -195,10 +195,6 @@ impl Feed {
                 if was_asked {
                     self.note_success();
                 }
-                // Where something is to be shipped, that it is asked does not say that it takes records.
-                if was_asked {
-                    self.note_success();
-                }
                 return Halt::Idle;
             };
             // Amid a backlog the next batch is folded while this one is written. Not when chores are due: they must find
