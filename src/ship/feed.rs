@@ -96,6 +96,8 @@ struct Underway {
     ends: Vec<(Uuid, Position)>,
     /// Stretches of it that are no records: counted with the commit, so once.
     damaged: u64,
+    /// Time of the oldest record, Unix milliseconds; none when it cannot be read.
+    oldest_ms: Option<u64>,
     is_full: bool,
 }
 
@@ -188,6 +190,10 @@ impl Feed {
                 };
             }
             let Some(underway) = ahead.take().or_else(|| self.begin_batch()) else {
+                // Of a journal that cannot be read the age is not known; it is not nothing.
+                if self.count_troubles() == 0 {
+                    self.metrics.state.oldest_unshipped_ms.store(0, Ordering::Relaxed);
+                }
                 if self.read_agents().await && !closed.is_cancelled() {
                     continue;
                 }
@@ -197,6 +203,9 @@ impl Feed {
                 }
                 return Halt::Idle;
             };
+            if let Some(oldest_ms) = underway.oldest_ms {
+                self.metrics.state.oldest_unshipped_ms.store(oldest_ms, Ordering::Relaxed);
+            }
             // Amid a backlog the next batch is folded while this one is written. Not when chores are due: they must find
             // everything that was read committed.
             if underway.is_full && Instant::now() < self.chores_at {
@@ -240,19 +249,15 @@ impl Feed {
     /// Reads a batch and begins to fold it; none when nothing is left.
     fn begin_batch(&mut self) -> Option<Underway> {
         let (stretches, damaged) = self.on_disk(Self::read);
-        let troubles = self.count_troubles();
+        self.count_troubles();
         if stretches.is_empty() {
-            // Of one that cannot be read the age is not known; it is not nothing.
-            if troubles == 0 {
-                self.metrics.state.oldest_unshipped_ms.store(0, Ordering::Relaxed);
-            }
             return None;
         }
-        self.note_age(&stretches);
+        let oldest_ms = oldest_ms(&stretches);
         let ends = stretches.iter().map(|stretch| (stretch.journal, stretch.next)).collect();
         let bytes: usize = stretches.iter().map(Stretch::bytes).sum();
         let folding = self.shipper.fold(Batch::new(stretches));
-        Some(Underway { folding, ends, damaged, is_full: bytes >= BATCH_BYTES / 2 })
+        Some(Underway { folding, ends, damaged, oldest_ms, is_full: bytes >= BATCH_BYTES / 2 })
     }
 
     /// Says whether more user agents are to be read at once. One that cannot be read now waits for the next look.
@@ -397,15 +402,6 @@ impl Feed {
         }
         if error.says_schema_is_gone() { Halt::SchemaGone } else { Halt::Failed }
     }
-
-    fn note_age(&self, stretches: &[Stretch]) {
-        let firsts = stretches.iter().filter_map(|stretch| stretch.records.first());
-        let times =
-            firsts.filter_map(|located| Record::decode(&located.payload).ok()).map(|record| record.at_ms());
-        if let Some(at_ms) = times.min() {
-            self.metrics.state.oldest_unshipped_ms.store(at_ms, Ordering::Relaxed);
-        }
-    }
 }
 
 impl Source {
@@ -457,4 +453,10 @@ impl Source {
             }
         }
     }
+}
+
+/// A journal's records are by time, nearly: of each the first is looked at.
+fn oldest_ms(stretches: &[Stretch]) -> Option<u64> {
+    let firsts = stretches.iter().filter_map(|stretch| stretch.records.first());
+    firsts.filter_map(|located| Record::decode(&located.payload).ok()).map(|record| record.at_ms()).min()
 }
