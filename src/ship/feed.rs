@@ -212,8 +212,13 @@ impl Feed {
                 ahead = self.begin_batch();
             }
             let begun = Instant::now();
-            match self.shipper.ship_folded(underway.folding).await {
-                Ok(shipped) => {
+            let mut shipped = Shipped::default();
+            let outcome = self.shipper.ship_folded(underway.folding, &mut shipped).await;
+            let records = self.count_shipped(&shipped);
+            self.receipts.deliver(shipped.outcomes);
+            self.receipts.deliver_erasures(shipped.receipts);
+            match outcome {
+                Ok(()) => {
                     for (journal, end) in underway.ends {
                         if let Some(reading) =
                             self.journals.get_mut(&journal).and_then(|source| source.reading.as_mut())
@@ -222,9 +227,9 @@ impl Feed {
                         }
                     }
                     self.metrics.journal_frames_damaged.inc_by(underway.damaged);
-                    self.count_shipped(&shipped, begun.elapsed());
-                    self.receipts.deliver(shipped.outcomes);
-                    self.receipts.deliver_erasures(shipped.receipts);
+                    self.metrics.batches.inc();
+                    self.metrics.batch.seconds.observe(begun.elapsed().as_secs_f64());
+                    self.metrics.batch.records.observe(records as f64);
                     self.note_success();
                     self.read_agents().await;
                 }
@@ -346,14 +351,9 @@ impl Feed {
         }
     }
 
-    fn count_shipped(&self, shipped: &Shipped, time: Duration) {
+    /// Answers how many records there are.
+    fn count_shipped(&self, shipped: &Shipped) -> u64 {
         let metrics = &self.metrics;
-        metrics.batches.inc();
-        metrics.batch.seconds.observe(time.as_secs_f64());
-        metrics
-            .batch
-            .records
-            .observe((shipped.records + shipped.quarantined + shipped.past_retention) as f64);
         metrics.records_shipped.inc_by(shipped.records);
         metrics.records_quarantined.inc_by(shipped.quarantined);
         let refused = metrics.records_refused.get_or_create(&Reason { reason: "past_retention" });
@@ -361,6 +361,7 @@ impl Feed {
         for (kind, values) in &shipped.overflowed {
             metrics.values_overflowed.get_or_create(&Kind { kind }).inc_by(*values);
         }
+        shipped.records + shipped.quarantined + shipped.past_retention
     }
 
     /// Counts the journals that cannot be read, for whatever reason.
