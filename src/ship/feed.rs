@@ -96,6 +96,8 @@ struct Underway {
     ends: Vec<(Uuid, Position)>,
     /// Stretches of it that are no records: counted with the commit, so once.
     damaged: u64,
+    /// Time of the oldest record, Unix milliseconds; none when it cannot be read.
+    oldest_ms: Option<u64>,
     is_full: bool,
 }
 
@@ -188,6 +190,10 @@ impl Feed {
                 };
             }
             let Some(underway) = ahead.take().or_else(|| self.begin_batch()) else {
+                // Of a journal that cannot be read the age is not known; it is not nothing.
+                if self.count_troubles() == 0 {
+                    self.metrics.state.oldest_unshipped_ms.store(0, Ordering::Relaxed);
+                }
                 if self.read_agents().await && !closed.is_cancelled() {
                     continue;
                 }
@@ -195,20 +201,24 @@ impl Feed {
                 if was_asked {
                     self.note_success();
                 }
-                // Where something is to be shipped, that it is asked does not say that it takes records.
-                if was_asked {
-                    self.note_success();
-                }
                 return Halt::Idle;
             };
+            if let Some(oldest_ms) = underway.oldest_ms {
+                self.metrics.state.oldest_unshipped_ms.store(oldest_ms, Ordering::Relaxed);
+            }
             // Amid a backlog the next batch is folded while this one is written. Not when chores are due: they must find
             // everything that was read committed.
             if underway.is_full && Instant::now() < self.chores_at {
                 ahead = self.begin_batch();
             }
             let begun = Instant::now();
-            match self.shipper.ship_folded(underway.folding).await {
-                Ok(shipped) => {
+            let mut shipped = Shipped::default();
+            let outcome = self.shipper.ship_folded(underway.folding, &mut shipped).await;
+            let records = self.count_shipped(&shipped);
+            self.receipts.deliver(shipped.outcomes);
+            self.receipts.deliver_erasures(shipped.receipts);
+            match outcome {
+                Ok(()) => {
                     for (journal, end) in underway.ends {
                         if let Some(reading) =
                             self.journals.get_mut(&journal).and_then(|source| source.reading.as_mut())
@@ -217,9 +227,9 @@ impl Feed {
                         }
                     }
                     self.metrics.journal_frames_damaged.inc_by(underway.damaged);
-                    self.count_shipped(&shipped, begun.elapsed());
-                    self.receipts.deliver(shipped.outcomes);
-                    self.receipts.deliver_erasures(shipped.receipts);
+                    self.metrics.batches.inc();
+                    self.metrics.batch.seconds.observe(begun.elapsed().as_secs_f64());
+                    self.metrics.batch.records.observe(records as f64);
                     self.note_success();
                     self.read_agents().await;
                 }
@@ -244,19 +254,15 @@ impl Feed {
     /// Reads a batch and begins to fold it; none when nothing is left.
     fn begin_batch(&mut self) -> Option<Underway> {
         let (stretches, damaged) = self.on_disk(Self::read);
-        let troubles = self.count_troubles();
+        self.count_troubles();
         if stretches.is_empty() {
-            // Of one that cannot be read the age is not known; it is not nothing.
-            if troubles == 0 {
-                self.metrics.state.oldest_unshipped_ms.store(0, Ordering::Relaxed);
-            }
             return None;
         }
-        self.note_age(&stretches);
+        let oldest_ms = oldest_ms(&stretches);
         let ends = stretches.iter().map(|stretch| (stretch.journal, stretch.next)).collect();
         let bytes: usize = stretches.iter().map(Stretch::bytes).sum();
         let folding = self.shipper.fold(Batch::new(stretches));
-        Some(Underway { folding, ends, damaged, is_full: bytes >= BATCH_BYTES / 2 })
+        Some(Underway { folding, ends, damaged, oldest_ms, is_full: bytes >= BATCH_BYTES / 2 })
     }
 
     /// Says whether more user agents are to be read at once. One that cannot be read now waits for the next look.
@@ -345,14 +351,9 @@ impl Feed {
         }
     }
 
-    fn count_shipped(&self, shipped: &Shipped, time: Duration) {
+    /// Answers how many records there are.
+    fn count_shipped(&self, shipped: &Shipped) -> u64 {
         let metrics = &self.metrics;
-        metrics.batches.inc();
-        metrics.batch.seconds.observe(time.as_secs_f64());
-        metrics
-            .batch
-            .records
-            .observe((shipped.records + shipped.quarantined + shipped.past_retention) as f64);
         metrics.records_shipped.inc_by(shipped.records);
         metrics.records_quarantined.inc_by(shipped.quarantined);
         let refused = metrics.records_refused.get_or_create(&Reason { reason: "past_retention" });
@@ -360,6 +361,7 @@ impl Feed {
         for (kind, values) in &shipped.overflowed {
             metrics.values_overflowed.get_or_create(&Kind { kind }).inc_by(*values);
         }
+        shipped.records + shipped.quarantined + shipped.past_retention
     }
 
     /// Counts the journals that cannot be read, for whatever reason.
@@ -400,15 +402,6 @@ impl Feed {
             tracing::warn!(error = %Causes(error), "records are not shipped now; they wait in the journal");
         }
         if error.says_schema_is_gone() { Halt::SchemaGone } else { Halt::Failed }
-    }
-
-    fn note_age(&self, stretches: &[Stretch]) {
-        let firsts = stretches.iter().filter_map(|stretch| stretch.records.first());
-        let times =
-            firsts.filter_map(|located| Record::decode(&located.payload).ok()).map(|record| record.at_ms());
-        if let Some(at_ms) = times.min() {
-            self.metrics.state.oldest_unshipped_ms.store(at_ms, Ordering::Relaxed);
-        }
     }
 }
 
@@ -461,4 +454,10 @@ impl Source {
             }
         }
     }
+}
+
+/// A journal's records are by time, nearly: of each the first is looked at.
+fn oldest_ms(stretches: &[Stretch]) -> Option<u64> {
+    let firsts = stretches.iter().filter_map(|stretch| stretch.records.first());
+    firsts.filter_map(|located| Record::decode(&located.payload).ok()).map(|record| record.at_ms()).min()
 }

@@ -1,6 +1,6 @@
 //! Forgets a person: finds what is known of them, renames it and empties what could identify.
 //!
-//! Rule: the transaction holds the settle lock exclusively. So no batch is under way that folded its records without
+//! Rule: the transaction holds [`hold_months`], then the settle lock exclusively. So no batch is under way that folded its records without
 //! the new entries of the list, and each that follows finds the list changed ([`ForgottenList::changed`]).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,11 +48,15 @@ impl<T: Copy> Renaming<T> {
     }
 }
 
+/// No month is counted and dropped until the end of the transaction. Comes before the settle lock and all facts: a drop
+/// may take a while, and neither does it get its table while these hold it, nor should other batches wait for it.
+pub(super) async fn hold_months(transaction: &Transaction<'_>) -> Result<(), Error> {
+    let number = [(&locks::RETENTION as _, Type::INT8)];
+    transaction.query_typed(include_str!("sql/lock_exclusive.sql"), &number).await.map(drop)
+}
+
 /// Forgets whom the record names.
 pub(super) async fn forget(transaction: &Transaction<'_>, erasure: &Erasure) -> Result<Receipt, Error> {
-    // No month is counted and dropped meanwhile. Who does that never waits for the settle lock.
-    let number = [(&locks::RETENTION as _, Type::INT8)];
-    transaction.query_typed(include_str!("sql/lock_exclusive.sql"), &number).await?;
     let Some(found) = Found::of(transaction, &erasure.subject).await? else {
         return keep_receipt(transaction, erasure, Outcome::TooMany, BTreeMap::new(), None).await;
     };

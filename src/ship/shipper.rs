@@ -64,7 +64,7 @@ impl From<&Config> for ShipSettings {
     }
 }
 
-/// A batch that is in the database.
+/// What of a batch is in the database.
 #[derive(Debug, Default)]
 pub struct Shipped {
     /// Records that became rows.
@@ -206,13 +206,14 @@ impl Shipper {
     /// Brings a batch to the database, wholly and once. A record that cannot be stored is found by halving, set
     /// aside in `quarantine`, and the rest goes in; so after an error a first part of the batch may be committed.
     pub async fn ship(&mut self, batch: Batch) -> Result<Shipped, ShipError> {
-        let folding = self.fold(batch);
-        self.ship_folded(folding).await
+        let (folding, mut shipped) = (self.fold(batch), Shipped::default());
+        self.ship_folded(folding, &mut shipped).await?;
+        Ok(shipped)
     }
 
-    /// As [`Shipper::ship`], when folding has begun already.
-    pub async fn ship_folded(&mut self, folding: Folding) -> Result<Shipped, ShipError> {
-        let mut shipped = Shipped::default();
+    /// As [`Shipper::ship`], when folding has begun already. Adds to `shipped` whatever is committed, after an error
+    /// too: nobody comes by these records again.
+    pub async fn ship_folded(&mut self, folding: Folding, shipped: &mut Shipped) -> Result<(), ShipError> {
         let mut open = vec![folding];
         while let Some(Folding { batch, rows }) = open.pop() {
             match self.ship_whole(&batch, rows).await? {
@@ -229,7 +230,7 @@ impl Shipper {
                 Ending::Unstorable(error) => shipped.add(self.set_aside(&batch, error).await?),
             }
         }
-        Ok(shipped)
+        Ok(())
     }
 
     /// Reads what some user agents say, for a short while, and says whether there may be more. Failing costs nothing:

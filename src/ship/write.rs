@@ -114,6 +114,9 @@ pub(super) async fn attempt(
     if let Some(journal) = move_checkpoints(&transaction, batch, rows.newest_at()).await? {
         return Ok(Attempt::CheckpointMoved(journal));
     }
+    if !rows.erasures.is_empty() {
+        forget::hold_months(&transaction).await?;
+    }
     let ((), horizon, changed) = tokio::try_join!(
         biased;
         lock(&transaction, terms.exclusive),

@@ -81,6 +81,40 @@ async fn an_event_that_cannot_be_stored_is_set_aside_alone() {
     assert_eq!(value(&client, "SELECT page_views FROM sessions").await.unwrap(), "2");
 }
 
+/// A batch is halved for a record's sake, and the database goes when half of it is in.
+#[tokio::test]
+async fn half_a_batch_that_is_committed_is_counted_and_its_senders_are_told() {
+    let database = postgres::migrated().await;
+    let client = database.connect().await;
+    let mut shipper = shipper(&database);
+    let mut journal = Journal::new();
+    shipper.checkpoints(&[journal.id]).await.unwrap();
+    let trouble = "CREATE SEQUENCE tries;
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF nextval('tries') = 1 THEN RAISE 'a value' USING ERRCODE = '22000'; END IF;
+            RAISE 'the disk' USING ERRCODE = '53100';
+        END $$;
+        CREATE TRIGGER refuse BEFORE INSERT ON order_entries FOR EACH ROW WHEN (NEW.order_id = 'b')
+            EXECUTE FUNCTION refuse()";
+    client.batch_execute(trouble).await.unwrap();
+    let request = Uuid::now_v7();
+    let reports: Vec<_> = (0..)
+        .zip(["a", "b"])
+        .map(|(index, id)| {
+            order(OrderFact { receipt: Some((request, index)), ..fact(id, OrderEntryKind::Placed, TEN) })
+        })
+        .collect();
+    let mut shipped = Shipped::default();
+    let folding = shipper.fold(journal.batch(&reports));
+    shipper.ship_folded(folding, &mut shipped).await.unwrap_err();
+    assert_eq!(shipped.records, 1);
+    assert_eq!(shipped.outcomes, [((request, 0), OrderOutcome::Recorded)]);
+    // The rest comes when it can, and again nothing is counted twice.
+    client.batch_execute("DROP TRIGGER refuse ON order_entries").await.unwrap();
+    let at = shipper.checkpoints(&[journal.id]).await.unwrap()[&journal.id];
+    assert_eq!(at, Position { segment: 0, offset: 100 });
+}
+
 #[tokio::test]
 async fn a_commit_whose_answer_was_lost_is_not_doubled() {
     let database = postgres::migrated().await;

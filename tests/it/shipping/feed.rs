@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use tempfile::TempDir;
@@ -18,12 +19,13 @@ use utm_dispatcher::ship::feed::{Feed, FeedConfig};
 use utm_dispatcher::telemetry::metrics::Metrics;
 
 use super::*;
-use crate::harness::{eventually, postgres};
+use crate::harness::{DEADLINE, eventually, postgres};
 
 /// A feed with a journal of its own.
 struct Fed {
     writer: Writer,
     closed: CancellationToken,
+    metrics: Arc<Metrics>,
     _journals: TempDir,
 }
 
@@ -36,7 +38,8 @@ impl Fed {
         let config =
             WriterConfig { journal_dir: journal_dir.clone(), fsync: Fsync::Never, segment_bytes, max_bytes };
         let writer = Writer::start(config, Arc::clone(&metrics)).unwrap();
-        let fed = Fed { writer, closed: CancellationToken::new(), _journals: journals };
+        let closed = CancellationToken::new();
+        let fed = Fed { writer, closed, metrics: Arc::clone(&metrics), _journals: journals };
         fed.write(first).await;
         let config = FeedConfig { journal_dir, keep: Duration::ZERO, max_bytes };
         let progress = Arc::clone(&fed.writer.progress);
@@ -100,6 +103,34 @@ async fn a_new_hit_does_not_wait_for_the_backlog_of_an_earlier_run() {
     // Two batches, and what was shipped between two looks.
     assert!(shipped > 0, "the backlog has its share, too");
     assert!(shipped <= BACKLOG / 2, "{shipped} of the backlog went before");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_being_written_is_unshipped_while_the_next_is_read() {
+    let database = postgres::migrated().await;
+    let client = database.connect().await;
+    let journals = tempfile::tempdir().unwrap();
+    let long = "/long".repeat(40);
+    // More than half of a batch, and less than a whole one: it is looked for more, and nothing is found.
+    let old = (0..11_000)
+        .map(|number| hit(Hit { path: long.clone().into(), ..page_view(identity(1, 1, TEN), TEN + number) }));
+    leave_journal(journals.path(), old);
+    client.batch_execute("BEGIN; LOCK TABLE visitors IN EXCLUSIVE MODE").await.unwrap();
+    let fed = Fed::start(journals, shipper(&database), &[]).await;
+    let waits = "SELECT EXISTS (SELECT FROM pg_locks
+                                WHERE relation = 'visitors'::regclass AND NOT granted
+                                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))";
+    eventually("the batch waits for the table", DEADLINE, async || {
+        (value(&client, waits).await.unwrap() == "true").then_some(())
+    })
+    .await;
+    assert_eq!(fed.metrics.state.oldest_unshipped_ms.load(Ordering::Relaxed), TEN);
+    client.batch_execute("ROLLBACK").await.unwrap();
+    eventually("nothing waits", DEADLINE, async || {
+        (fed.metrics.state.oldest_unshipped_ms.load(Ordering::Relaxed) == 0).then_some(())
+    })
+    .await;
+    assert_eq!(fed.metrics.records_shipped.get(), 11_000);
 }
 
 fn agent(number: usize) -> String {

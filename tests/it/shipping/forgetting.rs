@@ -9,7 +9,7 @@ use utm_dispatcher::hit::CustomerKeyKind;
 
 use super::any_order::{any_record, clear, ship_all};
 use super::*;
-use crate::harness::postgres;
+use crate::harness::{DEADLINE, eventually, postgres};
 
 /// The facts without names: what totals are made of.
 const TOTALS: [&str; 8] = [
@@ -350,4 +350,34 @@ async fn no_row_that_is_being_written_is_missed() {
     let counted = "SELECT (count(*), sum(page_views), count(DISTINCT visitor_id)) FROM sessions";
     assert_eq!(value(&client, counted).await.unwrap(), "(18,360,6)");
     assert_eq!(value(&client, "SELECT count(*) FROM visitors").await.unwrap(), "6");
+}
+
+/// A month is being dropped: neither other batches nor the drop wait for the erasure that waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_that_waits_for_a_drop_is_in_nobodys_way() {
+    let database = postgres::migrated().await;
+    let (client, looker) = (database.connect().await, database.connect().await);
+    let (mut erasing, mut other) = (shipper(&database), shipper(&database));
+    let (mut journal, mut others) = (Journal::new(), Journal::new());
+    erasing.checkpoints(&[journal.id]).await.unwrap();
+    other.checkpoints(&[others.id]).await.unwrap();
+    let seen = hit(page_view(identity(1, 1, TEN), TEN));
+    other.ship(others.batch(std::slice::from_ref(&seen))).await.unwrap();
+    let retention = utm_dispatcher::store::locks::RETENTION;
+    client.batch_execute(&format!("BEGIN; SELECT pg_advisory_xact_lock({retention})")).await.unwrap();
+    let subject = Subject::Visitor(identity(1, 1, TEN).visitor_id);
+    let batch = journal.batch(&[hit(page_view(identity(2, 1, TEN), TEN)), erasure(subject, TEN)]);
+    let erased = tokio::spawn(async move { erasing.ship(batch).await.unwrap() });
+    let waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))";
+    eventually("the erasure waits", DEADLINE, async || {
+        (value(&looker, waits).await.unwrap() == "true").then_some(())
+    })
+    .await;
+    let beside = tokio::time::timeout(Duration::from_secs(5), other.ship(others.batch(&[seen]))).await;
+    assert_eq!(beside.expect("another batch does not wait").unwrap().records, 1);
+    let dropping = "SET LOCAL lock_timeout = '200ms'; LOCK TABLE sessions IN ACCESS EXCLUSIVE MODE";
+    client.batch_execute(dropping).await.expect("the drop gets its lock");
+    client.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(erased.await.unwrap().receipts[0].outcome, Outcome::Forgotten);
 }

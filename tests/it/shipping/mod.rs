@@ -17,7 +17,7 @@ use utm_dispatcher::hit::{
     Action, Hit, Identity, IdentityMode, OrderEntryKind, OrderFact, Record, Touch, Way,
 };
 use utm_dispatcher::journal::Position;
-use utm_dispatcher::ship::{Batch, Located, ShipSettings, Shipper, Stretch};
+use utm_dispatcher::ship::{Batch, Located, ShipSettings, Shipped, Shipper, Stretch};
 use uuid::Uuid;
 
 use crate::harness::postgres::Database;

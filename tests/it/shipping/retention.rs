@@ -428,3 +428,65 @@ async fn the_last_three_months_are_never_dropped() {
     }
     client.batch_execute("SELECT drop_partition('events', '2025-11-01')").await.unwrap();
 }
+
+#[tokio::test]
+async fn who_is_forgotten_while_months_go_is_forgotten_in_what_outlives_them() {
+    let (database, client, mut shipper, mut journal) = shop().await;
+    shipper.ship(journal.batch(&two_years())).await.unwrap();
+    sum_up(&database.store()).await;
+    let (totals, amounts) = (value(&client, TOTALS).await, value(&client, AMOUNTS).await);
+    let horizons = "INSERT INTO retention_horizons (kind, horizon)
+                    VALUES ('sessions', '2024-10-01 00:00+00'), ('events', '2025-10-01 00:00+00')";
+    client.batch_execute(horizons).await.unwrap();
+    // Three records that retention refuses, one that cannot be stored, and an erasure, folded before any of it is known.
+    let person = identity(1, 1, ms("2024-09-10T10:00:00Z"));
+    let unstorable = Action { currency: Some("U\0".into()), ..action("wish") };
+    let at = ms("2026-11-22T11:00:00Z");
+    let poison = hit(Hit { actions: vec![unstorable], ..page_view(identity(3, 1, at), at) });
+    let subject = utm_dispatcher::erasure::Subject::Visitor(person.visitor_id);
+    let erasure = utm_dispatcher::erasure::Erasure { erasure_id: Uuid::now_v7(), at_ms: at, subject };
+    let records = [
+        landing(1, 2, "2024-09-10T10:00:00Z", "bing"),
+        poison,
+        Record::Erasure(erasure),
+        landing(1, 3, "2024-09-10T20:31:00Z", "google"),
+        landing(4, 1, "2025-01-01T10:00:00Z", "google"),
+    ];
+    let first = shipper.fold(journal.batch(&records));
+    let second = shipper.fold(journal.batch(&[landing(1, 4, "2025-06-10T10:00:00Z", "google")]));
+    let mut shipped = Shipped::default();
+    shipper.ship_folded(first, &mut shipped).await.unwrap();
+    shipper.ship_folded(second, &mut shipped).await.unwrap();
+    assert_eq!((shipped.records, shipped.past_retention, shipped.quarantined), (1, 4, 1));
+    assert_eq!(shipped.receipts.len(), 1);
+
+    // What was renamed has marks: its months wait until it is summed up again.
+    let metrics = Metrics::default();
+    retention::pass(&database.store(), Retain::default(), Timestamp::now(), &metrics).await.unwrap();
+    assert_eq!((dropped(&metrics, "sessions"), metrics.partitions_due.get()), (0, 2));
+    let metrics = pass(&database).await.unwrap();
+    assert_eq!((dropped(&metrics, "sessions"), metrics.partitions_due.get()), (2, 0));
+    assert_eq!(value(&client, TOTALS).await, totals);
+    assert_eq!(value(&client, AMOUNTS).await, amounts);
+    let known =
+        "SELECT array_agg((identity, month)::text ORDER BY month) FROM visitor_months WHERE identity = 0";
+    assert_eq!(value(&client, known).await.unwrap().matches("(0,").count(), 2);
+    let sessions = (1..=5).zip([
+        "2024-08-31T23:10:00Z",
+        "2024-09-10T10:00:00Z",
+        "2024-09-10T20:31:00Z",
+        "2025-06-10T10:00:00Z",
+        "2025-11-10T10:00:00Z",
+    ]);
+    let names: Vec<String> = sessions
+        .map(|(number, at)| identity(1, number, ms(at)).session_id)
+        .chain([person.visitor_id])
+        .map(|id| id.to_string())
+        .collect();
+    assert_eq!(crate::forgetting::places_of(&client, &names).await, [""; 0]);
+}
+
+/// What orders come to, and what they are credited to.
+const AMOUNTS: &str =
+    "SELECT array_agg((o.order_id, o.net, c.campaign_id, c.touch_at)::text ORDER BY o.order_id)
+                       FROM orders o LEFT JOIN order_credits c USING (site_id, order_id)";
