@@ -28,15 +28,12 @@
 //! | `campaign` | `default`, `google`, `cpc`, absent × 5, `gclid` | 2932162803236499484 |
 //! | `agent` | empty | 9062937793271370341 |
 
-use std::collections::HashSet;
-
 use sha2::{Digest, Sha256};
+
+use super::recent::Recent;
 
 /// The row that hits point at when no new rows may be made.
 pub const OVERFLOW: i64 = 0;
-
-/// Ids remembered in each of the two generations of [`Written`].
-const GENERATION: usize = 131_072;
 
 /// Which dictionary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -113,45 +110,14 @@ fn digest(kind: Kind, fields: &[Option<&str>]) -> sha2::digest::Output<Sha256> {
     hash.finalize()
 }
 
-/// Rows known to be in the database, so that batches do not offer them again. Holds the most recent few hundred
-/// thousand; what is forgotten is merely offered once more.
-#[derive(Debug, Default)]
-pub struct Written {
-    young: HashSet<(Kind, i64)>,
-    old: HashSet<(Kind, i64)>,
-}
-
-impl Written {
-    /// Whether the row is known to be there. What is asked for stays remembered.
-    pub fn contains(&mut self, kind: Kind, id: i64) -> bool {
-        let key = (kind, id);
-        if self.young.contains(&key) {
-            return true;
-        }
-        let known = self.old.contains(&key);
-        if known {
-            self.insert(kind, id);
-        }
-        known
-    }
-
-    /// Remembers a row whose batch was committed.
-    pub fn insert(&mut self, kind: Kind, id: i64) {
-        if self.young.len() >= GENERATION {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert((kind, id));
-    }
-
-    /// Forgets everything: the database may not be the one it was.
-    pub fn clear(&mut self) {
-        self.young.clear();
-        self.old.clear();
-    }
-}
+/// Rows known to be in the database, so that batches do not offer them again. What is forgotten is merely offered once
+/// more.
+pub type Written = Recent<(Kind, i64), (), 131_072>;
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -182,17 +148,5 @@ mod tests {
         .map(|fields| id(Kind::Page, fields))
         .into();
         assert_eq!(ids.len(), 7);
-    }
-
-    #[test]
-    fn a_row_in_use_is_not_forgotten() {
-        let mut written = Written::default();
-        written.insert(Kind::Page, -1);
-        for id in 0..3 * GENERATION as i64 {
-            written.insert(Kind::Page, id);
-            assert!(written.contains(Kind::Page, -1));
-        }
-        assert!(!written.contains(Kind::Page, 0));
-        assert!(written.young.len() + written.old.len() <= 2 * GENERATION);
     }
 }

@@ -19,6 +19,7 @@ use super::dictionary::Written;
 use super::enrich::acquisition::Acquisition;
 use super::enrich::place::Places;
 use super::forgotten::ForgottenList;
+use super::known::KnownVisitors;
 use super::rows::{Enricher, Refused, Rows};
 use super::write::{self, Attempt, Fault, Terms};
 use crate::config::{Config, StoreIp};
@@ -139,6 +140,8 @@ pub struct Shipper {
     months: BTreeSet<Month>,
     /// What retention has passed, as far as known.
     horizon: Option<Timestamp>,
+    /// Visitors whose rows need not be written again.
+    known: KnownVisitors,
     /// Who was forgotten when the database was last asked.
     forgotten: Arc<ForgottenList>,
     /// Whether there may be user agents to be read.
@@ -168,6 +171,7 @@ impl Shipper {
             enricher: Arc::new(enricher),
             months: BTreeSet::new(),
             horizon: None,
+            known: KnownVisitors::default(),
             forgotten: Arc::default(),
             agents_unread: true,
         }
@@ -283,6 +287,7 @@ impl Shipper {
             self.months.clear();
             self.horizon = None;
             self.enricher.forget();
+            self.known.forget();
         }
         written
     }
@@ -294,6 +299,7 @@ impl Shipper {
             lookback: self.settings.lookback,
             exclusive: rows.needs_exclusive_lock(),
         };
+        let visitors = self.known.unwritten(&rows.visitors);
         let mut checked_again = false;
         let mut tries = 0;
         loop {
@@ -301,7 +307,7 @@ impl Shipper {
             let attempt = async {
                 // Beside the transaction: a partition outlives a batch that fails.
                 ensure_partitions(&mut self.months, &mut client, rows).await?;
-                Ok::<_, StoreError>(write::attempt(&mut client, batch, rows, terms).await)
+                Ok::<_, StoreError>(write::attempt(&mut client, batch, rows, &visitors, terms).await)
             };
             let Ok(attempt) = tokio::time::timeout(TRY_TIMEOUT, attempt).await else {
                 // A connection in the middle of a statement must not go back to the pool.
@@ -311,6 +317,10 @@ impl Shipper {
             let error = match attempt? {
                 Ok(Attempt::Committed { outcomes, receipts, growth }) => {
                     self.enricher.remember(&rows.dictionaries, &growth.refused);
+                    self.known.remember(&visitors);
+                    if !rows.erasures.is_empty() {
+                        self.known.forget();
+                    }
                     let overflowed = growth.overflowed();
                     self.agents_unread |= !rows.dictionaries.agents.is_empty();
                     return Ok(Ending::Committed(Shipped {
@@ -322,6 +332,7 @@ impl Shipper {
                 Ok(Attempt::PastHorizon(horizon)) => return Ok(Ending::PastHorizon(horizon)),
                 Ok(Attempt::OthersForgotten(list)) => {
                     self.forgotten = Arc::new(list);
+                    self.known.forget();
                     return Ok(Ending::OthersForgotten);
                 }
                 Ok(Attempt::ConcernsOrders) => {

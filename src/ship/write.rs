@@ -28,6 +28,7 @@ use super::forgotten::ForgottenList;
 use super::growth::Growth;
 use super::points;
 use super::rows::events::{Event, ProductView};
+use super::rows::visitors::Visitor;
 use super::rows::{Rows, SessionKey, kind_id, stored};
 use super::settle;
 use crate::erasure::Receipt;
@@ -101,11 +102,12 @@ pub(super) struct Terms {
     pub(super) exclusive: bool,
 }
 
-/// Tries once.
+/// Tries once. Of the visitors those are written that are named.
 pub(super) async fn attempt(
     client: &mut Client,
     batch: &Batch,
     rows: &Rows,
+    visitors: &[(&Uuid, &Visitor)],
     terms: Terms,
 ) -> Result<Attempt, tokio_postgres::Error> {
     let transaction = client.transaction().await?;
@@ -141,11 +143,11 @@ pub(super) async fn attempt(
     write_quarantine(&transaction, rows).await?;
     let growth = Growth::add(&transaction, &rows.dictionaries, terms.cap).await?;
     if growth.refused.is_empty() {
-        write_facts(&transaction, rows).await?;
+        write_facts(&transaction, rows, visitors).await?;
     } else {
         let mut rows = rows.clone();
         rows.overflow(&growth.refused);
-        write_facts(&transaction, &rows).await?;
+        write_facts(&transaction, &rows, visitors).await?;
     }
     let outcomes = settle::entries(&transaction, rows).await?;
     settle::orders(&transaction, &concerned, terms.lookback).await?;
@@ -220,9 +222,12 @@ async fn write_quarantine(transaction: &Transaction<'_>, rows: &Rows) -> Result<
 }
 
 /// Tables in one order for all proxies, rows in key order: so that batches wait for each other, not in a circle.
-async fn write_facts(transaction: &Transaction<'_>, rows: &Rows) -> Result<(), tokio_postgres::Error> {
-    let ((), new_views) =
-        tokio::try_join!(biased; write_visitors(transaction, rows), write_product_views(transaction, rows))?;
+async fn write_facts(
+    transaction: &Transaction<'_>,
+    rows: &Rows,
+    visitors: &[(&Uuid, &Visitor)],
+) -> Result<(), tokio_postgres::Error> {
+    let ((), new_views) = tokio::try_join!(biased; write_visitors(transaction, visitors), write_product_views(transaction, rows))?;
     tokio::try_join!(
         biased;
         write_sessions(transaction, rows, &new_views),
@@ -234,8 +239,11 @@ async fn write_facts(transaction: &Transaction<'_>, rows: &Rows) -> Result<(), t
     events::copy(transaction, &events).await
 }
 
-async fn write_visitors(transaction: &Transaction<'_>, rows: &Rows) -> Result<(), tokio_postgres::Error> {
-    send!(transaction, "visitors", rows.visitors, |(id, visitor)| {
+async fn write_visitors(
+    transaction: &Transaction<'_>,
+    visitors: &[(&Uuid, &Visitor)],
+) -> Result<(), tokio_postgres::Error> {
+    send!(transaction, "visitors", visitors, |(id, visitor)| {
         UUID_ARRAY: id, INT4_ARRAY: visitor.site_id, INT2_ARRAY: visitor.identity,
         TIMESTAMPTZ_ARRAY: visitor.first_seen, TIMESTAMPTZ_ARRAY: visitor.last_seen,
         UUID_ARRAY: visitor.minted_from, TIMESTAMPTZ_ARRAY: visitor.registered_at,

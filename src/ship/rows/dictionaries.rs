@@ -251,7 +251,7 @@ fn offer<T>(rows: &mut BTreeMap<i64, Fresh<T>>, id: i64, row: impl FnOnce() -> T
 
 impl Enricher {
     fn is_written(&self, kind: Kind, id: i64) -> bool {
-        self.written.lock().unwrap_or_else(std::sync::PoisonError::into_inner).contains(kind, id)
+        self.written.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get((kind, id)).is_some()
     }
 
     fn locale_of(&self, path: &str) -> Option<String> {

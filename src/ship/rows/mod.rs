@@ -52,7 +52,7 @@ impl Enricher {
     ) {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         for (kind, id) in rows.ids().filter(|key| !refused.contains(key)) {
-            written.insert(kind, id);
+            written.insert((kind, id), ());
         }
     }
 

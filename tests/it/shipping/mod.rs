@@ -6,6 +6,7 @@ mod feed;
 mod forgetting;
 mod orders;
 mod retention;
+mod updates;
 
 use bytes::Bytes;
 use std::collections::BTreeMap;
