@@ -107,7 +107,7 @@ BEGIN
             -- Attaching, unlike CREATE TABLE … PARTITION OF, does not wait for reports that read the table.
             -- A session changes with every page view: room on its page lets that leave the indexes alone.
             EXECUTE format('CREATE TABLE IF NOT EXISTS %1$I.%2$I (LIKE %1$I.%3$I INCLUDING DEFAULTS) WITH (fillfactor = %4$s)',
-                           home, partition, parent, CASE WHEN parent = 'sessions' THEN 70 ELSE 100 END);
+                           home, partition, parent, CASE WHEN parent = 'sessions' THEN 50 ELSE 100 END);
             EXECUTE format('ALTER TABLE %1$I.%3$I ATTACH PARTITION %1$I.%2$I FOR VALUES FROM (%4$L) TO (%5$L)',
                            home, partition, parent,
                            to_char(first_day, 'YYYY-MM-DD') || ' 00:00:00+00',
