@@ -37,11 +37,14 @@ use crate::store::forgotten::watch_forgotten;
 use crate::store::identity_keys::watch_key;
 use crate::store::migrate::{SchemaState, advance, schema_state};
 use crate::store::{Store, rollups, upkeep};
+use crate::telemetry::access_log::{self, AccessLog};
 use crate::telemetry::causes::Causes;
 use crate::telemetry::metrics::Metrics;
 
 /// How long the journal's last write may take at the end.
 const LAST_WRITE: Duration = Duration::from_secs(5);
+/// How long the access log's last lines may take at the end.
+const LAST_LINES: Duration = Duration::from_secs(1);
 /// How long open requests to the stats port may take at the end.
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
 /// How long the last batch may take at the end.
@@ -66,6 +69,7 @@ pub struct App {
     salts: Salts,
     clock: WallClock,
     writer: Writer,
+    access_log: Option<(AccessLog, access_log::Ended)>,
     cluster: Option<Cluster>,
     store: Store,
     reports: ReportDatabase,
@@ -98,6 +102,13 @@ impl App {
             Arc::clone(&metrics),
         )
         .context("cannot start the journal's threads")?;
+        let access_log = AccessLog::start(&config.proxy.access_log, &metrics).with_context(|| {
+            let path = config.proxy.access_log.path.as_deref();
+            format!(
+                "cannot open the access log {}",
+                path.map_or_else(String::new, |path| path.display().to_string())
+            )
+        })?;
         let (cluster, url) = match &config.database.place {
             DatabasePlace::Url(url) => (None, url.clone()),
             DatabasePlace::Managed(dir) => {
@@ -127,6 +138,7 @@ impl App {
             keys,
             customers,
             writer,
+            access_log,
             cluster,
             store: Store::new(&url)?,
             reports,
@@ -152,6 +164,11 @@ impl App {
         self.stats_address
     }
 
+    /// The access log, if there is one; to be opened anew after its file was renamed.
+    pub fn access_log(&self) -> Option<AccessLog> {
+        self.access_log.as_ref().map(|(log, _)| log.clone())
+    }
+
     /// Forwards, records, ships and answers until `shutdown`; fails when a thread of the request path dies.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let Self { config, metrics, store, .. } = self;
@@ -165,7 +182,8 @@ impl App {
             forgotten: forgotten.clone(),
             clock: self.clock,
         };
-        let mut workers = proxy::start(self.bound, &config, recording, &metrics)?;
+        let log = self.access_log.as_ref().map(|(log, _)| log.clone());
+        let mut workers = proxy::start(self.bound, &config, recording, log, &metrics)?;
 
         // The office: everything from here on may fail or wait without a request noticing.
         let office_ends = CancellationToken::new();
@@ -211,6 +229,12 @@ impl App {
         };
         metrics.state.draining.store(true, Ordering::Relaxed);
         end_workers(workers).await;
+        if let Some((log, ended)) = self.access_log {
+            log.close();
+            if tokio::time::timeout(LAST_LINES, ended).await.is_err() {
+                tracing::warn!("the disk does not take the last lines of the access log");
+            }
+        }
         // The stats port may submit orders until here; with it goes the last sender of batches.
         stats_ends.cancel();
         if tokio::time::timeout(LAST_ANSWERS, end_task("stats port", stats)).await.is_err() {

@@ -13,15 +13,16 @@ use hyper::body::Incoming;
 use crate::accept::{self, Bound, Connection, Workers};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::exchange::{AnswerBody, Exchange};
+use crate::exchange::{AnswerBody, Books, Exchange};
 use crate::forward::{
-    self, Peer, Refusal, RequestBody, ResponseBody, Standing, Upstreams, fields, forwarded, head,
+    Asker, Maintenance, Pages, Peer, Refusal, RequestBody, RequestIds, ResponseBody, Standing, Upstreams,
+    fields, forwarded, head, pages,
 };
 use crate::record::{Recorder, Recording};
 use crate::route::Router;
+use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::causes::Causes;
 use crate::telemetry::metrics::{Metrics, Reason};
-use crate::telemetry::traffic::Meter;
 
 /// Starts the workers that forward requests as `config` says.
 ///
@@ -32,16 +33,29 @@ pub fn start(
     bound: Bound,
     config: &Arc<Config>,
     recording: Recording,
+    access_log: Option<AccessLog>,
     metrics: &Arc<Metrics>,
 ) -> io::Result<Workers> {
+    let front = Front { access_log, maintenance: Maintenance::watch(&config.proxy.maintenance)? };
     let (config_of_all, metrics_of_all) = (Arc::clone(config), Arc::clone(metrics));
     let standings = Standing::of_all(&config.upstreams, metrics);
     accept::start(bound, &config.proxy, metrics, move |clock| {
-        let proxy = Proxy::new(&config_of_all, &standings, &recording, &metrics_of_all, clock);
-        let recorder = Rc::clone(&proxy.recorder);
+        let proxy = Proxy::new(&config_of_all, &standings, &recording, &metrics_of_all, &front, clock);
+        let (recorder, books) = (Rc::clone(&proxy.recorder), Rc::clone(&proxy.books));
         let answer = move |connection, request| Rc::clone(&proxy).answer(connection, request);
-        (answer, async move { recorder.close().await })
+        let end = async move {
+            recorder.close().await;
+            books.hand_over();
+        };
+        (answer, end)
     })
+}
+
+/// What stands before the shop, for all workers.
+#[derive(Clone)]
+struct Front {
+    access_log: Option<AccessLog>,
+    maintenance: Maintenance,
 }
 
 /// All that one worker needs to answer requests.
@@ -52,7 +66,10 @@ struct Proxy {
     router: Router,
     upstreams: Rc<Upstreams>,
     recorder: Rc<Recorder>,
-    meter: Rc<Meter>,
+    books: Rc<Books>,
+    pages: Pages,
+    request_ids: Option<RequestIds>,
+    maintenance: Maintenance,
 }
 
 impl Proxy {
@@ -61,6 +78,7 @@ impl Proxy {
         standings: &[Arc<Standing>],
         recording: &Recording,
         metrics: &Arc<Metrics>,
+        front: &Front,
         clock: &Rc<Clock>,
     ) -> Rc<Self> {
         let timeouts = config.proxy.timeouts;
@@ -68,7 +86,7 @@ impl Proxy {
         tokio::task::spawn_local(Rc::clone(&upstreams).close_stale_connections());
         tokio::task::spawn_local(Rc::clone(&upstreams).knock());
         let router = Router::new(config);
-        let meter = Rc::new(metrics.traffic.open(router.labels()));
+        let books = Books::open(config, &router, metrics, front.access_log.as_ref());
         Rc::new(Proxy {
             config: Arc::clone(config),
             metrics: Arc::clone(metrics),
@@ -76,7 +94,10 @@ impl Proxy {
             router,
             upstreams,
             recorder: Recorder::start(recording, &config.tracking, metrics),
-            meter,
+            books,
+            pages: Pages::new(&config.proxy.error_pages),
+            request_ids: config.proxy.request_id_header.clone().map(RequestIds::new),
+            maintenance: front.maintenance.clone(),
         })
     }
 
@@ -87,11 +108,18 @@ impl Proxy {
     ) -> Response<AnswerBody> {
         let (head, body) = request.into_parts();
         let body = self.request_body(body, &connection);
-        let mut exchange = Exchange::begin(&self.meter, body.received());
-        let response = match self.forward(&connection, head, body, &mut exchange).await {
+        let mut exchange = Exchange::begin(&self.books, connection.peer(), &head, body.received());
+        exchange.wants_json = self.pages.wants_json(&head.headers);
+        if let Some(ids) = &self.request_ids {
+            exchange.request_id = Some(ids.id_of(&head.headers, connection.peer().trusted));
+        }
+        let mut response = match self.forward(&connection, head, body, &mut exchange).await {
             Ok(response) => response,
-            Err(refusal) => self.refuse(&refusal),
+            Err(refusal) => self.refuse(&refusal, &mut exchange),
         };
+        if let (Some(ids), Some(id)) = (&self.request_ids, &exchange.request_id) {
+            ids.tell_client(response.headers_mut(), id);
+        }
         exchange.answer(response)
     }
 
@@ -104,26 +132,35 @@ impl Proxy {
         exchange: &mut Exchange,
     ) -> Result<Response<ResponseBody>, Refusal> {
         if self.is_health_check(&head) {
-            return Ok(forward::text(StatusCode::OK, "ok"));
+            exchange.note_reason("health");
+            return Ok(pages::text(StatusCode::OK, "ok"));
         }
         let authority = head::check(&mut head, &self.config.proxy.limits)?;
         let route = self.router.find(&authority.host(), head.uri.path());
-        exchange.route = route.number;
         let peer = connection.peer();
-        let client = forwarded::client(&head.headers, peer, &self.config.proxy.trusted_proxies);
+        let Config { proxy, .. } = &*self.config;
+        let client = forwarded::client(&head.headers, peer, &proxy.trusted_proxies, proxy.forwarded);
+        exchange.note_way(route, client);
 
         let mut watch = self.recorder.watch(&head, route, client);
 
         let said_from = fields::clean_request(&mut head.headers, peer.trusted);
         self.note_undeclared_proxy(said_from, peer);
         self.recorder.strip(&mut head, route);
-        forwarded::tell(&mut head.headers, peer, client, &authority);
+        forwarded::tell(&mut head.headers, peer, client, &authority, proxy.forwarded);
+        if let (Some(ids), Some(id)) = (&self.request_ids, &exchange.request_id) {
+            ids.tell_upstream(&mut head.headers, id);
+        }
         watch.tell_upstream(&mut head.headers);
 
-        let mut response = match self.upstreams.send(route.upstream, head, body, &mut exchange.passage).await
-        {
+        let answer = if self.maintenance.is_closed_to(client.address) {
+            Err(Refusal::Maintenance(self.maintenance.retry_after))
+        } else {
+            self.upstreams.send(route.upstream, head, body, &mut exchange.passage).await
+        };
+        let mut response = match answer {
             Ok(response) => response,
-            Err(refusal) => self.refuse(&refusal),
+            Err(refusal) => self.refuse(&refusal, exchange),
         };
         fields::clean_response(&mut response);
         watch.conclude(&mut response).await;
@@ -151,15 +188,19 @@ impl Proxy {
             return;
         }
         if !self.metrics.state.undeclared_proxy.swap(true, Ordering::Relaxed) {
-            let address = peer.address;
+            let mut trusted: Vec<String> =
+                self.config.proxy.trusted_proxies.iter().map(|network| format!("\"{network}\"")).collect();
+            trusted.push(format!("\"{}\"", peer.address));
+            let trusted = trusted.join(", ");
             tracing::warn!(
                 "forwarding headers of a private address that is not declared were ignored; if this is your own \
-                 proxy, add to [proxy]: trusted_proxies = [\"{address}\"]"
+                 proxy, write into [proxy]: trusted_proxies = [{trusted}]"
             );
         }
     }
 
-    fn refuse(&self, refusal: &Refusal) -> Response<ResponseBody> {
+    fn refuse(&self, refusal: &Refusal, exchange: &mut Exchange) -> Response<ResponseBody> {
+        exchange.note_reason(refusal.reason());
         let reason = Reason { reason: refusal.reason() };
         if refusal.is_upstreams() {
             self.metrics.upstream_errors.get_or_create(&reason).inc();
@@ -167,7 +208,8 @@ impl Proxy {
         } else {
             self.metrics.requests_refused.get_or_create(&reason).inc();
         }
-        refusal.respond()
+        let asker = Asker { request_id: exchange.request_id.as_ref(), wants_json: exchange.wants_json };
+        refusal.respond(&self.pages, asker)
     }
 }
 

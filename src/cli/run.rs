@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::config;
+use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::logs;
 
 /// No arguments.
@@ -28,6 +29,7 @@ pub(super) fn run(config: &Path, _args: &Args) -> anyhow::Result<()> {
         tracing::info!(address = %app.stats_address(), "statistics");
         let shutdown = CancellationToken::new();
         tokio::spawn(refuse_reloads()?);
+        tokio::spawn(reopen_logs(app.access_log())?);
         let told = shutdown.clone();
         tokio::spawn(async move {
             signals.next().await;
@@ -47,6 +49,18 @@ fn refuse_reloads() -> anyhow::Result<impl Future<Output = ()>> {
     Ok(async move {
         while hangup.recv().await.is_some() {
             tracing::warn!("SIGHUP: the configuration is not read again; a restart does that");
+        }
+    })
+}
+
+/// SIGUSR1 is what log rotation tells servers by; its default would end the process.
+fn reopen_logs(access_log: Option<AccessLog>) -> anyhow::Result<impl Future<Output = ()>> {
+    let mut rotated = signal(SignalKind::user_defined1()).context("SIGUSR1 cannot be handled")?;
+    Ok(async move {
+        while rotated.recv().await.is_some() {
+            if let Some(log) = &access_log {
+                log.reopen();
+            }
         }
     })
 }

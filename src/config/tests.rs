@@ -43,7 +43,17 @@ fn whole_example() -> String {
 
 /// The example with as many of its keys as one file may have.
 fn loadable_example() -> String {
-    let alternatives = ["url_file", "managed", "data_dir", "database_url_file", "hash_file"];
+    let alternatives = [
+        "url_file",
+        "managed",
+        "data_dir",
+        "database_url_file",
+        "hash_file",
+        // A page that is not here.
+        "[[proxy.error_page]]",
+        "status = \"5xx\"",
+        "file = \"/etc/utm-dispatcher/5xx.html\"",
+    ];
     let whole = whole_example();
     let lines = whole.lines().filter(|line| !alternatives.iter().any(|key| line.starts_with(key)));
     lines.map(|line| format!("{line}\n")).collect()

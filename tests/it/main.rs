@@ -5,7 +5,10 @@
 
 mod harness;
 
+mod access_log;
+mod answers;
 mod architecture;
+mod behind_nginx;
 mod config;
 mod demo;
 mod faults;

@@ -15,6 +15,7 @@ use utm_dispatcher::journal::writer::{Progress, Writer, WriterConfig};
 use utm_dispatcher::keys::KeyRing;
 use utm_dispatcher::record::Recording;
 use utm_dispatcher::salts::Salts;
+use utm_dispatcher::telemetry::access_log::AccessLog;
 use utm_dispatcher::telemetry::metrics::Metrics;
 
 use super::Client;
@@ -47,7 +48,9 @@ pub(crate) fn proxy(config: Config) -> Proxy {
         forgotten: Forgotten::default(),
         clock: WallClock::default(),
     };
-    let workers = utm_dispatcher::proxy::start(bound, &Arc::new(config), recording, &metrics).unwrap();
+    let access_log = AccessLog::start(&config.proxy.access_log, &metrics).unwrap().map(|(log, _)| log);
+    let workers =
+        utm_dispatcher::proxy::start(bound, &Arc::new(config), recording, access_log, &metrics).unwrap();
     Proxy { workers, metrics, progress: writer.progress, files }
 }
 

@@ -1,0 +1,68 @@
+//! Maintenance: everybody but a few is answered 503 instead of the shop, by the configuration or while a file is there.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::config;
+
+/// Time between two looks at the file.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Whether the shop is closed, and to whom. Clones share what is known of the file.
+#[derive(Debug, Clone)]
+pub struct Maintenance {
+    is_on: bool,
+    file_is_there: Arc<AtomicBool>,
+    allow: Vec<IpNet>,
+    /// What `Retry-After` says, whole seconds.
+    pub retry_after: Duration,
+}
+
+impl Maintenance {
+    /// Looks whether the file is there. A thread of its own goes on looking, as long as there is a clone: a disk that
+    /// hangs holds nothing else up.
+    ///
+    /// # Errors
+    ///
+    /// When the thread cannot be made.
+    pub fn watch(config: &config::Maintenance) -> std::io::Result<Self> {
+        let file_is_there = Arc::new(AtomicBool::new(false));
+        if let Some(file) = config.file.clone() {
+            file_is_there.store(file.exists(), Ordering::Relaxed);
+            let told = Arc::downgrade(&file_is_there);
+            let look = move || {
+                while let Some(file_is_there) = told.upgrade() {
+                    note(&file_is_there, &file);
+                    drop(file_is_there);
+                    std::thread::sleep(LOOK_EVERY);
+                }
+            };
+            std::thread::Builder::new().name("maintenance".to_owned()).spawn(look)?;
+        }
+        let (is_on, retry_after) = (config.on, config.retry_after);
+        Ok(Maintenance { is_on, file_is_there, allow: config.allow.clone(), retry_after })
+    }
+
+    /// Whether this client finds the shop closed.
+    pub fn is_closed_to(&self, client: IpAddr) -> bool {
+        (self.is_on || self.file_is_there.load(Ordering::Relaxed))
+            && !self.allow.iter().any(|network| network.contains(&client))
+    }
+}
+
+fn note(file_is_there: &AtomicBool, file: &PathBuf) {
+    let is_there = file.exists();
+    if file_is_there.swap(is_there, Ordering::Relaxed) != is_there {
+        let file = file.display();
+        if is_there {
+            tracing::warn!(%file, "maintenance: the shop is closed while this file is there");
+        } else {
+            tracing::info!(%file, "maintenance: the shop is open again");
+        }
+    }
+}
