@@ -12,7 +12,8 @@ use utm_dispatcher::telemetry::access_log::{AccessLog, End, Entry, UpstreamPart}
 use utm_dispatcher::telemetry::metrics::Metrics;
 use utm_dispatcher::telemetry::traffic::Traffic;
 
-const AGENT: &[u8] = b"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 \
+const AGENT: &[u8] =
+    b"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 \
     Safari/537.36";
 
 /// The program's.

@@ -229,12 +229,7 @@ impl App {
         };
         metrics.state.draining.store(true, Ordering::Relaxed);
         end_workers(workers).await;
-        if let Some((log, ended)) = self.access_log {
-            log.close();
-            if tokio::time::timeout(LAST_LINES, ended).await.is_err() {
-                tracing::warn!("the disk does not take the last lines of the access log");
-            }
-        }
+        end_access_log(self.access_log).await;
         // The stats port may submit orders until here; with it goes the last sender of batches.
         stats_ends.cancel();
         if tokio::time::timeout(LAST_ANSWERS, end_task("stats port", stats)).await.is_err() {
@@ -358,6 +353,14 @@ async fn end_journal(ended: oneshot::Receiver<()>) {
         Ok(Ok(())) => {}
         Ok(Err(_)) => tracing::error!("the journal thread died"),
         Err(_) => tracing::error!("the disk does not take the journal's last records; they may be lost"),
+    }
+}
+
+async fn end_access_log(access_log: Option<(AccessLog, access_log::Ended)>) {
+    let Some((log, ended)) = access_log else { return };
+    log.close();
+    if tokio::time::timeout(LAST_LINES, ended).await.is_err() {
+        tracing::warn!("the disk does not take the last lines of the access log");
     }
 }
 

@@ -22,6 +22,8 @@ pub(super) fn run(config: &Path, _args: &Args) -> anyhow::Result<()> {
     super::in_office(async {
         // Before anything is there that a signal should end in order.
         let mut signals = Signals::new()?;
+        // What log rotation tells servers by; its default would end the process.
+        let rotated = signal(SignalKind::user_defined1()).context("SIGUSR1 cannot be handled")?;
         let app = App::bind(config).await?;
         for address in app.proxy_addresses() {
             tracing::info!(%address, "forwarding");
@@ -29,7 +31,7 @@ pub(super) fn run(config: &Path, _args: &Args) -> anyhow::Result<()> {
         tracing::info!(address = %app.stats_address(), "statistics");
         let shutdown = CancellationToken::new();
         tokio::spawn(refuse_reloads()?);
-        tokio::spawn(reopen_logs(app.access_log())?);
+        tokio::spawn(reopen_logs(rotated, app.access_log()));
         let told = shutdown.clone();
         tokio::spawn(async move {
             signals.next().await;
@@ -53,16 +55,12 @@ fn refuse_reloads() -> anyhow::Result<impl Future<Output = ()>> {
     })
 }
 
-/// SIGUSR1 is what log rotation tells servers by; its default would end the process.
-fn reopen_logs(access_log: Option<AccessLog>) -> anyhow::Result<impl Future<Output = ()>> {
-    let mut rotated = signal(SignalKind::user_defined1()).context("SIGUSR1 cannot be handled")?;
-    Ok(async move {
-        while rotated.recv().await.is_some() {
-            if let Some(log) = &access_log {
-                log.reopen();
-            }
+async fn reopen_logs(mut rotated: Signal, access_log: Option<AccessLog>) {
+    while rotated.recv().await.is_some() {
+        if let Some(log) = &access_log {
+            log.reopen();
         }
-    })
+    }
 }
 
 /// SIGTERM and SIGINT.

@@ -82,7 +82,12 @@ fn is_port(text: &str) -> bool {
 }
 
 fn without_zone(text: &str) -> &str {
-    text.split_once('%').map_or(text, |(address, _zone)| address)
+    match text.split_once('%') {
+        Some((address, zone)) if zone.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~".contains(&b)) => {
+            address
+        }
+        _ => text,
+    }
 }
 
 #[cfg(test)]

@@ -276,8 +276,14 @@ mod tests {
     fn forwarding_fields_are_kept_from_trusted_peers_only_and_never_with_underscores() {
         for name in [FORWARDING_C.as_slice(), &FORWARDING_F, &FORWARDING_T, &FORWARDING_X].concat() {
             for trusted in [false, true] {
-                let mut headers = map(&[(name, "1"), (&name.replace('-', "_"), "2"), ("accept", "*/*")]);
-                assert!(clean_request(&mut headers, trusted) || name.len() < 3, "{name}");
+                let mut headers = map(&[(name, "1"), ("accept", "*/*")]);
+                if name.contains('-') {
+                    headers.insert(
+                        HeaderName::from_bytes(name.replace('-', "_").as_bytes()).unwrap(),
+                        "2".parse().unwrap(),
+                    );
+                }
+                assert!(clean_request(&mut headers, trusted), "{name}");
                 let kept = headers.get(name).map(|value| value == "1");
                 assert_eq!(kept, trusted.then_some(true), "{name}");
                 assert_eq!(headers.len(), if trusted { 2 } else { 1 }, "{name}");

@@ -1,9 +1,10 @@
 //! Maintenance: everybody but a few is answered 503 instead of the shop, by the configuration or while a file is there.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -33,16 +34,20 @@ impl Maintenance {
     pub fn watch(config: &config::Maintenance) -> std::io::Result<Self> {
         let file_is_there = Arc::new(AtomicBool::new(false));
         if let Some(file) = config.file.clone() {
-            file_is_there.store(file.exists(), Ordering::Relaxed);
             let told = Arc::downgrade(&file_is_there);
+            let (looked, first_look) = channel();
             let look = move || {
                 while let Some(file_is_there) = told.upgrade() {
                     note(&file_is_there, &file);
                     drop(file_is_there);
+                    // Nobody listens after the first time.
+                    let _ = looked.send(());
                     std::thread::sleep(LOOK_EVERY);
                 }
             };
             std::thread::Builder::new().name("maintenance".to_owned()).spawn(look)?;
+            // A disk that hangs does not keep the shop from opening.
+            let _ = first_look.recv_timeout(LOOK_EVERY);
         }
         let (is_on, retry_after) = (config.on, config.retry_after);
         Ok(Maintenance { is_on, file_is_there, allow: config.allow.clone(), retry_after })
@@ -55,7 +60,7 @@ impl Maintenance {
     }
 }
 
-fn note(file_is_there: &AtomicBool, file: &PathBuf) {
+fn note(file_is_there: &AtomicBool, file: &Path) {
     let is_there = file.exists();
     if file_is_there.swap(is_there, Ordering::Relaxed) != is_there {
         let file = file.display();

@@ -25,14 +25,19 @@ struct Page {
 #[derive(Debug)]
 enum Piece {
     Text(Bytes),
+    Place(Place),
+}
+
+/// What is filled in.
+#[derive(Debug, Clone, Copy)]
+enum Place {
     Status,
     Reason,
     RequestId,
 }
 
-/// Placeholders.
-const PLACES: [(&str, fn() -> Piece); 3] =
-    [("{status}", || Piece::Status), ("{reason}", || Piece::Reason), ("{request_id}", || Piece::RequestId)];
+const PLACES: [(&str, Place); 3] =
+    [("{status}", Place::Status), ("{reason}", Place::Reason), ("{request_id}", Place::RequestId)];
 
 /// Who is answered.
 #[derive(Debug, Clone, Copy, Default)]
@@ -98,9 +103,9 @@ impl Page {
         for piece in &self.pieces {
             filled.extend_from_slice(match piece {
                 Piece::Text(text) => text,
-                Piece::Status => status.as_str().as_bytes(),
-                Piece::Reason => reason(status).as_bytes(),
-                Piece::RequestId => request_id.map_or(b"-", HeaderValue::as_bytes),
+                Piece::Place(Place::Status) => status.as_str().as_bytes(),
+                Piece::Place(Place::Reason) => reason(status).as_bytes(),
+                Piece::Place(Place::RequestId) => request_id.map_or(b"-", HeaderValue::as_bytes),
             });
         }
         filled.into()
@@ -110,12 +115,12 @@ impl Page {
 fn pieces(mut text: &str) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let next = |text: &str| {
-        let found = PLACES.iter().filter_map(|(name, piece)| Some((text.find(name)?, name.len(), piece)));
+        let found = PLACES.iter().filter_map(|(name, place)| Some((text.find(name)?, name.len(), *place)));
         found.min_by_key(|(at, ..)| *at)
     };
-    while let Some((at, length, piece)) = next(text) {
-        pieces.push(Piece::Text(Bytes::copy_from_slice(text[..at].as_bytes())));
-        pieces.push(piece());
+    while let Some((at, length, place)) = next(text) {
+        pieces.push(Piece::Text(Bytes::copy_from_slice(&text.as_bytes()[..at])));
+        pieces.push(Piece::Place(place));
         text = &text[at + length..];
     }
     pieces.push(Piece::Text(Bytes::copy_from_slice(text.as_bytes())));
@@ -169,7 +174,7 @@ mod tests {
         assert_eq!(shown(&pages, 504, person), "<p>504 Gateway Timeout id-1</p>");
         assert_eq!(shown(&pages, 504, Asker::default()), "<p>504 Gateway Timeout -</p>");
         assert_eq!(shown(&pages, 504, Asker { wants_json: true, ..person }), "{\"status\":504}");
-        assert_eq!(shown(&pages, 502, Asker { wants_json: true, ..person }), "bad");
+        assert_eq!(shown(&pages, 502, Asker { wants_json: true, ..person }), "{\"status\":502}");
         assert_eq!(shown(&pages, 400, person), "Bad Request\nrequest id: id-1\n");
         assert_eq!(shown(&pages, 400, Asker::default()), "Bad Request");
     }

@@ -122,7 +122,7 @@ async fn behind_nginx_the_shop_sees_https_its_name_and_each_visitor() {
     eventually("both visitors are in the statistics", DEADLINE, || async {
         let report = program.report("general-stats?period=today").await?;
         let results = &report["results"];
-        (results["sessions"] == 2 && results["unique_visitors"] == 2).then_some(())
+        (results["total_sessions"] == 2 && results["unique_visitors"] == 2).then_some(())
     })
     .await;
     let (status, ready) = program.ask("/readyz").await;
