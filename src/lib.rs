@@ -35,6 +35,7 @@ pub mod store;
 pub mod app;
 pub mod proxy;
 pub mod record;
+pub mod reload;
 
 pub mod cli;
 pub mod demo;

@@ -47,6 +47,8 @@ fn fill(metrics: &Metrics) {
         rollup_seconds: _,
         rollup_refreshed_unix_seconds: _,
         replica_lag_seconds: _,
+        config_reloads: _,
+        config_loaded_unix_seconds: _,
         state: _,
     } = metrics;
     requests.get_or_create(&StatusClass { class: "2xx" }).inc();
