@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 use utm_dispatcher::accept::{self, Workers};
+use utm_dispatcher::clock::WallClock;
 use utm_dispatcher::config::{Config, Live};
 use utm_dispatcher::erasure::Forgotten;
 use utm_dispatcher::hit::{Hit, Record};
@@ -45,6 +46,7 @@ pub(crate) fn proxy(config: Config) -> Proxy {
         keys: Arc::new(KeyRing::load_or_create(&files.path().join("secret")).unwrap()),
         salts: Salts::new().unwrap(),
         forgotten: Forgotten::default(),
+        clock: WallClock::default(),
     };
     let config = Live::new(config);
     let snapshot = Live::new(Snapshot::new(&config.now(), &metrics));
