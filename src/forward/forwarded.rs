@@ -4,6 +4,7 @@
 //! Rule: the shop sees only what we, or a trusted peer, have said. Of the two kinds of fields one is believed; the other
 //! may be a stranger's that the peer let through.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -38,6 +39,16 @@ impl Peer {
         let address = address.to_canonical();
         let text = address_value(address);
         Peer { address, trusted: is_trusted(address, trusted), https: false, text }
+    }
+
+    /// The same peer to whoever trusts these.
+    pub fn under(&self, trusted: &[IpNet]) -> Cow<'_, Self> {
+        let trusted = is_trusted(self.address, trusted);
+        if trusted == self.trusted {
+            Cow::Borrowed(self)
+        } else {
+            Cow::Owned(Self { trusted, ..self.clone() })
+        }
     }
 }
 

@@ -27,13 +27,9 @@ pub struct Maintenance {
 impl Maintenance {
     /// Looks whether the file is there. A thread of its own goes on looking, as long as there is a clone: a disk that
     /// hangs holds nothing else up.
-    ///
-    /// # Errors
-    ///
-    /// When the thread cannot be made.
-    pub fn watch(config: &config::Maintenance) -> std::io::Result<Self> {
+    pub fn watch(config: &config::Maintenance) -> Self {
         let file_is_there = Arc::new(AtomicBool::new(false));
-        if let Some(file) = config.file.clone() {
+        if let Some(file) = config.flag_file.clone() {
             let told = Arc::downgrade(&file_is_there);
             let (looked, first_look) = channel();
             let look = move || {
@@ -45,12 +41,14 @@ impl Maintenance {
                     std::thread::sleep(LOOK_EVERY);
                 }
             };
-            std::thread::Builder::new().name("maintenance".to_owned()).spawn(look)?;
-            // A disk that hangs does not keep the shop from opening.
-            let _ = first_look.recv_timeout(LOOK_EVERY);
+            match std::thread::Builder::new().name("maintenance".to_owned()).spawn(look) {
+                // A disk that hangs does not keep the shop from opening.
+                Ok(_) => _ = first_look.recv_timeout(LOOK_EVERY),
+                Err(error) => tracing::error!(%error, "maintenance: nobody looks for the file"),
+            }
         }
         let (is_on, retry_after) = (config.on, config.retry_after);
-        Ok(Maintenance { is_on, file_is_there, allow: config.allow.clone(), retry_after })
+        Maintenance { is_on, file_is_there, allow: config.allow.clone(), retry_after }
     }
 
     /// Whether this client finds the shop closed.

@@ -72,7 +72,7 @@ async fn the_shop_is_closed_while_a_file_is_there_but_for_a_few() {
     config.proxy.trusted_proxies = vec!["127.0.0.1".parse::<std::net::IpAddr>().unwrap().into()];
     config.proxy.maintenance = Maintenance {
         on: false,
-        file: Some(file.clone()),
+        flag_file: Some(file.clone()),
         allow: vec!["192.0.2.0/24".parse().unwrap()],
         retry_after: Duration::from_secs(90),
     };

@@ -73,7 +73,7 @@ fn status_pattern(value: &Value<'_>) -> Option<StatusPattern> {
 pub(super) fn maintenance(table: &Table<'_>) -> Maintenance {
     Maintenance {
         on: table.or("on", false, |value| value.flag()),
-        file: table.optional("file", |value| value.path()),
+        flag_file: table.optional("flag_file", |value| value.path()),
         allow: table.or("allow", Vec::new(), |value| value.list(|item| item.parse(values::network))),
         retry_after: table.or("retry_after", Duration::from_secs(300), some_time),
     }

@@ -76,7 +76,7 @@ fn proxy() -> Proxy {
         error_pages: Vec::new(),
         maintenance: Maintenance {
             on: false,
-            file: None,
+            flag_file: None,
             allow: Vec::new(),
             retry_after: Duration::from_secs(300),
         },
