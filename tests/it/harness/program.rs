@@ -186,12 +186,6 @@ impl Program {
         child.wait().unwrap();
     }
 
-    /// Sends a signal, by its name.
-    pub(crate) fn signal(&self, name: &str) {
-        let pid = self.child.as_ref().unwrap().id().to_string();
-        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
-    }
-
     /// SIGTERM; waits for the end, and kills a process that does not come to it.
     pub(crate) async fn terminate(&mut self) -> ExitStatus {
         self.signal("TERM");
