@@ -16,18 +16,19 @@ use crate::capture::CLIENT_CLOSED_REQUEST;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::forward::{
-    self, Peer, Refusal, RequestBody, ResponseBody, Standing, Upstreams, fields, forwarded, head,
+    self, Fleet, Peer, Refusal, RequestBody, ResponseBody, Upstreams, fields, forwarded, head,
 };
 use crate::record::{Recorder, Recording};
 use crate::route::Router;
 use crate::telemetry::causes::Causes;
 use crate::telemetry::metrics::{Metrics, Reason, StatusClass};
 
-/// Starts the workers that forward requests as `config` says.
+/// Starts the workers that forward requests as `config` says, and the tasks that look after the upstreams. Must be called
+/// within the office's runtime.
 ///
 /// # Errors
 ///
-/// When a thread cannot be made.
+/// When a thread cannot be made, or authorities of upstreams' certificates cannot be read.
 pub fn start(
     bound: Bound,
     config: &Arc<Config>,
@@ -35,9 +36,9 @@ pub fn start(
     metrics: &Arc<Metrics>,
 ) -> io::Result<Workers> {
     let (config_of_all, metrics_of_all) = (Arc::clone(config), Arc::clone(metrics));
-    let standings = Standing::of_all(&config.upstreams, metrics);
+    let fleet = Fleet::start(&config.upstreams, metrics, None)?;
     accept::start(bound, &config.proxy, metrics, move |clock| {
-        let proxy = Proxy::new(&config_of_all, &standings, &recording, &metrics_of_all, clock);
+        let proxy = Proxy::new(&config_of_all, &fleet, &recording, &metrics_of_all, clock);
         let recorder = Rc::clone(&proxy.recorder);
         let answer = move |connection, request| Rc::clone(&proxy).answer(connection, request);
         (answer, async move { recorder.close().await })
@@ -58,15 +59,13 @@ struct Proxy {
 impl Proxy {
     fn new(
         config: &Arc<Config>,
-        standings: &[Arc<Standing>],
+        fleet: &Arc<Fleet>,
         recording: &Recording,
         metrics: &Arc<Metrics>,
         clock: &Rc<Clock>,
     ) -> Rc<Self> {
-        let timeouts = config.proxy.timeouts;
-        let upstreams = Upstreams::new(&config.upstreams, standings, timeouts, metrics, clock);
-        tokio::task::spawn_local(Rc::clone(&upstreams).close_stale_connections());
-        tokio::task::spawn_local(Rc::clone(&upstreams).knock());
+        let upstreams = Upstreams::new(fleet, None, metrics, clock);
+        tokio::task::spawn_local(Upstreams::close_stale_connections(Rc::downgrade(&upstreams)));
         Rc::new(Proxy {
             config: Arc::clone(config),
             metrics: Arc::clone(metrics),
@@ -116,10 +115,11 @@ impl Proxy {
         forwarded::tell(&mut head.headers, peer, client, &authority);
         watch.tell_upstream(&mut head.headers);
 
-        let mut response = match self.upstreams.send(route.upstream, head, body).await {
-            Ok(response) => response,
-            Err(refusal) => self.refuse(&refusal),
-        };
+        let mut response =
+            match self.upstreams.send(route.upstream, &route.timeouts, client.https, head, body).await {
+                Ok(response) => response,
+                Err(refusal) => self.refuse(&refusal),
+            };
         fields::clean_response(&mut response);
         watch.conclude(&mut response).await;
         Ok(response)

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::capture::query::NamePatterns;
-use crate::config::Config;
+use crate::config::{Config, UpstreamTimeouts};
 
 /// What the configuration says about one kind of request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub struct Route {
     pub strip: NamePatterns,
     /// Whether the upstream's `X-Utm-Event` is recorded.
     pub trust_events: bool,
+    /// How long the upstream may take.
+    pub timeouts: UpstreamTimeouts,
 }
 
 /// All routes, most specific first.
@@ -55,6 +57,7 @@ impl Router {
             tracking: true,
             strip: patterns(&config.tracking.strip),
             trust_events: config.upstreams.first().is_some_and(|upstream| upstream.trust_events),
+            timeouts: config.proxy.timeouts.into(),
         };
         let rules = config.routes.iter().map(|route| {
             Rule::new(
@@ -101,6 +104,7 @@ impl Rule {
                 tracking: route.tracking,
                 strip: patterns(&route.strip),
                 trust_events,
+                timeouts: route.timeouts,
             },
         }
     }
@@ -143,6 +147,7 @@ mod tests {
                     site: "s".to_owned(),
                     tracking: true,
                     strip: Vec::new(),
+                    timeouts: UpstreamTimeouts::default(),
                 },
                 false,
             )
@@ -153,6 +158,7 @@ mod tests {
             tracking: true,
             strip: NamePatterns::default(),
             trust_events: false,
+            timeouts: UpstreamTimeouts::default(),
         };
         Router::sorted(rules.collect(), fallback)
     }
