@@ -7,6 +7,7 @@ mod bind;
 mod connection;
 mod serve;
 mod stream;
+mod transport;
 mod worker;
 
 pub use bind::{BindError, Bound, bind};

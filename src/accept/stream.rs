@@ -9,15 +9,15 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::connection::Connection;
+use super::transport::Transport;
 use crate::clock::{Clock, Timer};
 
 /// The socket as hyper sees it.
 #[derive(Debug)]
 pub(super) struct ClientStream {
-    tcp: TcpStream,
+    transport: Transport,
     connection: Rc<Connection>,
     /// How long the client may take nothing of what is sent.
     send_idle: Duration,
@@ -26,18 +26,18 @@ pub(super) struct ClientStream {
 
 impl ClientStream {
     pub(super) fn new(
-        tcp: TcpStream,
+        transport: Transport,
         connection: Rc<Connection>,
         send_idle: Duration,
         clock: &Rc<Clock>,
     ) -> Self {
-        ClientStream { tcp, connection, send_idle, send_timer: Timer::new(clock) }
+        ClientStream { transport, connection, send_idle, send_timer: Timer::new(clock) }
     }
 
     /// Returns when bytes are there, or the end of them; false when it is not worth waiting for more.
-    pub(super) async fn has_something_to_say(&self) -> bool {
+    pub(super) async fn has_something_to_say(&mut self) -> bool {
         poll_fn(|context| {
-            if self.tcp.poll_read_ready(context).is_ready() {
+            if self.transport.poll_readable(context).is_ready() {
                 self.connection.end_rest();
                 return Poll::Ready(true);
             }
@@ -46,9 +46,9 @@ impl ClientStream {
         .await
     }
 
-    /// The bare socket.
-    pub(super) fn into_tcp(self) -> TcpStream {
-        self.tcp
+    /// What is below.
+    pub(super) fn into_transport(self) -> Transport {
+        self.transport
     }
 
     fn timed(&mut self, context: &Context<'_>, sent: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -71,7 +71,7 @@ impl AsyncRead for ClientStream {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let filled_before = buffer.filled().len();
-        let Poll::Ready(outcome) = Pin::new(&mut this.tcp).poll_read(context, buffer) else {
+        let Poll::Ready(outcome) = Pin::new(&mut this.transport).poll_read(context, buffer) else {
             // While the client does not take what is sent, it has nothing to say: `send_timer` watches.
             if this.send_timer.is_armed() {
                 return Poll::Pending;
@@ -89,7 +89,7 @@ impl AsyncRead for ClientStream {
 impl AsyncWrite for ClientStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let outcome = Pin::new(&mut this.tcp).poll_write(context, bytes);
+        let outcome = Pin::new(&mut this.transport).poll_write(context, bytes);
         this.timed(context, outcome)
     }
 
@@ -99,19 +99,19 @@ impl AsyncWrite for ClientStream {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let outcome = Pin::new(&mut this.tcp).poll_write_vectored(context, slices);
+        let outcome = Pin::new(&mut this.transport).poll_write_vectored(context, slices);
         this.timed(context, outcome)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.tcp.is_write_vectored()
+        self.transport.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().tcp).poll_flush(context)
+        Pin::new(&mut self.get_mut().transport).poll_flush(context)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().tcp).poll_shutdown(context)
+        Pin::new(&mut self.get_mut().transport).poll_shutdown(context)
     }
 }

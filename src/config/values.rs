@@ -114,7 +114,11 @@ pub(super) fn server(text: &str) -> Result<(bool, String), String> {
     let (https, rest) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
         (Some(rest), _) => (false, rest),
         (_, Some(rest)) => (true, rest),
-        _ => return Err(format!("`{text}` begins with neither http:// nor https://: write it as in \"http://127.0.0.1:9000\"")),
+        _ => {
+            return Err(format!(
+                "`{text}` begins with neither http:// nor https://: write it as in \"http://127.0.0.1:9000\""
+            ));
+        }
     };
     let authority = rest.strip_suffix('/').unwrap_or(rest);
     let wrong = |why: &str| Err(format!("`{text}` {why}: write it as in \"http://127.0.0.1:9000\""));

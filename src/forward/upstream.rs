@@ -12,6 +12,7 @@ use super::body::RequestBody;
 use super::budget::RetryBudget;
 use super::connection::{Lease, UpstreamConnection};
 use super::fleet::Standing;
+use super::passage::Passage;
 use super::refusal::Refusal;
 use super::server::{Server, Slot};
 use super::sticky::StickyCookie;
@@ -125,8 +126,8 @@ impl Upstream {
     }
 
     /// A connection for a request.
-    pub(super) async fn lease(&self, wish: Wish) -> Result<Lease, Refusal> {
-        self.lease_elsewhere(wish, 0).await
+    pub(super) async fn lease(&self, wish: Wish, passage: &mut Passage) -> Result<Lease, Refusal> {
+        self.lease_elsewhere(wish, 0, passage).await
     }
 
     /// A new connection: to the server that this room is on, if it takes one and `elsewhere` is not asked for.
@@ -135,24 +136,30 @@ impl Upstream {
         slot: Option<Slot>,
         elsewhere: bool,
         mut wish: Wish,
+        passage: &mut Passage,
     ) -> Result<Lease, Refusal> {
         wish.reuse = Reuse::Never;
         let mut tried = 0;
         if let Some(slot) = slot {
             tried |= 1 << slot.server.number;
             if !elsewhere {
-                match slot.server.connect(wish.timeout).await {
-                    Ok(connection) => return Ok(Lease::new(slot, connection, false)),
+                match passage.connect_to(slot, wish.timeout).await {
+                    Ok(lease) => return Ok(lease),
                     Err(refusal) if self.servers.len() == 1 => return Err(refusal),
                     Err(_) => {}
                 }
             }
         }
-        self.lease_elsewhere(wish, tried).await
+        self.lease_elsewhere(wish, tried, passage).await
     }
 
     /// As [`Upstream::lease`], with none of the servers in the set `tried`.
-    async fn lease_elsewhere(&self, wish: Wish, mut tried: u64) -> Result<Lease, Refusal> {
+    async fn lease_elsewhere(
+        &self,
+        wish: Wish,
+        mut tried: u64,
+        passage: &mut Passage,
+    ) -> Result<Lease, Refusal> {
         let mut refusal = Refusal::NoServer;
         for _ in 0..MAX_SERVERS_TRIED {
             let slot = match self.slot(wish.server, tried).await {
@@ -163,11 +170,11 @@ impl Upstream {
             if let Some(connection) = idle(&slot, wish.reuse).await {
                 return Ok(Lease::new(slot, connection, true));
             }
-            match slot.server.connect(wish.timeout).await {
-                Ok(connection) => return Ok(Lease::new(slot, connection, false)),
+            tried |= 1 << slot.server.number;
+            match passage.connect_to(slot, wish.timeout).await {
+                Ok(lease) => return Ok(lease),
                 Err(error) => refusal = error,
             }
-            tried |= 1 << slot.server.number;
         }
         Err(refusal)
     }

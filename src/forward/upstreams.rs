@@ -25,6 +25,7 @@ use prometheus_client::metrics::counter::Counter;
 use super::body::{Download, Progress, RequestBody, ResponseBody};
 use super::connection::Lease;
 use super::fleet::Fleet;
+use super::passage::Sending;
 use super::refusal::Refusal;
 use super::server::Slot;
 use super::upstream::{Reuse, Upstream, Wish, stand_in};
@@ -45,6 +46,15 @@ pub struct Upstreams {
     retried: Counter,
     /// Its tasks end with the last worker.
     _fleet: Arc<Fleet>,
+}
+
+/// One attempt to send a request.
+struct Attempt<'a> {
+    upstream: &'a Upstream,
+    timeouts: &'a UpstreamTimeouts,
+    sent_at: Instant,
+    /// Whether it may be repeated when it gets no answer.
+    is_repeatable: bool,
 }
 
 /// How one attempt failed.
@@ -90,8 +100,7 @@ impl Upstreams {
         }
     }
 
-    /// Sends a request to the upstream with this index and waits for the head of the response; `https` is how the
-    /// client came.
+    /// Sends a request to the upstream with this index and waits for the head of the response.
     ///
     /// Dropping the future, or the body of the response before its end, cancels the request: its connection is cut.
     ///
@@ -101,11 +110,11 @@ impl Upstreams {
     pub async fn send(
         &self,
         upstream: usize,
-        timeouts: &UpstreamTimeouts,
-        https: bool,
         mut head: Parts,
         body: RequestBody,
+        sending: Sending<'_>,
     ) -> Result<Response<ResponseBody>, Refusal> {
+        let Sending { timeouts, https, passage } = sending;
         let upstream = self.upstreams.get(upstream).ok_or(Refusal::NoServer)?;
         head.version = Version::HTTP_11;
         let wanted = upstream.sticky.as_ref().and_then(|sticky| sticky.take(&mut head.headers));
@@ -123,15 +132,16 @@ impl Upstreams {
         let method = head.method.clone();
         let mut unsent_left = MAX_UNSENT;
         let mut request = Request::from_parts(head, body);
-        let mut lease = upstream.lease(wish).await?;
+        let mut lease = upstream.lease(wish, passage).await?;
         upstream.host.apply(&mut request, &lease);
         let mut recorded: Option<Bytes> = None;
         loop {
+            let sent_at = passage.send_by(&lease);
             let number = lease.server().map_or(0, |server| server.number);
-            let exchange =
-                self.exchange(upstream, lease, request, progress.as_deref(), timeouts, retries_left > 0);
-            let failure = match exchange.await {
+            let attempt = Attempt { upstream, timeouts, sent_at, is_repeatable: retries_left > 0 };
+            let failure = match self.exchange(attempt, lease, request, progress.as_deref()).await {
                 Ok(mut response) => {
+                    passage.header = Some(sent_at.elapsed());
                     if let Some(sticky) = upstream.sticky.as_ref().filter(|_| wanted != Some(number)) {
                         sticky.set(&mut response, number, https);
                     }
@@ -143,7 +153,7 @@ impl Upstreams {
                 Failure { unsent: Some(unsent), slot, .. } if unsent_left > 0 => {
                     unsent_left -= 1;
                     request = unsent;
-                    lease = upstream.lease_again(slot, false, wish).await?;
+                    lease = upstream.lease_again(slot, false, wish, passage).await?;
                     upstream.host.apply(&mut request, &lease);
                 }
                 Failure { unanswered: Some(head), was_reused, slot, .. }
@@ -152,12 +162,13 @@ impl Upstreams {
                     retries_left -= 1;
                     upstream.budget.spend();
                     request = stand_in(&method);
-                    lease = upstream.lease_again(slot, !was_reused, wish).await?;
+                    lease = upstream.lease_again(slot, !was_reused, wish, passage).await?;
                     recorded = Some(upstream.host.apply_to_written(head, &lease));
                 }
                 Failure { refusal, .. } => return Err(refusal),
             }
             self.retried.inc();
+            passage.retries += 1;
             if let Some(head) = &recorded {
                 lease.replay(head.clone());
             }
@@ -167,13 +178,12 @@ impl Upstreams {
     /// One attempt on one connection.
     async fn exchange(
         &self,
-        upstream: &Upstream,
+        attempt: Attempt<'_>,
         mut lease: Lease,
         request: Request<RequestBody>,
         progress: Option<&Progress>,
-        timeouts: &UpstreamTimeouts,
-        is_repeatable: bool,
     ) -> Result<Response<ResponseBody>, Failure> {
+        let Attempt { upstream, timeouts, sent_at, is_repeatable } = attempt;
         let was_reused = lease.is_reused;
         let fail = |lease: Lease, refusal, unsent, unanswered| Failure {
             refusal,
@@ -191,16 +201,15 @@ impl Upstreams {
         connection.wire.begin(is_repeatable && (was_reused || upstream.has_other(server.number)));
         let wire = Rc::clone(&connection.wire);
         server.standing.requests.inc();
-        let started = upstream.measures().then(Instant::now);
         let sending = connection.sender.try_send_request(request);
         match self.within_response_time(sending, progress, timeouts.response_header).await {
             Some(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 Err(fail(lease, Refusal::UpstreamUpgraded, None, None))
             }
             Some(Ok(response)) => {
-                if let Some(started) = started {
+                if upstream.measures() {
                     let now = Instant::now();
-                    server.standing.note_latency(now.saturating_duration_since(started), now);
+                    server.standing.note_latency(now.saturating_duration_since(sent_at), now);
                 }
                 server.standing.note_answer();
                 Ok(self.attach(response, lease, timeouts.response_idle))

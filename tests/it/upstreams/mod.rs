@@ -1,5 +1,9 @@
 //! Which of a shop's servers a request goes to, and what happens when one of them fails.
 
+mod names;
+mod stale;
+mod tls;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -243,8 +247,10 @@ async fn a_visitor_whose_server_is_away_gets_another_and_its_cookie() {
     let home = Upstream::start_at(away, |_| Reply::ok("home")).await;
     let proxy = proxy(sticky(&[a.address(), away]));
     let mut pair = String::new();
-    until_get(&proxy, "home", |answer| pair = cookie_of(answer).unwrap().split(';').next().unwrap().to_owned())
-        .await;
+    until_get(&proxy, "home", |answer| {
+        pair = cookie_of(answer).unwrap().split(';').next().unwrap().to_owned()
+    })
+    .await;
     drop(home);
     let answer = get_with(&proxy, &pair).await;
     assert_eq!((answer.status(), answer.body.as_slice()), (200, &b"a"[..]));
@@ -356,7 +362,9 @@ async fn a_server_that_is_killed_and_restarted_costs_no_reader_an_answer() {
 #[tokio::test]
 async fn retries_stay_within_their_budget_and_nobody_who_reads_fails() {
     // A server that closes every connection when it is used a second time.
-    let shop = Upstream::start(|request| if request.turn == 0 { Reply::ok("x") } else { Reply::new().close() }).await;
+    let shop =
+        Upstream::start(|request| if request.turn == 0 { Reply::ok("x") } else { Reply::new().close() })
+            .await;
     let proxy = proxy(one_worker(&[shop.address()]));
     let count = 1500;
     assert_eq!(shares(&proxy, count, &[]).await.len(), 0);
@@ -370,7 +378,8 @@ async fn retries_stay_within_their_budget_and_nobody_who_reads_fails() {
 
 #[tokio::test]
 async fn a_head_that_is_sent_again_names_the_server_that_gets_it() {
-    let a = Upstream::start(|request| if request.turn == 0 { Reply::ok("a") } else { Reply::new().close() }).await;
+    let a = Upstream::start(|request| if request.turn == 0 { Reply::ok("a") } else { Reply::new().close() })
+        .await;
     let b = shop_named("b").await;
     let mut config = one_worker(&[a.address(), b.address()]);
     config.upstreams[0].host = HostHeader::Upstream;
