@@ -59,7 +59,8 @@ fn draw(set: u64, look: &impl Fn(usize) -> Candidate, chance: &Chance) -> Option
     members(set).next()
 }
 
-/// The power of two choices: of two drawn by weight the second, if it has notably less to do than the first.
+/// The power of two choices: of two drawn by weight the second, if it has notably less to do than the first; the less, the
+/// more surely.
 ///
 /// What a server has to do is its open requests in proportion to its weight, times the time that it takes to answer.
 /// So idle servers share by weight, and busy or slow ones get less.
@@ -74,7 +75,10 @@ pub(super) fn p2c(set: u64, look: impl Fn(usize) -> Candidate, chance: &Chance) 
         of_a *= a.latency_us;
         of_b *= b.latency_us;
     }
-    Some(if of_b < of_a * NOTABLY_LESS { second } else { first })
+    let ratio = of_b / of_a;
+    // Not for certain: one slow answer must not keep a server from showing that it is not slow.
+    let is_better = ratio < NOTABLY_LESS && chance.next() >= ratio * ratio;
+    Some(if is_better { second } else { first })
 }
 
 /// The one with the fewest open requests for its weight; among equals by chance and weight.
@@ -172,7 +176,7 @@ mod tests {
             [candidate(1.0, 0.0, 100.0), candidate(1.0, 0.0, 5000.0), candidate(1.0, 0.0, 1000.0)],
         ] {
             let share = shares(&servers, |set| p2c(set, |at| servers[at], &chance));
-            assert!(share[0] > 0.6 && share[1] < 0.01, "{share:?}");
+            assert!(share[0] > 0.55 && share[1] < 0.05, "{share:?}");
         }
         let servers = [candidate(1.0, 3.0, 0.0), candidate(2.0, 4.0, 0.0)];
         let share = shares(&servers, |set| least_connections(set, |at| servers[at], &chance));

@@ -24,6 +24,8 @@ pub(super) struct UpstreamConnection {
     pub(super) wire: Rc<Wire>,
     /// Where it ends.
     pub(super) address: SocketAddr,
+    /// When it was opened, by the worker's clock.
+    pub(super) opened_ms: u64,
     /// Seconds for which the server said that it keeps it.
     pub(super) keep_alive: Cell<Option<u32>>,
     task: AbortHandle,
@@ -31,7 +33,7 @@ pub(super) struct UpstreamConnection {
 
 impl UpstreamConnection {
     /// Starts HTTP on a socket.
-    pub(super) async fn open(socket: Socket, address: SocketAddr) -> hyper::Result<Self> {
+    pub(super) async fn open(socket: Socket, address: SocketAddr, now_ms: u64) -> hyper::Result<Self> {
         let wire = Rc::new(Wire::default());
         let stream = UpstreamStream { socket, wire: Rc::clone(&wire), write_failed: false };
         let (sender, connection) =
@@ -44,6 +46,7 @@ impl UpstreamConnection {
             sender,
             wire,
             address,
+            opened_ms: now_ms,
             keep_alive: Cell::new(None),
             task: task.abort_handle(),
         })

@@ -20,6 +20,9 @@ const MAX_IDLE: usize = 256;
 /// What a server's `Keep-Alive: timeout=` is shortened by: its clock starts before ours.
 const HINT_MARGIN_MS: u64 = 1_000;
 
+/// How old a connection becomes where the server has several addresses: so that all of them come to be used.
+const SHARED_MS: u64 = 5_000;
+
 /// A server of an upstream.
 #[derive(Debug)]
 pub(super) struct Server {
@@ -95,13 +98,18 @@ impl Server {
         None
     }
 
-    /// Keeps a connection for the next request; less long where the server said how long it does.
+    /// Keeps a connection for the next request; less long where the server said how long it does, and not for ever where
+    /// others of its addresses are to be used, too.
     pub(super) fn keep(&self, connection: UpstreamConnection) {
         let hint_ms = connection.keep_alive.get().map_or(u64::MAX, |seconds| {
             let hint_ms = u64::from(seconds) * 1000;
             hint_ms.saturating_sub(HINT_MARGIN_MS).max(hint_ms / 2)
         });
         let since_ms = self.pool.clock.now_ms();
+        let age_ms = since_ms.saturating_sub(connection.opened_ms);
+        if age_ms > SHARED_MS && self.standing.known_addresses().addresses.len() > 1 {
+            return;
+        }
         let until_ms = since_ms.saturating_add(self.keep_alive_ms.min(hint_ms));
         let mut idle = self.pool.idle.borrow_mut();
         if idle.len() == MAX_IDLE {
@@ -131,7 +139,9 @@ impl Server {
         let outcome = dial(&self.standing, turn, timeout).await;
         self.upstream.note_connection(self.number, outcome.is_ok());
         let (socket, address) = outcome?;
-        UpstreamConnection::open(socket, address).await.map_err(Refusal::UpstreamClosed)
+        UpstreamConnection::open(socket, address, self.pool.clock.now_ms())
+            .await
+            .map_err(Refusal::UpstreamClosed)
     }
 
     /// A request was not answered.

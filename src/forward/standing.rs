@@ -71,6 +71,8 @@ struct Busy {
     /// Microseconds to the head of an answer, averaged; 0 = none yet.
     latency_us: AtomicU32,
     latency_at_ms: AtomicU64,
+    /// How many answers were timed.
+    timed: AtomicU32,
     /// When it came back; 0 = it never was out.
     back_ms: AtomicU64,
 }
@@ -197,7 +199,10 @@ impl ServerStanding {
         let at_ms = self.busy.latency_at_ms.swap(now_ms, Ordering::Relaxed);
         let before = f64::from(self.busy.latency_us.load(Ordering::Relaxed));
         let since = Duration::from_millis(now_ms.saturating_sub(at_ms).max(1)).as_secs_f64() * 1000.0;
-        let share = if before == 0.0 { 1.0 } else { since / (since + MEMORY_MS) };
+        // The mean of the first answers, whose time says nothing yet.
+        let timed = self.busy.timed.load(Ordering::Relaxed).saturating_add(1);
+        self.busy.timed.store(timed, Ordering::Relaxed);
+        let share = (since / (since + MEMORY_MS)).max(1.0 / f64::from(timed));
         let average = (before + (sample - before) * share).clamp(1.0, f64::from(u32::MAX));
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what fits")]
         self.busy.latency_us.store(average as u32, Ordering::Relaxed);

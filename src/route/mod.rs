@@ -237,7 +237,8 @@ mod tests {
 
     #[test]
     fn a_route_is_found_however_it_is_written_and_asked_for() {
-        let router = router(&[(None, "/x/../%61dmin//a", 1), (Some("shop.ua"), "/", 2), (None, "/\u{43c}", 3)]);
+        let router =
+            router(&[(None, "/x/../%61dmin//a", 1), (Some("shop.ua"), "/", 2), (None, "/\u{43c}", 3)]);
         for (host, path, upstream) in [
             ("x", "/admin/a/b", 1),
             ("x", "//admin/./a", 1),

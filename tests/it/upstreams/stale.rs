@@ -142,7 +142,8 @@ async fn writers(clients: usize, rounds: usize) {
                 }
                 // From 20 ms before the end of the server's patience to 20 ms after it.
                 let offset = u64::try_from((number * 7 + round * 13) % 41).unwrap();
-                tokio::time::sleep(keep_alive - Duration::from_millis(20) + Duration::from_millis(offset)).await;
+                tokio::time::sleep(keep_alive - Duration::from_millis(20) + Duration::from_millis(offset))
+                    .await;
             }
             lost
         })
