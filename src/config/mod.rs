@@ -1,12 +1,14 @@
 //! The resolved configuration: what the program runs by, nothing in it is left open.
 //!
 //! `file` has the TOML's shape and turns it into this; `error.rs` says where a file is wrong, `show.rs` prints what
-//! holds, `authorities` reads the PEM files that it names.
+//! holds, `authorities` reads the PEM files that it names, `reload.rs` says what of it can change while the program runs.
 
 pub mod authorities;
 mod error;
 mod file;
+mod live;
 mod reader;
+mod reload;
 mod show;
 mod values;
 
@@ -18,6 +20,8 @@ use ipnet::IpNet;
 use jiff::tz::TimeZone;
 
 pub use error::ConfigErrors;
+pub use live::Live;
+pub use reload::Change;
 
 /// Reads the file at `path`, with the process's environment. Relative paths in it start from its folder.
 ///

@@ -36,6 +36,8 @@ pub(super) struct Standing {
     freed: Notify,
     /// No server answers, and `upstreams_down` counts it.
     is_down: AtomicBool,
+    /// A reload has put another in its place.
+    is_retired: AtomicBool,
     metrics: Arc<Metrics>,
 }
 
@@ -56,6 +58,8 @@ impl Fleet {
         let known = before.map(|before| before.upstreams.as_slice()).unwrap_or_default();
         let standing = |upstream| Standing::new(upstream, metrics, known).map(Arc::new);
         let upstreams = upstreams.iter().map(standing).collect::<io::Result<Vec<_>>>()?;
+        known.iter().for_each(|before| before.retire(&upstreams));
+        upstreams.iter().for_each(|upstream| upstream.note_silence());
         let mut tasks = Vec::new();
         for upstream in &upstreams {
             for number in 0..upstream.servers.len() {
@@ -115,7 +119,7 @@ impl Standing {
             };
             servers.push(ServerStanding::new(&upstream.name, server, tls, metrics));
         }
-        let standing = Standing {
+        Ok(Standing {
             config: upstream.clone(),
             servers,
             waiting: AtomicUsize::new(0),
@@ -124,10 +128,20 @@ impl Standing {
                 .get_or_create_owned(&UpstreamLabel { upstream: upstream.name.clone() }),
             freed: Notify::new(),
             is_down: AtomicBool::new(false),
+            is_retired: AtomicBool::new(false),
             metrics: Arc::clone(metrics),
-        };
-        standing.note_silence();
-        Ok(standing)
+        })
+    }
+
+    /// From now on one of `next` counts in its place.
+    fn retire(&self, next: &[Arc<Standing>]) {
+        self.is_retired.store(true, Ordering::SeqCst);
+        if self.is_down.swap(false, Ordering::SeqCst) {
+            match next.iter().find(|next| next.config.name == self.config.name) {
+                Some(next) => next.is_down.store(true, Ordering::SeqCst),
+                None => _ = self.metrics.state.upstreams_down.fetch_sub(1, Ordering::Relaxed),
+            }
+        }
     }
 
     /// What came of an attempt to connect to the server with this index.
@@ -163,8 +177,8 @@ impl Standing {
     }
 
     /// Counts the upstream as down while no server answers.
-    fn note_silence(&self) {
-        loop {
+    pub(super) fn note_silence(&self) {
+        while !self.is_retired.load(Ordering::SeqCst) {
             let is_down = self.servers.iter().all(|server| server.is_silent()) && !self.servers.is_empty();
             if self.is_down.swap(is_down, Ordering::SeqCst) != is_down {
                 let upstreams_down = &self.metrics.state.upstreams_down;

@@ -38,6 +38,8 @@ pub(super) async fn look_after(standing: Arc<Standing>, number: usize) {
     loop {
         looks.tick().await;
         server.end_ejection_when_due(standing.config.eject_after);
+        // What requests of before a reload found out is told to that which looked after the server then.
+        standing.note_silence();
         if let Some(path) = &health.path
             && checked.is_none_or(|checked| checked.elapsed() >= health.interval)
         {

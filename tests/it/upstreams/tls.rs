@@ -18,8 +18,11 @@ use crate::harness::{config, proxy};
 /// A shop that is known by a certificate, and what its clients said.
 struct Shop {
     address: SocketAddr,
-    seen: Arc<Mutex<Vec<(Option<String>, Option<HandshakeKind>)>>>,
+    seen: Arc<Mutex<Vec<Hello>>>,
 }
+
+/// The name that a client asked for, and whether it had been there before.
+type Hello = (Option<String>, Option<HandshakeKind>);
 
 /// An authority, written to a file.
 struct Authority {
