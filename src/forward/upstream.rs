@@ -191,7 +191,7 @@ impl Upstream {
             Choice::Full => None,
             choice => Some(choice),
         };
-        self.standing.queue(take).await.unwrap_or(Choice::Full)
+        Box::pin(self.standing.queue(take)).await.unwrap_or(Choice::Full)
     }
 
     fn choose(&self, wanted: Option<usize>, tried: u64) -> Choice {
