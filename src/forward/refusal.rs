@@ -46,6 +46,12 @@ pub enum Refusal {
     /// The upstream has no server, or none that is healthy.
     #[error("no server is available")]
     NoServer,
+    /// All servers have `max_connections`, and the queue is full or was too slow.
+    #[error("all servers are busy")]
+    Full,
+    /// TLS with a server failed.
+    #[error("no TLS with the upstream")]
+    Tls(#[source] io::Error),
     /// A server's name is not known.
     #[error("the upstream's name was not found")]
     Unresolved(#[source] io::Error),
@@ -94,10 +100,11 @@ impl Refusal {
             Refusal::TransferCoding => StatusCode::NOT_IMPLEMENTED,
             Refusal::Unresolved(_)
             | Refusal::Unreachable(_)
+            | Refusal::Tls(_)
             | Refusal::UpstreamClosed(_)
             | Refusal::UpstreamMalformed(_)
             | Refusal::UpstreamUpgraded => StatusCode::BAD_GATEWAY,
-            Refusal::NoServer | Refusal::Maintenance(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::NoServer | Refusal::Full | Refusal::Maintenance(_) => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::ConnectTimeout | Refusal::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -115,6 +122,8 @@ impl Refusal {
             Refusal::BodyTimeout => "body_timeout",
             Refusal::Maintenance(_) => "maintenance",
             Refusal::NoServer => "no_server",
+            Refusal::Full => "full",
+            Refusal::Tls(_) => "tls",
             Refusal::Unresolved(_) => "unresolved",
             Refusal::Unreachable(_) => "unreachable",
             Refusal::ConnectTimeout => "connect_timeout",
@@ -127,6 +136,17 @@ impl Refusal {
     /// Whether the upstream is to blame, not the client.
     pub fn is_upstreams(&self) -> bool {
         self.status().is_server_error() && !matches!(self, Refusal::TransferCoding | Refusal::Maintenance(_))
+    }
+
+    /// Whether a server failed in the exchange, and not the client.
+    pub(super) fn is_servers_failure(&self) -> bool {
+        matches!(
+            self,
+            Refusal::UpstreamClosed(_)
+                | Refusal::UpstreamMalformed(_)
+                | Refusal::UpstreamUpgraded
+                | Refusal::ResponseTimeout
+        )
     }
 
     /// The answer.
@@ -143,6 +163,9 @@ impl Refusal {
             }
             Refusal::Maintenance(retry_after) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after.as_secs()));
+            }
+            Refusal::Full => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             _ => {}
         }

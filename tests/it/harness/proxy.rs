@@ -51,7 +51,7 @@ pub(crate) fn proxy(config: Config) -> Proxy {
     };
     let access_log = AccessLog::start(&config.proxy.access_log, &metrics).unwrap().map(|(log, _)| log);
     let config = Live::new(config);
-    let snapshot = Live::new(Snapshot::new(&config.now(), &metrics));
+    let snapshot = Live::new(Snapshot::new(&config.now(), &metrics).unwrap());
     let workers =
         utm_dispatcher::proxy::start(bound, &config, &snapshot, recording, access_log, &metrics).unwrap();
     Proxy { workers, metrics, progress: writer.progress, files }
