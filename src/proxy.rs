@@ -19,8 +19,8 @@ use crate::clock::Clock;
 use crate::config::{Config, Live};
 use crate::exchange::{AnswerBody, Books, Exchange};
 use crate::forward::{
-    Asker, Fleet, Maintenance, Pages, Peer, Refusal, RequestBody, RequestIds, ResponseBody, Sending, Upstreams,
-    fields, forwarded, head, pages,
+    Asker, Fleet, Maintenance, Pages, Peer, Refusal, RequestBody, RequestIds, ResponseBody, Sending,
+    Upstreams, fields, forwarded, head, pages,
 };
 use crate::record::{Recorder, Recording};
 use crate::route::Router;

@@ -163,8 +163,20 @@ const VALUES: [&str; 22] = [
     "\"0700000000000000000000000000000000000000000000000000000000000000\"",
 ];
 /// The same for keys that take one of a few words.
-const WORDS: [&str; 12] =
-    ["round_robin", "off", "upstream", "full", "paid", "json", "debug", "always", "admin", "both", "PL", "PLN"];
+const WORDS: [&str; 12] = [
+    "round_robin",
+    "off",
+    "upstream",
+    "full",
+    "paid",
+    "json",
+    "debug",
+    "always",
+    "admin",
+    "both",
+    "PL",
+    "PLN",
+];
 
 #[test]
 fn a_reload_changes_what_the_table_says_and_keeps_the_rest() {
