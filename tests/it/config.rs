@@ -109,3 +109,59 @@ fn bad_usage_ends_with_64_and_help_with_0() {
         assert_eq!(utm_dispatcher(arguments).status.code(), Some(0), "{arguments:?}");
     }
 }
+
+/// A day in the life of a shop, as nginx wrote it.
+const LOG: &str = concat!(
+    "203.0.113.5 - - [24/Nov/2026:10:00:00 +0000] \"GET /shoes?utm_source=mail&id=s3cret HTTP/1.1\" 200 5 \"-\" \"x\"\n",
+    "203.0.113.5 - - [24/Nov/2026:10:00:01 +0000] \"GET /a?q=\\x22s3cret\\x22 HTTP/1.1\" 200 5 \"-\" \"x\"\n",
+    "203.0.113.5 - - [24/Nov/2026:10:00:02 +0000] \"TRACE / HTTP/1.1\" 405 5\n",
+    "203.0.113.5 - - [24/Nov/2026:10:00:03 +0000] \"POST /cart?utm_source=mail HTTP/2.0\" 302 5 \"-\" \"x\"\n",
+    "203.0.113.5 - - [24/Nov/2026:10:00:04 +0000] \"-\" 400 0 \"-\" \"-\"\n",
+    "203.0.113.5 - - [24/Nov/2026:10:00:05 +0000] \"GET  /two-blanks HTTP/1.1\" 200 5 \"-\" \"x\"\n",
+    "{\"method\":\"GET\",\"path\":\"/fine\",\"protocol\":\"HTTP/1.1\",\"status\":200,\"host\":\"shop.test\"}\n",
+    "this is no line of a log\n",
+);
+
+#[test]
+fn check_says_what_would_become_of_the_requests_of_a_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = delivered("minimal.toml");
+    let long = format!("x - - [t] \"GET /{} HTTP/1.1\" 200 5\n", "a".repeat(40_000));
+    let plain = folder.path().join("access.log");
+    std::fs::write(&plain, format!("{LOG}{long}")).unwrap();
+    let packed = folder.path().join("access.log.1.gz");
+    let gzip = Command::new("gzip").arg("-c").arg(&plain).output().unwrap();
+    std::fs::write(&packed, gzip.stdout).unwrap();
+    let told = |log: &Path| {
+        let arguments = ["check", "--config", config.to_str().unwrap(), "--access-log", log.to_str().unwrap()];
+        let output = utm_dispatcher(&arguments);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        stdout(&output).to_owned()
+    };
+    let text = told(&plain);
+    for line in [
+        "access.log: 9 lines, 7 requests\n",
+        "\nrefused: 3\n",
+        "  1  malformed, answered with 400 (1 of them were answered with less than 400)\n",
+        "      line 6: GET /two-blanks\n",
+        "  1  method, answered with 405 (0 of them were answered with less than 400)\n      line 3: TRACE /\n",
+        "  1  target_too_long, answered with 414 (1 of them",
+        "\nchanged: 2\n",
+        "  1  bytes of the target that no URL may have",
+        "      line 2: GET /a?…\n",
+        "  1  parameters are taken off its query (strip) (1 of them",
+        "      line 1: GET /shoes?…\n",
+        "  1  no request came on the connection",
+        "  1  came over HTTP/2 or 3",
+        "      line 4: POST /cart?…\n",
+        "\nlines that could not be read: 1\n    line 8\n",
+    ] {
+        assert!(text.contains(line), "{line:?} in:\n{text}");
+    }
+    assert!(!text.contains("s3cret") && !text.contains("203.0.113"), "{text}");
+    assert_eq!(told(&packed).split_once('\n').unwrap().1, text.split_once('\n').unwrap().1);
+
+    let missing = folder.path().join("missing.log");
+    let arguments = ["check", "--config", config.to_str().unwrap(), "--access-log", missing.to_str().unwrap()];
+    assert_eq!(utm_dispatcher(&arguments).status.code(), Some(1));
+}
