@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::accept::{self, Bound, Workers};
+use crate::accept::{self, Bound, Handed, Workers};
 use crate::clock::WallClock;
 use crate::config::{Config, DatabasePlace, Live};
 use crate::customer::CustomerHasher;
@@ -81,13 +81,21 @@ impl App {
     ///
     /// Must be called within a tokio runtime, and [`App::run`] within one of several threads.
     pub async fn bind(config: Config) -> anyhow::Result<Self> {
+        Self::bind_or_take(config, Handed::default()).await
+    }
+
+    /// As [`App::bind`], with sockets that were handed over.
+    pub async fn bind_or_take(config: Config, handed: Handed) -> anyhow::Result<Self> {
         let config = Arc::new(config);
         raise_open_files(config.proxy.max_connections);
         let metrics = Arc::new(Metrics::default());
         metrics.note_config_loaded();
-        let bound = accept::bind(&config.proxy.listen, config.proxy.workers)?;
-        let stats_listener = TcpListener::bind(config.stats.listen)
-            .await
+        let bound = accept::take_or_bind(&config.proxy.listen, config.proxy.workers, handed.proxy)?;
+        let stats_listener = match handed.stats {
+            Some(socket) => TcpListener::from_std(socket),
+            None => TcpListener::bind(config.stats.listen).await,
+        };
+        let stats_listener = stats_listener
             .with_context(|| format!("cannot listen on {} for statistics", config.stats.listen))?;
         let keys = KeyRing::load_or_create(&config.tracking.identity.secret_file)?;
         let customer_keys = KeyRing::load_or_create(&config.orders.customer_key_file)?;
@@ -155,6 +163,11 @@ impl App {
     /// Where the proxy listens.
     pub fn proxy_addresses(&self) -> &[SocketAddr] {
         &self.proxy_addresses
+    }
+
+    /// What is counted, and how it stands.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
     }
 
     /// Where the stats port listens.

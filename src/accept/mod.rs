@@ -5,11 +5,13 @@
 
 mod bind;
 mod connection;
+mod handed;
 mod serve;
 mod stream;
 mod transport;
 mod worker;
 
-pub use bind::{BindError, Bound, bind};
+pub use bind::{BindError, Bound, bind, take_or_bind};
 pub use connection::{Answer, Connection};
+pub use handed::{Handed, HandedError};
 pub use worker::{Ended, Workers, start};

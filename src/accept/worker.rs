@@ -5,7 +5,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -101,6 +101,7 @@ where
     for (number, sockets) in bound.sockets.into_iter().enumerate() {
         let notice =
             EndNotice { ended: Ended { worker: number, drained: false }, sender: ended_sender.clone() };
+        let pulse = metrics.state.new_pulse();
         let (config, metrics, open_in_all) = (config.clone(), Arc::clone(metrics), Arc::clone(&open_in_all));
         let (make_handler, drain_seen) = (make_handler.clone(), drain_seen.clone());
         threads.push(std::thread::Builder::new().name(format!("proxy-{number}")).spawn(move || {
@@ -108,7 +109,7 @@ where
                 let clock = Clock::start();
                 let (handler, end) = make_handler(&clock);
                 let server = Server::new(config, metrics, open_in_all, clock, handler);
-                serve_until_drained(sockets, &server, drain_seen).await?;
+                serve_until_drained(sockets, &server, pulse, drain_seen).await?;
                 if tokio::time::timeout(END_TIMEOUT, end).await.is_err() {
                     tracing::warn!(worker = number, "the last records were not taken in time");
                 }
@@ -152,6 +153,7 @@ fn run(mut notice: EndNotice, serving: impl Future<Output = io::Result<()>>) {
 async fn serve_until_drained<H, F, B>(
     sockets: Vec<TcpListener>,
     server: &Rc<Server<H>>,
+    pulse: Arc<AtomicU64>,
     mut drain_seen: watch::Receiver<bool>,
 ) -> io::Result<()>
 where
@@ -160,7 +162,7 @@ where
     B: Body + Unpin + 'static,
     B::Error: std::error::Error + Send + Sync + 'static,
 {
-    tokio::task::spawn_local(tick(Rc::clone(server.clock())));
+    tokio::task::spawn_local(tick(Rc::clone(server.clock()), pulse));
     let mut listeners = Vec::with_capacity(sockets.len());
     for socket in sockets {
         let listener = tokio::net::TcpListener::from_std(socket)?;
@@ -177,11 +179,12 @@ where
     Ok(())
 }
 
-async fn tick(clock: Rc<Clock>) {
+async fn tick(clock: Rc<Clock>, pulse: Arc<AtomicU64>) {
     let mut interval = tokio::time::interval(Duration::from_millis(TICK_MS));
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
         clock.tick();
+        pulse.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -6,6 +6,7 @@ mod forget;
 mod journal;
 mod migrate;
 mod run;
+mod service;
 mod token;
 
 use std::ffi::OsString;

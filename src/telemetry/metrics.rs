@@ -231,6 +231,8 @@ pub struct State {
     pub keys_replaced: AtomicBool,
     /// What is wrong with the configuration that was read last and is not in force.
     pub config_refused: Mutex<Option<String>>,
+    /// Of each worker a number that grows as long as it is not stuck.
+    pub pulses: Mutex<Vec<Arc<AtomicU64>>>,
     /// Shutting down.
     pub draining: AtomicBool,
     /// Upstreams of which the last attempt to connect to every server failed.
@@ -244,6 +246,19 @@ pub struct State {
 }
 
 impl State {
+    /// A worker that begins; it is to count on.
+    pub fn new_pulse(&self) -> Arc<AtomicU64> {
+        let pulse = Arc::default();
+        self.pulses.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&pulse));
+        pulse
+    }
+
+    /// How far each worker has counted.
+    pub fn pulses(&self) -> Vec<u64> {
+        let pulses = self.pulses.lock().unwrap_or_else(PoisonError::into_inner);
+        pulses.iter().map(|pulse| pulse.load(Ordering::Relaxed)).collect()
+    }
+
     /// For how many seconds the oldest record has waited that is not in the database.
     pub fn unshipped_seconds(&self, now_ms: u64) -> u64 {
         seconds_since(&self.oldest_unshipped_ms, now_ms)

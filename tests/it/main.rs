@@ -6,6 +6,8 @@
 mod harness;
 
 mod architecture;
+mod bodies;
+mod churn;
 mod config;
 mod demo;
 mod faults;
@@ -21,6 +23,7 @@ mod reloading;
 mod replica;
 mod roles;
 mod rollups;
+mod service;
 mod shipping;
 mod shutdown;
 mod spine;
