@@ -144,7 +144,7 @@ impl Upstream {
         Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), script).await
     }
 
-    /// As [`Upstream::start`], at this address.
+    /// The same at an address that is free.
     pub(crate) async fn start_at(
         address: SocketAddr,
         script: impl Fn(&Received) -> Reply + Send + Sync + 'static,
@@ -165,8 +165,8 @@ impl Upstream {
                     let shared = Arc::clone(&shared);
                     tokio::spawn(async move {
                         let connection = shared.opened.fetch_add(1, Ordering::SeqCst);
-                        let visit = Visit { tcp, buffer: Vec::new(), shared: &shared }.serve(connection);
-                        shared.killed.run_until_cancelled(visit).await;
+                        let visit = Visit { tcp, buffer: Vec::new(), shared: &shared };
+                        shared.killed.run_until_cancelled(visit.serve(connection)).await;
                         shared.closed.fetch_add(1, Ordering::SeqCst);
                     });
                 }
@@ -177,14 +177,6 @@ impl Upstream {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
-    }
-
-    /// Ends it as a process ends that is killed, its connections with it.
-    pub(crate) async fn kill(mut self) {
-        self.shared.killed.cancel();
-        self.task.abort();
-        let _ = (&mut self.task).await;
-        super::until("its connections end", || self.opened() == self.closed()).await;
     }
 
     /// All requests so far, in the order of their ends.
@@ -210,9 +202,17 @@ impl Upstream {
     }
 }
 
+impl Upstream {
+    /// Ends it and all its connections at once, as a killed process does.
+    pub(crate) fn kill(self) {
+        drop(self);
+    }
+}
+
 impl Drop for Upstream {
     fn drop(&mut self) {
         self.task.abort();
+        self.shared.killed.cancel();
     }
 }
 
