@@ -338,6 +338,7 @@ impl Observation {
             actions,
             bot_score: verdict.score,
             bot_reasons: verdict.reasons,
+            ..Hit::default()
         }
     }
 
