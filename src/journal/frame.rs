@@ -179,7 +179,7 @@ mod tests {
         let bytes = header.encode();
         assert_eq!(
             hex(&bytes),
-            "5554 4d44 4a52 4e31 0001 0000 0011 2233 4455 6677 8899 aabb ccdd eeff \
+            "5554 4d44 4a52 4e31 0003 0000 0011 2233 4455 6677 8899 aabb ccdd eeff \
              0000 0000 0000 0007 0000 018b cfe5 6800"
                 .replace([' ', '\n'], "")
                 + &hex(&crc32c::crc32c(&bytes[..44]).to_be_bytes())
