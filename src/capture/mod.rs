@@ -24,6 +24,7 @@ pub mod evidence;
 pub mod host;
 pub mod identity;
 pub mod query;
+pub mod reasons;
 pub mod registry;
 mod response;
 pub mod restore;
@@ -31,9 +32,10 @@ mod rules;
 
 use bot::{Signs, Verdict};
 use consent::Standing;
-use cookie::VisitorCookie;
+use cookie::{NoCookie, VisitorCookie};
 use evidence::{Evidence, Referrer, cap_chars};
 use identity::Visit;
+use reasons::{CookieStep, EvidenceStep, IdentityStep, NoPageView, Reasons};
 use response::Answer;
 pub use response::CLIENT_CLOSED_REQUEST;
 pub use rules::Rules;
@@ -74,7 +76,8 @@ pub struct Observation {
     is_from_within: bool,
     /// The visitor id that the shop was told before there was one.
     told: Option<Uuid>,
-    ignored: Option<Ignored>,
+    no_page_view: Option<NoPageView>,
+    excluded_by: Option<usize>,
 }
 
 /// Everything of a request that is not in its head.
@@ -149,6 +152,8 @@ pub struct Conclusion<'a> {
     pub page_view: bool,
     /// Why nothing is recorded.
     pub ignored: Option<Ignored>,
+    /// How it came to this.
+    pub reasons: Reasons,
 }
 
 impl Observation {
@@ -173,6 +178,13 @@ impl Observation {
         };
         let is_safe = method == Method::GET || method == Method::HEAD;
         let denies = rules.honours_gpc && fields.gpc.is_some_and(|value| value == "1");
+        let no_page_view = if method != Method::GET {
+            Some(NoPageView::Method)
+        } else if fields.is_prefetch {
+            Some(NoPageView::Prefetch)
+        } else {
+            (!is_navigation).then_some(NoPageView::NotANavigation)
+        };
         Some(Self {
             at_ms: arrival.at_ms,
             client: arrival.client,
@@ -197,7 +209,8 @@ impl Observation {
             is_from_within: fields.site.is_some_and(|site| site == "same-origin" || site == "same-site"),
             cookies: fields.cookies,
             told: None,
-            ignored: rules.is_excluded(path).then_some(Ignored::ExcludedPath),
+            no_page_view,
+            excluded_by: rules.excluded_by(path),
         })
     }
 
@@ -215,10 +228,11 @@ impl Observation {
         rules: &Rules,
         mint: impl FnOnce() -> Uuid,
     ) -> Option<(Identity, Option<Touch<'_>>)> {
-        if self.ignored.is_some() || self.standing == Standing::Denied || self.judge(rules).is_certain() {
+        let is_nobody = self.excluded_by.is_some() || self.judge(rules).is_certain();
+        if is_nobody || self.standing == Standing::Denied {
             return None;
         }
-        let cookie = self.own_cookie(secrets, rules);
+        let cookie = self.own_cookie(secrets, rules).ok();
         let is_new =
             cookie.is_none() && self.standing == Standing::Known && self.is_get && self.is_navigation;
         self.told = is_new.then(mint);
@@ -244,62 +258,105 @@ impl Observation {
         };
         let verdict = self.judge(rules);
         let answer = Answer::of(status, headers, self.at_ms);
-        let is_nobody = self.ignored.is_some() || verdict.is_certain();
+        let mut reasons = self.first_reasons(&answer, verdict);
+        let is_nobody = self.excluded_by.is_some() || verdict.is_certain();
         if is_nobody || self.standing == Standing::Denied {
             let mut conclusion = if is_nobody {
                 self.conclude_without_identity(site, status, actions, verdict)
             } else {
-                self.conclude_denied(site, status, answer, actions, rules)
+                reasons.identity = IdentityStep::Denied;
+                self.conclude_denied(site, status, &reasons, actions, rules)
             };
-            conclusion.set_cookie = self.expired_cookie(answer, rules);
-            return conclusion;
+            conclusion.set_cookie = self.expired_cookie(&answer, rules);
+            if conclusion.set_cookie.is_some() {
+                reasons.cookie = CookieStep::Expired;
+            }
+            return Conclusion { reasons, ..conclusion };
         }
-        let page_view = self.is_get && self.is_navigation && answer.is_page;
+        let page_view = reasons.no_page_view.is_none();
         let is_activity = page_view || !actions.is_empty();
+        let nothing = Conclusion { ignored: Some(Ignored::NoPage), ..Conclusion::default() };
         if !(is_activity || self.is_navigation || !self.is_safe) {
-            return Conclusion { ignored: Some(Ignored::NoPage), ..Conclusion::default() };
+            return Conclusion { reasons, ..nothing };
         }
 
-        let cookie = self.own_cookie(secrets, rules);
+        let found = self.own_cookie(secrets, rules);
+        let cookie = found.ok();
         let Origin { evidence, external, holds, findings, .. } = self.origin(cookie.as_ref(), rules);
         let answers_navigation =
             self.is_navigation && (page_view || answer.is_redirect_or_error || !evidence.is_empty());
         if !(is_activity || answers_navigation || (!self.is_safe && cookie.is_some())) {
-            return Conclusion { ignored: Some(Ignored::NoPage), ..Conclusion::default() };
+            return Conclusion { reasons, ..nothing };
         }
-        let is_new =
-            cookie.is_none() && self.standing == Standing::Known && answer.takes_cookie && self.may_be_new;
+        let is_new = cookie.is_none()
+            && self.standing == Standing::Known
+            && answer.no_cookie.is_none()
+            && self.may_be_new;
         let minted = is_new.then(|| self.told.unwrap_or_else(mint));
         let mut visit = self.visit(cookie.as_ref(), &evidence, holds, minted, secrets, rules);
+        reasons.session = visit.step;
+        reasons.identity = match found {
+            Ok(_) => IdentityStep::Known,
+            Err(_) if !is_new => IdentityStep::Cookieless,
+            Err(NoCookie::Absent) => IdentityStep::Minted,
+            Err(NoCookie::Invalid) => IdentityStep::Replaced,
+        };
+        let is_evidence = !evidence.is_empty() || external.is_some();
         let touch = if visit.begins { evidence.touch(external) } else { None };
+        reasons.evidence = match &touch {
+            Some(_) => EvidenceStep::Touch,
+            None if is_evidence => EvidenceStep::Known,
+            None => EvidenceStep::None,
+        };
         let is_recorded = is_activity || (touch.is_some() && answers_navigation);
         let link_is_due = is_new || cookie.is_some_and(|cookie| cookie.flags & cookie::UNRECORDED != 0);
         if link_is_due && is_recorded {
             visit.identity.minted_from = Some(self.cookieless_id(secrets));
         }
 
-        let set_cookie = visit
-            .cookie
-            .map(|new| VisitorCookie {
-                flags: if link_is_due && !is_recorded { cookie::UNRECORDED } else { 0 },
-                ..new
-            })
-            .filter(|new| {
-                let changes = cookie.is_none_or(|old| {
-                    new.active_s >= old.active_s.saturating_add(REFRESH_S) || new.flags != old.flags
-                });
-                let begins = visit.begins && (is_activity || answers_navigation);
-                let continues = !visit.begins && changes && (is_activity || !self.is_safe);
-                answer.takes_cookie && (begins || continues)
-            })
-            .and_then(|new| rules.set_cookie(&new.encode(secrets.keys), &self.host(), self.https))
-            .or_else(|| self.expired_cookie(answer, rules));
+        let given = visit.cookie.map(|new| VisitorCookie {
+            flags: if link_is_due && !is_recorded { cookie::UNRECORDED } else { 0 },
+            ..new
+        });
+        reasons.cookie = match (answer.no_cookie, &given) {
+            (Some(refused), _) => refused,
+            (None, None) if self.standing == Standing::Day => CookieStep::Unwanted,
+            (None, None) => CookieStep::ForeignPage,
+            (None, Some(_)) if visit.begins && !(is_activity || answers_navigation) => CookieStep::NotDue,
+            (None, Some(_)) if visit.begins => CookieStep::Set,
+            (None, Some(new)) => self.refresh(cookie.as_ref(), new, is_activity),
+        };
+        let mut set_cookie = given
+            .filter(|_| matches!(reasons.cookie, CookieStep::Set | CookieStep::Refreshed))
+            .and_then(|new| rules.set_cookie(&new.encode(secrets.keys), &self.host(), self.https));
+        if let Some(expired) = self.expired_cookie(&answer, rules) {
+            (set_cookie, reasons.cookie) = (Some(expired), CookieStep::Expired);
+        }
         let record = is_recorded.then(|| Hit {
             findings,
             ..self.hit(site, status, page_view, Some(visit.identity), touch, actions, verdict, rules)
         });
         let ignored = record.is_none().then_some(Ignored::NoPage);
-        Conclusion { record: record.map(|hit| Record::Hit(Box::new(hit))), set_cookie, page_view, ignored }
+        let record = record.map(|hit| Record::Hit(Box::new(hit)));
+        Conclusion { record, set_cookie, page_view, ignored, reasons }
+    }
+
+    /// What becomes of the cookie of a session that goes on.
+    fn refresh(&self, old: Option<&VisitorCookie>, new: &VisitorCookie, is_activity: bool) -> CookieStep {
+        let changes = old.is_none_or(|old| {
+            new.active_s >= old.active_s.saturating_add(REFRESH_S) || new.flags != old.flags
+        });
+        match (is_activity || !self.is_safe, changes) {
+            (false, _) => CookieStep::NotDue,
+            (true, true) => CookieStep::Refreshed,
+            (true, false) => CookieStep::Fresh,
+        }
+    }
+
+    /// What is known before anybody's identity is.
+    fn first_reasons(&self, answer: &Answer, bot: Verdict) -> Reasons {
+        let no_page_view = self.no_page_view.or(answer.no_page);
+        Reasons { no_page_view, excluded_by: self.excluded_by, bot, ..Reasons::default() }
     }
 
     /// A hit of nobody: only its orders, or the count of its bot, are kept.
@@ -318,7 +375,7 @@ impl Observation {
             hit.path = self.path();
             hit.actions = actions;
             Some(Record::Hit(Box::new(hit)))
-        } else if self.ignored.is_none() {
+        } else if self.excluded_by.is_none() {
             Some(Record::BotCount(BotCount {
                 at_ms: self.at_ms,
                 site: site.into(),
@@ -329,7 +386,8 @@ impl Observation {
             None
         };
         let is_hit = matches!(record, Some(Record::Hit(_)));
-        let ignored = (!is_hit).then(|| self.ignored.unwrap_or(Ignored::Bot));
+        let reason = self.excluded_by.map_or(Ignored::Bot, |_| Ignored::ExcludedPath);
+        let ignored = (!is_hit).then_some(reason);
         Conclusion { record, ignored, ..Conclusion::default() }
     }
 
@@ -338,11 +396,11 @@ impl Observation {
         &'a self,
         site: &'a str,
         status: StatusCode,
-        answer: Answer,
+        reasons: &Reasons,
         mut actions: Vec<Action<'a>>,
         rules: &Rules,
     ) -> Conclusion<'a> {
-        let page_view = self.is_get && self.is_navigation && answer.is_page;
+        let page_view = reasons.no_page_view.is_none();
         actions.retain(|action| action.order_id.is_some());
         for action in &mut actions {
             (action.product_id, action.product_name, action.properties) = (None, None, Vec::new());
@@ -370,9 +428,9 @@ impl Observation {
     }
 
     /// Takes our cookie from a browser that must not have it.
-    fn expired_cookie(&self, answer: Answer, rules: &Rules) -> Option<HeaderValue> {
+    fn expired_cookie(&self, answer: &Answer, rules: &Rules) -> Option<HeaderValue> {
         let is_unwanted = self.standing == Standing::Denied || rules.identify_by == IdentifyBy::Cookieless;
-        if !is_unwanted || rules.only_observes || !answer.takes_cookie || !self.carries_cookie(rules) {
+        if !is_unwanted || rules.only_observes || answer.no_cookie.is_some() || !self.carries_cookie(rules) {
             return None;
         }
         rules.expire_cookie(&self.host(), self.https)
@@ -413,14 +471,15 @@ impl Observation {
         rules.bots.judge(self.user_agent.as_ref().map_or(&[], HeaderValue::as_bytes), self.signs)
     }
 
-    fn own_cookie(&self, secrets: Secrets<'_>, rules: &Rules) -> Option<VisitorCookie> {
+    fn own_cookie(&self, secrets: Secrets<'_>, rules: &Rules) -> Result<VisitorCookie, NoCookie> {
         if self.standing != Standing::Known {
-            return None;
+            return Err(NoCookie::Absent);
         }
         let now_s = identity::seconds(self.at_ms);
         let fields = self.cookies.iter().map(HeaderValue::as_bytes);
-        VisitorCookie::find(fields, &rules.cookie_name, secrets.keys, now_s)
-            .filter(|cookie| !secrets.forgotten.contains(cookie.visitor_id))
+        VisitorCookie::find(fields, &rules.cookie_name, secrets.keys, now_s).and_then(|cookie| {
+            if secrets.forgotten.contains(cookie.visitor_id) { Err(NoCookie::Invalid) } else { Ok(cookie) }
+        })
     }
 
     /// Whether there is a cookie of our name, be it good or not.
