@@ -20,6 +20,7 @@ mod pooler;
 mod replica;
 mod roles;
 mod rollups;
+mod salts;
 mod shipping;
 mod shutdown;
 mod spine;
