@@ -237,6 +237,8 @@ async fn rename(
     let new_touched = (&evidence.new as &(dyn ToSql + Sync), Type::INT8_ARRAY);
     let in_sessions = [visitor.clone(), new_visitor.clone(), session.clone(), new_session.clone()];
     let with_evidence = [in_sessions.as_slice(), &[touched.clone(), new_touched.clone()]].concat();
+    let of_links: Vec<Parameter<'_>> =
+        vec![visitor.clone(), session.clone(), new_session.clone(), touched.clone(), new_touched.clone()];
     let of_orders: Vec<Parameter<'_>> = vec![
         (&sites, Type::INT4_ARRAY),
         (&orders, Type::TEXT_ARRAY),
@@ -246,7 +248,8 @@ async fn rename(
         new_touched,
     ];
     let of_visitors = [visitor.clone(), new_visitor];
-    let steps: [(&'static str, &str, &[Parameter<'_>]); 11] = [
+    let steps: [(&'static str, &str, &[Parameter<'_>]); 12] = [
+        ("order_credits", include_str!("sql/forget_linked_credits.sql"), &of_links),
         ("visitors", include_str!("sql/forget_visitors.sql"), &of_visitors),
         ("visitors", include_str!("sql/forget_minted.sql"), std::slice::from_ref(&visitor)),
         ("product_views", include_str!("sql/forget_product_views.sql"), &in_sessions),

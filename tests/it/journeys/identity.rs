@@ -286,3 +286,18 @@ async fn who_only_observes_changes_no_byte() {
     }
     assert_eq!(heads[0], heads[1]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_forgotten_takes_nothing_from_the_campaign_of_a_landing_without_cookie() {
+    let mut stage = Stage::open().await;
+    let mut olena = stage.visitor();
+    olena.clicks(&stage, "/cached?utm_source=viber&utm_campaign=sale").await;
+    stage.pass(MINUTE);
+    olena.browses(&stage, "/p/1").await;
+    olena.orders(&mut stage, "7", "100.00").await;
+    let explained = stage.report("orders/7/explain").await;
+    stage.forget(explained["order"]["visitor_id"].as_str().unwrap()).await;
+    // The order is computed anew.
+    stage.shop_reports("7", "paid", serde_json::json!({"value": "100.00", "currency": "UAH"})).await;
+    insta::assert_snapshot!(stage.story().await, @"");
+}

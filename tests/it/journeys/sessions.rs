@@ -195,3 +195,23 @@ async fn two_subdomains_are_one_shop() {
         03-10 10:00 viber
     ");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_link_on_the_shop_s_blog_counts_when_the_visit_is_over() {
+    let mut stage = Stage::open().await;
+    let mut olena = stage.visitor();
+    olena.arrives_from(&stage, "https://www.google.com/", "/").await;
+    stage.pass(5 * MINUTE);
+    olena.arrives_from(&stage, "https://blog.shop.ua/boots", "/p/1?utm_source=blog").await;
+    stage.pass(HOUR);
+    olena.arrives_from(&stage, "https://blog.shop.ua/boots", "/p/1").await;
+    stage.pass(HOUR);
+    olena.arrives_from(&stage, "https://blog.shop.ua/boots", "/p/1?utm_source=blog").await;
+    insta::assert_snapshot!(stage.story().await, @r"
+    visitor 1, cookie
+      03-10 10:00 session 1: google / organic, 3 pages
+        03-10 10:00 google / organic from https://www.google.com/
+      03-10 12:05 session 2: blog, 1 page
+        03-10 12:05 blog
+    ");
+}

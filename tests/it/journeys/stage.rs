@@ -147,6 +147,13 @@ impl Stage {
         self.note_order(order);
     }
 
+    /// Somebody is forgotten, by the id of the visitor.
+    pub(super) async fn forget(&self, visitor: &str) {
+        self.settled().await;
+        let (status, answer) = self.proxies[0].running.forget(visitor).await;
+        assert_eq!((status, &answer["results"]["outcome"]), (200, &json!("forgotten")), "{answer}");
+    }
+
     fn note_order(&mut self, order: &str) {
         if !self.orders.iter().any(|known| known == order) {
             self.orders.push(order.to_owned());
