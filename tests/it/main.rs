@@ -27,4 +27,5 @@ mod shutdown;
 mod spine;
 mod sql;
 mod stats;
+mod upstreams;
 mod visibility;
