@@ -21,6 +21,7 @@ pub mod event;
 pub mod evidence;
 pub mod host;
 pub mod identity;
+pub mod mask;
 pub mod query;
 pub mod reasons;
 pub mod registry;
@@ -221,7 +222,7 @@ impl Observation {
         self.told = is_new.then(mint);
         let (evidence, referrer) = self.evidence(cookie.as_ref(), rules);
         let visit = self.visit(cookie.as_ref(), &evidence, self.told, secrets, rules);
-        Some((visit.identity, evidence.touch(referrer)))
+        Some((visit.identity, rules.redacted(evidence.touch(referrer))))
     }
 
     /// Decides what is recorded and which cookie is set. `mint` gives a new visitor id; it is called at most once.
@@ -235,7 +236,8 @@ impl Observation {
     ) -> Conclusion<'a> {
         let ResponseHead { status, headers, trust_events } = response;
         let actions: Vec<Action<'a>> = if trust_events {
-            headers.get_all(X_UTM_EVENT).iter().filter_map(|line| event::read(line.as_bytes())).collect()
+            let lines = headers.get_all(X_UTM_EVENT).iter();
+            lines.filter_map(|line| Some(rules.redacted_action(event::read(line.as_bytes())?))).collect()
         } else {
             Vec::new()
         };
@@ -277,7 +279,7 @@ impl Observation {
             Err(NoCookie::Invalid) => IdentityStep::Replaced,
         };
         let is_evidence = !evidence.is_empty() || referrer.is_some();
-        let touch = if visit.begins { evidence.touch(referrer) } else { None };
+        let touch = if visit.begins { rules.redacted(evidence.touch(referrer)) } else { None };
         reasons.evidence = match &touch {
             Some(_) => EvidenceStep::Touch,
             None if is_evidence => EvidenceStep::Known,
@@ -470,8 +472,9 @@ impl Observation {
         self.host.as_ref().and_then(|host| host.to_str().ok()).map_or(Cow::Borrowed(""), host::host_of)
     }
 
+    /// The path as it is stored.
     fn path(&self) -> Cow<'_, str> {
-        cap_chars(Cow::Borrowed(self.target.path()), PATH_CHARS).0
+        cap_chars(mask::path(self.target.path()), PATH_CHARS).0
     }
 
     fn user_agent(&self) -> Cow<'_, str> {

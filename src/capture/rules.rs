@@ -1,13 +1,19 @@
 //! The configuration of capture, made ready for the request path.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use http::HeaderValue;
 
 use super::bot::BotNames;
 use super::host::{is_within, registrable};
+use super::query::NamePatterns;
 use super::registry::Registry;
 use crate::config::{CookieDomain, StoreIp, Tracking};
+use crate::hit::{Action, Touch};
+
+/// What stands for a value that is not to be stored.
+const REDACTED: &str = "(redacted)";
 
 /// What capture goes by; one for all routes.
 #[derive(Debug, Clone)]
@@ -17,6 +23,7 @@ pub struct Rules {
     pub(super) stores_address: bool,
     pub(super) bots: BotNames,
     pub(super) registry: Registry,
+    redact: NamePatterns,
     domain: CookieDomain,
     max_age_s: u64,
     assets: HashSet<String>,
@@ -37,6 +44,7 @@ impl Rules {
             stores_address: tracking.privacy.store_ip != StoreIp::None,
             bots: BotNames::new(),
             registry: Registry::new(),
+            redact: NamePatterns::new(tracking.privacy.redact_parameters.iter().map(String::as_str)),
             domain: tracking.identity.domain.clone(),
             max_age_s: tracking.identity.max_age.as_secs(),
             assets: lower(&tracking.static_extensions).into_iter().collect(),
@@ -62,6 +70,40 @@ impl Rules {
             return self.assets.contains(&extension.to_ascii_lowercase());
         }
         self.assets.contains(extension)
+    }
+
+    /// A touch without the values that are not to be stored.
+    pub(super) fn redacted<'a>(&self, touch: Option<Touch<'a>>) -> Option<Touch<'a>> {
+        let mut touch = touch?;
+        if self.redact.is_empty() {
+            return Some(touch);
+        }
+        let utm = [
+            ("utm_source", &mut touch.source),
+            ("utm_medium", &mut touch.medium),
+            ("utm_campaign", &mut touch.campaign),
+            ("utm_content", &mut touch.content),
+            ("utm_term", &mut touch.term),
+            ("utm_id", &mut touch.id),
+        ];
+        let utm = utm.into_iter().filter_map(|(name, value)| Some((name, value.as_mut()?)));
+        let others = touch.parameters.iter_mut().chain(&mut touch.click_ids);
+        for (name, value) in utm.chain(others.map(|(name, value)| (&**name, value))) {
+            if self.redact.matches(name.as_bytes()) {
+                *value = Cow::Borrowed(REDACTED);
+            }
+        }
+        Some(touch)
+    }
+
+    /// An action without the values that are not to be stored.
+    pub(super) fn redacted_action<'a>(&self, mut action: Action<'a>) -> Action<'a> {
+        for (name, value) in &mut action.properties {
+            if !self.redact.is_empty() && self.redact.matches(name.as_bytes()) {
+                *value = Cow::Borrowed(REDACTED);
+            }
+        }
+        action
     }
 
     /// Which of the excluded paths a path begins with, a language in front of it ignored.

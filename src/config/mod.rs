@@ -244,6 +244,8 @@ pub enum CookieDomain {
 pub struct Privacy {
     /// How client addresses are stored.
     pub store_ip: StoreIp,
+    /// Parameters and properties of actions whose values are never stored; a trailing `*` makes a prefix.
+    pub redact_parameters: Vec<String>,
     /// How long what is stored is kept.
     pub retain: Retain,
 }

@@ -138,6 +138,7 @@ impl Page {
         self.text("session_timeout", show_duration(identity.session_timeout));
         self.table("[tracking.privacy]");
         self.text("store_ip", name(&tracking.privacy.store_ip, &super::StoreIp::NAMES));
+        self.list("redact_parameters", &tracking.privacy.redact_parameters);
         let retain = &tracking.privacy.retain;
         self.table("[tracking.privacy.retain]");
         self.text("events", show_months(retain.events));

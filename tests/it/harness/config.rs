@@ -101,7 +101,11 @@ fn tracking() -> Tracking {
             secret_file: PathBuf::from("secret"),
             session_timeout: Duration::from_secs(1800),
         },
-        privacy: Privacy { store_ip: StoreIp::Truncated, retain: Retain::default() },
+        privacy: Privacy {
+            store_ip: StoreIp::Truncated,
+            redact_parameters: Vec::new(),
+            retain: Retain::default(),
+        },
         attribution: Attribution {
             lookback: Duration::from_secs(90 * 86_400),
             referrer_exclusions: Vec::new(),
