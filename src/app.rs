@@ -36,6 +36,7 @@ use crate::stats::{self, StatsContext};
 use crate::store::forgotten::watch_forgotten;
 use crate::store::identity_keys::watch_key;
 use crate::store::migrate::{SchemaState, advance, schema_state};
+use crate::store::salts::share_salts;
 use crate::store::{Store, rollups, upkeep};
 use crate::telemetry::causes::Causes;
 use crate::telemetry::metrics::Metrics;
@@ -172,7 +173,6 @@ impl App {
         let journal_closed = CancellationToken::new();
         let receipts = Arc::new(Receipts::default());
         let database = self.cluster.map(|cluster| tokio::spawn(cluster.run(office_ends.clone())));
-        tokio::spawn(self.salts.replace_daily(office_ends.clone()));
         tokio::spawn(save_when_possible(self.unsaved_keys, Arc::clone(&metrics), office_ends.clone()));
         let stats_ends = CancellationToken::new();
         let context = StatsContext {
@@ -192,6 +192,7 @@ impl App {
             config: Arc::clone(&config),
             store,
             keys: self.keys,
+            salts: self.salts,
             forgotten,
             progress,
             receipts,
@@ -238,6 +239,7 @@ struct Shipping {
     config: Arc<Config>,
     store: Store,
     keys: KeyRing,
+    salts: Salts,
     forgotten: Forgotten,
     progress: Arc<Progress>,
     receipts: Arc<Receipts>,
@@ -272,7 +274,8 @@ impl Shipping {
         let retain = self.config.tracking.privacy.retain;
         tokio::spawn(upkeep::keep(store.clone(), retain, Arc::clone(&metrics), closed.clone()));
         tokio::spawn(rollups::keep_fresh(store.clone(), Arc::clone(&metrics), closed.clone()));
-        tokio::spawn(watch_key(store.clone(), self.keys.fingerprint(), metrics, closed.clone()));
+        tokio::spawn(watch_key(store.clone(), self.keys.fingerprints(), metrics, closed.clone()));
+        tokio::spawn(share_salts(store.clone(), self.salts.clone(), closed.clone()));
         let (forgotten, keep) = (self.forgotten.clone(), self.config.journal.keep);
         tokio::spawn(watch_forgotten(store, forgotten, keep, closed.clone()));
     }

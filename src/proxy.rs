@@ -116,7 +116,7 @@ impl Proxy {
 
         let said_from = fields::clean_request(&mut head.headers, peer.trusted);
         self.note_undeclared_proxy(said_from, peer);
-        self.recorder.strip(&mut head, route);
+        let stripped = self.recorder.strip(&mut head, route);
         forwarded::tell(&mut head.headers, peer, client, &authority);
         watch.tell_upstream(&mut head.headers);
 
@@ -126,6 +126,10 @@ impl Proxy {
             Err(refusal) => self.refuse(&refusal),
         };
         fields::clean_response(&mut response);
+        if let Some(target) = stripped {
+            let serves = |host: &str| self.router.serves(host);
+            self.recorder.restore(&target, route, &authority.host(), serves, &mut response);
+        }
         watch.conclude(&mut response).await;
         Ok(response)
     }

@@ -14,9 +14,10 @@ use prometheus_client::metrics::counter::Counter;
 use uuid::Uuid;
 
 use crate::capture::query::strip;
+use crate::capture::restore::{Destination, made_private, restored};
 use crate::capture::{
     Arrival, CLIENT_CLOSED_REQUEST, Conclusion, Ignored, Observation, ResponseHead, Rules, Secrets,
-    X_UTM_EVENT, cookie,
+    X_UTM_EVENT, cookie, host,
 };
 use crate::clock::WallClock;
 use crate::config::{self, TrackingMode};
@@ -29,6 +30,8 @@ use crate::route::Route;
 use crate::salts::Salts;
 use crate::telemetry::metrics::{Metrics, Reason};
 
+const FOR_CACHES_ONLY: [&str; 2] = ["cdn-cache-control", "surrogate-control"];
+
 /// What all workers record with.
 #[derive(Debug, Clone)]
 pub struct Recording {
@@ -38,7 +41,7 @@ pub struct Recording {
     pub wait: Duration,
     /// The keys of the cookie.
     pub keys: Arc<KeyRing>,
-    /// The salt of cookieless ids.
+    /// The salts of cookieless ids.
     pub salts: Salts,
     /// Whose cookies are none.
     pub forgotten: Forgotten,
@@ -55,8 +58,9 @@ pub struct Recorder {
     salts: Salts,
     forgotten: Forgotten,
     clock: WallClock,
-    is_on: bool,
+    mode: TrackingMode,
     tells_upstream: bool,
+    restores: bool,
     page_views: Counter,
     /// By [`Ignored`].
     ignored: [Counter; Ignored::ALL.len()],
@@ -81,8 +85,9 @@ impl Recorder {
             salts: recording.salts.clone(),
             forgotten: recording.forgotten.clone(),
             clock: recording.clock.clone(),
-            is_on: tracking.mode == TrackingMode::Record,
-            tells_upstream: tracking.upstream_headers,
+            mode: tracking.mode,
+            tells_upstream: tracking.mode == TrackingMode::Record && tracking.upstream_headers,
+            restores: tracking.restore_on_redirect,
             page_views: metrics.page_views.clone(),
             ignored: Ignored::ALL.map(|ignored| {
                 metrics.hits_ignored.get_or_create_owned(&Reason { reason: ignored.reason() })
@@ -92,7 +97,7 @@ impl Recorder {
 
     /// Looks at a request's head, as the client sent it.
     pub fn watch(self: &Rc<Self>, head: &Parts, route: &Route, client: Client) -> Watch {
-        let observation = if self.is_on && route.tracking {
+        let observation = if self.mode != TrackingMode::Off && route.tracking {
             let arrival = Arrival { at_ms: self.clock.now_ms(), client: client.address, https: client.https };
             let observation = Observation::of(&head.method, &head.uri, &head.headers, arrival, &self.rules);
             if observation.is_none() {
@@ -111,19 +116,56 @@ impl Recorder {
     }
 
     /// Takes our cookie out of the fields, which no shop ever sees, and where it is tracked the tracking parameters off
-    /// the target.
-    pub fn strip(&self, head: &mut Parts, route: &Route) {
+    /// the target; answers the target as it was, when it was changed.
+    pub fn strip(&self, head: &mut Parts, route: &Route) -> Option<Uri> {
         hide_cookie(&mut head.headers, self.rules.cookie_name());
-        if !self.is_on || !route.tracking {
-            return;
+        if self.mode != TrackingMode::Record || !route.tracking {
+            return None;
         }
         if matches!(head.method, Method::GET | Method::HEAD)
             && let Some(target) =
                 head.uri.path_and_query().and_then(|target| strip(target.as_str().as_bytes(), &route.strip))
             && let Ok(target) = PathAndQuery::from_maybe_shared(bytes::Bytes::from(target))
         {
-            head.uri = Uri::from(target);
+            return Some(std::mem::replace(&mut head.uri, Uri::from(target)));
         }
+        None
+    }
+
+    /// Gives the parameters that were taken off `target` to a redirect within the shop, which no cache may keep then.
+    /// `host` is the one that was asked, `serves` says which others this proxy stands before.
+    pub fn restore<B>(
+        &self,
+        target: &Uri,
+        route: &Route,
+        host: &str,
+        serves: impl Fn(&str) -> bool,
+        response: &mut Response<B>,
+    ) {
+        if !self.restores || !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+            return;
+        }
+        let Some(location) = response.headers().get(header::LOCATION) else { return };
+        let is_ours = match Destination::of(location.as_bytes()) {
+            Destination::SameHost => true,
+            Destination::Host(other) => other == host || (host::same_owner(&other, host) && serves(&other)),
+            Destination::Elsewhere => false,
+        };
+        let query = target.query().unwrap_or_default().as_bytes();
+        let restored = is_ours.then(|| restored(location.as_bytes(), query, &route.strip)).flatten();
+        let Some(restored) =
+            restored.and_then(|restored| HeaderValue::from_maybe_shared(bytes::Bytes::from(restored)).ok())
+        else {
+            return;
+        };
+        let headers = response.headers_mut();
+        headers.insert(header::LOCATION, restored);
+        let caching = headers.get_all(header::CACHE_CONTROL).iter().map(HeaderValue::as_bytes);
+        if let Ok(caching) = HeaderValue::from_maybe_shared(bytes::Bytes::from(made_private(caching))) {
+            headers.insert(header::CACHE_CONTROL, caching);
+        }
+        // What only caches in front of us read (RFC 9213) would speak against it.
+        FOR_CACHES_ONLY.into_iter().for_each(|name| drop(headers.remove(name)));
     }
 
     fn count_ignored(&self, reason: Ignored) {
@@ -142,7 +184,7 @@ impl Watch {
         let Some(observation) = self.observation.as_mut().filter(|_| self.recorder.tells_upstream) else {
             return;
         };
-        let salt = self.recorder.salts.today();
+        let salt = self.recorder.salts.of(observation.at_ms());
         let forgotten = self.recorder.forgotten.now();
         let secrets = Secrets { keys: &self.recorder.keys, salt: &salt, forgotten: &forgotten };
         let Some((identity, touch)) = observation.preview(secrets, &self.recorder.rules, Uuid::now_v7) else {
@@ -192,7 +234,7 @@ impl Watch {
         headers: &HeaderMap,
     ) -> (Option<HeaderValue>, Option<Ticket>) {
         let recorder = &*self.recorder;
-        let salt = recorder.salts.today();
+        let salt = recorder.salts.of(observation.at_ms());
         let forgotten = recorder.forgotten.now();
         let secrets = Secrets { keys: &recorder.keys, salt: &salt, forgotten: &forgotten };
         let Conclusion { record, set_cookie, page_view, ignored, .. } = observation.conclude(

@@ -12,7 +12,7 @@ fuzz_target!(|data: &[u8]| {
     // The first line is the query, the rest the `Referer` field.
     let line_end = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
     let (query, referrer) = data.split_at(line_end);
-    let evidence = Evidence::read(query, &Registry::new());
+    let evidence = Evidence::read(query, &Registry::new(), true);
     let (is_empty, campaign_hash, click_hash) =
         (evidence.is_empty(), evidence.campaign_hash, evidence.click_hash);
     assert!(!evidence.is_new_to(campaign_hash, click_hash));

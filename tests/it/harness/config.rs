@@ -89,12 +89,16 @@ fn tracking() -> Tracking {
     Tracking {
         mode: TrackingMode::Record,
         strip: vec!["utm_*".to_owned()],
+        parameters: Vec::new(),
+        restore_on_redirect: true,
         cookies: Vec::new(),
         upstream_headers: false,
         exclude_paths: Vec::new(),
         static_extensions: vec!["css".to_owned(), "js".to_owned()],
         locale_prefixes: Vec::new(),
         identity: IdentityConfig {
+            mode: IdentifyBy::Cookie,
+            honour_gpc: true,
             cookie: "_utmd".to_owned(),
             domain: CookieDomain::Auto,
             max_age: Duration::from_secs(390 * 86_400),

@@ -6,4 +6,8 @@
 mod stage;
 
 mod basics;
+mod identity;
+mod redirects;
+mod sessions;
+mod values;
 mod wire;

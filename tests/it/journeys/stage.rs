@@ -343,6 +343,16 @@ impl Visitor {
         self.jar.iter().find(|cookie| cookie.name == name).map(|cookie| cookie.value.as_str())
     }
 
+    /// The address of the page that is open.
+    pub(super) fn page(&self) -> &str {
+        self.page.as_deref().expect("a page")
+    }
+
+    /// Asks for an address and follows no redirect.
+    pub(super) async fn asks(&mut self, stage: &Stage, target: &str) {
+        self.request(stage, "GET", &format!("{SHOP}{target}"), None).await;
+    }
+
     /// Follows a link on a foreign page; `referrer` is all that the browser tells of it.
     pub(super) async fn arrives_from(&mut self, stage: &Stage, referrer: &str, target: &str) {
         self.navigate(stage, "GET", target, Some(referrer)).await;
