@@ -34,8 +34,10 @@ pub mod store;
 
 pub mod app;
 pub mod exchange;
+pub mod inspect;
 pub mod proxy;
 pub mod record;
+pub mod reload;
 
 pub mod cli;
 pub mod demo;

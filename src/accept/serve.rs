@@ -1,6 +1,6 @@
 //! From an accepted socket to served requests, on one worker.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
@@ -25,7 +25,7 @@ use super::connection::{Answer, Connection, Phase};
 use super::stream::ClientStream;
 use super::transport::Transport;
 use crate::clock::Clock;
-use crate::config;
+use crate::config::{Config, Limits, Live};
 use crate::forward::Peer;
 use crate::telemetry::metrics::{Metrics, Reason};
 
@@ -45,10 +45,10 @@ const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconten
 
 /// What all connections of one worker share.
 pub(super) struct Server<H> {
-    config: config::Proxy,
+    config: Live<Config>,
+    terms: RefCell<Rc<Terms>>,
     metrics: Arc<Metrics>,
     clock: Rc<Clock>,
-    http: http1::Builder,
     handler: H,
     /// Connections of all workers.
     open_in_all: Arc<AtomicUsize>,
@@ -58,39 +58,64 @@ pub(super) struct Server<H> {
     draining: Rc<Cell<bool>>,
 }
 
+/// What a connection is served by from its beginning to its end, whatever is reloaded meanwhile.
+struct Terms {
+    config: Arc<Config>,
+    http: http1::Builder,
+}
+
+impl Terms {
+    fn new(config: Arc<Config>) -> Rc<Self> {
+        Rc::new(Terms { http: http(config.proxy.limits), config })
+    }
+}
+
+fn http(limits: Limits) -> http1::Builder {
+    let head_bytes = limits.header_bytes + limits.uri_bytes + HEAD_SLACK_BYTES;
+    let mut http = http1::Builder::new();
+    // No timer: the socket keeps the times, see `ClientStream`.
+    http.preserve_header_case(true)
+        .auto_date_header(false)
+        .half_close(false)
+        .max_header_size(head_bytes)
+        .max_buf_size(head_bytes.max(LEAST_BUFFER_BYTES));
+    // Up to 100 fields hyper parses on the stack.
+    if limits.headers != 100 {
+        http.max_headers(limits.headers);
+    }
+    http
+}
+
 impl<H> Server<H> {
     pub(super) fn new(
-        config: config::Proxy,
+        config: Live<Config>,
         metrics: Arc<Metrics>,
         open_in_all: Arc<AtomicUsize>,
         clock: Rc<Clock>,
         handler: H,
     ) -> Rc<Self> {
-        let limits = config.limits;
-        let head_bytes = limits.header_bytes + limits.uri_bytes + HEAD_SLACK_BYTES;
-        let mut http = http1::Builder::new();
-        // No timer: the socket keeps the times, see `ClientStream`.
-        http.preserve_header_case(true)
-            .auto_date_header(false)
-            .half_close(false)
-            .max_header_size(head_bytes)
-            .max_buf_size(head_bytes.max(LEAST_BUFFER_BYTES));
-        // Up to 100 fields hyper parses on the stack.
-        if limits.headers != 100 {
-            http.max_headers(limits.headers);
-        }
         let (open, draining) = (Cell::new(0), Rc::default());
         Rc::new(Server {
+            terms: RefCell::new(Terms::new(config.now())),
             config,
             metrics,
             clock,
-            http,
             handler,
             open_in_all,
             open,
             all_closed: Notify::new(),
             draining,
         })
+    }
+
+    /// The terms of a connection that begins now.
+    fn terms(&self) -> Rc<Terms> {
+        let newest = self.config.peek();
+        let mut terms = self.terms.borrow_mut();
+        if !Arc::ptr_eq(&newest, &terms.config) {
+            *terms = Terms::new(Arc::clone(&newest));
+        }
+        Rc::clone(&terms)
     }
 
     pub(super) fn clock(&self) -> &Rc<Clock> {
@@ -110,7 +135,7 @@ impl<H> Server<H> {
                 self.all_closed.notified().await;
             }
         };
-        if tokio::time::timeout(self.config.drain_timeout, all_closed).await.is_err() {
+        if tokio::time::timeout(self.config.now().proxy.drain_timeout, all_closed).await.is_err() {
             tracing::warn!(open = self.open.get(), "requests were cut off at the end of drain_timeout");
         }
     }
@@ -154,22 +179,23 @@ where
     fn admit(self: &Rc<Self>, tcp: TcpStream, peer: SocketAddr) {
         self.metrics.connections.inc();
         let place = Place::take(self);
-        if self.open_in_all.load(Ordering::Relaxed) > self.config.max_connections {
+        let terms = self.terms();
+        if self.open_in_all.load(Ordering::Relaxed) > terms.config.proxy.max_connections {
             let reason = Reason { reason: "too_many_connections" };
             self.metrics.requests_refused.get_or_create(&reason).inc();
             // As much as fits into an empty socket buffer, which is all of it; nobody is waited for.
             let _ = tcp.try_write(TOO_MANY_CONNECTIONS);
             return;
         }
-        tokio::task::spawn_local(Rc::clone(self).serve(tcp, peer, place));
+        tokio::task::spawn_local(Rc::clone(self).serve(tcp, peer, terms, place));
     }
 
-    async fn serve(self: Rc<Self>, tcp: TcpStream, peer: SocketAddr, _place: Place<H>) {
+    async fn serve(self: Rc<Self>, tcp: TcpStream, peer: SocketAddr, terms: Rc<Terms>, _place: Place<H>) {
         let Ok(local) = tcp.local_addr() else { return };
         // Without it the answer's last packet may wait for the client's acknowledgement; not worth failing for.
         let _ = tcp.set_nodelay(true);
-        let peer = Peer::new(peer.ip(), &self.config.trusted_proxies);
-        let timeouts = self.config.timeouts;
+        let peer = Peer::new(peer.ip(), &terms.config.proxy.trusted_proxies);
+        let timeouts = terms.config.proxy.timeouts;
         let connection = Connection::new(peer, local, timeouts, &self.clock, Rc::clone(&self.draining));
         let mut stream = ClientStream::new(
             Transport::Plain(tcp),
@@ -180,7 +206,7 @@ where
         // A silent connection is only its socket: hyper's buffers are made when a client speaks, and go when it rests.
         while stream.has_something_to_say().await {
             let service = service_fn(|request| self.answer(Rc::clone(&connection), request));
-            let serving = self.http.serve_connection(TokioIo::new(stream), service).without_shutdown();
+            let serving = terms.http.serve_connection(TokioIo::new(stream), service).without_shutdown();
             match Box::pin(serving).await {
                 Ok(parts) => stream = parts.io.into_inner(),
                 // The client went away or sent what is no HTTP; hyper has answered where it could.

@@ -3,14 +3,19 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use http::HeaderValue;
+use http::{HeaderValue, Uri};
 
 use super::bot::BotNames;
 use super::host::{is_within, registrable};
-use super::query::NamePatterns;
-use super::registry::Registry;
+use super::mask;
+use super::query::{NamePatterns, decode_name};
+use super::registry::{Kind, Registry};
 use crate::config::{CookieDomain, IdentifyBy, StoreIp, Tracking, TrackingMode};
 use crate::hit::{Action, Touch};
+
+/// The parameters that every campaign has.
+const UTM: [&[u8]; 6] =
+    [b"utm_source", b"utm_medium", b"utm_campaign", b"utm_content", b"utm_term", b"utm_id"];
 
 /// What stands for a value that is not to be stored.
 const REDACTED: &str = "(redacted)";
@@ -69,6 +74,19 @@ impl Rules {
             return self.assets.contains(&extension.to_ascii_lowercase());
         }
         self.assets.contains(extension)
+    }
+
+    /// A target as it may be shown: values only of parameters that are recorded and tell of nobody.
+    pub fn shown(&self, target: &Uri) -> String {
+        mask::target(target, |raw| {
+            let mut buffer = [0; 64];
+            let Some(name) = decode_name(raw, &mut buffer) else { return false };
+            let is_known = UTM.contains(&name)
+                || self.registry.find(name).is_some_and(|parameter| {
+                    !parameter.is_personal && !matches!(parameter.kind, Kind::ClickId | Kind::Sign)
+                });
+            is_known && !self.redact.matches(raw)
+        })
     }
 
     /// A touch without the values that are not to be stored.

@@ -20,6 +20,7 @@ pub(crate) mod forget;
 mod general;
 mod given;
 mod health;
+mod inspect;
 mod landing;
 mod money;
 mod order_item;
@@ -44,14 +45,16 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{Config, Live};
 use crate::customer::CustomerHasher;
 use crate::ingest::Ingest;
-use crate::stats::access::{Access, LocalAddress};
+use crate::inspect::Inspection;
+use crate::stats::access::{Access, Peers};
 use crate::stats::database::ReportDatabase;
 
 use crate::stats::params::{Accepts, ParameterError, Params};
 use crate::stats::problem::StatsError;
+use crate::stats::tokens::TokenBook;
 use crate::telemetry::metrics::Metrics;
 
 /// A session with this score or more is taken for a bot's; the migration's `session_facts` says the same.
@@ -60,7 +63,7 @@ const BOT_SCORE: i16 = 50;
 /// What the port works with.
 pub struct StatsContext {
     /// What the program runs by.
-    pub config: Arc<Config>,
+    pub config: Live<Config>,
     /// Where reports are read.
     pub database: ReportDatabase,
     /// Where tokens are read: the database that is written, also while a replica is away.
@@ -71,20 +74,39 @@ pub struct StatsContext {
     pub ingest: Ingest,
     /// Hashes of customers.
     pub customers: CustomerHasher,
+    /// The last requests, and why each was counted.
+    pub inspection: Inspection,
 }
 
 /// The context with what follows from it.
 struct Shared {
     context: StatsContext,
-    access: Access,
+    listen: SocketAddr,
+    access: Live<Access>,
+    book: TokenBook,
     registry: Registry,
 }
 
 type AppState = State<Arc<Shared>>;
 
 impl Shared {
+    /// What is in force; a request that looks twice keeps it.
+    fn config(&self) -> Arc<Config> {
+        self.context.config.now()
+    }
+
+    fn access(&self) -> Arc<Access> {
+        let (access, config) = (self.access.now(), self.config());
+        if access.is_of(&config) {
+            return access;
+        }
+        let access = Arc::new(Access::new(config, self.listen));
+        self.access.replace(Arc::clone(&access));
+        access
+    }
+
     fn params(&self, query: Option<&str>, accepts: &Accepts) -> Result<Params, ParameterError> {
-        let zone = &self.context.config.stats.timezone;
+        let zone = &self.config().stats.timezone;
         Params::parse(query.unwrap_or_default(), accepts, Timestamp::now(), zone)
     }
 }
@@ -102,6 +124,7 @@ fn urls() -> Router<Arc<Shared>> {
         .route("/api/v1/content", get(breakdown::content))
         .route("/api/v1/sessions", get(sessions::sessions))
         .route("/api/v1/sessions/{id}", get(sessions::session))
+        .route("/api/v1/inspect", get(inspect::inspect))
         .route("/api/v1/orders", post(ingest::orders))
         .route("/api/v1/orders/{id}/explain", get(explain::explain))
         .route("/api/v1/visitors/{id}", delete(forget::visitor))
@@ -114,13 +137,15 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
     let listen = listener.local_addr()?;
-    let service = router(context, listen).into_make_service_with_connect_info::<LocalAddress>();
+    let service = router(context, listen).into_make_service_with_connect_info::<Peers>();
     axum::serve(listener, service).with_graceful_shutdown(shutdown.cancelled_owned()).await
 }
 
 fn router(context: StatsContext, listen: SocketAddr) -> Router {
     let shared = Arc::new(Shared {
-        access: Access::new(&context.config, listen),
+        access: Live::new(Access::new(context.config.now(), listen)),
+        listen,
+        book: TokenBook::default(),
         registry: context.metrics.registry(),
         context,
     });

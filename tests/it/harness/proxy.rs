@@ -6,13 +6,15 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use utm_dispatcher::accept::{self, Workers};
 use utm_dispatcher::clock::WallClock;
-use utm_dispatcher::config::Config;
+use utm_dispatcher::config::{Config, Live};
 use utm_dispatcher::erasure::Forgotten;
 use utm_dispatcher::hit::{Hit, Record};
+use utm_dispatcher::inspect::Inspection;
 use utm_dispatcher::journal::Position;
 use utm_dispatcher::journal::reader::Reader;
 use utm_dispatcher::journal::writer::{Progress, Writer, WriterConfig};
 use utm_dispatcher::keys::KeyRing;
+use utm_dispatcher::proxy::Snapshot;
 use utm_dispatcher::record::Recording;
 use utm_dispatcher::salts::Salts;
 use utm_dispatcher::telemetry::metrics::Metrics;
@@ -46,8 +48,11 @@ pub(crate) fn proxy(config: Config) -> Proxy {
         salts: Salts::new().unwrap(),
         forgotten: Forgotten::default(),
         clock: WallClock::default(),
+        inspection: Inspection::new().0,
     };
-    let workers = utm_dispatcher::proxy::start(bound, &Arc::new(config), recording, &metrics).unwrap();
+    let config = Live::new(config);
+    let snapshot = Live::new(Snapshot::new(&config.now(), &metrics));
+    let workers = utm_dispatcher::proxy::start(bound, &config, &snapshot, recording, &metrics).unwrap();
     Proxy { workers, metrics, progress: writer.progress, files }
 }
 

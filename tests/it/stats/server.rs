@@ -65,12 +65,13 @@ impl Server {
         let address = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = CancellationToken::new();
         let context = StatsContext {
-            config: Arc::new(config),
+            config: config::Live::new(config),
             database,
             tokens,
             metrics: Arc::clone(&metrics),
             ingest,
             customers: customers.clone(),
+            inspection: utm_dispatcher::inspect::Inspection::new().0,
         };
         tokio::spawn(utm_dispatcher::stats::serve(listener, context, shutdown.clone()));
         let client = Client::builder().no_proxy().build().unwrap();
