@@ -236,7 +236,9 @@ async fn rename(
     let touched = (&evidence.old as &(dyn ToSql + Sync), Type::INT8_ARRAY);
     let new_touched = (&evidence.new as &(dyn ToSql + Sync), Type::INT8_ARRAY);
     let in_sessions = [visitor.clone(), new_visitor.clone(), session.clone(), new_session.clone()];
-    let with_evidence = [in_sessions.as_slice(), &[touched.clone(), new_touched.clone()]].concat();
+    let evidenced = [touched.clone(), new_touched.clone()];
+    let with_evidence = [in_sessions.as_slice(), &evidenced].concat();
+    let visitors_with_evidence = [[visitor.clone(), new_visitor.clone()], evidenced].concat();
     let of_orders: Vec<Parameter<'_>> = vec![
         (&sites, Type::INT4_ARRAY),
         (&orders, Type::TEXT_ARRAY),
@@ -247,7 +249,7 @@ async fn rename(
     ];
     let of_visitors = [visitor.clone(), new_visitor];
     let steps: [(&'static str, &str, &[Parameter<'_>]); 11] = [
-        ("visitors", include_str!("sql/forget_visitors.sql"), &of_visitors),
+        ("visitors", include_str!("sql/forget_visitors.sql"), &visitors_with_evidence),
         ("visitors", include_str!("sql/forget_minted.sql"), std::slice::from_ref(&visitor)),
         ("product_views", include_str!("sql/forget_product_views.sql"), &in_sessions),
         ("sessions", include_str!("sql/forget_sessions.sql"), &with_evidence),

@@ -12,6 +12,7 @@ mod faults;
 mod forgetting;
 mod forwarding;
 mod framing;
+mod inspecting;
 mod journeys;
 mod managed;
 mod migrating;

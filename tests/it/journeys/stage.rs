@@ -487,6 +487,10 @@ fn shop(request: &Received) -> Reply {
             let event = format!("X-Utm-Event: purchase; order_id={order}; value={value}; currency=UAH");
             Reply::with("303 See Other", &["Location: /thanks", &event], "")
         }
+        // Somebody searches for what stands in the query.
+        ["search"] => {
+            Reply::with("200 OK", &[HTML, &format!("X-Utm-Event: search; query={query}")], "<p>found</p>")
+        }
         // Loses the query, as many shops do.
         ["old", ..] => redirect("301 Moved Permanently", "/new"),
         ["cacheable-old", ..] => Reply::with(
