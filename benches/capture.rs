@@ -66,6 +66,22 @@ fn first_page_view_of_a_tagged_visitor(bencher: Bencher) {
     bencher.bench(|| visitor.view(|view| black_box(view).record.is_some()));
 }
 
+#[divan::bench]
+fn page_view_without_cookies(bencher: Bencher) {
+    let mut visitor = Visitor::of(TARGET);
+    visitor.rules = rules(|tracking| tracking.identity.mode = config::IdentifyBy::Cookieless);
+    visitor.view(|view| assert!(view.page_view && view.set_cookie.is_none()));
+    bencher.bench(|| visitor.view(|view| black_box(view).record.is_some()));
+}
+
+/// The least configuration, changed.
+fn rules(change: impl FnOnce(&mut config::Tracking)) -> Rules {
+    let settings = config::parse(include_str!("../config/minimal.toml"), "minimal.toml", &|_| None);
+    let mut tracking = settings.unwrap().tracking;
+    change(&mut tracking);
+    Rules::new(&tracking)
+}
+
 /// Somebody who asks for one page over and over, with all that capture needs.
 struct Visitor {
     head: Parts,
@@ -112,12 +128,11 @@ impl Visitor {
             [("content-type", "text/html; charset=utf-8"), ("content-length", "700"), ("server", "shop")]
                 .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value))),
         );
-        let settings = config::parse(include_str!("../config/minimal.toml"), "minimal.toml", &|_| None);
         let folder = tempfile::tempdir().unwrap();
         Self {
             head: request.body(()).unwrap().into_parts().0,
             response,
-            rules: Rules::new(&settings.unwrap().tracking),
+            rules: rules(|_| {}),
             keys: KeyRing::load_or_create(&folder.path().join("secret")).unwrap(),
             forgotten: ForgottenVisitors::default(),
         }

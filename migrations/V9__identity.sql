@@ -11,7 +11,7 @@ CREATE TABLE cookieless_salts (
 COMMENT ON TABLE cookieless_salts IS 'Salts of cookieless ids, made two days ahead, the first of each day stands; deleted when their day is over for a day. Afterwards nobody can tell whose an id was.';
 
 CREATE OR REPLACE FUNCTION private_tables() RETURNS text[] LANGUAGE sql IMMUTABLE AS $$
-    SELECT ARRAY['quarantine', 'api_tokens', 'identity_keys', 'cookieless_salts']
+    SELECT ARRAY['quarantine', 'api_tokens', 'identity_keys', 'erasures', 'forgotten', 'cookieless_salts']
 $$;
 
 -- ---------------------------------------------------------------- who denies being known

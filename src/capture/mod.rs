@@ -522,8 +522,9 @@ impl Observation {
             is_same_host || referrer.as_ref().is_some_and(|referrer| host::same_owner(&referrer.host, &host));
         let is_excluded =
             !is_own && referrer.as_ref().is_some_and(|referrer| rules.is_excluded_referrer(&referrer.host));
-        let mut origin =
-            Origin { is_own, holds: is_excluded || (is_own && !is_same_host), ..Origin::default() };
+        // Who comes from another host of the shop by a link with tags of its own has followed a campaign.
+        let is_from_beside = is_own && !is_same_host;
+        let mut origin = Origin { is_own, holds: is_excluded || is_from_beside, ..Origin::default() };
         if !(self.is_get && self.is_navigation) {
             return origin;
         }
@@ -539,6 +540,7 @@ impl Observation {
             Some(query) => {
                 let keeps_personal = self.standing.keeps_personal();
                 origin.evidence = Evidence::read(query.as_bytes(), &rules.registry, keeps_personal);
+                origin.holds = is_excluded || (is_from_beside && origin.evidence.is_empty());
             }
             None => {}
         }

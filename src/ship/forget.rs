@@ -239,6 +239,8 @@ async fn rename(
     let evidenced = [touched.clone(), new_touched.clone()];
     let with_evidence = [in_sessions.as_slice(), &evidenced].concat();
     let visitors_with_evidence = [[visitor.clone(), new_visitor.clone()], evidenced].concat();
+    let of_links: Vec<Parameter<'_>> =
+        vec![visitor.clone(), session.clone(), new_session.clone(), touched.clone(), new_touched.clone()];
     let of_orders: Vec<Parameter<'_>> = vec![
         (&sites, Type::INT4_ARRAY),
         (&orders, Type::TEXT_ARRAY),
@@ -248,7 +250,8 @@ async fn rename(
         new_touched,
     ];
     let of_visitors = [visitor.clone(), new_visitor];
-    let steps: [(&'static str, &str, &[Parameter<'_>]); 11] = [
+    let steps: [(&'static str, &str, &[Parameter<'_>]); 12] = [
+        ("order_credits", include_str!("sql/forget_linked_credits.sql"), &of_links),
         ("visitors", include_str!("sql/forget_visitors.sql"), &visitors_with_evidence),
         ("visitors", include_str!("sql/forget_minted.sql"), std::slice::from_ref(&visitor)),
         ("product_views", include_str!("sql/forget_product_views.sql"), &in_sessions),

@@ -147,7 +147,9 @@ pub(super) async fn attempt(
     } else {
         let mut rows = rows.clone();
         rows.overflow(&growth.refused);
-        write_facts(&transaction, &rows, visitors).await?;
+        let visitors: Vec<(&Uuid, &Visitor)> =
+            visitors.iter().filter_map(|(id, _)| rows.visitors.get_key_value(*id)).collect();
+        write_facts(&transaction, &rows, &visitors).await?;
     }
     let outcomes = settle::entries(&transaction, rows).await?;
     settle::orders(&transaction, &concerned, terms.lookback).await?;

@@ -22,6 +22,7 @@ mod reloading;
 mod replica;
 mod roles;
 mod rollups;
+mod salts;
 mod shipping;
 mod shutdown;
 mod spine;

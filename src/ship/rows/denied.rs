@@ -20,6 +20,15 @@ pub struct Counts {
     pub orders: i64,
 }
 
+impl Counts {
+    /// Both together.
+    pub fn add(&mut self, other: Counts) {
+        self.page_views += other.page_views;
+        self.landings += other.landings;
+        self.orders += other.orders;
+    }
+}
+
 impl Rows {
     /// Counts a hit of somebody who denies being known.
     pub(super) fn add_denied(&mut self, hit: &Hit<'_>, at: Timestamp, site_id: i32, enricher: &Enricher) {
@@ -32,15 +41,13 @@ impl Rows {
             Some(touch) if hit.landing => self.dictionaries.campaign(site_id, &hit.site, touch, enricher),
             _ => NO_CAMPAIGN,
         };
-        let counts = self.denied_hits.entry((quarter, site_id, campaign_id)).or_default();
-        counts.page_views += i64::from(hit.page_view);
-        counts.landings += i64::from(hit.landing);
-        counts.orders += hit
-            .actions
-            .iter()
-            .filter(|action| action.kind == "purchase" && action.order_id.is_some())
-            .map(|_| 1)
-            .sum::<i64>();
+        let orders =
+            hit.actions.iter().filter(|action| action.kind == "purchase" && action.order_id.is_some());
+        self.denied_hits.entry((quarter, site_id, campaign_id)).or_default().add(Counts {
+            page_views: i64::from(hit.page_view),
+            landings: i64::from(hit.landing),
+            orders: orders.fold(0, |count, _| count + 1),
+        });
     }
 
     pub(super) fn add_findings(&mut self, folding: &Folding<'_>) {

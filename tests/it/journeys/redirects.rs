@@ -11,7 +11,11 @@ async fn tags_that_a_redirect_would_lose_arrive_with_the_page() {
     let targets: Vec<String> =
         stage.shop_received().iter().map(|request| request.target().to_owned()).collect();
     assert_eq!(targets, ["/old?a=1", "/new"], "the shop sees none of them");
-    insta::assert_snapshot!(stage.story().await, @"");
+    insta::assert_snapshot!(stage.story().await, @r"
+    visitor 1, cookie
+      03-10 10:00 session 1: viber / sale 1, 1 page
+        03-10 10:00 viber / sale 1 (answered 301)
+    ");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -39,7 +43,11 @@ async fn a_campaign_goes_along_from_http_to_https_and_from_apex_to_www() {
     assert_eq!(olena.page(), "https://www.shop.ua/?utm_source=viber");
     stage.pass(MINUTE);
     olena.browses(&stage, "https://www.shop.ua/p/1").await;
-    insta::assert_snapshot!(stage.story().await, @"");
+    insta::assert_snapshot!(stage.story().await, @r"
+    visitor 1, cookie
+      03-10 10:00 session 1: viber, 2 pages
+        03-10 10:00 viber (answered 302)
+    ");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,5 +70,12 @@ async fn where_nothing_is_restored_the_touch_of_a_shared_redirect_is_linked_to_t
     assert_eq!(olena.page(), "https://shop.ua/new");
     stage.pass(MINUTE);
     olena.orders(&mut stage, "7", "100.00").await;
-    insta::assert_snapshot!(stage.story().await, @"");
+    insta::assert_snapshot!(stage.story().await, @r"
+    visitor 1, cookie
+      03-10 10:00 session 1: (direct), 2 pages
+    visitor 2, cookieless
+      03-10 10:00 session 1: viber / sale, 0 pages
+        03-10 10:00 viber / sale (answered 301)
+    order 7: 100.00 of visitor 1 by cookie ← viber / sale
+    ");
 }

@@ -11,7 +11,11 @@ async fn half_an_hour_of_silence_ends_a_visit() {
     olena.browses(&stage, "/p/1").await;
     stage.pass(30 * MINUTE);
     olena.browses(&stage, "/p/2").await;
-    insta::assert_snapshot!(stage.story().await, @"");
+    insta::assert_snapshot!(stage.story().await, @r"
+    visitor 1, cookie
+      03-10 10:00 session 1: (direct), 2 pages
+      03-10 10:59 session 2: (direct), 1 page
+    ");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -22,7 +26,11 @@ async fn a_reload_of_the_landing_is_the_same_visit() {
     olena.reloads(&stage).await;
     stage.pass(10 * MINUTE);
     olena.clicks(&stage, "/?utm_source=Viber&utm_campaign=SALE").await;
-    insta::assert_snapshot!(stage.story().await, @"");
+    insta::assert_snapshot!(stage.story().await, @r"
+    visitor 1, cookie
+      03-10 10:00 session 1: viber / sale, 3 pages
+        03-10 10:00 viber / sale
+    ");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -38,7 +46,16 @@ async fn each_other_campaign_is_another_visit_there_and_back() {
         stage.pass(5 * MINUTE);
     }
     olena.orders(&mut stage, "7", "100.00").await;
-    insta::assert_snapshot!(stage.story().await, @"");
+    insta::assert_snapshot!(stage.story().await, @r"
+    visitor 1, cookie
+      03-10 10:00 session 1: a / email, 1 page
+        03-10 10:00 a / email
+      03-10 10:05 session 2: b / sms, 1 page
+        03-10 10:05 b / sms
+      03-10 10:10 session 3: a / email, 2 pages
+        03-10 10:10 a / email
+    order 7: 100.00 of visitor 1 by cookie ← a / email
+    ");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -48,7 +65,12 @@ async fn tags_on_links_within_the_shop_take_nothing_from_the_campaign_and_are_fo
     olena.clicks(&stage, "/?utm_source=google&utm_medium=cpc&utm_campaign=brand").await;
     olena.browses(&stage, "/sale?utm_source=banner&utm_medium=home").await;
     olena.orders(&mut stage, "7", "100.00").await;
-    insta::assert_snapshot!(stage.story().await, @"");
+    insta::assert_snapshot!(stage.story().await, @r"
+    visitor 1, cookie
+      03-10 10:00 session 1: google / cpc / brand, 3 pages
+        03-10 10:00 google / cpc / brand
+    order 7: 100.00 of visitor 1 by cookie ← google / cpc / brand
+    ");
     let found = "SELECT path || ' ' || hits FROM link_findings JOIN pages USING (page_id)";
     assert_eq!(stage.value(found).await.as_deref(), Some("/sale 1"));
 }
@@ -62,7 +84,12 @@ async fn who_pays_at_paypal_for_an_hour_is_still_in_the_visit() {
     stage.pass(HOUR);
     olena.arrives_from(&stage, "https://www.paypal.com/", "/paid?token=EC-1").await;
     olena.orders(&mut stage, "7", "100.00").await;
-    insta::assert_snapshot!(stage.story().await, @"");
+    insta::assert_snapshot!(stage.story().await, @r"
+    visitor 1, cookie
+      03-10 10:00 session 1: google / cpc, 4 pages
+        03-10 10:00 google / cpc
+    order 7: 100.00 of visitor 1 by cookie ← google / cpc
+    ");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -73,7 +100,13 @@ async fn a_return_from_the_bank_the_day_after_is_another_visit_of_the_same_campa
     stage.pass(DAY);
     olena.arrives_from(&stage, "https://secure.wayforpay.com/", "/paid").await;
     olena.orders(&mut stage, "7", "100.00").await;
-    insta::assert_snapshot!(stage.story().await, @"");
+    insta::assert_snapshot!(stage.story().await, @r"
+    visitor 1, cookie
+      03-10 10:00 session 1: google / cpc, 1 page
+        03-10 10:00 google / cpc
+      03-11 10:00 session 2: (direct), 2 pages
+    order 7: 100.00 of visitor 1 by cookie ← google / cpc
+    ");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,7 +116,11 @@ async fn signing_in_with_google_in_mid_visit_is_no_referral() {
     olena.arrives_from(&stage, "https://www.instagram.com/", "/").await;
     stage.pass(40 * MINUTE);
     olena.arrives_from(&stage, "https://accounts.google.com/", "/login").await;
-    insta::assert_snapshot!(stage.story().await, @"");
+    insta::assert_snapshot!(stage.story().await, @r"
+    visitor 1, cookie
+      03-10 10:00 session 1: instagram / social, 2 pages
+        03-10 10:00 instagram / social from https://www.instagram.com/
+    ");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,7 +131,11 @@ async fn a_visit_over_midnight_is_one() {
     olena.clicks(&stage, "/?utm_source=viber").await;
     stage.pass(20 * MINUTE);
     olena.browses(&stage, "/p/1").await;
-    insta::assert_snapshot!(stage.story().await, @"");
+    insta::assert_snapshot!(stage.story().await, @r"
+    visitor 1, cookie
+      03-10 23:50 session 1: viber, 2 pages
+        03-10 23:50 viber
+    ");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,7 +148,7 @@ async fn the_day_on_which_clocks_go_forward_has_twenty_three_hours() {
         stage.set_time(time);
         stage.visitor().types(&stage, "/").await;
     }
-    let day = "general-stats?from=2026-03-29&to=2026-03-29&timezone=Europe/Kyiv";
+    let day = "general-stats?from=2026-03-29&to=2026-03-30&timezone=Europe/Kyiv";
     assert_eq!(stage.report(day).await["total_sessions"], 2);
 }
 
@@ -119,7 +160,11 @@ async fn what_the_browser_fetched_ahead_counts_when_it_is_seen() {
     olena.says_nothing_special();
     stage.pass(MINUTE);
     olena.arrives_from(&stage, "https://www.google.com/", "/p/1").await;
-    insta::assert_snapshot!(stage.story().await, @"");
+    insta::assert_snapshot!(stage.story().await, @r"
+    visitor 1, cookie
+      03-10 10:01 session 1: google / organic, 1 page
+        03-10 10:01 google / organic from https://www.google.com/
+    ");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,7 +174,11 @@ async fn an_unchanged_page_is_seen_again() {
     olena.arrives_from(&stage, "https://duckduckgo.com/", "/p/1").await;
     stage.pass(5 * MINUTE);
     olena.browses(&stage, "/unchanged").await;
-    insta::assert_snapshot!(stage.story().await, @"");
+    insta::assert_snapshot!(stage.story().await, @r"
+    visitor 1, cookie
+      03-10 10:00 session 1: duckduckgo / organic, 2 pages
+        03-10 10:00 duckduckgo / organic from https://duckduckgo.com/
+    ");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -140,5 +189,29 @@ async fn two_subdomains_are_one_shop() {
     olena.browses(&stage, "https://m.shop.ua/p/1").await;
     stage.pass(45 * MINUTE);
     olena.browses(&stage, "https://pay.shop.ua/card").await;
-    insta::assert_snapshot!(stage.story().await, @"");
+    insta::assert_snapshot!(stage.story().await, @r"
+    visitor 1, cookie
+      03-10 10:00 session 1: viber, 3 pages
+        03-10 10:00 viber
+    ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_link_on_the_shop_s_blog_counts_when_the_visit_is_over() {
+    let mut stage = Stage::open().await;
+    let mut olena = stage.visitor();
+    olena.arrives_from(&stage, "https://www.google.com/", "/").await;
+    stage.pass(5 * MINUTE);
+    olena.arrives_from(&stage, "https://blog.shop.ua/boots", "/p/1?utm_source=blog").await;
+    stage.pass(HOUR);
+    olena.arrives_from(&stage, "https://blog.shop.ua/boots", "/p/1").await;
+    stage.pass(HOUR);
+    olena.arrives_from(&stage, "https://blog.shop.ua/boots", "/p/1?utm_source=blog").await;
+    insta::assert_snapshot!(stage.story().await, @r"
+    visitor 1, cookie
+      03-10 10:00 session 1: google / organic, 3 pages
+        03-10 10:00 google / organic from https://www.google.com/
+      03-10 12:05 session 2: blog, 1 page
+        03-10 12:05 blog
+    ");
 }

@@ -81,6 +81,8 @@ impl Stage {
         config.proxy.workers = 1;
         config.proxy.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
         // Journeys are as true in years to come.
+        config.tracking.attribution.referrer_exclusions =
+            ["paypal.com", "wayforpay.com", "accounts.google.com"].map(str::to_owned).to_vec();
         config.tracking.privacy.retain = Retain { events: None, sessions: None, visitors: None };
         (self.configure)(&mut config);
         let clock = WallClock::at(0);
@@ -145,6 +147,13 @@ impl Stage {
         self.note_order(order);
     }
 
+    /// Somebody is forgotten, by the id of the visitor.
+    pub(super) async fn forget(&self, visitor: &str) {
+        self.settled().await;
+        let (status, answer) = self.proxies[0].running.forget(visitor).await;
+        assert_eq!((status, &answer["results"]["outcome"]), (200, &json!("forgotten")), "{answer}");
+    }
+
     fn note_order(&mut self, order: &str) {
         if !self.orders.iter().any(|known| known == order) {
             self.orders.push(order.to_owned());
@@ -192,7 +201,9 @@ impl Stage {
         let mut sessions = self.report("sessions?period=all_time&bots=include&limit=1000").await;
         let sessions = sessions.as_array_mut().unwrap();
         sessions.sort_by_key(|session| {
-            (text(session, "first_seen").to_owned(), session["session_number"].as_i64())
+            let field = |name| text(session, name).to_owned();
+            // Ids of visitors with a cookie are in the order in which they were made.
+            (field("first_seen"), session["session_number"].as_i64(), field("identity"), field("visitor_id"))
         });
         let mut visitors: Vec<&str> = Vec::new();
         for session in sessions.iter() {
@@ -542,7 +553,8 @@ fn values(touch: &Value) -> String {
 }
 
 fn joined<const N: usize>(words: [&str; N]) -> String {
-    let there: Vec<&str> = words.into_iter().filter(|word| !word.is_empty() && *word != "(none)").collect();
+    let there = words.into_iter().filter(|word| !word.is_empty() && *word != "(none)");
+    let there: Vec<String> = there.map(|word| format!("{word:.40}")).collect();
     there.join(" / ")
 }
 
