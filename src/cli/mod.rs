@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod export;
 mod forget;
 mod journal;
 mod migrate;
@@ -57,6 +58,8 @@ enum Command {
     Token(token::Args),
     /// Forget a person: identities go, totals stay
     Forget(forget::Args),
+    /// Print everything that is stored of a person, as JSON
+    Export(export::Args),
     /// What the journal holds
     Journal(journal::Args),
 }
@@ -96,6 +99,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
         Command::Tail(args) => tail::run(&cli.config, args),
         Command::Token(args) => token::run(&cli.config, args),
         Command::Forget(args) => forget::run(&cli.config, args),
+        Command::Export(args) => export::run(&cli.config, args),
         Command::Journal(args) => journal::run(&cli.config, args),
     }
 }

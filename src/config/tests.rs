@@ -161,8 +161,8 @@ const VALUES: [&str; 22] = [
     "\"0700000000000000000000000000000000000000000000000000000000000000\"",
 ];
 /// The same for keys that take one of a few words.
-const WORDS: [&str; 10] =
-    ["off", "upstream", "full", "paid", "json", "debug", "always", "admin", "PL", "PLN"];
+const WORDS: [&str; 11] =
+    ["off", "upstream", "full", "paid", "json", "debug", "always", "admin", "PL", "PLN", "cookieless"];
 
 #[test]
 fn a_reload_changes_what_the_table_says_and_keeps_the_rest() {

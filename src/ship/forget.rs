@@ -27,13 +27,13 @@ type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 /// Everything that is a person's.
 #[derive(Debug, Default)]
-struct Found {
-    visitors: BTreeSet<Uuid>,
-    sessions: BTreeSet<Uuid>,
+pub(super) struct Found {
+    pub(super) visitors: BTreeSet<Uuid>,
+    pub(super) sessions: BTreeSet<Uuid>,
     evidence: BTreeSet<i64>,
-    orders: Orders,
+    pub(super) orders: Orders,
     /// Keyed hashes by which they are to be known again.
-    customers: BTreeSet<Vec<u8>>,
+    pub(super) customers: BTreeSet<Vec<u8>>,
 }
 
 /// Old and new, side by side, as statements take them.
@@ -109,7 +109,7 @@ pub(super) async fn add_sessions(
 
 impl Found {
     /// None when an order or a customer leads to too many.
-    async fn of(transaction: &Transaction<'_>, subject: &Subject) -> Result<Option<Found>, Error> {
+    pub(super) async fn of(transaction: &Transaction<'_>, subject: &Subject) -> Result<Option<Found>, Error> {
         let mut found = Found::default();
         match subject {
             Subject::Visitor(id) => _ = found.visitors.insert(*id),

@@ -15,6 +15,7 @@ mod csv;
 mod cursor;
 mod details;
 mod explain;
+mod export;
 mod filters;
 pub(crate) mod forget;
 mod general;
@@ -39,7 +40,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{delete, get, post};
+use axum::routing::{get, post};
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -127,7 +128,7 @@ fn urls() -> Router<Arc<Shared>> {
         .route("/api/v1/inspect", get(inspect::inspect))
         .route("/api/v1/orders", post(ingest::orders))
         .route("/api/v1/orders/{id}/explain", get(explain::explain))
-        .route("/api/v1/visitors/{id}", delete(forget::visitor))
+        .route("/api/v1/visitors/{id}", get(export::visitor).delete(forget::visitor))
 }
 
 /// Serves the port until `shutdown`, then lets open requests end.

@@ -168,3 +168,90 @@ async fn a_hit_without_a_cookie_says_why_and_the_next_one_has_it() {
     let few = stage.report("inspect?path=/cached&limit=5").await;
     assert_eq!(few.as_array().unwrap().len(), 1);
 }
+
+/// Table, column and what an erasure does with it.
+fn personal() -> Vec<(&'static str, &'static str, &'static str)> {
+    let lines = include_str!("../../../src/ship/data/personal.tsv").lines();
+    lines
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| {
+            let words: Vec<&str> = line.split('\t').collect();
+            (words[0], words[1], words[2])
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_column_of_the_schema_is_named_in_the_list_of_what_is_kept_of_a_person() {
+    let stage = Stage::open().await;
+    let columns = stage
+        .texts(
+            "SELECT format('%s.%s', c.relname, a.attname) FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+             WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relnamespace = 'public'::regnamespace
+               AND a.attnum > 0 AND NOT a.attisdropped",
+        )
+        .await;
+    let list = personal();
+    let is_named = |column: &String| {
+        let (table, column) = column.split_once('.').unwrap();
+        list.iter().any(|(known, name, _)| *known == table && (*name == column || *name == "*"))
+    };
+    let unnamed: Vec<&String> = columns.iter().filter(|column| !is_named(column)).collect();
+    assert!(unnamed.is_empty(), "say in src/ship/data/personal.tsv what becomes of {unnamed:?}");
+    let gone = list.iter().filter(|(table, column, _)| match *column {
+        "*" => !columns.iter().any(|known| known.starts_with(&format!("{table}."))),
+        column => !columns.contains(&format!("{table}.{column}")),
+    });
+    assert_eq!(gone.collect::<Vec<_>>(), Vec::<&(&str, &str, &str)>::new(), "not in the schema");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_has_everything_of_a_person_and_an_erasure_takes_what_it_names() {
+    let mut stage = Stage::open().await;
+    let mut olena = stage.visitor();
+    olena.keeps("_fbp", "fb.1.1700000000000.1234567890");
+    olena.clicks(&stage, "/p/boots?utm_source=facebook&utm_medium=paid_social&fbclid=AbC").await;
+    olena.browses(&stage, "/search?boots").await;
+    olena.orders(&mut stage, "1042", "1499.00").await;
+    let customer = serde_json::json!({"phone": "+380671234567", "email": "olena@example.com"});
+    stage.shop_reports("1042", "paid", serde_json::json!({"value": "1499.00", "customer": customer})).await;
+    let visitor = stage.value("SELECT visitor_id FROM visitors").await.unwrap();
+    let (status, text) = stage.ask(&format!("/api/v1/visitors/{visitor}")).await;
+    assert_eq!(status, 200, "{text}");
+    let export: Value = serde_json::from_str(&text).unwrap();
+    let mut old_names = Vec::new();
+    for (table, column, erasure) in personal().into_iter().filter(|(_, column, _)| *column != "*") {
+        let rows = export[table].as_array().unwrap_or_else(|| panic!("{table} is not exported"));
+        let may_be_empty = ["product_views", "visitor_months", "quarantine"].contains(&table);
+        assert!(may_be_empty || !rows.is_empty(), "nothing of {table}: {text}");
+        for row in rows.iter().filter(|_| table != "quarantine") {
+            assert!(row.get(column).is_some(), "{table}.{column}: {row}");
+            if erasure == "renamed" && !row[column].is_null() {
+                old_names.push(row[column].to_string().trim_matches('"').to_owned());
+            }
+        }
+    }
+    assert!(old_names.len() > 10 && text.contains("fb.1.1700000000000.1234567890"), "{text}");
+    assert!(!text.contains("olena@example.com") && !text.contains("380671234567"), "hashes only");
+
+    stage.forgets(&visitor).await;
+    for (table, column, erasure) in personal() {
+        let left = match erasure {
+            "emptied" => format!("SELECT count(*) FROM {table} WHERE {column} IS NOT NULL"),
+            "deleted" => format!("SELECT count(*) FROM {table}"),
+            _ => continue,
+        };
+        assert_eq!(stage.value(&left).await.as_deref(), Some("0"), "{table}.{column}");
+    }
+    for table in personal().into_iter().map(|(table, ..)| table).collect::<std::collections::BTreeSet<_>>() {
+        let rows = stage.texts(&format!("SELECT t::text FROM {table} t")).await.concat();
+        let kept: Vec<&String> = old_names.iter().filter(|name| rows.contains(name.as_str())).collect();
+        assert!(kept.is_empty(), "{kept:?} in {table}");
+    }
+    let (status, text) = stage.ask(&format!("/api/v1/visitors/{visitor}")).await;
+    let export: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((status, export["visitors"].as_array().unwrap().len()), (200, 0), "{text}");
+    assert_eq!(export["erasures"].as_array().unwrap().len(), 1, "that it was forgotten is told: {text}");
+    let (status, _) = stage.ask("/api/v1/visitors/019aa000-6c1e-7d3b-9f42-5b0e7a1c88d4").await;
+    assert_eq!(status, 404);
+}
