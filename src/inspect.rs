@@ -26,8 +26,10 @@ pub const KEPT: usize = 500;
 pub const LOOKS_FOR: Duration = Duration::from_secs(600);
 /// Notes that may be on their way.
 const ON_THEIR_WAY: usize = 500;
-/// Longest text of a note, in characters: so that all together stay below some megabytes.
-pub const TEXT_CHARS: usize = 500;
+/// Longest text of a note, in characters: at the very worst, all of them full, notes take ten megabytes.
+pub const TEXT_CHARS: usize = 300;
+/// Most actions of a note.
+pub const MOST_ACTIONS: usize = 20;
 /// Says to those who wait that there is nothing to wait for.
 const CLOSED: u64 = u64::MAX;
 
@@ -191,8 +193,8 @@ impl Inspection {
         let mut kept = self.shared.kept();
         kept.until = Some(Instant::now() + self.shared.looks_for);
         let since = *kept.on_since_ms.get_or_insert(now_ms);
-        drop(kept);
         self.shared.is_on.store(true, Ordering::Relaxed);
+        drop(kept);
         self.shared.looked.notify_one();
         since
     }
@@ -206,7 +208,9 @@ impl Inspection {
     /// `after`, else the oldest. Beside them the number that the next question is to be asked with.
     pub fn after(&self, after: Option<u64>, most: usize, wanted: impl Fn(&Note) -> bool) -> (Vec<Note>, u64) {
         let kept = self.shared.kept();
-        let newest = kept.notes.back().map_or(0, |note| note.number);
+        // While it was off notes went, but their numbers do not come back.
+        let told = Some(*self.shared.newest.borrow()).filter(|told| *told != CLOSED).unwrap_or(0);
+        let newest = kept.notes.back().map_or(0, |note| note.number).max(told);
         // A number beyond is of an earlier run.
         let after = after.filter(|after| *after <= newest);
         let from = after.unwrap_or(0);
@@ -240,10 +244,13 @@ impl Shared {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Off again, and everything is thrown away.
-    fn switch_off(&self) {
-        self.is_on.store(false, Ordering::Relaxed);
+    /// Off again when nobody has looked for so long, and everything is thrown away. Under the lock of who looks.
+    fn switch_off(&self, now: Instant) {
         let mut kept = self.kept();
+        if kept.until.is_some_and(|until| until > now) {
+            return;
+        }
+        self.is_on.store(false, Ordering::Relaxed);
         kept.notes = VecDeque::new();
         kept.on_since_ms = None;
         kept.until = None;
@@ -260,9 +267,7 @@ impl Keeper {
                 () = ends.cancelled() => break,
                 () = self.shared.looked.notified() => {}
                 () = tokio::time::sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => {
-                    if self.shared.kept().until.is_some_and(|until| until <= Instant::now()) {
-                        self.shared.switch_off();
-                    }
+                    self.shared.switch_off(Instant::now());
                 }
                 note = self.notes.recv() => {
                     let Some(mut note) = note else { break };
@@ -280,7 +285,7 @@ impl Keeper {
                 }
             }
         }
-        self.shared.switch_off();
+        self.shared.is_on.store(false, Ordering::Relaxed);
         self.shared.newest.send_replace(CLOSED);
     }
 }
@@ -339,6 +344,8 @@ mod tests {
         assert!(!inspection.is_on());
         assert!(inspection.after(None, 9, |_| true).0.is_empty());
         assert_eq!(inspection.look(11), 11);
+        let (_, next) = inspection.after(Some(0), 9, |_| true);
+        assert_eq!(next, 1, "who waits does not wake for what went");
         ends.cancel();
         task.await.unwrap();
         assert!(

@@ -28,7 +28,7 @@ use crate::config::{self, TrackingMode};
 use crate::erasure::Forgotten;
 use crate::forward::Client;
 use crate::hit::{Record, Touch};
-use crate::inspect::{Inspection, Journal, Note, Verdict, capped};
+use crate::inspect::{Inspection, Journal, MOST_ACTIONS, Note, Verdict, capped};
 use crate::journal::hand::{Hand, Ticket};
 use crate::journal::writer::Batch;
 use crate::keys::KeyRing;
@@ -336,10 +336,12 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         if let Ok(status) = StatusCode::from_u16(CLIENT_CLOSED_REQUEST) {
+            let mut outcome = None;
             if let Some(observation) = self.observation.take() {
-                self.record(&observation, status, &HeaderMap::new());
+                let (_, ticket) = self.record(&observation, status, &HeaderMap::new());
+                outcome = ticket.map(|_| Journal::Ahead);
             }
-            self.tell(status, None);
+            self.tell(status, outcome);
         }
     }
 }
@@ -360,7 +362,7 @@ fn note_conclusion(note: &mut Note, conclusion: &Conclusion<'_>, rules: &Rules) 
     }
     if let Some(Record::Hit(hit)) = &conclusion.record {
         note.identity = hit.identity;
-        note.actions = hit.actions.iter().map(|action| action.kind.to_string()).collect();
+        note.actions = hit.actions.iter().take(MOST_ACTIONS).map(|action| action.kind.to_string()).collect();
         let own = |text: &Option<Cow<'_, str>>| text.as_deref().map(|text| Cow::Owned(capped(text)));
         note.touch = hit.touch.as_ref().map(|touch| Touch {
             evidence: touch.evidence,
