@@ -172,7 +172,7 @@ impl Recorder {
     /// Takes our cookie out of the fields, which no shop ever sees, and where it is tracked the tracking parameters off
     /// the target; answers the target as it was, when it was changed.
     pub fn strip(&self, head: &mut Parts, route: &Route) -> Option<Uri> {
-        hide_cookie(&mut head.headers, self.rules.cookie_name());
+        cookie::hide(&mut head.headers, self.rules.cookie_name());
         if self.mode != TrackingMode::Record || !route.tracking {
             return None;
         }
@@ -381,27 +381,6 @@ fn note_conclusion(note: &mut Note, conclusion: &Conclusion<'_>, rules: &Rules) 
             referrer: own(&touch.referrer),
             flags: touch.flags,
         });
-    }
-}
-
-/// Takes the cookie out of all `Cookie` lines; a line that has no other goes.
-fn hide_cookie(headers: &mut HeaderMap, name: &str) {
-    let header::Entry::Occupied(mut lines) = headers.entry(header::COOKIE) else { return };
-    let mut some_are_empty = false;
-    for line in lines.iter_mut() {
-        if let Some(rest) = cookie::without(line.as_bytes(), name)
-            && let Ok(rest) = HeaderValue::from_maybe_shared(bytes::Bytes::from(rest))
-        {
-            some_are_empty |= rest.is_empty();
-            *line = rest;
-        }
-    }
-    if some_are_empty {
-        let (name, lines) = lines.remove_entry_mult();
-        let kept: Vec<HeaderValue> = lines.filter(|line| !line.is_empty()).collect();
-        for line in kept {
-            headers.append(&name, line);
-        }
     }
 }
 

@@ -51,6 +51,7 @@ fn loadable_example() -> String {
         "data_dir",
         "database_url_file",
         "hash_file",
+        "tls.ca",
     ];
     let whole = whole_example();
     let lines = whole.lines().filter(|line| !alternatives.iter().any(|key| line.starts_with(key)));
@@ -161,8 +162,20 @@ const VALUES: [&str; 22] = [
     "\"0700000000000000000000000000000000000000000000000000000000000000\"",
 ];
 /// The same for keys that take one of a few words.
-const WORDS: [&str; 11] =
-    ["off", "upstream", "full", "paid", "json", "debug", "always", "admin", "PL", "PLN", "cookieless"];
+const WORDS: [&str; 12] = [
+    "round_robin",
+    "off",
+    "upstream",
+    "full",
+    "paid",
+    "json",
+    "debug",
+    "always",
+    "admin",
+    "PL",
+    "PLN",
+    "cookieless",
+];
 
 #[test]
 fn a_reload_changes_what_the_table_says_and_keeps_the_rest() {
@@ -264,7 +277,7 @@ fn variables_come_from_the_environment() {
         .replace("utm@127", "utm:${DB_PASSWORD}@127")
         .replace("[proxy]", "[proxy]\nworkers = \"${WORKERS}\"\nhealth_path = \"/$${x}\"");
     let config = read(&text);
-    assert_eq!(config.upstreams[0].servers, ["10.0.0.1:81"]);
+    assert_eq!(config.upstreams[0].servers[0].url(), "http://10.0.0.1:81");
     assert_eq!(config.proxy.workers, 3);
     assert_eq!(config.proxy.health_path.as_deref(), Some("/${x}"));
     assert!(matches!(&config.database.place, DatabasePlace::Url(url) if url.contains("s3cret")));
@@ -435,8 +448,8 @@ fn a_cookie_domain_is_one_that_browsers_take() {
 }
 
 #[test]
-fn servers_are_plain_http() {
-    let servers = "[\"https://shop\", \"shop:9000\", \"http://shop/blog\"]";
+fn servers_are_urls_or_tables_with_one() {
+    let servers = "[\"ftp://shop\", \"shop:9000\", \"http://shop/blog\", { url = \"http://a\", wieght = 2 }, { weight = 0 }]";
     insta::assert_snapshot!(errors(&minimal_with("[\"http://127.0.0.1:9000\"]", servers)));
 }
 

@@ -28,4 +28,5 @@ mod shutdown;
 mod spine;
 mod sql;
 mod stats;
+mod upstreams;
 mod visibility;

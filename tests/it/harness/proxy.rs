@@ -51,7 +51,7 @@ pub(crate) fn proxy(config: Config) -> Proxy {
         inspection: Inspection::new().0,
     };
     let config = Live::new(config);
-    let snapshot = Live::new(Snapshot::new(&config.now(), &metrics));
+    let snapshot = Live::new(Snapshot::new(&config.now(), &metrics).unwrap());
     let workers = utm_dispatcher::proxy::start(bound, &config, &snapshot, recording, &metrics).unwrap();
     Proxy { workers, metrics, progress: writer.progress, files }
 }
