@@ -22,6 +22,7 @@ use crate::customer::CustomerHasher;
 use crate::erasure::Forgotten;
 use crate::files::raise_open_files;
 use crate::ingest::{Ingest, Receipts};
+use crate::inspect::Inspection;
 use crate::journal::writer::{Progress, Writer, WriterConfig};
 use crate::keys::KeyRing;
 use crate::keys::file::{Unsaved, save_when_possible};
@@ -38,6 +39,7 @@ use crate::stats::{self, StatsContext};
 use crate::store::forgotten::watch_forgotten;
 use crate::store::identity_keys::watch_key;
 use crate::store::migrate::{SchemaState, advance, schema_state};
+use crate::store::salts::share_salts;
 use crate::store::{Store, rollups, upkeep};
 use crate::telemetry::access_log::{self, AccessLog};
 use crate::telemetry::causes::Causes;
@@ -184,6 +186,7 @@ impl App {
         let Self { config, snapshot, metrics, store, .. } = self;
         let Writer { batches, progress, ended: mut journal_ended } = self.writer;
         let forgotten = Forgotten::default();
+        let (inspection, keeper) = Inspection::new();
         let recording = Recording {
             batches: batches.clone(),
             wait: config.now().journal.wait,
@@ -191,6 +194,7 @@ impl App {
             salts: self.salts.clone(),
             forgotten: forgotten.clone(),
             clock: self.clock,
+            inspection: inspection.clone(),
         };
         let log = self.access_log.as_ref().map(|(log, _)| log.clone());
         let mut workers = proxy::start(self.bound, &config, &snapshot, recording, log, &metrics)?;
@@ -200,7 +204,6 @@ impl App {
         let journal_closed = CancellationToken::new();
         let receipts = Arc::new(Receipts::default());
         let database = self.cluster.map(|cluster| tokio::spawn(cluster.run(office_ends.clone())));
-        tokio::spawn(self.salts.replace_daily(office_ends.clone()));
         tokio::spawn(save_when_possible(self.unsaved_keys, Arc::clone(&metrics), office_ends.clone()));
         let stats_ends = CancellationToken::new();
         let context = StatsContext {
@@ -210,7 +213,9 @@ impl App {
             metrics: Arc::clone(&metrics),
             ingest: Ingest::new(batches.clone(), Arc::clone(&receipts)),
             customers: self.customers,
+            inspection,
         };
+        tokio::spawn(keeper.keep(stats_ends.clone()));
         if config.now().stats.database_url.is_some() {
             let reports = context.database.clone();
             tokio::spawn(watch_replica(reports, Arc::clone(&metrics), office_ends.clone()));
@@ -220,6 +225,7 @@ impl App {
             config: config.clone(),
             store,
             keys: self.keys,
+            salts: self.salts,
             forgotten,
             progress,
             receipts,
@@ -267,6 +273,7 @@ struct Shipping {
     config: Live<Config>,
     store: Store,
     keys: KeyRing,
+    salts: Salts,
     forgotten: Forgotten,
     progress: Arc<Progress>,
     receipts: Arc<Receipts>,
@@ -301,7 +308,8 @@ impl Shipping {
         let config = self.config.clone();
         tokio::spawn(upkeep::keep(store.clone(), config, Arc::clone(&metrics), closed.clone()));
         tokio::spawn(rollups::keep_fresh(store.clone(), Arc::clone(&metrics), closed.clone()));
-        tokio::spawn(watch_key(store.clone(), self.keys.fingerprint(), metrics, closed.clone()));
+        tokio::spawn(watch_key(store.clone(), self.keys.fingerprints(), metrics, closed.clone()));
+        tokio::spawn(share_salts(store.clone(), self.salts.clone(), closed.clone()));
         let (forgotten, keep) = (self.forgotten.clone(), self.config.now().journal.keep);
         tokio::spawn(watch_forgotten(store, forgotten, keep, closed.clone()));
     }

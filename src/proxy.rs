@@ -247,7 +247,8 @@ impl Proxy {
 
         let said_from = fields::clean_request(&mut head.headers, peer.trusted);
         self.note_undeclared_proxy(said_from, peer);
-        self.recorder.strip(&mut head, route);
+        let stripped = self.recorder.strip(&mut head, route);
+        watch.note_forwarded(&head.uri);
         forwarded::tell(&mut head.headers, peer, client, &authority, proxy.forwarded);
         if let (Some(ids), Some(id)) = (&self.request_ids, &exchange.request_id) {
             ids.tell_upstream(&mut head.headers, id);
@@ -267,6 +268,10 @@ impl Proxy {
             Err(refusal) => self.refuse(&refusal, exchange),
         };
         fields::clean_response(&mut response);
+        if let Some(target) = stripped {
+            let serves = |host: &str| self.router.serves(host);
+            self.recorder.restore(&target, route, &authority.host(), serves, &mut response);
+        }
         watch.conclude(&mut response).await;
         Ok(response)
     }

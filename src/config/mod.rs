@@ -401,6 +401,10 @@ pub struct Tracking {
     pub mode: TrackingMode,
     /// Parameters taken off where a route does not say.
     pub strip: Vec<String>,
+    /// Parameters that are recorded besides the delivered ones.
+    pub parameters: Vec<OwnParameter>,
+    /// Whether a redirect of the shop gets back the parameters that were taken off.
+    pub restore_on_redirect: bool,
     /// Marketing cookies to record; a trailing `*` makes a prefix.
     pub cookies: Vec<String>,
     /// Whether the shop is told visitor, session and campaign by `X-Utm-*`.
@@ -424,18 +428,69 @@ pub struct Tracking {
 pub enum TrackingMode {
     /// Strip, set the cookie, record.
     Record,
+    /// Record, and leave the traffic as it is: whoever comes is known for a day only.
+    Observe,
     /// Forward only.
     Off,
 }
 
 impl TrackingMode {
     /// As the file spells them.
-    pub const NAMES: [(&str, Self); 2] = [("record", Self::Record), ("off", Self::Off)];
+    pub const NAMES: [(&str, Self); 3] =
+        [("record", Self::Record), ("observe", Self::Observe), ("off", Self::Off)];
+}
+
+/// An item of `tracking.parameters`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnParameter {
+    /// Its name, in lower case.
+    pub name: String,
+    /// What it is.
+    pub meaning: ParameterMeaning,
+}
+
+/// What a parameter is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParameterMeaning {
+    /// Kept beside the utm parameters.
+    Beside,
+    /// Another name of a utm parameter, for links that have no such.
+    Instead(UtmField),
+    /// A click id: personal, and a part of the evidence.
+    ClickId,
+}
+
+/// The utm parameters by which touches are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "named as the parameters")]
+pub enum UtmField {
+    Source,
+    Medium,
+    Campaign,
+    Content,
+    Term,
+    Id,
+}
+
+impl UtmField {
+    /// As links spell them.
+    pub const NAMES: [(&str, Self); 6] = [
+        ("utm_source", Self::Source),
+        ("utm_medium", Self::Medium),
+        ("utm_campaign", Self::Campaign),
+        ("utm_content", Self::Content),
+        ("utm_term", Self::Term),
+        ("utm_id", Self::Id),
+    ];
 }
 
 /// `[tracking.identity]`
 #[derive(Debug, Clone)]
 pub struct IdentityConfig {
+    /// How visitors are known.
+    pub mode: IdentifyBy,
+    /// Whether `Sec-GPC: 1` means that a visitor denies being known.
+    pub honour_gpc: bool,
     /// Name of the cookie.
     pub cookie: String,
     /// Its `Domain` attribute.
@@ -446,6 +501,54 @@ pub struct IdentityConfig {
     pub secret_file: PathBuf,
     /// Idle time that ends a session.
     pub session_timeout: Duration,
+}
+
+/// `tracking.identity.mode`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IdentifyBy {
+    /// By the cookie.
+    Cookie,
+    /// By a hash that is valid for one day; nothing is stored in the browser.
+    Cookieless,
+    /// By the cookie where the visitor has agreed, for one day where nothing is known of that, not at all where the
+    /// visitor denies it.
+    Consent(Consent),
+}
+
+/// Where the shop's consent banner keeps the answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consent {
+    /// Name of its cookie.
+    pub cookie: String,
+    /// How its value is read.
+    pub pattern: ConsentPattern,
+}
+
+/// `tracking.identity.consent_pattern`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConsentPattern {
+    /// Cookiebot: the category "marketing".
+    Cookiebot,
+    /// OneTrust: the group C0004, targeting.
+    OneTrust,
+    /// IAB TCF: purposes 1 (storing) and 7 (measuring advertisements).
+    Tcf,
+    /// Texts of the value, decoded once.
+    Own {
+        /// Its presence is consent.
+        granted: String,
+        /// Its presence is a refusal; none = whatever is not consent.
+        denied: Option<String>,
+    },
+}
+
+impl ConsentPattern {
+    /// Banners that are known by name, and the cookie that they set.
+    pub const NAMES: [(&str, &str, Self); 3] = [
+        ("cookiebot", "CookieConsent", Self::Cookiebot),
+        ("onetrust", "OptanonConsent", Self::OneTrust),
+        ("tcf", "euconsent-v2", Self::Tcf),
+    ];
 }
 
 /// `tracking.identity.domain`
@@ -464,6 +567,8 @@ pub enum CookieDomain {
 pub struct Privacy {
     /// How client addresses are stored.
     pub store_ip: StoreIp,
+    /// Parameters and properties of actions whose values are never stored; a trailing `*` makes a prefix.
+    pub redact_parameters: Vec<String>,
     /// How long what is stored is kept.
     pub retain: Retain,
 }

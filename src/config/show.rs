@@ -8,8 +8,9 @@ use std::fmt;
 use super::error::starred_url;
 use super::values::{show_duration, show_months, show_size};
 use super::{
-    Config, CookieDomain, Database, DatabasePlace, Fsync, HostHeader, Journal, Log, Orders, Proxy, Route,
-    Stats, Tracking, Upstream, UpstreamServer,
+    Config, Consent, ConsentPattern, CookieDomain, Database, DatabasePlace, Fsync, HostHeader, IdentifyBy,
+    Journal, Log, Orders, OwnParameter, ParameterMeaning, Proxy, Route, Stats, Tracking, Upstream,
+    UpstreamServer, UtmField,
 };
 
 impl fmt::Display for Config {
@@ -201,6 +202,9 @@ impl Page {
         self.table("[tracking]");
         self.text("mode", name(&tracking.mode, &super::TrackingMode::NAMES));
         self.list("strip", &tracking.strip);
+        let parameters: Vec<String> = tracking.parameters.iter().map(show_parameter).collect();
+        self.list("parameters", &parameters);
+        self.plain("restore_on_redirect", tracking.restore_on_redirect);
         self.list("cookies", &tracking.cookies);
         self.plain("upstream_headers", tracking.upstream_headers);
         self.list("exclude.paths", &tracking.exclude_paths);
@@ -208,6 +212,8 @@ impl Page {
         self.list("locale_prefixes", &tracking.locale_prefixes);
         let identity = &tracking.identity;
         self.table("[tracking.identity]");
+        self.identify_by(&identity.mode);
+        self.plain("honour_gpc", identity.honour_gpc);
         self.text("cookie", &identity.cookie);
         self.text(
             "domain",
@@ -222,6 +228,7 @@ impl Page {
         self.text("session_timeout", show_duration(identity.session_timeout));
         self.table("[tracking.privacy]");
         self.text("store_ip", name(&tracking.privacy.store_ip, &super::StoreIp::NAMES));
+        self.list("redact_parameters", &tracking.privacy.redact_parameters);
         let retain = &tracking.privacy.retain;
         self.table("[tracking.privacy.retain]");
         self.text("events", show_months(retain.events));
@@ -230,6 +237,28 @@ impl Page {
         self.table("[tracking.attribution]");
         self.text("lookback", show_duration(tracking.attribution.lookback));
         self.list("referrer_exclusions", &tracking.attribution.referrer_exclusions);
+    }
+
+    fn identify_by(&mut self, mode: &IdentifyBy) {
+        match mode {
+            IdentifyBy::Cookie => self.text("mode", "cookie"),
+            IdentifyBy::Cookieless => self.text("mode", "cookieless"),
+            IdentifyBy::Consent(Consent { cookie, pattern }) => {
+                self.text("mode", "consent");
+                self.text("consent_cookie", cookie);
+                let known = ConsentPattern::NAMES.iter().find(|(_, _, known)| known == pattern);
+                match (pattern, known) {
+                    (ConsentPattern::Own { granted, denied: Some(denied) }, _) => {
+                        self.text("consent_pattern", format!("{granted}|{denied}"));
+                    }
+                    (ConsentPattern::Own { granted, denied: None }, _) => {
+                        self.text("consent_pattern", granted)
+                    }
+                    (_, Some((name, _, _))) => self.text("consent_pattern", name),
+                    (_, None) => {}
+                }
+            }
+        }
     }
 
     fn orders(&mut self, orders: &Orders) {
@@ -294,6 +323,15 @@ impl Page {
         self.text("format", name(&log.format, &super::LogFormat::NAMES));
         self.text("level", &log.level);
     }
+}
+
+fn show_parameter(parameter: &OwnParameter) -> String {
+    let meaning = match parameter.meaning {
+        ParameterMeaning::Beside => return parameter.name.clone(),
+        ParameterMeaning::ClickId => "click_id",
+        ParameterMeaning::Instead(field) => name(&field, &UtmField::NAMES),
+    };
+    format!("{} = {meaning}", parameter.name)
 }
 
 /// A URL, with a table around it where there is more to say.

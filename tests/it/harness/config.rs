@@ -124,19 +124,27 @@ fn tracking() -> Tracking {
     Tracking {
         mode: TrackingMode::Record,
         strip: vec!["utm_*".to_owned()],
+        parameters: Vec::new(),
+        restore_on_redirect: true,
         cookies: Vec::new(),
         upstream_headers: false,
         exclude_paths: Vec::new(),
         static_extensions: vec!["css".to_owned(), "js".to_owned()],
         locale_prefixes: Vec::new(),
         identity: IdentityConfig {
+            mode: IdentifyBy::Cookie,
+            honour_gpc: true,
             cookie: "_utmd".to_owned(),
             domain: CookieDomain::Auto,
             max_age: Duration::from_secs(390 * 86_400),
             secret_file: PathBuf::from("secret"),
             session_timeout: Duration::from_secs(1800),
         },
-        privacy: Privacy { store_ip: StoreIp::Truncated, retain: Retain::default() },
+        privacy: Privacy {
+            store_ip: StoreIp::Truncated,
+            redact_parameters: Vec::new(),
+            retain: Retain::default(),
+        },
         attribution: Attribution {
             lookback: Duration::from_secs(90 * 86_400),
             referrer_exclusions: Vec::new(),

@@ -9,6 +9,7 @@ use utm_dispatcher::clock::WallClock;
 use utm_dispatcher::config::{Config, Live};
 use utm_dispatcher::erasure::Forgotten;
 use utm_dispatcher::hit::{Hit, Record};
+use utm_dispatcher::inspect::Inspection;
 use utm_dispatcher::journal::Position;
 use utm_dispatcher::journal::reader::Reader;
 use utm_dispatcher::journal::writer::{Progress, Writer, WriterConfig};
@@ -48,6 +49,7 @@ pub(crate) fn proxy(config: Config) -> Proxy {
         salts: Salts::new().unwrap(),
         forgotten: Forgotten::default(),
         clock: WallClock::default(),
+        inspection: Inspection::new().0,
     };
     let access_log = AccessLog::start(&config.proxy.access_log, &metrics).unwrap().map(|(log, _)| log);
     let config = Live::new(config);
