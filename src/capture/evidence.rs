@@ -21,6 +21,7 @@ use std::borrow::Cow;
 use sha2::{Digest, Sha256};
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
+use super::mask;
 use super::query::{decode_name, decode_value, pairs};
 use super::registry::{Kind, Parameter, Registry};
 use crate::config::UtmField;
@@ -91,12 +92,33 @@ impl<'a> Evidence<'a> {
             || (self.click_hash != 0 && self.click_hash != click_hash)
     }
 
-    /// The touch that this evidence and a referrer make; none when there is neither.
+    /// The values in which an e-mail address could be. Campaigns of mailings carry some.
+    fn values_with_at(&mut self) -> impl Iterator<Item = &mut Cow<'a, str>> {
+        let touch = &mut self.touch;
+        [
+            &mut touch.source,
+            &mut touch.medium,
+            &mut touch.campaign,
+            &mut touch.content,
+            &mut touch.term,
+            &mut touch.id,
+        ]
+        .into_iter()
+        .flatten()
+        .chain(touch.parameters.iter_mut().map(|(_, value)| value))
+        .filter(|value| value.contains('@'))
+    }
+
+    /// The touch that this evidence and a referrer make; none when there is neither. Its values name nobody by an e-mail
+    /// address; its id and the hashes are of the values as they came.
     pub fn touch(mut self, referrer: Option<Referrer<'a>>) -> Option<Touch<'a>> {
         let told = if self.is_empty() { referrer.as_ref()?.host.as_bytes() } else { &self.parts };
         let digest = Sha256::digest(told);
         self.touch.evidence = digest.iter().take(8).fold(0, |id, byte| (id << 8) | i64::from(*byte));
-        self.touch.referrer = referrer.map(|referrer| referrer.url);
+        self.touch.referrer = referrer.map(Referrer::masked);
+        for value in self.values_with_at() {
+            *value = mask::emails(std::mem::take(value));
+        }
         Some(self.touch)
     }
 }
@@ -149,6 +171,17 @@ impl<'a> Referrer<'a> {
             Cow::Borrowed(&text[..scheme.len() + 3 + end])
         };
         Some(Self { host, url: cap_chars(url, 2 * VALUE_CHARS).0 })
+    }
+}
+
+impl<'a> Referrer<'a> {
+    /// Its address, tokens in the path masked.
+    fn masked(self) -> Cow<'a, str> {
+        let path = self.url.find("://").and_then(|at| Some(at + 3 + self.url[at + 3..].find('/')?));
+        match path.map(|path| (path, mask::path(&self.url[path..]))) {
+            Some((path, Cow::Owned(masked))) => Cow::Owned([&self.url[..path], &masked].concat()),
+            _ => self.url,
+        }
     }
 }
 
@@ -471,6 +504,28 @@ mod tests {
         );
         assert_eq!(read("about:blank"), None);
         assert_eq!(read("https:///x"), None);
+    }
+
+    #[test]
+    fn touches_name_nobody() {
+        let touch = |query: &'static str, referrer: &'static str| {
+            read(query.as_bytes()).touch(Referrer::read(referrer.as_bytes())).unwrap()
+        };
+        let mailed = touch(
+            "utm_source=anna%40example.com&utm_term=a+b%40c.ua",
+            "https://mail.example/m/4ab1f0a6dc5d1ad5bd0d",
+        );
+        assert_eq!(mailed.source.as_deref(), Some("{email}"));
+        assert_eq!(mailed.term.as_deref(), Some("a {email}"));
+        assert_eq!(mailed.referrer.as_deref(), Some("https://mail.example/m/{token}"));
+        let other =
+            touch("utm_source=bob%40example.com&utm_term=a+b%40c.ua", "https://4ab1f0a6dc5d1ad5bd0d.example");
+        assert_ne!(mailed.evidence, other.evidence, "whose mails they are is still told apart");
+        assert_eq!(
+            other.referrer.as_deref(),
+            Some("https://4ab1f0a6dc5d1ad5bd0d.example"),
+            "hosts are no tokens"
+        );
     }
 
     proptest! {

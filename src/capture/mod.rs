@@ -23,6 +23,7 @@ pub mod event;
 pub mod evidence;
 pub mod host;
 pub mod identity;
+pub mod mask;
 pub mod query;
 pub mod reasons;
 pub mod registry;
@@ -238,7 +239,7 @@ impl Observation {
         self.told = is_new.then(mint);
         let Origin { evidence, external, holds, .. } = self.origin(cookie.as_ref(), rules);
         let visit = self.visit(cookie.as_ref(), &evidence, holds, self.told, secrets, rules);
-        Some((visit.identity, evidence.touch(external)))
+        Some((visit.identity, rules.redacted(evidence.touch(external))))
     }
 
     /// Decides what is recorded and which cookie is set. `mint` gives a new visitor id; it is called at most once.
@@ -252,7 +253,8 @@ impl Observation {
     ) -> Conclusion<'a> {
         let ResponseHead { status, headers, trust_events } = response;
         let actions: Vec<Action<'a>> = if trust_events {
-            headers.get_all(X_UTM_EVENT).iter().filter_map(|line| event::read(line.as_bytes())).collect()
+            let lines = headers.get_all(X_UTM_EVENT).iter();
+            lines.filter_map(|line| Some(rules.redacted_action(event::read(line.as_bytes())?))).collect()
         } else {
             Vec::new()
         };
@@ -299,7 +301,7 @@ impl Observation {
         };
         let told =
             if evidence.is_empty() && external.is_none() { EvidenceStep::None } else { EvidenceStep::Known };
-        let touch = if visit.begins { evidence.touch(external) } else { None };
+        let touch = if visit.begins { rules.redacted(evidence.touch(external)) } else { None };
         reasons.evidence = touch.as_ref().map_or(told, |_| EvidenceStep::Touch);
         let is_recorded = is_activity || (touch.is_some() && answers_navigation);
         let link_is_due = is_new || cookie.is_some_and(|cookie| cookie.flags & cookie::UNRECORDED != 0);
@@ -556,8 +558,9 @@ impl Observation {
         self.host.as_ref().and_then(|host| host.to_str().ok()).map_or(Cow::Borrowed(""), host::host_of)
     }
 
+    /// The path as it is stored.
     fn path(&self) -> Cow<'_, str> {
-        cap_chars(Cow::Borrowed(self.target.path()), PATH_CHARS).0
+        cap_chars(mask::path(self.target.path()), PATH_CHARS).0
     }
 
     fn user_agent(&self) -> Cow<'_, str> {

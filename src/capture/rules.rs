@@ -1,13 +1,24 @@
 //! The configuration of capture, made ready for the request path.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
-use http::HeaderValue;
+use http::{HeaderValue, Uri};
 
 use super::bot::BotNames;
 use super::host::{is_within, registrable};
-use super::registry::Registry;
+use super::mask;
+use super::query::{NamePatterns, decode_name};
+use super::registry::{Kind, Registry};
 use crate::config::{CookieDomain, IdentifyBy, StoreIp, Tracking, TrackingMode};
+use crate::hit::{Action, Touch};
+
+/// The parameters that every campaign has.
+const UTM: [&[u8]; 6] =
+    [b"utm_source", b"utm_medium", b"utm_campaign", b"utm_content", b"utm_term", b"utm_id"];
+
+/// What stands for a value that is not to be stored.
+const REDACTED: &str = "(redacted)";
 
 /// What capture goes by; one for all routes.
 #[derive(Debug, Clone)]
@@ -17,6 +28,7 @@ pub struct Rules {
     pub(super) stores_address: bool,
     pub(super) bots: BotNames,
     pub(super) registry: Registry,
+    redact: NamePatterns,
     pub(super) identify_by: IdentifyBy,
     pub(super) honours_gpc: bool,
     /// Whether the traffic is left as it is.
@@ -40,6 +52,7 @@ impl Rules {
             stores_address: tracking.privacy.store_ip != StoreIp::None,
             bots: BotNames::new(),
             registry: Registry::with(&tracking.parameters),
+            redact: NamePatterns::new(tracking.privacy.redact_parameters.iter().map(String::as_str)),
             identify_by: tracking.identity.mode.clone(),
             honours_gpc: tracking.identity.honour_gpc,
             only_observes: tracking.mode == TrackingMode::Observe,
@@ -61,6 +74,53 @@ impl Rules {
             return self.assets.contains(&extension.to_ascii_lowercase());
         }
         self.assets.contains(extension)
+    }
+
+    /// A target as it may be shown: values only of parameters that are recorded and tell of nobody.
+    pub fn shown(&self, target: &Uri) -> String {
+        mask::target(target, |raw| {
+            let mut buffer = [0; 64];
+            let Some(name) = decode_name(raw, &mut buffer) else { return false };
+            let is_known = UTM.contains(&name)
+                || self.registry.find(name).is_some_and(|parameter| {
+                    !parameter.is_personal && !matches!(parameter.kind, Kind::ClickId | Kind::Sign)
+                });
+            is_known && !self.redact.matches(raw)
+        })
+    }
+
+    /// A touch without the values that are not to be stored.
+    pub(super) fn redacted<'a>(&self, touch: Option<Touch<'a>>) -> Option<Touch<'a>> {
+        let mut touch = touch?;
+        if self.redact.is_empty() {
+            return Some(touch);
+        }
+        let utm = [
+            ("utm_source", &mut touch.source),
+            ("utm_medium", &mut touch.medium),
+            ("utm_campaign", &mut touch.campaign),
+            ("utm_content", &mut touch.content),
+            ("utm_term", &mut touch.term),
+            ("utm_id", &mut touch.id),
+        ];
+        let utm = utm.into_iter().filter_map(|(name, value)| Some((name, value.as_mut()?)));
+        let others = touch.parameters.iter_mut().chain(&mut touch.click_ids);
+        for (name, value) in utm.chain(others.map(|(name, value)| (&**name, value))) {
+            if self.redact.matches(name.as_bytes()) {
+                *value = Cow::Borrowed(REDACTED);
+            }
+        }
+        Some(touch)
+    }
+
+    /// An action without the values that are not to be stored.
+    pub(super) fn redacted_action<'a>(&self, mut action: Action<'a>) -> Action<'a> {
+        for (name, value) in &mut action.properties {
+            if !self.redact.is_empty() && self.redact.matches(name.as_bytes()) {
+                *value = Cow::Borrowed(REDACTED);
+            }
+        }
+        action
     }
 
     /// Which of the excluded paths a path begins with, a language in front of it ignored.

@@ -32,7 +32,11 @@ fn rules() -> Rules {
             secret_file: "secret".into(),
             session_timeout: std::time::Duration::from_secs(1800),
         },
-        privacy: Privacy { store_ip: StoreIp::Truncated, retain: Retain::default() },
+        privacy: Privacy {
+            store_ip: StoreIp::Truncated,
+            redact_parameters: Vec::new(),
+            retain: Retain::default(),
+        },
         attribution: Attribution {
             lookback: std::time::Duration::from_secs(90 * 86_400),
             referrer_exclusions: vec!["paypal.com".into()],

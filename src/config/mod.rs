@@ -92,6 +92,16 @@ pub struct Proxy {
     pub health_path: Option<String>,
     /// Peers whose forwarding headers are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// What says who asks: believed from those peers, and told to the shop.
+    pub forwarded: ForwardedFields,
+    /// The field in which a request's id travels; none = requests have none.
+    pub request_id_header: Option<http::HeaderName>,
+    /// `[proxy.access_log]`
+    pub access_log: AccessLog,
+    /// `[[proxy.error_page]]`
+    pub error_pages: Vec<ErrorPage>,
+    /// `[proxy.maintenance]`
+    pub maintenance: Maintenance,
     /// Open connections, all workers together.
     pub max_connections: usize,
     /// How long open requests may take to end at shutdown.
@@ -100,6 +110,103 @@ pub struct Proxy {
     pub limits: Limits,
     /// Time limits.
     pub timeouts: Timeouts,
+}
+
+/// `proxy.forwarded`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForwardedFields {
+    /// `X-Forwarded-*` and `X-Real-IP`.
+    XForwarded,
+    /// `Forwarded` of RFC 7239.
+    Rfc7239,
+    /// Both; `X-Forwarded-For` is believed.
+    Both,
+}
+
+impl ForwardedFields {
+    /// As the file spells them.
+    pub const NAMES: [(&str, Self); 3] =
+        [("x-forwarded", Self::XForwarded), ("rfc7239", Self::Rfc7239), ("both", Self::Both)];
+}
+
+/// `[proxy.access_log]`
+#[derive(Debug, Clone)]
+pub struct AccessLog {
+    /// Shape of a line.
+    pub format: AccessLogFormat,
+    /// The file; none = standard output.
+    pub path: Option<PathBuf>,
+    /// How client addresses are written.
+    pub address: StoreIp,
+}
+
+/// `proxy.access_log.format`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessLogFormat {
+    /// No log.
+    Off,
+    /// One JSON object a line.
+    Json,
+    /// Apache's combined form.
+    Combined,
+}
+
+impl AccessLogFormat {
+    /// As the file spells them.
+    pub const NAMES: [(&str, Self); 3] =
+        [("off", Self::Off), ("json", Self::Json), ("combined", Self::Combined)];
+}
+
+/// `[[proxy.error_page]]`: what answers of the proxy's own look like.
+#[derive(Debug, Clone)]
+pub struct ErrorPage {
+    /// Which answers.
+    pub status: StatusPattern,
+    /// Where the text was read from.
+    pub file: PathBuf,
+    /// The text, with placeholders.
+    pub text: String,
+}
+
+/// A status or a class of them: `502`, `5xx`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatusPattern {
+    /// This one.
+    Exact(u16),
+    /// All that begin with this digit.
+    Class(u16),
+}
+
+impl StatusPattern {
+    /// Whether it means this status.
+    pub fn matches(self, status: u16) -> bool {
+        match self {
+            Self::Exact(exact) => status == exact,
+            Self::Class(class) => status / 100 == class,
+        }
+    }
+}
+
+impl std::fmt::Display for StatusPattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exact(status) => write!(f, "{status}"),
+            Self::Class(class) => write!(f, "{class}xx"),
+        }
+    }
+}
+
+/// `[proxy.maintenance]`: everybody is answered 503 instead of the shop.
+#[derive(Debug, Clone)]
+pub struct Maintenance {
+    /// Now.
+    pub on: bool,
+    /// While this file is there.
+    pub flag_file: Option<PathBuf>,
+    /// Client addresses that find the shop open.
+    pub allow: Vec<IpNet>,
+    /// What `Retry-After` says.
+    pub retry_after: Duration,
 }
 
 /// `[proxy.limits]`, in bytes unless said.
@@ -460,6 +567,8 @@ pub enum CookieDomain {
 pub struct Privacy {
     /// How client addresses are stored.
     pub store_ip: StoreIp,
+    /// Parameters and properties of actions whose values are never stored; a trailing `*` makes a prefix.
+    pub redact_parameters: Vec<String>,
     /// How long what is stored is kept.
     pub retain: Retain,
 }

@@ -102,6 +102,10 @@ impl Page {
         self.plain("workers", proxy.workers);
         self.optional("health_path", proxy.health_path.as_ref());
         self.list("trusted_proxies", &proxy.trusted_proxies);
+        self.text("forwarded", name(&proxy.forwarded, &super::ForwardedFields::NAMES));
+        if let Some(header) = &proxy.request_id_header {
+            self.text("request_id_header", header);
+        }
         self.plain("max_connections", proxy.max_connections);
         self.text("drain_timeout", show_duration(proxy.drain_timeout));
         self.table("[proxy.limits]");
@@ -120,6 +124,31 @@ impl Page {
         self.text("connect", show_duration(times.connect));
         self.text("response_header", show_duration(times.response_header));
         self.text("response_idle", show_duration(times.response_idle));
+        self.seen(proxy);
+    }
+
+    fn seen(&mut self, proxy: &Proxy) {
+        let log = &proxy.access_log;
+        self.table("[proxy.access_log]");
+        self.text("format", name(&log.format, &super::AccessLogFormat::NAMES));
+        match &log.path {
+            Some(path) => self.text("path", path.display()),
+            None => self.text("path", "stdout"),
+        }
+        self.text("address", name(&log.address, &super::StoreIp::NAMES));
+        let maintenance = &proxy.maintenance;
+        self.table("[proxy.maintenance]");
+        self.plain("on", maintenance.on);
+        if let Some(file) = &maintenance.flag_file {
+            self.text("flag_file", file.display());
+        }
+        self.list("allow", &maintenance.allow);
+        self.text("retry_after", show_duration(maintenance.retry_after));
+        for page in &proxy.error_pages {
+            self.table("[[proxy.error_page]]");
+            self.text("status", page.status);
+            self.text("file", page.file.display());
+        }
     }
 
     fn upstream(&mut self, upstream: &Upstream) {
@@ -199,6 +228,7 @@ impl Page {
         self.text("session_timeout", show_duration(identity.session_timeout));
         self.table("[tracking.privacy]");
         self.text("store_ip", name(&tracking.privacy.store_ip, &super::StoreIp::NAMES));
+        self.list("redact_parameters", &tracking.privacy.redact_parameters);
         let retain = &tracking.privacy.retain;
         self.table("[tracking.privacy.retain]");
         self.text("events", show_months(retain.events));

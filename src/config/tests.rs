@@ -52,6 +52,10 @@ fn loadable_example() -> String {
         "database_url_file",
         "hash_file",
         "tls.ca",
+        // A page that is not here.
+        "[[proxy.error_page]]",
+        "status = \"5xx\"",
+        "file = \"/etc/utm-dispatcher/5xx.html\"",
     ];
     let whole = whole_example();
     let lines = whole.lines().filter(|line| !alternatives.iter().any(|key| line.starts_with(key)));
@@ -162,8 +166,21 @@ const VALUES: [&str; 22] = [
     "\"0700000000000000000000000000000000000000000000000000000000000000\"",
 ];
 /// The same for keys that take one of a few words.
-const WORDS: [&str; 11] =
-    ["round_robin", "off", "upstream", "full", "paid", "json", "debug", "always", "admin", "PL", "PLN"];
+const WORDS: [&str; 13] = [
+    "round_robin",
+    "off",
+    "upstream",
+    "full",
+    "paid",
+    "json",
+    "debug",
+    "always",
+    "admin",
+    "both",
+    "PL",
+    "PLN",
+    "cookieless",
+];
 
 #[test]
 fn a_reload_changes_what_the_table_says_and_keeps_the_rest() {

@@ -83,6 +83,11 @@ impl Router {
         Router { rules, fallback, looks_at_path }
     }
 
+    /// All routes, in the order of their numbers from 1.
+    pub fn routes(&self) -> impl Iterator<Item = &Route> {
+        self.rules.iter().map(|rule| &rule.route).chain([&self.fallback])
+    }
+
     /// What logs and metrics call the routes, by [`Route::number`]: host and path as configured, `*` for any host;
     /// `default` where none matches, `none` where none was looked for.
     pub fn labels(&self) -> Vec<String> {

@@ -5,13 +5,17 @@
 
 mod harness;
 
+mod access_log;
+mod answers;
 mod architecture;
+mod behind_nginx;
 mod config;
 mod demo;
 mod faults;
 mod forgetting;
 mod forwarding;
 mod framing;
+mod inspecting;
 mod journeys;
 mod managed;
 mod migrating;

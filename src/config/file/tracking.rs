@@ -122,6 +122,7 @@ pub(super) fn tracking(table: &Table<'_>, journal: Option<&Journal>) -> Tracking
         identity: identity(&table.table("identity"), journal),
         privacy: Privacy {
             store_ip: privacy.or("store_ip", StoreIp::Truncated, |value| value.choice(&StoreIp::NAMES)),
+            redact_parameters: privacy.or("redact_parameters", Vec::new(), name_patterns),
             retain: retain(&privacy.table("retain"), attribution.lookback),
         },
         attribution,

@@ -7,6 +7,7 @@ mod stage;
 
 mod basics;
 mod identity;
+mod privacy;
 mod redirects;
 mod sessions;
 mod values;

@@ -183,6 +183,26 @@ impl Stage {
         answer["results"].clone()
     }
 
+    /// Status and text of any answer of the stats port, when everything is in the database.
+    pub(super) async fn ask(&self, target: &str) -> (u16, String) {
+        self.settled().await;
+        self.proxies[0].running.ask(target).await
+    }
+
+    /// Has a visitor forgotten.
+    pub(super) async fn forgets(&self, visitor: &str) {
+        self.settled().await;
+        let (status, answer) = self.proxies[0].running.forget(visitor).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+
+    /// The texts in the first column of a query's rows, when everything is in the database.
+    pub(super) async fn texts(&self, sql: &str) -> Vec<String> {
+        self.settled().await;
+        let rows = self.database.connect().await.query(sql, &[]).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+
     /// The only value of a query's only row, as text, when everything is in the database.
     pub(super) async fn value(&self, sql: &str) -> Option<String> {
         self.settled().await;
@@ -497,6 +517,10 @@ fn shop(request: &Received) -> Reply {
         ["order", order, value] => {
             let event = format!("X-Utm-Event: purchase; order_id={order}; value={value}; currency=UAH");
             Reply::with("303 See Other", &["Location: /thanks", &event], "")
+        }
+        // Somebody searches for what stands in the query.
+        ["search"] => {
+            Reply::with("200 OK", &[HTML, &format!("X-Utm-Event: search; query={query}")], "<p>found</p>")
         }
         // Loses the query, as many shops do.
         ["old", ..] => redirect("301 Moved Permanently", "/new"),
