@@ -79,7 +79,7 @@ impl App {
         let config = Arc::new(config);
         raise_open_files(config.proxy.max_connections);
         let metrics = Arc::new(Metrics::default());
-        let bound = accept::bind(&config.proxy.listen, config.proxy.workers)?;
+        let bound = accept::bind(&config.proxy)?;
         let stats_listener = TcpListener::bind(config.stats.listen)
             .await
             .with_context(|| format!("cannot listen on {} for statistics", config.stats.listen))?;
@@ -155,6 +155,7 @@ impl App {
             salts: self.salts.clone(),
             forgotten: forgotten.clone(),
         };
+        let certificates = Arc::clone(self.bound.certificates());
         let mut workers = proxy::start(self.bound, &config, recording, &metrics)?;
 
         // The office: everything from here on may fail or wait without a request noticing.
@@ -163,6 +164,7 @@ impl App {
         let receipts = Arc::new(Receipts::default());
         let database = self.cluster.map(|cluster| tokio::spawn(cluster.run(office_ends.clone())));
         tokio::spawn(self.salts.replace_daily(office_ends.clone()));
+        tokio::spawn(until(office_ends.clone(), certificates.watch(Arc::clone(&metrics))));
         tokio::spawn(save_when_possible(self.unsaved_keys, Arc::clone(&metrics), office_ends.clone()));
         let stats_ends = CancellationToken::new();
         let context = StatsContext {
@@ -346,6 +348,11 @@ fn raise_open_files(max_connections: usize) {
         Ok(_) => {}
         Err(error) => tracing::warn!(%error, "the limit of open files could not be raised"),
     }
+}
+
+/// Goes on with a task that has no end of its own.
+async fn until(end: CancellationToken, task: impl Future<Output = ()>) {
+    end.run_until_cancelled(task).await;
 }
 
 async fn end_task<T>(name: &'static str, task: JoinHandle<T>) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use prometheus_client::metrics::counter::Counter;
 
@@ -16,7 +16,8 @@ use crate::capture::CLIENT_CLOSED_REQUEST;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::forward::{
-    self, Peer, Refusal, RequestBody, ResponseBody, Standing, Upstreams, fields, forwarded, head,
+    self, Authority, Client, Peer, Refusal, RequestBody, ResponseBody, Standing, Upgrade, Upstreams, fields,
+    forwarded, head, http2, https,
 };
 use crate::record::{Recorder, Recording};
 use crate::route::Router;
@@ -103,10 +104,19 @@ impl Proxy {
         if self.is_health_check(&head) {
             return Ok(forward::text(StatusCode::OK, "ok"));
         }
-        let authority = head::check(&mut head, &self.config.proxy.limits)?;
+        let limits = &self.config.proxy.limits;
+        if head.version == Version::HTTP_2 {
+            http2::as_http1(&mut head, !body.is_empty(), limits)?;
+        }
+        let authority = head::check(&mut head, limits)?;
+        let upgrade = Upgrade::asked(&head)?;
         let route = self.router.find(&authority.host(), head.uri.path());
         let peer = connection.peer();
         let client = forwarded::client(&head.headers, peer, &self.config.proxy.trusted_proxies);
+
+        if let Some(redirect) = self.redirect_to_https(&head, &authority, client, connection) {
+            return Ok(redirect);
+        }
 
         let mut watch = self.recorder.watch(&head, route, client);
 
@@ -115,6 +125,9 @@ impl Proxy {
         self.recorder.strip(&mut head, route);
         forwarded::tell(&mut head.headers, peer, client, &authority);
         watch.tell_upstream(&mut head.headers);
+        if let Some(upgrade) = &upgrade {
+            upgrade.ask(&mut head.headers);
+        }
 
         let mut response = match self.upstreams.send(route.upstream, head, body).await {
             Ok(response) => response,
@@ -122,7 +135,26 @@ impl Proxy {
         };
         fields::clean_response(&mut response);
         watch.conclude(&mut response).await;
-        Ok(response)
+        Ok(response.map(|body| match body {
+            ResponseBody::Tunnel(tunnel) => {
+                connection.switch_to(tunnel);
+                ResponseBody::Empty
+            }
+            body => body,
+        }))
+    }
+
+    /// With `redirect_http`, what comes over http gets no further: it comes again, over https, and is recorded then.
+    fn redirect_to_https(
+        &self,
+        head: &Parts,
+        authority: &Authority,
+        client: Client,
+        connection: &Connection,
+    ) -> Option<Response<ResponseBody>> {
+        let proxy = &self.config.proxy;
+        let port = proxy.tls_listen.first().filter(|_| proxy.redirect_http && !client.https)?.port();
+        https::redirect(head, authority, connection.local(), port)
     }
 
     fn request_body(&self, body: Incoming, connection: &Connection) -> RequestBody {

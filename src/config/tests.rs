@@ -41,12 +41,21 @@ fn whole_example() -> String {
     EXAMPLE.lines().map(line).collect()
 }
 
-/// The example with as many of its keys as one file may have.
-fn loadable_example() -> String {
+/// The example with as many of its keys as one file may have, and the files that it names in `files`.
+fn loadable_example(files: &Path) -> String {
     let alternatives = ["url_file", "managed", "data_dir", "database_url_file", "hash_file"];
     let whole = whole_example();
     let lines = whole.lines().filter(|line| !alternatives.iter().any(|key| line.starts_with(key)));
-    lines.map(|line| format!("{line}\n")).collect()
+    write_certificate(files, "shop.example");
+    let text: String = lines.map(|line| format!("{line}\n")).collect();
+    text.replace("/etc/utm-dispatcher/tls", files.to_str().unwrap())
+}
+
+/// `fullchain.pem` and `privkey.pem`.
+fn write_certificate(files: &Path, name: &str) {
+    let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+    std::fs::write(files.join("fullchain.pem"), made.cert.pem()).unwrap();
+    std::fs::write(files.join("privkey.pem"), made.signing_key.serialize_pem()).unwrap();
 }
 
 /// Paths of all tables and keys that are written in `text`.
@@ -94,11 +103,54 @@ fn the_example_names_every_key() {
 
 #[test]
 fn what_is_printed_reads_back_the_same() {
-    let whole = loadable_example();
+    let files = tempfile::tempdir().unwrap();
+    let whole = loadable_example(files.path());
     let shown = read(&whole).to_string();
     let masked = shown.replace(&"*".repeat(64), &"0".repeat(64));
     assert_eq!(read(&masked).to_string(), shown);
     assert_eq!(written_keys(&shown), written_keys(&whole));
+}
+
+#[test]
+fn certificates_that_cannot_be_used_are_pointed_at() {
+    let files = tempfile::tempdir().unwrap();
+    let with = |certificate: &str, key: &str| {
+        let table = format!(
+            "tls_listen = [\"127.0.0.1:0\"]\n[[proxy.tls]]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\n"
+        );
+        let text = minimal_with("[[upstream]]", &format!("{table}[[upstream]]"));
+        match parse(&text, files.path().join("config.toml").to_str().unwrap(), &env) {
+            Ok(config) => format!("{} certificates", config.proxy.tls.len()),
+            Err(errors) => errors.to_string().replace(files.path().to_str().unwrap(), "DIR"),
+        }
+    };
+    write_certificate(files.path(), "other.example");
+    std::fs::rename(files.path().join("privkey.pem"), files.path().join("other.pem")).unwrap();
+    write_certificate(files.path(), "shop.example");
+    assert_eq!(with("fullchain.pem", "privkey.pem"), "1 certificates");
+    insta::assert_snapshot!(with("fullchain.pem", "other.pem"), @"");
+    insta::assert_snapshot!(with("missing.pem", "privkey.pem"), @"");
+    assert!(with("privkey.pem", "privkey.pem").contains("there is no certificate in DIR/privkey.pem"));
+    assert!(with("fullchain.pem", "fullchain.pem").contains("there is no private key in DIR/fullchain.pem"));
+}
+
+#[test]
+fn what_is_encrypted_and_what_is_not_is_told_apart() {
+    let with = |keys: &str| errors(&minimal_with("[proxy]", &format!("[proxy]\n{keys}")));
+    for (keys, wrong) in [
+        ("tls_listen = [\"127.0.0.1:1\"]", "there is no [[proxy.tls]] with a certificate for it"),
+        ("tls_listen = [\"127.0.0.1:8080\"]", "127.0.0.1:8080 is in `listen` as well"),
+        ("redirect_http = true", "there is no `tls_listen` to send anybody to"),
+        ("proxy_protocol = true", "name in `trusted_proxies` who sends it"),
+        ("tls = [{ certificate = \"a\", key = \"b\" }]", "`tls_listen` is missing from [proxy]"),
+        (
+            "tls = [{ certificate = \"a\", key = \"b\", min_version = \"1.1\" }]",
+            "`min_version` is `1.2` or `1.3`",
+        ),
+    ] {
+        let errors = with(keys);
+        assert!(errors.contains(wrong), "{keys}: {errors}");
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use super::body::RequestBody;
@@ -22,6 +23,14 @@ pub(super) struct UpstreamConnection {
     pub(super) sender: SendRequest<RequestBody>,
     pub(super) wire: Rc<Wire>,
     task: AbortHandle,
+    ended: oneshot::Receiver<Switched>,
+}
+
+/// A connection that is no HTTP any more, and what came behind the response that ended it.
+#[derive(Debug)]
+pub(super) struct Switched {
+    pub(super) stream: UpstreamStream,
+    pub(super) leftover: Bytes,
 }
 
 impl UpstreamConnection {
@@ -31,11 +40,15 @@ impl UpstreamConnection {
         let stream = UpstreamStream { tcp, wire: Rc::clone(&wire), write_failed: false };
         let (sender, connection) =
             http1::Builder::new().preserve_header_case(true).handshake(TokioIo::new(stream)).await?;
+        let (end, ended) = oneshot::channel();
         let task = tokio::task::spawn_local(async move {
-            // Whoever waits for a response is told the error; an idle connection that ends is no news.
-            let _ = connection.await;
+            // Whoever waits for a response is told the error; an idle connection that ends is no news. Its socket is
+            // asked for after a 101 only, and else closed here.
+            if let Ok(parts) = connection.without_shutdown().await {
+                let _ = end.send(Switched { stream: parts.io.into_inner(), leftover: parts.read_buf });
+            }
         });
-        Ok(UpstreamConnection { sender, wire, task: task.abort_handle() })
+        Ok(UpstreamConnection { sender, wire, task: task.abort_handle(), ended })
     }
 
     /// Whether it can take a request: not closed by the server as far as we have heard, and not busy.
@@ -111,6 +124,11 @@ impl Lease {
         }
     }
 
+    /// What the connection is after a 101.
+    pub(super) async fn switch(mut self) -> Option<Switched> {
+        self.connection.take()?.ended.await.ok()
+    }
+
     /// To be called when the response has been read to its end. A connection that is not ready then is still sending
     /// a request that was answered early, or is about to close: it is cut.
     pub(super) fn give_back(mut self) {
@@ -131,7 +149,8 @@ impl Drop for Lease {
 }
 
 /// A server's socket as hyper sees it.
-struct UpstreamStream {
+#[derive(Debug)]
+pub(super) struct UpstreamStream {
     tcp: TcpStream,
     wire: Rc<Wire>,
     write_failed: bool,

@@ -27,11 +27,11 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// A peer on a plain connection.
-    pub fn new(address: IpAddr, trusted: &[IpNet]) -> Self {
+    /// The peer at this address, on a connection that is encrypted or not.
+    pub fn new(address: IpAddr, trusted: &[IpNet], https: bool) -> Self {
         let address = address.to_canonical();
         let text = address_value(address);
-        Peer { address, trusted: is_trusted(address, trusted), https: false, text }
+        Peer { address, trusted: is_trusted(address, trusted), https, text }
     }
 }
 

@@ -10,9 +10,12 @@ mod connection;
 pub mod fields;
 pub mod forwarded;
 pub mod head;
+pub mod http2;
+pub mod https;
 mod refusal;
 mod server;
 mod standing;
+mod tunnel;
 mod upstreams;
 
 pub use body::{BodyError, RequestBody, ResponseBody};
@@ -21,4 +24,5 @@ pub use forwarded::{Client, Peer};
 pub use head::Authority;
 pub use refusal::{Refusal, text};
 pub use standing::Standing;
+pub use tunnel::{Tunnel, Upgrade};
 pub use upstreams::Upstreams;

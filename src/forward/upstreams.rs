@@ -16,7 +16,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::HOST;
+use http::header::{HOST, UPGRADE};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
@@ -28,6 +28,7 @@ use super::connection::Lease;
 use super::refusal::Refusal;
 use super::server::Server;
 use super::standing::Standing;
+use super::tunnel::{Tunnel, Upgrade};
 use crate::clock::{Clock, TICK_MS, Timer};
 use crate::config::{self, HostHeader, Timeouts};
 use crate::telemetry::metrics::Metrics;
@@ -144,6 +145,7 @@ impl Upstreams {
         let longest_idle_ms = if retries_left > 0 { u64::MAX } else { SURELY_OPEN_MS };
         let progress = body.progress();
         let method = head.method.clone();
+        let upgrade = head.headers.get(UPGRADE).cloned();
         let mut unsent_left = MAX_UNSENT;
         let mut request = Request::from_parts(head, body);
         let mut lease = upstream.lease(longest_idle_ms, self.timeouts.connect).await?;
@@ -151,7 +153,10 @@ impl Upstreams {
         let mut recorded = None;
         loop {
             let failure = match self.exchange(lease, request, progress.as_deref(), retries_left > 0).await {
-                Ok(response) => return Ok(response),
+                Ok((response, lease)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                    return switch(response, lease, upgrade.as_ref()).await;
+                }
+                Ok((response, lease)) => return Ok(self.attach(response, lease)),
                 Err(failure) => failure,
             };
             match (failure.unsent, failure.stale) {
@@ -184,7 +189,7 @@ impl Upstreams {
         request: Request<RequestBody>,
         progress: Option<&Progress>,
         is_repeatable: bool,
-    ) -> Result<Response<ResponseBody>, Failure> {
+    ) -> Result<(Response<Incoming>, Lease), Failure> {
         let records = is_repeatable && lease.is_reused;
         let Some(connection) = lease.connection() else {
             return Err(Failure { refusal: Refusal::NoServer, unsent: Some(request), stale: None });
@@ -193,10 +198,7 @@ impl Upstreams {
         let wire = Rc::clone(&connection.wire);
         let sending = connection.sender.try_send_request(request);
         match self.within_response_time(sending, progress).await {
-            Some(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                Err(Failure { refusal: Refusal::UpstreamUpgraded, unsent: None, stale: None })
-            }
-            Some(Ok(response)) => Ok(self.attach(response, lease)),
+            Some(Ok(response)) => Ok((response, lease)),
             Some(Err(mut error)) => {
                 let unsent = error.take_message();
                 let refusal = Refusal::from_exchange(error.into_error());
@@ -328,6 +330,19 @@ impl Host {
             headers.insert(HOST, value);
         }
     }
+}
+
+/// A 101 makes a tunnel if it was asked for.
+async fn switch(
+    response: Response<Incoming>,
+    lease: Lease,
+    asked: Option<&HeaderValue>,
+) -> Result<Response<ResponseBody>, Refusal> {
+    if !Upgrade::is_granted(asked, &response) {
+        return Err(Refusal::UpstreamUpgraded);
+    }
+    let upstream = lease.switch().await.ok_or(Refusal::UpstreamUpgraded)?;
+    Ok(response.map(|_| ResponseBody::Tunnel(Box::new(Tunnel::new(upstream)))))
 }
 
 /// What hyper is given to write in place of a recorded head: it must know the method to read the response.

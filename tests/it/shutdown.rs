@@ -10,7 +10,9 @@ use crate::harness::{Client, Reply, Upstream, config, proxy, shop, until};
 #[tokio::test]
 async fn a_second_instance_on_the_same_port_is_refused() {
     let (_upstream, proxy) = shop(|_| Reply::ok("x")).await;
-    let refused = accept::bind(&[proxy.address()], 2);
+    let mut same = config(&[]).proxy;
+    same.listen = vec![proxy.address()];
+    let refused = accept::bind(&same);
     assert!(matches!(refused, Err(BindError::InUse(address)) if address == proxy.address()), "{refused:?}");
 }
 
@@ -93,7 +95,7 @@ async fn no_request_of_a_busy_client_is_lost_while_the_proxy_ends() {
 #[tokio::test]
 async fn a_panic_in_one_connection_is_only_that_connections() {
     let config = config(&[]).proxy;
-    let bound = accept::bind(&config.listen, 1).unwrap();
+    let bound = accept::bind(&config).unwrap();
     let metrics = std::sync::Arc::default();
     let workers = accept::start(bound, &config, &metrics, |_| {
         let answer = |_, request: http::Request<hyper::body::Incoming>| async move {

@@ -51,7 +51,8 @@ fn resolve<'a>(source: &'a Source<'a>, document: &'a DeTable<'a>) -> Option<Conf
     let root = source.root(document);
     let journal = office::journal(&root.table("journal"));
     let proxy = shop::proxy(&root.table("proxy"));
-    let listen = proxy.as_ref().map(|proxy| proxy.listen.clone()).unwrap_or_default();
+    let listen =
+        proxy.as_ref().map(|proxy| [&proxy.listen[..], &proxy.tls_listen].concat()).unwrap_or_default();
     let upstreams = shop::upstreams(&root, &listen);
     let tracking = tracking::tracking(&root.table("tracking"), journal.as_ref());
     let routes = shop::routes(&root, &upstreams, &tracking.strip);

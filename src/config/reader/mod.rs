@@ -210,7 +210,7 @@ fn join(path: &str, key: &str) -> String {
 fn title(path: &str) -> String {
     match path {
         "" => "the file".to_owned(),
-        "upstream" | "route" | "stats.token" => format!("[[{path}]]"),
+        "upstream" | "route" | "stats.token" | "proxy.tls" => format!("[[{path}]]"),
         _ => format!("[{path}]"),
     }
 }

@@ -29,7 +29,7 @@ pub(crate) struct Proxy {
 /// Starts the data plane.
 pub(crate) fn proxy(config: Config) -> Proxy {
     let metrics = Arc::new(Metrics::default());
-    let bound = accept::bind(&config.proxy.listen, config.proxy.workers).unwrap();
+    let bound = accept::bind(&config.proxy).unwrap();
     let files = tempfile::tempdir().unwrap();
     let writer_config = WriterConfig {
         journal_dir: files.path().to_owned(),

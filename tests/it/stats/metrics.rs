@@ -16,6 +16,8 @@ fn fill(metrics: &Metrics) {
         requests,
         connections: _,
         connections_open: _,
+        connections_refused,
+        tls_certificate_end_unix_seconds: _,
         upstream_errors,
         upstream_retries: _,
         requests_refused,
@@ -50,7 +52,8 @@ fn fill(metrics: &Metrics) {
         state: _,
     } = metrics;
     requests.get_or_create(&StatusClass { class: "2xx" }).inc();
-    for family in [upstream_errors, requests_refused, hits_ignored, batch_failures, records_refused] {
+    let families = [upstream_errors, requests_refused, connections_refused, hits_ignored, batch_failures];
+    for family in families.into_iter().chain([records_refused]) {
         family.get_or_create(&Reason { reason: "some" }).inc();
     }
     for family in [partitions_dropped, rows_deleted] {
