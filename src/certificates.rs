@@ -88,9 +88,6 @@ fn read_chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 fn explain(file: &Path, what: &str, error: &pem::Error) -> String {
     let file = file.display();
     match error {
-        pem::Error::Io(error) if error.kind() == io::ErrorKind::NotFound => {
-            format!("there is no file {file}")
-        }
         pem::Error::Io(error) => format!("cannot read {file}: {error}"),
         pem::Error::NoItemsFound => format!("there is no {what} in {file} (PEM)"),
         error => format!("{file} is no PEM file: {error}"),

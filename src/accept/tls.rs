@@ -7,6 +7,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -154,6 +155,9 @@ impl Certificates {
             let Ok(outcome) = tokio::task::spawn_blocking(move || own.replace_changed()).await else {
                 continue;
             };
+            if let Some(outcome) = &outcome {
+                metrics.state.certificates_refused.store(outcome.is_err(), Ordering::Relaxed);
+            }
             match outcome {
                 None => {}
                 Some(Ok(())) => {

@@ -382,7 +382,8 @@ proptest::proptest! {
         line in 0..200_usize,
         value in "(true|false|-?[0-9]{1,25}|\"\\PC{0,20}\"|\\[(\"[a-z/*.:0-9-]{0,12}\",)*\\]|\\{a = 1\\}|1\\.5|2026-11-22)",
     ) {
-        let whole = loadable_example();
+        let files = tempfile::tempdir().unwrap();
+        let whole = loadable_example(files.path());
         let keys: Vec<&str> = whole.lines().filter(|line| !line.starts_with('#') && line.contains(" = ")).collect();
         let key = keys[line % keys.len()];
         let name = key.split(" = ").next().unwrap();

@@ -24,7 +24,8 @@ pub fn as_http1(head: &mut Parts, has_body: bool, limits: &Limits) -> Result<(),
     }
     tell_host(head)?;
     let target = head.uri.path_and_query().cloned().ok_or(Refusal::Target)?;
-    if !target.as_str().starts_with('/') && !(target == "*" && head.method == Method::OPTIONS) {
+    let is_fit = target.as_str().starts_with('/') || (target == "*" && head.method == Method::OPTIONS);
+    if !is_fit {
         return Err(Refusal::Target);
     }
     head.uri = Uri::from(target);

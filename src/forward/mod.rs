@@ -18,11 +18,11 @@ mod standing;
 mod tunnel;
 mod upstreams;
 
-pub use body::{BodyError, RequestBody, ResponseBody};
+pub use body::{BodyError, Received, RequestBody, ResponseBody};
 pub use client_address::client_address;
 pub use forwarded::{Client, Peer};
 pub use head::Authority;
 pub use refusal::{Refusal, text};
 pub use standing::Standing;
 pub use tunnel::{Tunnel, Upgrade};
-pub use upstreams::Upstreams;
+pub use upstreams::{Passage, Upstreams};

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tempfile::TempDir;
-use utm_dispatcher::accept::{self, Workers};
+use utm_dispatcher::accept::{self, Certificates, Workers};
+use utm_dispatcher::clock::WallClock;
 use utm_dispatcher::config::Config;
 use utm_dispatcher::erasure::Forgotten;
 use utm_dispatcher::hit::{Hit, Record};
@@ -22,6 +23,7 @@ use super::Client;
 pub(crate) struct Proxy {
     pub(crate) workers: Workers,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) certificates: Arc<Certificates>,
     progress: Arc<Progress>,
     files: TempDir,
 }
@@ -30,6 +32,7 @@ pub(crate) struct Proxy {
 pub(crate) fn proxy(config: Config) -> Proxy {
     let metrics = Arc::new(Metrics::default());
     let bound = accept::bind(&config.proxy).unwrap();
+    let certificates = Arc::clone(bound.certificates());
     let files = tempfile::tempdir().unwrap();
     let writer_config = WriterConfig {
         journal_dir: files.path().to_owned(),
@@ -44,9 +47,10 @@ pub(crate) fn proxy(config: Config) -> Proxy {
         keys: Arc::new(KeyRing::load_or_create(&files.path().join("secret")).unwrap()),
         salts: Salts::new().unwrap(),
         forgotten: Forgotten::default(),
+        clock: WallClock::default(),
     };
     let workers = utm_dispatcher::proxy::start(bound, &Arc::new(config), recording, &metrics).unwrap();
-    Proxy { workers, metrics, progress: writer.progress, files }
+    Proxy { workers, metrics, certificates, progress: writer.progress, files }
 }
 
 impl Proxy {
