@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
@@ -20,8 +20,8 @@ pub struct Certificate {
     pub certified: Arc<CertifiedKey>,
     /// Host names that it is for, lower case; `*.suffix` among them.
     pub names: Vec<String>,
-    /// Until when it is good.
-    pub not_after: SystemTime,
+    /// Until when it is good; none when it does not tell.
+    pub not_after: Option<SystemTime>,
 }
 
 /// Why there is no certificate: a sentence, and which of the two files it is about.
@@ -43,13 +43,8 @@ impl Certificate {
     /// When one cannot be read or holds something else, or when they do not belong together.
     pub fn load(chain_file: &Path, key_file: &Path) -> Result<Self, CertificateError> {
         let chain = read_chain(chain_file).map_err(CertificateError::Chain)?;
+        // Only what is told of it depends on this; whether it can be used is rustls's to say.
         let first = chain.first().and_then(|first| x509_cert::Certificate::from_der(first).ok());
-        let Some(first) = first else {
-            return Err(CertificateError::Chain(format!(
-                "{} does not begin with an X.509 certificate",
-                chain_file.display()
-            )));
-        };
         let key = PrivateKeyDer::from_pem_file(key_file)
             .map_err(|error| CertificateError::Key(explain(key_file, "private key", &error)))?;
         let certified =
@@ -61,17 +56,12 @@ impl Certificate {
                 )),
                 error => CertificateError::Key(format!("{} cannot be used: {error}", key_file.display())),
             })?;
-        let not_after = first.tbs_certificate.validity.not_after.to_unix_duration();
+        let not_after = first.as_ref().map(|first| first.tbs_certificate.validity.not_after);
         Ok(Certificate {
             certified: Arc::new(certified),
-            names: names(&first),
-            not_after: UNIX_EPOCH + not_after,
+            names: first.as_ref().map(names).unwrap_or_default(),
+            not_after: not_after.map(|end| UNIX_EPOCH + end.to_unix_duration()),
         })
-    }
-
-    /// For how long it is still good at `now`; none when it has expired.
-    pub fn time_left(&self, now: SystemTime) -> Option<Duration> {
-        self.not_after.duration_since(now).ok()
     }
 }
 

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -67,7 +68,7 @@ struct Wanted {
 }
 
 /// What changes with a file's content.
-type Stamp = (SystemTime, u64);
+type Stamp = (SystemTime, u64, u64);
 
 /// In the order of the configuration; the first is for all names that none is for.
 #[derive(Default)]
@@ -75,7 +76,7 @@ struct Table(Vec<Choice>);
 
 struct Choice {
     names: Vec<String>,
-    not_after: SystemTime,
+    not_after: Option<SystemTime>,
     config: Arc<ServerConfig>,
 }
 
@@ -181,7 +182,7 @@ impl Certificates {
     }
 
     fn tell_end(&self, metrics: &Metrics) {
-        let first = self.current.load().0.iter().map(|choice| choice.not_after).min();
+        let first = self.current.load().0.iter().filter_map(|choice| choice.not_after).min();
         let seconds = first.and_then(|end| end.duration_since(SystemTime::UNIX_EPOCH).ok());
         let seconds = seconds.and_then(|seconds| i64::try_from(seconds.as_secs()).ok());
         metrics.tls_certificate_end_unix_seconds.set(seconds.unwrap_or(0));
@@ -226,19 +227,20 @@ fn covers(pattern: &str, name: &str) -> bool {
 fn stamps(tls: &[Tls]) -> Vec<Option<Stamp>> {
     let stamp = |path: &Path| {
         let metadata = fs::metadata(path).ok()?;
-        Some((metadata.modified().ok()?, metadata.len()))
+        Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
     };
     tls.iter().flat_map(|tls| [stamp(&tls.certificate), stamp(&tls.key)]).collect()
 }
 
 fn warn_of_end(certificate: &Certificate, file: &Path) {
     let file = file.display();
-    match certificate.time_left(SystemTime::now()) {
-        None => tracing::warn!(%file, "a TLS certificate has expired; browsers refuse it"),
-        Some(left) if left < SOON => {
+    let left = certificate.not_after.map(|end| end.duration_since(SystemTime::now()));
+    match left {
+        Some(Err(_)) => tracing::warn!(%file, "a TLS certificate has expired; browsers refuse it"),
+        Some(Ok(left)) if left < SOON => {
             tracing::warn!(%file, hours = left.as_secs() / 3600, "a TLS certificate expires soon");
         }
-        Some(_) => {}
+        _ => {}
     }
 }
 
