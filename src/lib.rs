@@ -37,6 +37,7 @@ pub mod app;
 pub mod exchange;
 pub mod proxy;
 pub mod record;
+pub mod reload;
 
 pub mod cli;
 pub mod demo;

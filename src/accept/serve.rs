@@ -1,6 +1,6 @@
 //! From an accepted socket to served requests, on one worker.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -31,7 +31,7 @@ use super::stream::ClientStream;
 use super::tls::{Certificates, speaks_http2};
 use super::transport::Transport;
 use crate::clock::Clock;
-use crate::config;
+use crate::config::{self, Config, Limits, Live};
 use crate::forward::Peer;
 use crate::telemetry::metrics::{Metrics, Reason};
 
@@ -51,10 +51,10 @@ const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconten
 
 /// What all connections of one worker share.
 pub(super) struct Server<H> {
-    config: config::Proxy,
+    config: Live<Config>,
+    terms: RefCell<Rc<Terms>>,
     metrics: Arc<Metrics>,
     clock: Rc<Clock>,
-    http: http1::Builder,
     handler: H,
     /// Connections of all workers.
     open_in_all: Arc<AtomicUsize>,
@@ -65,34 +65,49 @@ pub(super) struct Server<H> {
     draining: Rc<Cell<bool>>,
 }
 
+/// What a connection is served by from its beginning to its end, whatever is reloaded meanwhile.
+struct Terms {
+    config: Arc<Config>,
+    http: http1::Builder,
+}
+
+impl Terms {
+    fn new(config: Arc<Config>) -> Rc<Self> {
+        Rc::new(Terms { http: http(config.proxy.limits), config })
+    }
+}
+
+fn http(limits: Limits) -> http1::Builder {
+    let head_bytes = limits.header_bytes + limits.uri_bytes + HEAD_SLACK_BYTES;
+    let mut http = http1::Builder::new();
+    // No timer: the socket keeps the times, see `ClientStream`.
+    http.preserve_header_case(true)
+        .auto_date_header(false)
+        .half_close(false)
+        .max_header_size(head_bytes)
+        .max_buf_size(head_bytes.max(LEAST_BUFFER_BYTES));
+    // Up to 100 fields hyper parses on the stack.
+    if limits.headers != 100 {
+        http.max_headers(limits.headers);
+    }
+    http
+}
+
 impl<H> Server<H> {
     pub(super) fn new(
-        config: config::Proxy,
+        config: Live<Config>,
         metrics: Arc<Metrics>,
         open_in_all: Arc<AtomicUsize>,
         certificates: Arc<Certificates>,
         clock: Rc<Clock>,
         handler: H,
     ) -> Rc<Self> {
-        let limits = config.limits;
-        let head_bytes = limits.header_bytes + limits.uri_bytes + HEAD_SLACK_BYTES;
-        let mut http = http1::Builder::new();
-        // No timer: the socket keeps the times, see `ClientStream`.
-        http.preserve_header_case(true)
-            .auto_date_header(false)
-            .half_close(false)
-            .max_header_size(head_bytes)
-            .max_buf_size(head_bytes.max(LEAST_BUFFER_BYTES));
-        // Up to 100 fields hyper parses on the stack.
-        if limits.headers != 100 {
-            http.max_headers(limits.headers);
-        }
         let (open, draining) = (Cell::new(0), Rc::default());
         Rc::new(Server {
+            terms: RefCell::new(Terms::new(config.now())),
             config,
             metrics,
             clock,
-            http,
             handler,
             open_in_all,
             certificates,
@@ -100,6 +115,16 @@ impl<H> Server<H> {
             all_closed: Notify::new(),
             draining,
         })
+    }
+
+    /// The terms of a connection that begins now.
+    fn terms(&self) -> Rc<Terms> {
+        let newest = self.config.peek();
+        let mut terms = self.terms.borrow_mut();
+        if !Arc::ptr_eq(&newest, &terms.config) {
+            *terms = Terms::new(Arc::clone(&newest));
+        }
+        Rc::clone(&terms)
     }
 
     pub(super) fn clock(&self) -> &Rc<Clock> {
@@ -119,7 +144,7 @@ impl<H> Server<H> {
                 self.all_closed.notified().await;
             }
         };
-        if tokio::time::timeout(self.config.drain_timeout, all_closed).await.is_err() {
+        if tokio::time::timeout(self.config.now().proxy.drain_timeout, all_closed).await.is_err() {
             tracing::warn!(open = self.open.get(), "requests were cut off at the end of drain_timeout");
         }
     }
@@ -164,7 +189,8 @@ where
     fn admit(self: &Rc<Self>, tcp: TcpStream, peer: SocketAddr, kind: Kind) {
         self.metrics.connections.inc();
         let place = Place::take(self);
-        if self.open_in_all.load(Ordering::Relaxed) > self.config.max_connections {
+        let terms = self.terms();
+        if self.open_in_all.load(Ordering::Relaxed) > terms.config.proxy.max_connections {
             let reason = Reason { reason: "too_many_connections" };
             self.metrics.requests_refused.get_or_create(&reason).inc();
             if kind == Kind::Plain {
@@ -173,44 +199,51 @@ where
             }
             return;
         }
-        tokio::task::spawn_local(Rc::clone(self).serve(tcp, peer.ip(), kind, place));
+        tokio::task::spawn_local(Rc::clone(self).serve(tcp, peer.ip(), kind, terms, place));
     }
 
-    async fn serve(self: Rc<Self>, mut tcp: TcpStream, peer: IpAddr, kind: Kind, _place: Place<H>) {
+    async fn serve(
+        self: Rc<Self>,
+        mut tcp: TcpStream,
+        peer: IpAddr,
+        kind: Kind,
+        terms: Rc<Terms>,
+        _place: Place<H>,
+    ) {
+        let proxy = &terms.config.proxy;
         let Ok(local) = tcp.local_addr() else { return };
         // Without it the answer's last packet may wait for the client's acknowledgement; not worth failing for.
         let _ = tcp.set_nodelay(true);
-        let Some(client) = self.client(&mut tcp, peer).await else { return };
-        let peer = Peer::new(client, &self.config.trusted_proxies, kind == Kind::Tls);
-        let connection =
-            Connection::new(peer, local, self.config.timeouts, &self.clock, Rc::clone(&self.draining));
+        let Some(client) = self.client(proxy, &mut tcp, peer).await else { return };
+        let peer = Peer::new(client, &proxy.trusted_proxies, kind == Kind::Tls);
+        let connection = Connection::new(peer, local, proxy.timeouts, &self.clock, Rc::clone(&self.draining));
         let transport = match kind {
             Kind::Plain => Transport::Plain(tcp),
             Kind::Tls => {
-                let Some(tls) = self.encrypt(tcp, &connection).await else { return };
+                let Some(tls) = self.encrypt(proxy, tcp, &connection).await else { return };
                 let is_http2 = speaks_http2(&tls);
                 let transport = Transport::Tls(Box::new(tls));
                 if is_http2 {
-                    return self.serve_http2(&connection, transport).await;
+                    return self.serve_http2(proxy, &connection, transport).await;
                 }
                 transport
             }
         };
-        self.serve_http1(&connection, transport).await;
+        self.serve_http1(&terms, &connection, transport).await;
     }
 
     /// Who is at the other end: the peer, or what the load balancer says with the PROXY protocol.
-    async fn client(&self, tcp: &mut TcpStream, peer: IpAddr) -> Option<IpAddr> {
+    async fn client(&self, proxy: &config::Proxy, tcp: &mut TcpStream, peer: IpAddr) -> Option<IpAddr> {
         let peer = peer.to_canonical();
-        if !self.config.proxy_protocol {
+        if !proxy.proxy_protocol {
             return Some(peer);
         }
-        if !self.config.trusted_proxies.iter().any(|network| network.contains(&peer)) {
+        if !proxy.trusted_proxies.iter().any(|network| network.contains(&peer)) {
             self.refuse_connection("proxy_header_untrusted");
             return None;
         }
         let reading = proxy_header::read(tcp);
-        let reason = match tokio::time::timeout(self.config.timeouts.first_byte, reading).await {
+        let reason = match tokio::time::timeout(proxy.timeouts.first_byte, reading).await {
             Ok(Ok(client)) => return Some(client.unwrap_or(peer)),
             Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => "proxy_header_malformed",
             Ok(Err(_)) => "proxy_header_closed",
@@ -221,7 +254,12 @@ where
     }
 
     /// The handshake. Until the first byte comes, a connection is only its socket.
-    async fn encrypt(&self, tcp: TcpStream, connection: &Connection) -> Option<TlsStream<TcpStream>> {
+    async fn encrypt(
+        &self,
+        proxy: &config::Proxy,
+        tcp: TcpStream,
+        connection: &Connection,
+    ) -> Option<TlsStream<TcpStream>> {
         let speaks = poll_fn(|context| match tcp.poll_read_ready(context) {
             Poll::Ready(_) => Poll::Ready(true),
             Poll::Pending => connection.poll_patience(context).map(|()| false),
@@ -230,7 +268,7 @@ where
             return None;
         }
         let handshake = Box::pin(self.certificates.handshake(tcp));
-        let reason = match tokio::time::timeout(self.config.timeouts.header, handshake).await {
+        let reason = match tokio::time::timeout(proxy.timeouts.header, handshake).await {
             Ok(Ok(tls)) => return Some(tls),
             Ok(Err(error)) => {
                 tracing::debug!(%error, "a TLS handshake failed");
@@ -246,21 +284,21 @@ where
         self.metrics.connections_refused.get_or_create(&Reason { reason }).inc();
     }
 
-    async fn serve_http2(&self, connection: &Rc<Connection>, transport: Transport) {
+    async fn serve_http2(&self, proxy: &config::Proxy, connection: &Rc<Connection>, transport: Transport) {
         connection.enter(Phase::Serving);
-        let serving = http2::serve(connection, transport, &self.config, &self.clock, &self.handler);
+        let serving = http2::serve(connection, transport, proxy, &self.clock, &self.handler);
         if let Err(error) = Box::pin(serving).await {
             tracing::debug!(%error, "a client connection ended early");
         }
     }
 
-    async fn serve_http1(&self, connection: &Rc<Connection>, transport: Transport) {
-        let send_idle = self.config.timeouts.response_idle;
+    async fn serve_http1(&self, terms: &Terms, connection: &Rc<Connection>, transport: Transport) {
+        let send_idle = terms.config.proxy.timeouts.response_idle;
         let mut stream = ClientStream::new(transport, Rc::clone(connection), send_idle, &self.clock);
         // A silent connection is only its socket: hyper's buffers are made when a client speaks, and go when it rests.
         while stream.has_something_to_say().await {
             let service = service_fn(|request| self.answer(Rc::clone(connection), request));
-            let serving = self.http.serve_connection(TokioIo::new(stream), service).without_shutdown();
+            let serving = terms.http.serve_connection(TokioIo::new(stream), service).without_shutdown();
             let leftover;
             match Box::pin(serving).await {
                 Ok(parts) => (stream, leftover) = (parts.io.into_inner(), parts.read_buf),
@@ -268,7 +306,7 @@ where
                 Err(error) => return tracing::debug!(%error, "a client connection ended early"),
             }
             if let Some(tunnel) = connection.take_tunnel() {
-                let idle = self.config.timeouts.tunnel_idle;
+                let idle = terms.config.proxy.timeouts.tunnel_idle;
                 stream.set_send_idle(idle);
                 return tunnel.run(stream, leftover, idle, &self.clock).await;
             }

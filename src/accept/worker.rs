@@ -20,7 +20,7 @@ use super::bind::{Bound, Kind};
 use super::connection::Connection;
 use super::serve::Server;
 use crate::clock::{Clock, TICK_MS};
-use crate::config;
+use crate::config::{Config, Live};
 use crate::telemetry::metrics::Metrics;
 
 /// How long the end of a worker's handler is awaited.
@@ -81,7 +81,7 @@ impl Workers {
 /// When a thread cannot be made. A runtime that cannot be made is told by [`Workers::next_end`].
 pub fn start<M, H, E, F, B>(
     bound: Bound,
-    config: &config::Proxy,
+    config: &Live<Config>,
     metrics: &Arc<Metrics>,
     make_handler: M,
 ) -> io::Result<Workers>

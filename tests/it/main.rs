@@ -19,6 +19,7 @@ mod migrating;
 mod outages;
 mod pooler;
 mod proxy_header;
+mod reloading;
 mod replica;
 mod roles;
 mod rollups;

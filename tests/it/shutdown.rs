@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use utm_dispatcher::accept::{self, BindError};
+use utm_dispatcher::config::Live;
 
 use crate::harness::{Client, Reply, Upstream, config, proxy, shop, until};
 
@@ -94,8 +95,10 @@ async fn no_request_of_a_busy_client_is_lost_while_the_proxy_ends() {
 
 #[tokio::test]
 async fn a_panic_in_one_connection_is_only_that_connections() {
-    let config = config(&[]).proxy;
-    let bound = accept::bind(&config).unwrap();
+    let mut config = config(&[]);
+    config.proxy.workers = 1;
+    let config = Live::new(config);
+    let bound = accept::bind(&config.now().proxy).unwrap();
     let metrics = std::sync::Arc::default();
     let workers = accept::start(bound, &config, &metrics, |_| {
         let answer = |_, request: http::Request<hyper::body::Incoming>| async move {
