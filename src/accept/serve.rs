@@ -308,7 +308,10 @@ where
             if let Some(tunnel) = connection.take_tunnel() {
                 let idle = terms.config.proxy.timeouts.tunnel_idle;
                 stream.set_send_idle(idle);
-                return tunnel.run(stream, leftover, idle, &self.clock).await;
+                tunnel.run(&mut stream, leftover, idle, &self.clock).await;
+                // Whatever the client still says is of no interest.
+                connection.unread().set(true);
+                break;
             }
             if !connection.is_resting() {
                 break;

@@ -4,7 +4,7 @@
 //! lets it smuggle requests.
 
 use std::cell::Cell;
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Response, Version};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy_bidirectional};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy, split};
 
 use super::connection::Switched;
 use super::refusal::Refusal;
@@ -92,26 +92,39 @@ impl Tunnel {
         Tunnel { upstream }
     }
 
-    /// Passes bytes on until both sides have ended, one has failed, or neither has sent anything for `idle`.
-    /// `from_client` came behind the request.
+    /// Passes bytes on until the upstream has ended, one side has failed, or neither has sent anything for `idle`; a
+    /// client that has ended still hears what the upstream says. `from_client` came behind the request.
     pub async fn run<S: AsyncRead + AsyncWrite + Unpin>(
         self,
-        client: S,
+        client: &mut S,
         from_client: Bytes,
         idle: Duration,
         clock: &Rc<Clock>,
     ) {
         let Switched { stream: mut upstream, leftover: from_upstream } = self.upstream;
         let moved_ms = Cell::new(clock.now_ms());
-        let mut client = Watched { stream: client, clock, moved_ms: &moved_ms };
+        let (mut client_says, mut to_client) = split(Watched { stream: client, clock, moved_ms: &moved_ms });
+        let (mut upstream_says, mut to_upstream) = split(&mut upstream);
+        let up = async {
+            to_upstream.write_all(&from_client).await?;
+            copy(&mut client_says, &mut to_upstream).await?;
+            to_upstream.shutdown().await?;
+            pending().await
+        };
+        let down = async {
+            to_client.write_all(&from_upstream).await?;
+            to_client.flush().await?;
+            copy(&mut upstream_says, &mut to_client).await?;
+            to_client.flush().await
+        };
         let passing = async {
-            upstream.write_all(&from_client).await?;
-            client.write_all(&from_upstream).await?;
-            client.flush().await?;
-            copy_bidirectional(&mut client, &mut upstream).await
+            tokio::select! {
+                outcome = up => outcome,
+                outcome = down => outcome,
+            }
         };
         match unless_idle(passing, &moved_ms, idle, clock).await {
-            Some(Ok(_)) => {}
+            Some(Ok(())) => {}
             Some(Err(error)) => tracing::debug!(%error, "a tunnel ended early"),
             None => tracing::debug!("a tunnel was idle for too long"),
         }

@@ -50,7 +50,11 @@ async fn a_page_view_is_forwarded_and_recorded_like_one_of_http1() {
     let target = "/a//b%2F?utm_source=x&y=1&gclid=7";
     let request = |uri: String| {
         Request::get(uri)
-            .header("user-agent", "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0")
+            .header("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
+            .header("accept", "text/html")
+            .header("accept-language", "uk")
+            .header("sec-fetch-mode", "navigate")
+            .header("sec-fetch-dest", "document")
             .header("referer", "https://ads.test/")
             .header("x-utm-visitor", "forged")
             .header("te", "trailers")
@@ -118,14 +122,16 @@ async fn a_hundred_requests_at_a_time_are_answered_each_with_its_own() {
 #[tokio::test(flavor = "multi_thread")]
 async fn large_bodies_pass_whole_both_ways() {
     let authority = Authority::new();
-    let upstream = Upstream::start(|request| Reply::ok(&request.body)).await;
+    let bytes: Bytes = (0..2_000_000_u32).flat_map(u32::to_le_bytes).collect::<Vec<_>>().into();
+    let answer = bytes.clone();
+    let upstream = Upstream::start(move |_| Reply::ok(&answer)).await;
     let proxy = proxy(authority.config(upstream.address()));
     let mut client = authority.http2(proxy.address()).await;
-    let bytes: Bytes = (0..2_000_000_u32).flat_map(u32::to_le_bytes).collect::<Vec<_>>().into();
     let request = Request::put("https://shop.test/").body(full(bytes.clone())).unwrap();
     let response = client.send_request(request).await.unwrap();
     assert_eq!(response.headers()["content-length"], "8000000");
     assert!(body(response).await == bytes);
+    assert!(upstream.only().body == bytes);
 }
 
 #[tokio::test]

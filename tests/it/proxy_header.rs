@@ -20,7 +20,7 @@ async fn shop() -> Upstream {
 
 fn believing(mut config: Config) -> Config {
     config.proxy.proxy_protocol = true;
-    config.proxy.trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
+    config.proxy.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
     config.proxy.timeouts.first_byte = Duration::from_millis(500);
     config
 }
@@ -78,7 +78,7 @@ async fn others_and_other_bytes_are_closed_and_counted() {
     .await;
 
     let mut config = believing(config(&[upstream.address()]));
-    config.proxy.trusted_proxies = vec!["192.0.2.1".parse().unwrap()];
+    config.proxy.trusted_proxies = vec!["192.0.2.1/32".parse().unwrap()];
     let strict = crate::harness::proxy(config);
     let mut stranger = strict.connect().await;
     stranger.send(format!("PROXY TCP4 1.1.1.1 1.1.1.1 1 1\r\n{REQUEST}")).await;

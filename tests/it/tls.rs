@@ -15,6 +15,7 @@ use tokio_rustls::client::TlsStream;
 use utm_dispatcher::config::TlsVersion;
 use utm_dispatcher::telemetry::metrics::Reason;
 
+use crate::harness::load::BROWSER;
 use crate::harness::tls::{Authority, encrypt};
 use crate::harness::{Client, Reply, Upstream, free_address, proxy, until};
 
@@ -22,7 +23,7 @@ const PAGE: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length
 
 /// One GET and its answer's head; the connection stays open.
 async fn get(stream: &mut TlsStream<TcpStream>, target: &str) -> std::io::Result<String> {
-    stream.write_all(format!("GET {target} HTTP/1.1\r\nHost: shop.test\r\n\r\n").as_bytes()).await?;
+    stream.write_all(format!("GET {target} HTTP/1.1\r\n{BROWSER}\r\n").as_bytes()).await?;
     let mut answer = Vec::new();
     while !answer.ends_with(b"\r\n\r\npage") {
         if stream.read_buf(&mut answer).await? == 0 {
@@ -161,8 +162,8 @@ async fn who_does_not_go_along_with_the_handshake_is_counted_and_bothers_nobody(
     let authority = Authority::new();
     let upstream = Upstream::start(|_| Reply::raw(PAGE)).await;
     let mut config = authority.config(upstream.address());
-    config.proxy.timeouts.first_byte = Duration::from_millis(200);
-    config.proxy.timeouts.header = Duration::from_millis(300);
+    config.proxy.timeouts.first_byte = Duration::from_secs(1);
+    config.proxy.timeouts.header = Duration::from_secs(1);
     let proxy = proxy(config);
     let refused = |reason| proxy.metrics.connections_refused.get_or_create(&Reason { reason }).get();
     let mut plain = Client::connect(proxy.address()).await;
@@ -175,10 +176,9 @@ async fn who_does_not_go_along_with_the_handshake_is_counted_and_bothers_nobody(
     let mut stream = authority.connect(proxy.address(), "shop.test", &[]).await.unwrap();
     get(&mut stream, "/").await.unwrap();
     assert!(silent.is_closed().await && slow.is_closed().await);
-    until("all are counted", || {
-        [refused("tls_handshake"), refused("tls_timeout"), refused("tls_closed")] == [1, 1, 1]
-    })
-    .await;
+    for reason in ["tls_handshake", "tls_timeout", "tls_closed"] {
+        until(reason, || refused(reason) == 1).await;
+    }
 }
 
 #[tokio::test]
@@ -212,14 +212,16 @@ async fn http_is_sent_to_https_with_the_whole_target_and_recorded_only_there() {
 #[tokio::test]
 async fn large_bodies_pass_encrypted() {
     let authority = Authority::new();
-    let upstream = Upstream::start(|request| Reply::ok(&request.body)).await;
+    let bytes: Vec<u8> = (0..4_000_000_u32).flat_map(u32::to_le_bytes).collect();
+    let answer = bytes.clone();
+    let upstream = Upstream::start(move |_| Reply::ok(&answer)).await;
     let proxy = proxy(authority.config(upstream.address()));
     let mut client = authority.http1(proxy.address()).await;
-    let bytes: Vec<u8> = (0..4_000_000_u32).flat_map(u32::to_le_bytes).collect();
     let body = http_body_util::Full::from(bytes.clone()).map_err(|never| match never {}).boxed();
     let request = Request::post("/").header("host", "shop.test").body(body).unwrap();
     let response: Response<_> = client.send_request(request).await.unwrap();
     assert!(response.into_body().collect().await.unwrap().to_bytes() == bytes);
+    assert!(upstream.only().body == bytes);
     let empty = Empty::new().map_err(|never| match never {}).boxed();
     let request = Request::get("/").header("host", "shop.test").body(empty).unwrap();
     assert_eq!(client.send_request(request).await.unwrap().status(), 200);
