@@ -63,6 +63,8 @@ def http2(wrk):
         if not counted or "Application protocol: h2" not in said:
             raise Trouble(f"h2load did not speak HTTP/2: {said}")
         done, succeeded, *_ = map(int, counted.groups())
+        if not done and seconds > load.WARM_UP_SECONDS:
+            raise Trouble("h2load had no answer in time: the machine is busy, or --seconds too few")
         return {"requests": done, "seconds": float(max(1, round(seconds))), "failed": done - succeeded}
 
     return send

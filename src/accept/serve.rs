@@ -18,7 +18,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio_rustls::server::TlsStream;
@@ -260,9 +260,12 @@ where
         tcp: TcpStream,
         connection: &Connection,
     ) -> Option<TlsStream<TcpStream>> {
-        let speaks = poll_fn(|context| match tcp.poll_read_ready(context) {
-            Poll::Ready(_) => Poll::Ready(true),
-            Poll::Pending => connection.poll_patience(context).map(|()| false),
+        let speaks = poll_fn(|context| {
+            let mut first = [0];
+            match tcp.poll_peek(context, &mut ReadBuf::new(&mut first)) {
+                Poll::Ready(outcome) => Poll::Ready(outcome.is_ok_and(|count| count > 0)),
+                Poll::Pending => connection.poll_patience(context).map(|()| false),
+            }
         });
         if !speaks.await {
             return None;
