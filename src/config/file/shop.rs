@@ -89,16 +89,16 @@ fn addresses(value: &Value<'_>) -> Option<Vec<SocketAddr>> {
 /// All `[[proxy.tls]]`. Their files are read, so that what is wrong with them is known before the program runs.
 fn tls(table: &Table<'_>) -> Option<Vec<Tls>> {
     let certificates = table.tables("tls");
-    match (table.value("tls_listen"), certificates.first()) {
-        (Some(value), None) => value.refuse("there is no [[proxy.tls]] with a certificate for it")?,
+    let is_complete = match (table.value("tls_listen"), certificates.first()) {
+        (Some(value), None) => value.refuse("there is no [[proxy.tls]] with a certificate for it"),
         (None, Some(first)) => {
-            first.refuse("`tls_listen` is missing from [proxy]: the addresses that take TLS with this")?
+            first.refuse("`tls_listen` is missing from [proxy]: the addresses that take TLS with this")
         }
-        _ => {}
-    }
+        _ => Some(()),
+    };
     // All are read before any failure counts, so that all are reported.
     let certificates: Vec<Option<Tls>> = certificates.iter().map(certificate).collect();
-    certificates.into_iter().collect()
+    is_complete.and_then(|()| certificates.into_iter().collect())
 }
 
 fn certificate(table: &Table<'_>) -> Option<Tls> {
