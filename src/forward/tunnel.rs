@@ -101,7 +101,7 @@ impl Tunnel {
         idle: Duration,
         clock: &Rc<Clock>,
     ) {
-        let Switched { stream: mut upstream, leftover: from_upstream } = self.upstream;
+        let Switched { stream: mut upstream, leftover: from_upstream, .. } = self.upstream;
         let moved_ms = Cell::new(clock.now_ms());
         let (mut client_says, mut to_client) = split(Watched { stream: client, clock, moved_ms: &moved_ms });
         let (mut upstream_says, mut to_upstream) = split(&mut upstream);

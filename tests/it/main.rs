@@ -30,4 +30,5 @@ mod sql;
 mod stats;
 mod tls;
 mod tunnels;
+mod upstreams;
 mod visibility;
