@@ -6,12 +6,17 @@
 mod bind;
 mod connection;
 mod handed;
+mod http2;
+mod proxy_header;
 mod serve;
 mod stream;
+mod tls;
 mod transport;
 mod worker;
 
 pub use bind::{BindError, Bound, bind, take_or_bind};
 pub use connection::{Answer, Connection};
 pub use handed::{Handed, HandedError};
+pub use proxy_header::{Malformed, Parsed, parse as parse_proxy_header};
+pub use tls::{Certificates, TlsError};
 pub use worker::{Ended, Workers, start};

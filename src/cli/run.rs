@@ -11,6 +11,7 @@ use crate::accept::Handed;
 use crate::app::App;
 use crate::config;
 use crate::reload::Reload;
+use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::logs;
 
 /// No arguments.
@@ -26,6 +27,8 @@ pub(super) fn run(file: &Path, _args: &Args) -> anyhow::Result<()> {
     super::in_office(async {
         // Before anything is there that a signal should end in order.
         let mut signals = Signals::new()?;
+        // What log rotation tells servers by; its default would end the process.
+        let rotated = signal(SignalKind::user_defined1()).context("SIGUSR1 cannot be handled")?;
         let app = App::bind_or_take(config, handed).await?;
         for address in app.proxy_addresses() {
             tracing::info!(%address, "forwarding");
@@ -35,6 +38,7 @@ pub(super) fn run(file: &Path, _args: &Args) -> anyhow::Result<()> {
         let reload = app.reload().with_log_level(log_level);
         tokio::spawn(reload_when_told(reload, file.to_owned(), shutdown.clone())?);
         tokio::spawn(service::feed_watchdog(app.metrics()));
+        tokio::spawn(reopen_logs(rotated, app.access_log()));
         let told = shutdown.clone();
         tokio::spawn(async move {
             signals.next().await;
@@ -67,6 +71,14 @@ fn reload_when_told(
             });
         }
     })
+}
+
+async fn reopen_logs(mut rotated: Signal, access_log: Option<AccessLog>) {
+    while rotated.recv().await.is_some() {
+        if let Some(log) = &access_log {
+            log.reopen();
+        }
+    }
 }
 
 /// SIGTERM and SIGINT.

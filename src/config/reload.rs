@@ -40,14 +40,27 @@ pub(super) const KEYS: &[(&str, Takes)] = &[
     ("orders.customer_key_file", Restart),
     ("orders.phone_country", Restart),
     ("orders.revenue", Reload),
+    ("proxy.access_log.address", Restart),
+    ("proxy.access_log.format", Restart),
+    ("proxy.access_log.path", Restart),
     ("proxy.drain_timeout", Reload),
+    ("proxy.error_page.file", Reload),
+    ("proxy.error_page.status", Reload),
+    ("proxy.forwarded", Reload),
     ("proxy.health_path", Reload),
     ("proxy.limits.body_bytes", Reload),
     ("proxy.limits.header_bytes", Reload),
     ("proxy.limits.headers", Reload),
     ("proxy.limits.uri_bytes", Reload),
     ("proxy.listen", Restart),
+    ("proxy.maintenance.allow", Reload),
+    ("proxy.maintenance.flag_file", Reload),
+    ("proxy.maintenance.on", Reload),
+    ("proxy.maintenance.retry_after", Reload),
     ("proxy.max_connections", Reload),
+    ("proxy.proxy_protocol", Reload),
+    ("proxy.redirect_http", Reload),
+    ("proxy.request_id_header", Reload),
     ("proxy.timeouts.body_idle", Reload),
     ("proxy.timeouts.connect", Reload),
     ("proxy.timeouts.first_byte", Reload),
@@ -55,6 +68,12 @@ pub(super) const KEYS: &[(&str, Takes)] = &[
     ("proxy.timeouts.keep_alive", Reload),
     ("proxy.timeouts.response_header", Reload),
     ("proxy.timeouts.response_idle", Reload),
+    ("proxy.timeouts.tunnel_idle", Reload),
+    ("proxy.tls.certificate", Reload),
+    ("proxy.tls.key", Reload),
+    ("proxy.tls.min_version", Reload),
+    ("proxy.tls.names", Reload),
+    ("proxy.tls_listen", Restart),
     ("proxy.trusted_proxies", Reload),
     ("proxy.workers", Restart),
     ("route.host", Reload),
@@ -82,17 +101,24 @@ pub(super) const KEYS: &[(&str, Takes)] = &[
     ("tracking.attribution.referrer_exclusions", Reload),
     ("tracking.cookies", Reload),
     ("tracking.exclude.paths", Reload),
+    ("tracking.identity.consent_cookie", Reload),
+    ("tracking.identity.consent_pattern", Reload),
     ("tracking.identity.cookie", Reload),
     ("tracking.identity.domain", Reload),
+    ("tracking.identity.honour_gpc", Reload),
     ("tracking.identity.max_age", Reload),
+    ("tracking.identity.mode", Reload),
     ("tracking.identity.secret_file", Restart),
     ("tracking.identity.session_timeout", Reload),
     ("tracking.locale_prefixes", Reload),
     ("tracking.mode", Reload),
+    ("tracking.parameters", Reload),
+    ("tracking.privacy.redact_parameters", Reload),
     ("tracking.privacy.retain.events", Reload),
     ("tracking.privacy.retain.sessions", Reload),
     ("tracking.privacy.retain.visitors", Reload),
     ("tracking.privacy.store_ip", Reload),
+    ("tracking.restore_on_redirect", Reload),
     ("tracking.static_extensions", Reload),
     ("tracking.strip", Reload),
     ("tracking.upstream_headers", Reload),
@@ -141,7 +167,13 @@ impl Change {
 /// `new`, with what needs a restart as it is in `old`.
 fn keeping(old: &Config, mut new: Config) -> Config {
     new.proxy.listen.clone_from(&old.proxy.listen);
+    new.proxy.tls_listen.clone_from(&old.proxy.tls_listen);
+    if new.proxy.tls.is_empty() {
+        // Who is still listened to needs them.
+        new.proxy.tls.clone_from(&old.proxy.tls);
+    }
     new.proxy.workers = old.proxy.workers;
+    new.proxy.access_log = old.proxy.access_log.clone();
     new.tracking.identity.secret_file.clone_from(&old.tracking.identity.secret_file);
     new.orders.phone_country.clone_from(&old.orders.phone_country);
     new.orders.customer_key_file.clone_from(&old.orders.customer_key_file);

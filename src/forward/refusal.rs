@@ -2,11 +2,13 @@
 
 use std::error::Error;
 use std::io;
+use std::time::Duration;
 
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 
 use super::body::{BodyError, ResponseBody};
+use super::pages::{Asker, Pages};
 
 /// An answer of our own.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +25,9 @@ pub enum Refusal {
     /// The target is longer than `uri_bytes`.
     #[error("the target is too long")]
     TargetTooLong,
+    /// More header fields than `limits.headers`.
+    #[error("too many header fields")]
+    TooManyFields,
     /// A transfer coding other than chunked.
     #[error("unknown transfer coding")]
     TransferCoding,
@@ -38,6 +43,9 @@ pub enum Refusal {
     /// The client stopped sending.
     #[error("the body did not arrive in time")]
     BodyTimeout,
+    /// The shop is closed for so long.
+    #[error("the shop is closed for maintenance")]
+    Maintenance(Duration),
     /// The upstream has no server, or none that is healthy.
     #[error("no server is available")]
     NoServer,
@@ -92,6 +100,7 @@ impl Refusal {
             Refusal::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Refusal::BodyTooLong => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::TargetTooLong => StatusCode::URI_TOO_LONG,
+            Refusal::TooManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Refusal::TransferCoding => StatusCode::NOT_IMPLEMENTED,
             Refusal::Unresolved(_)
             | Refusal::Unreachable(_)
@@ -99,7 +108,7 @@ impl Refusal {
             | Refusal::UpstreamClosed(_)
             | Refusal::UpstreamMalformed(_)
             | Refusal::UpstreamUpgraded => StatusCode::BAD_GATEWAY,
-            Refusal::NoServer | Refusal::Full => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::NoServer | Refusal::Full | Refusal::Maintenance(_) => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::ConnectTimeout | Refusal::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -111,10 +120,12 @@ impl Refusal {
             Refusal::Host => "host",
             Refusal::Target => "target",
             Refusal::TargetTooLong => "target_too_long",
+            Refusal::TooManyFields => "too_many_fields",
             Refusal::TransferCoding | Refusal::TransferCodingRepeated => "transfer_coding",
             Refusal::BodyTooLong => "body_too_long",
             Refusal::Body => "body",
             Refusal::BodyTimeout => "body_timeout",
+            Refusal::Maintenance(_) => "maintenance",
             Refusal::NoServer => "no_server",
             Refusal::Full => "full",
             Refusal::Tls(_) => "tls",
@@ -129,7 +140,7 @@ impl Refusal {
 
     /// Whether the upstream is to blame, not the client.
     pub fn is_upstreams(&self) -> bool {
-        self.status().is_server_error() && !matches!(self, Refusal::TransferCoding)
+        self.status().is_server_error() && !matches!(self, Refusal::TransferCoding | Refusal::Maintenance(_))
     }
 
     /// Whether a server failed in the exchange, and not the client.
@@ -144,9 +155,8 @@ impl Refusal {
     }
 
     /// The answer.
-    pub fn respond(&self) -> Response<ResponseBody> {
-        let status = self.status();
-        let mut response = text(status, status.canonical_reason().unwrap_or("Error"));
+    pub fn respond(&self, pages: &Pages, asker: Asker<'_>) -> Response<ResponseBody> {
+        let mut response = pages.respond(self.status(), asker);
         let headers = response.headers_mut();
         match self {
             Refusal::Method => {
@@ -156,25 +166,18 @@ impl Refusal {
             Refusal::NoServer => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
             }
+            Refusal::Maintenance(retry_after) => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after.as_secs()));
+            }
             Refusal::Full => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             _ => {}
         }
-        if !self.is_upstreams() {
+        if !self.is_upstreams() && !matches!(self, Refusal::Maintenance(_)) {
             // What follows on this connection cannot be trusted to be where we think it is.
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
-}
-
-/// A small answer of our own, never to be cached.
-pub fn text(status: StatusCode, text: &'static str) -> Response<ResponseBody> {
-    let mut response = Response::new(ResponseBody::Text(text));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }

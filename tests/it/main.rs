@@ -5,7 +5,10 @@
 
 mod harness;
 
+mod access_log;
+mod answers;
 mod architecture;
+mod behind_nginx;
 mod bodies;
 mod churn;
 mod config;
@@ -14,20 +17,26 @@ mod faults;
 mod forgetting;
 mod forwarding;
 mod framing;
+mod http2;
+mod inspecting;
 mod journeys;
 mod managed;
 mod migrating;
 mod outages;
 mod pooler;
+mod proxy_header;
 mod reloading;
 mod replica;
 mod roles;
 mod rollups;
+mod salts;
 mod service;
 mod shipping;
 mod shutdown;
 mod spine;
 mod sql;
 mod stats;
+mod tls;
+mod tunnels;
 mod upstreams;
 mod visibility;

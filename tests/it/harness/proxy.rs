@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tempfile::TempDir;
-use utm_dispatcher::accept::{self, Workers};
+use utm_dispatcher::accept::{self, Certificates, Workers};
 use utm_dispatcher::clock::WallClock;
 use utm_dispatcher::config::{Config, Live};
 use utm_dispatcher::erasure::Forgotten;
 use utm_dispatcher::hit::{Hit, Record};
+use utm_dispatcher::inspect::Inspection;
 use utm_dispatcher::journal::Position;
 use utm_dispatcher::journal::reader::Reader;
 use utm_dispatcher::journal::writer::{Progress, Writer, WriterConfig};
@@ -16,6 +17,7 @@ use utm_dispatcher::keys::KeyRing;
 use utm_dispatcher::proxy::Snapshot;
 use utm_dispatcher::record::Recording;
 use utm_dispatcher::salts::Salts;
+use utm_dispatcher::telemetry::access_log::AccessLog;
 use utm_dispatcher::telemetry::metrics::Metrics;
 
 use super::Client;
@@ -24,6 +26,7 @@ use super::Client;
 pub(crate) struct Proxy {
     pub(crate) workers: Workers,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) certificates: Arc<Certificates>,
     progress: Arc<Progress>,
     files: TempDir,
 }
@@ -31,7 +34,8 @@ pub(crate) struct Proxy {
 /// Starts the data plane.
 pub(crate) fn proxy(config: Config) -> Proxy {
     let metrics = Arc::new(Metrics::default());
-    let bound = accept::bind(&config.proxy.listen, config.proxy.workers).unwrap();
+    let bound = accept::bind(&config.proxy).unwrap();
+    let certificates = Arc::clone(bound.certificates());
     let files = tempfile::tempdir().unwrap();
     let writer_config = WriterConfig {
         journal_dir: files.path().to_owned(),
@@ -47,11 +51,14 @@ pub(crate) fn proxy(config: Config) -> Proxy {
         salts: Salts::new().unwrap(),
         forgotten: Forgotten::default(),
         clock: WallClock::default(),
+        inspection: Inspection::new().0,
     };
+    let access_log = AccessLog::start(&config.proxy.access_log, &metrics).unwrap().map(|(log, _)| log);
     let config = Live::new(config);
     let snapshot = Live::new(Snapshot::new(&config.now(), &metrics).unwrap());
-    let workers = utm_dispatcher::proxy::start(bound, &config, &snapshot, recording, &metrics).unwrap();
-    Proxy { workers, metrics, progress: writer.progress, files }
+    let workers =
+        utm_dispatcher::proxy::start(bound, &config, &snapshot, recording, access_log, &metrics).unwrap();
+    Proxy { workers, metrics, certificates, progress: writer.progress, files }
 }
 
 impl Proxy {
