@@ -99,6 +99,9 @@ impl Proxy {
         request: Request<Incoming>,
     ) -> Result<Response<ResponseBody>, Refusal> {
         let (mut head, body) = request.into_parts();
+        if let Some(refusal) = connection.take_refusal(&head) {
+            return Err(refusal);
+        }
         let body = self.request_body(body, connection);
         if self.is_health_check(&head) {
             return Ok(forward::text(StatusCode::OK, "ok"));

@@ -7,11 +7,14 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::Version;
+use http::header::HOST;
+use http::request::Parts;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::clock::{Clock, Timer};
 use crate::config::Timeouts;
-use crate::forward::Peer;
+use crate::forward::{Peer, Refusal};
 
 /// How long a silent connection is still listened to when the worker ends: a request may be on its way, and whoever is
 /// in the middle of a page sends the next one at once. It is answered with `Connection: close`.
@@ -34,6 +37,8 @@ pub(super) enum Phase {
     Idle,
     /// Idle for long: only the socket is kept.
     Resting,
+    /// No more HTTP: bytes go both ways. There is no phase after this one.
+    Tunnel,
 }
 
 /// A client's connection, shared by its socket, its requests and their answers.
@@ -45,8 +50,10 @@ pub struct Connection {
     /// Runs in every phase but `Serving`.
     timer: RefCell<Timer>,
     timeouts: Timeouts,
-    /// Whether what came last ends a head: then hyper has read nothing of the next request.
-    is_at_end_of_head: Cell<bool>,
+    /// Whether what came last ends a request: then hyper has read nothing of the next one.
+    is_between_requests: Cell<bool>,
+    /// Why the request that came last is none.
+    refusal: RefCell<Option<Refusal>>,
     /// The last call has begun.
     last_call: Cell<bool>,
     /// Set when a request's body was left unread: the socket must then be closed with care.
@@ -69,7 +76,8 @@ impl Connection {
             phase: Cell::new(Phase::Fresh),
             timer: RefCell::new(Timer::new(clock)),
             timeouts,
-            is_at_end_of_head: Cell::new(false),
+            is_between_requests: Cell::new(false),
+            refusal: RefCell::default(),
             last_call: Cell::new(false),
             unread: Rc::default(),
             draining,
@@ -79,6 +87,9 @@ impl Connection {
     }
 
     pub(super) fn enter(&self, phase: Phase) {
+        if self.phase.get() == Phase::Tunnel {
+            return;
+        }
         self.phase.set(phase);
         let mut timer = self.timer.borrow_mut();
         match phase {
@@ -89,16 +100,49 @@ impl Connection {
             Phase::Idle if self.may_rest() => timer.arm(REST_AFTER),
             Phase::Idle => timer.arm(self.timeouts.keep_alive),
             Phase::Resting => timer.arm(self.timeouts.keep_alive.saturating_sub(REST_AFTER)),
-            Phase::Serving => timer.disarm(),
+            Phase::Serving | Phase::Tunnel => timer.disarm(),
         }
     }
 
-    /// These bytes came from the client.
-    pub(super) fn hear(&self, bytes: &[u8]) {
-        self.is_at_end_of_head.set(bytes.ends_with(b"\r\n\r\n"));
+    /// Something came from the client; `is_between_requests` tells whether that ends a request.
+    pub(super) fn hear(&self, is_between_requests: bool) {
+        self.is_between_requests.set(is_between_requests);
         if matches!(self.phase.get(), Phase::Fresh | Phase::Idle) {
             self.enter(Phase::Head);
         }
+    }
+
+    /// Nothing comes from the client, which has sent the beginning of a head or not.
+    pub(super) fn hear_nothing(&self, is_within_head: bool) {
+        match self.phase.get() {
+            Phase::Idle if is_within_head => self.enter(Phase::Head),
+            // It was an empty line.
+            Phase::Head if !is_within_head => self.enter(Phase::Idle),
+            _ => {}
+        }
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    /// The request that comes next is a stand-in for what is none. What the client sends after it is not looked at.
+    pub(super) fn refuse(&self, refusal: Refusal) {
+        self.unread.set(true);
+        *self.refusal.borrow_mut() = Some(refusal);
+    }
+
+    /// Why a request is none, if it stands in for what is none.
+    pub fn take_refusal(&self, head: &Parts) -> Option<Refusal> {
+        // An earlier request that has not been answered yet has a `Host`, or is of HTTP/1.0.
+        let is_stand_in = head.version == Version::HTTP_11 && !head.headers.contains_key(HOST);
+        if is_stand_in { self.refusal.take() } else { None }
+    }
+
+    /// From now on the connection is no HTTP: what comes, and what waits since the last request, is read as it is, and
+    /// no timeout but that of sending runs. To be called before a 101 is answered.
+    pub fn begin_tunnel(&self) {
+        self.enter(Phase::Tunnel);
     }
 
     /// The client says something, or goes away: hyper shall hear which.
@@ -114,7 +158,7 @@ impl Connection {
     }
 
     fn may_rest(&self) -> bool {
-        let holds_nothing = self.is_at_end_of_head.get() && !self.unread.get();
+        let holds_nothing = self.is_between_requests.get() && !self.unread.get();
         holds_nothing && !self.draining.get() && self.timeouts.keep_alive > REST_AFTER
     }
 

@@ -5,10 +5,12 @@
 
 mod bind;
 mod connection;
+mod gate;
 mod serve;
 mod stream;
 mod worker;
 
 pub use bind::{BindError, Bound, bind};
 pub use connection::{Answer, Connection};
+pub use gate::{Gate, Mode};
 pub use worker::{Ended, Workers, start};

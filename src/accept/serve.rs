@@ -22,6 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 
 use super::connection::{Answer, Connection, Phase};
+use super::gate::Gate;
 use super::stream::ClientStream;
 use crate::clock::Clock;
 use crate::config;
@@ -170,7 +171,9 @@ where
         let peer = Peer::new(peer.ip(), &self.config.trusted_proxies);
         let timeouts = self.config.timeouts;
         let connection = Connection::new(peer, local, timeouts, &self.clock, Rc::clone(&self.draining));
-        let mut stream = ClientStream::new(tcp, Rc::clone(&connection), timeouts.response_idle, &self.clock);
+        let gate = Gate::new(self.config.limits, self.metrics.targets_escaped.clone());
+        let mut stream =
+            ClientStream::new(tcp, Rc::clone(&connection), gate, timeouts.response_idle, &self.clock);
         // A silent connection is only its socket: hyper's buffers are made when a client speaks, and go when it rests.
         while stream.has_something_to_say().await {
             let service = service_fn(|request| self.answer(Rc::clone(&connection), request));

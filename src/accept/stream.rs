@@ -1,24 +1,27 @@
-//! A client's socket with the timeouts that hyper lacks: before the first byte, within a head, between requests, and
-//! while the client does not take what is sent.
+//! A client's socket with what hyper lacks: the gate that only good requests pass, and timeouts before the first byte,
+//! within a head, between requests, and while the client does not take what is sent.
 
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::connection::Connection;
+use super::connection::{Connection, Phase};
+use super::gate::{Gate, Mode};
 use crate::clock::{Clock, Timer};
+use crate::forward::Refusal;
 
 /// The socket as hyper sees it.
 #[derive(Debug)]
 pub(super) struct ClientStream {
     tcp: TcpStream,
     connection: Rc<Connection>,
+    gate: Gate,
     /// How long the client may take nothing of what is sent.
     send_idle: Duration,
     send_timer: Timer,
@@ -28,10 +31,11 @@ impl ClientStream {
     pub(super) fn new(
         tcp: TcpStream,
         connection: Rc<Connection>,
+        gate: Gate,
         send_idle: Duration,
         clock: &Rc<Clock>,
     ) -> Self {
-        ClientStream { tcp, connection, send_idle, send_timer: Timer::new(clock) }
+        ClientStream { tcp, connection, gate, send_idle, send_timer: Timer::new(clock) }
     }
 
     /// Returns when bytes are there, or the end of them; false when it is not worth waiting for more.
@@ -63,6 +67,43 @@ impl ClientStream {
     }
 }
 
+impl ClientStream {
+    /// Whether the gate takes bytes now. What it keeps of a request for an upgrade is let go here when the answer has
+    /// told what it is.
+    fn takes_bytes(&mut self) -> io::Result<bool> {
+        let mode = self.gate.mode();
+        match (mode, self.connection.phase()) {
+            (Mode::Waiting | Mode::Full, Phase::Tunnel) => self.gate.open(),
+            (Mode::Waiting | Mode::Full, Phase::Idle | Phase::Resting) => self.gate.resume(),
+            (Mode::Broken, _) => return Err(io::ErrorKind::InvalidData.into()),
+            _ => return Ok(matches!(mode, Mode::Reading | Mode::Waiting)),
+        }
+        self.pass_refusal_on();
+        Ok(!self.gate.has_something() && self.gate.mode() == Mode::Reading)
+    }
+
+    fn pass_refusal_on(&mut self) {
+        if let Some(refusal) = self.gate.take_refusal() {
+            self.connection.refuse(refusal);
+        }
+    }
+
+    /// The socket has nothing. Ready when it is not worth waiting for more; then there may be something to give.
+    fn poll_silence(&mut self, context: &Context<'_>) -> Poll<()> {
+        // While the client does not take what is sent, it has nothing to say: `send_timer` watches.
+        if self.send_timer.is_armed() {
+            return Poll::Pending;
+        }
+        self.connection.hear_nothing(self.gate.is_within_head());
+        ready!(self.connection.poll_patience(context));
+        if self.connection.phase() == Phase::Head {
+            self.gate.refuse(Refusal::HeadTimeout);
+            self.pass_refusal_on();
+        }
+        Poll::Ready(())
+    }
+}
+
 impl AsyncRead for ClientStream {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -70,19 +111,37 @@ impl AsyncRead for ClientStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let filled_before = buffer.filled().len();
-        let Poll::Ready(outcome) = Pin::new(&mut this.tcp).poll_read(context, buffer) else {
-            // While the client does not take what is sent, it has nothing to say: `send_timer` watches.
-            if this.send_timer.is_armed() {
+        loop {
+            let takes_bytes = !this.gate.has_something() && this.takes_bytes()?;
+            if this.gate.has_something() {
+                this.gate.give(buffer.remaining(), |bytes| buffer.put_slice(bytes));
+                return Poll::Ready(Ok(()));
+            }
+            if !takes_bytes {
+                // The answers to what went before are still to be sent; then it goes on, or the connection ends.
                 return Poll::Pending;
             }
-            // To hyper, patience that ends is a client that closes.
-            return this.connection.poll_patience(context).map(Ok);
-        };
-        if buffer.filled().len() > filled_before {
-            this.connection.hear(&buffer.filled()[filled_before..]);
+            let filled_before = buffer.filled().len();
+            if Pin::new(&mut this.tcp).poll_read(context, buffer)?.is_pending() {
+                ready!(this.poll_silence(context));
+                if this.gate.has_something() {
+                    continue;
+                }
+                // To hyper, patience that ends is a client that closes.
+                return Poll::Ready(Ok(()));
+            }
+            let came = &buffer.filled()[filled_before..];
+            if came.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            let passed = this.gate.admit(came);
+            this.connection.hear(this.gate.is_between_messages());
+            this.pass_refusal_on();
+            buffer.set_filled(filled_before + passed);
+            if passed > 0 {
+                return Poll::Ready(Ok(()));
+            }
         }
-        Poll::Ready(outcome)
     }
 }
 

@@ -19,6 +19,7 @@ fn fill(metrics: &Metrics) {
         upstream_errors,
         upstream_retries: _,
         requests_refused,
+        targets_escaped: _,
         hits: _,
         page_views: _,
         hits_ignored,
