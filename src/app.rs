@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::accept::{self, Bound, Workers};
+use crate::clock::WallClock;
 use crate::config::{Config, DatabasePlace};
 use crate::customer::CustomerHasher;
 use crate::erasure::Forgotten;
@@ -63,6 +64,7 @@ pub struct App {
     unsaved_keys: Vec<Unsaved>,
     customers: CustomerHasher,
     salts: Salts,
+    clock: WallClock,
     writer: Writer,
     cluster: Option<Cluster>,
     store: Store,
@@ -120,6 +122,7 @@ impl App {
             bound,
             stats_listener,
             salts: Salts::new().context("no random bytes")?,
+            clock: WallClock::default(),
             unsaved_keys: [&keys, &customer_keys].into_iter().filter_map(KeyRing::unsaved).cloned().collect(),
             keys,
             customers,
@@ -131,6 +134,12 @@ impl App {
             config,
             metrics,
         })
+    }
+
+    /// The same program, for which it is what `clock` shows when it records.
+    #[must_use]
+    pub fn with_clock(self, clock: WallClock) -> Self {
+        Self { clock, ..self }
     }
 
     /// Where the proxy listens.
@@ -154,6 +163,7 @@ impl App {
             keys: Arc::new(self.keys.clone()),
             salts: self.salts.clone(),
             forgotten: forgotten.clone(),
+            clock: self.clock,
         };
         let mut workers = proxy::start(self.bound, &config, recording, &metrics)?;
 

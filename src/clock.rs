@@ -3,6 +3,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -18,6 +20,30 @@ pub fn unix_ms() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Where what is recorded has its time from: the system, or, where a month must pass in a second, whoever holds it.
+/// Clones show the same time.
+#[derive(Debug, Clone, Default)]
+pub struct WallClock(Option<Arc<AtomicU64>>);
+
+impl WallClock {
+    /// A clock that stands still at `unix_ms` until it is set.
+    pub fn at(unix_ms: u64) -> Self {
+        Self(Some(Arc::new(AtomicU64::new(unix_ms))))
+    }
+
+    /// Sets a clock that stands still; the system's goes its own way.
+    pub fn set(&self, unix_ms: u64) {
+        if let Some(time) = &self.0 {
+            time.store(unix_ms, Ordering::Relaxed);
+        }
+    }
+
+    /// Unix milliseconds.
+    pub fn now_ms(&self) -> u64 {
+        self.0.as_ref().map_or_else(unix_ms, |time| time.load(Ordering::Relaxed))
+    }
 }
 
 /// A worker's clock and the table of what waits for it.

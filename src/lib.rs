@@ -33,6 +33,7 @@ pub mod stats;
 pub mod store;
 
 pub mod app;
+pub mod exchange;
 pub mod proxy;
 pub mod record;
 

@@ -9,19 +9,19 @@ use std::sync::atomic::Ordering;
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
-use prometheus_client::metrics::counter::Counter;
 
 use crate::accept::{self, Bound, Connection, Workers};
-use crate::capture::CLIENT_CLOSED_REQUEST;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::exchange::{AnswerBody, Exchange};
 use crate::forward::{
     self, Peer, Refusal, RequestBody, ResponseBody, Standing, Upstreams, fields, forwarded, head,
 };
 use crate::record::{Recorder, Recording};
 use crate::route::Router;
 use crate::telemetry::causes::Causes;
-use crate::telemetry::metrics::{Metrics, Reason, StatusClass};
+use crate::telemetry::metrics::{Metrics, Reason};
+use crate::telemetry::traffic::Meter;
 
 /// Starts the workers that forward requests as `config` says.
 ///
@@ -52,7 +52,7 @@ struct Proxy {
     router: Router,
     upstreams: Rc<Upstreams>,
     recorder: Rc<Recorder>,
-    answered: Answered,
+    meter: Rc<Meter>,
 }
 
 impl Proxy {
@@ -67,14 +67,16 @@ impl Proxy {
         let upstreams = Upstreams::new(&config.upstreams, standings, timeouts, metrics, clock);
         tokio::task::spawn_local(Rc::clone(&upstreams).close_stale_connections());
         tokio::task::spawn_local(Rc::clone(&upstreams).knock());
+        let router = Router::new(config);
+        let meter = Rc::new(metrics.traffic.open(router.labels()));
         Rc::new(Proxy {
             config: Arc::clone(config),
             metrics: Arc::clone(metrics),
             clock: Rc::clone(clock),
-            router: Router::new(config),
+            router,
             upstreams,
             recorder: Recorder::start(recording, &config.tracking, metrics),
-            answered: Answered::new(metrics),
+            meter,
         })
     }
 
@@ -82,32 +84,34 @@ impl Proxy {
         self: Rc<Self>,
         connection: Rc<Connection>,
         request: Request<Incoming>,
-    ) -> Response<ResponseBody> {
-        let exchange = Exchange::begin(&self.answered);
-        let response = match self.forward(&connection, request).await {
+    ) -> Response<AnswerBody> {
+        let (head, body) = request.into_parts();
+        let body = self.request_body(body, &connection);
+        let mut exchange = Exchange::begin(&self.meter, body.received());
+        let response = match self.forward(&connection, head, body, &mut exchange).await {
             Ok(response) => response,
             Err(refusal) => self.refuse(&refusal),
         };
-        exchange.end(response.status());
-        response
+        exchange.answer(response)
     }
 
     /// The story of a request that goes well.
     async fn forward(
         &self,
         connection: &Connection,
-        request: Request<Incoming>,
+        mut head: Parts,
+        body: RequestBody,
+        exchange: &mut Exchange,
     ) -> Result<Response<ResponseBody>, Refusal> {
-        let (mut head, body) = request.into_parts();
         if let Some(refusal) = connection.take_refusal(&head) {
             return Err(refusal);
         }
-        let body = self.request_body(body, connection);
         if self.is_health_check(&head) {
             return Ok(forward::text(StatusCode::OK, "ok"));
         }
         let authority = head::check(&mut head, &self.config.proxy.limits)?;
         let route = self.router.find(&authority.host(), head.uri.path());
+        exchange.route = route.number;
         let peer = connection.peer();
         let client = forwarded::client(&head.headers, peer, &self.config.proxy.trusted_proxies);
 
@@ -119,7 +123,8 @@ impl Proxy {
         forwarded::tell(&mut head.headers, peer, client, &authority);
         watch.tell_upstream(&mut head.headers);
 
-        let mut response = match self.upstreams.send(route.upstream, head, body).await {
+        let mut response = match self.upstreams.send(route.upstream, head, body, &mut exchange.passage).await
+        {
             Ok(response) => response,
             Err(refusal) => self.refuse(&refusal),
         };
@@ -166,47 +171,6 @@ impl Proxy {
             self.metrics.requests_refused.get_or_create(&reason).inc();
         }
         refusal.respond()
-    }
-}
-
-/// A request being answered. When the client goes away before the head of the answer is there, the exchange is dropped
-/// with the future that answers it.
-struct Exchange<'a> {
-    answered: &'a Answered,
-    is_over: bool,
-}
-
-impl<'a> Exchange<'a> {
-    fn begin(answered: &'a Answered) -> Self {
-        Exchange { answered, is_over: false }
-    }
-
-    fn end(mut self, status: StatusCode) {
-        self.is_over = true;
-        self.answered.count(status.as_u16());
-    }
-}
-
-impl Drop for Exchange<'_> {
-    fn drop(&mut self) {
-        if !self.is_over {
-            self.answered.count(CLIENT_CLOSED_REQUEST);
-        }
-    }
-}
-
-/// The counters of answered requests, looked up once.
-struct Answered([Counter; 5]);
-
-impl Answered {
-    fn new(metrics: &Metrics) -> Self {
-        let classes = ["1xx", "2xx", "3xx", "4xx", "5xx"];
-        Answered(classes.map(|class| metrics.requests.get_or_create_owned(&StatusClass { class })))
-    }
-
-    fn count(&self, status: u16) {
-        let class = usize::from(status / 100).clamp(1, 5) - 1;
-        self.0[class].inc();
     }
 }
 

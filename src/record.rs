@@ -18,7 +18,7 @@ use crate::capture::{
     Arrival, CLIENT_CLOSED_REQUEST, Conclusion, Ignored, Observation, ResponseHead, Rules, Secrets,
     X_UTM_EVENT, cookie,
 };
-use crate::clock::unix_ms;
+use crate::clock::WallClock;
 use crate::config::{self, TrackingMode};
 use crate::erasure::Forgotten;
 use crate::forward::Client;
@@ -42,6 +42,8 @@ pub struct Recording {
     pub salts: Salts,
     /// Whose cookies are none.
     pub forgotten: Forgotten,
+    /// What time it is.
+    pub clock: WallClock,
 }
 
 /// The recording side of one worker.
@@ -52,6 +54,7 @@ pub struct Recorder {
     keys: Arc<KeyRing>,
     salts: Salts,
     forgotten: Forgotten,
+    clock: WallClock,
     is_on: bool,
     tells_upstream: bool,
     page_views: Counter,
@@ -77,6 +80,7 @@ impl Recorder {
             keys: Arc::clone(&recording.keys),
             salts: recording.salts.clone(),
             forgotten: recording.forgotten.clone(),
+            clock: recording.clock.clone(),
             is_on: tracking.mode == TrackingMode::Record,
             tells_upstream: tracking.upstream_headers,
             page_views: metrics.page_views.clone(),
@@ -89,7 +93,7 @@ impl Recorder {
     /// Looks at a request's head, as the client sent it.
     pub fn watch(self: &Rc<Self>, head: &Parts, route: &Route, client: Client) -> Watch {
         let observation = if self.is_on && route.tracking {
-            let arrival = Arrival { at_ms: unix_ms(), client: client.address, https: client.https };
+            let arrival = Arrival { at_ms: self.clock.now_ms(), client: client.address, https: client.https };
             let observation = Observation::of(&head.method, &head.uri, &head.headers, arrival, &self.rules);
             if observation.is_none() {
                 self.count_ignored(Ignored::Asset);

@@ -8,6 +8,7 @@ mod connection;
 mod gate;
 mod serve;
 mod stream;
+mod transport;
 mod worker;
 
 pub use bind::{BindError, Bound, bind};

@@ -24,6 +24,7 @@ use tokio::sync::{Notify, watch};
 use super::connection::{Answer, Connection, Phase};
 use super::gate::Gate;
 use super::stream::ClientStream;
+use super::transport::Transport;
 use crate::clock::Clock;
 use crate::config;
 use crate::forward::Peer;
@@ -172,8 +173,13 @@ where
         let timeouts = self.config.timeouts;
         let connection = Connection::new(peer, local, timeouts, &self.clock, Rc::clone(&self.draining));
         let gate = Gate::new(self.config.limits, self.metrics.targets_escaped.clone());
-        let mut stream =
-            ClientStream::new(tcp, Rc::clone(&connection), gate, timeouts.response_idle, &self.clock);
+        let mut stream = ClientStream::new(
+            Transport::Plain(tcp),
+            Rc::clone(&connection),
+            gate,
+            timeouts.response_idle,
+            &self.clock,
+        );
         // A silent connection is only its socket: hyper's buffers are made when a client speaks, and go when it rests.
         while stream.has_something_to_say().await {
             let service = service_fn(|request| self.answer(Rc::clone(&connection), request));
@@ -187,7 +193,7 @@ where
                 break;
             }
         }
-        close(stream.into_tcp(), connection.unread().get()).await;
+        close(stream.into_transport(), connection.unread().get()).await;
     }
 
     fn answer(
@@ -236,8 +242,8 @@ impl<H> Drop for Place<H> {
 
 /// Ends a connection. A client that still sends must be listened to for a while: closing at once would reset the
 /// connection and could take the answer from it (RFC 9112 section 9.6).
-async fn close(mut tcp: TcpStream, unread: bool) {
-    let _ = tcp.shutdown().await;
+async fn close(mut transport: Transport, unread: bool) {
+    let _ = transport.shutdown().await;
     if !unread {
         return;
     }
@@ -245,7 +251,7 @@ async fn close(mut tcp: TcpStream, unread: bool) {
         let mut buffer = vec![0; 16 * 1024];
         let mut read = 0;
         while read < LINGER_BYTES {
-            match tcp.read(&mut buffer).await {
+            match transport.tcp().read(&mut buffer).await {
                 Ok(0) | Err(_) => return,
                 Ok(count) => read += count,
             }

@@ -9,17 +9,17 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::connection::{Connection, Phase};
 use super::gate::{Gate, Mode};
+use super::transport::Transport;
 use crate::clock::{Clock, Timer};
 use crate::forward::Refusal;
 
 /// The socket as hyper sees it.
 #[derive(Debug)]
 pub(super) struct ClientStream {
-    tcp: TcpStream,
+    transport: Transport,
     connection: Rc<Connection>,
     gate: Gate,
     /// How long the client may take nothing of what is sent.
@@ -29,19 +29,19 @@ pub(super) struct ClientStream {
 
 impl ClientStream {
     pub(super) fn new(
-        tcp: TcpStream,
+        transport: Transport,
         connection: Rc<Connection>,
         gate: Gate,
         send_idle: Duration,
         clock: &Rc<Clock>,
     ) -> Self {
-        ClientStream { tcp, connection, gate, send_idle, send_timer: Timer::new(clock) }
+        ClientStream { transport, connection, gate, send_idle, send_timer: Timer::new(clock) }
     }
 
     /// Returns when bytes are there, or the end of them; false when it is not worth waiting for more.
-    pub(super) async fn has_something_to_say(&self) -> bool {
+    pub(super) async fn has_something_to_say(&mut self) -> bool {
         poll_fn(|context| {
-            if self.tcp.poll_read_ready(context).is_ready() {
+            if self.transport.poll_readable(context).is_ready() {
                 self.connection.end_rest();
                 return Poll::Ready(true);
             }
@@ -50,9 +50,9 @@ impl ClientStream {
         .await
     }
 
-    /// The bare socket.
-    pub(super) fn into_tcp(self) -> TcpStream {
-        self.tcp
+    /// What is below.
+    pub(super) fn into_transport(self) -> Transport {
+        self.transport
     }
 
     fn timed(&mut self, context: &Context<'_>, sent: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -122,7 +122,7 @@ impl AsyncRead for ClientStream {
                 return Poll::Pending;
             }
             let filled_before = buffer.filled().len();
-            if Pin::new(&mut this.tcp).poll_read(context, buffer)?.is_pending() {
+            if Pin::new(&mut this.transport).poll_read(context, buffer)?.is_pending() {
                 ready!(this.poll_silence(context));
                 if this.gate.has_something() {
                     continue;
@@ -148,7 +148,7 @@ impl AsyncRead for ClientStream {
 impl AsyncWrite for ClientStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let outcome = Pin::new(&mut this.tcp).poll_write(context, bytes);
+        let outcome = Pin::new(&mut this.transport).poll_write(context, bytes);
         this.timed(context, outcome)
     }
 
@@ -158,19 +158,19 @@ impl AsyncWrite for ClientStream {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let outcome = Pin::new(&mut this.tcp).poll_write_vectored(context, slices);
+        let outcome = Pin::new(&mut this.transport).poll_write_vectored(context, slices);
         this.timed(context, outcome)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.tcp.is_write_vectored()
+        self.transport.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().tcp).poll_flush(context)
+        Pin::new(&mut self.get_mut().transport).poll_flush(context)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().tcp).poll_shutdown(context)
+        Pin::new(&mut self.get_mut().transport).poll_shutdown(context)
     }
 }

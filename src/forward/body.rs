@@ -54,6 +54,18 @@ pub(super) struct Progress {
     pub(super) ended: Cell<bool>,
     /// When bytes last moved, by the worker's clock.
     pub(super) moved_ms: Cell<u64>,
+    received_bytes: Cell<u64>,
+}
+
+/// How much of a request's body has come.
+#[derive(Debug, Default)]
+pub struct Received(Option<Rc<Progress>>);
+
+impl Received {
+    /// Up to now.
+    pub fn bytes(&self) -> u64 {
+        self.0.as_ref().map_or(0, |progress| progress.received_bytes.get())
+    }
 }
 
 impl RequestBody {
@@ -73,7 +85,11 @@ impl RequestBody {
         if incoming.is_end_stream() {
             return Self::empty();
         }
-        let progress = Progress { ended: Cell::new(false), moved_ms: Cell::new(clock.now_ms()) };
+        let progress = Progress {
+            ended: Cell::new(false),
+            moved_ms: Cell::new(clock.now_ms()),
+            received_bytes: Cell::new(0),
+        };
         RequestBody(Some(Box::new(Upload {
             incoming,
             left_bytes: limit_bytes.unwrap_or(u64::MAX),
@@ -87,6 +103,11 @@ impl RequestBody {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_none()
+    }
+
+    /// To be asked for how much of it has come, also when it is gone.
+    pub fn received(&self) -> Received {
+        Received(self.progress())
     }
 
     pub(super) fn progress(&self) -> Option<Rc<Progress>> {
@@ -114,6 +135,7 @@ impl Upload {
         };
         frame.trailers_mut().map(clean_trailers);
         let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+        self.progress.received_bytes.set(self.progress.received_bytes.get() + length);
         let Some(left_bytes) = self.left_bytes.checked_sub(length) else {
             return Poll::Ready(Some(Err(BodyError::TooLong)));
         };

@@ -15,10 +15,10 @@ mod server;
 mod standing;
 mod upstreams;
 
-pub use body::{BodyError, RequestBody, ResponseBody};
+pub use body::{BodyError, Received, RequestBody, ResponseBody};
 pub use client_address::client_address;
 pub use forwarded::{Client, Peer};
 pub use head::Authority;
 pub use refusal::{Refusal, text};
 pub use standing::Standing;
-pub use upstreams::Upstreams;
+pub use upstreams::{Passage, Upstreams};

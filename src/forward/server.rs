@@ -67,6 +67,11 @@ impl Server {
         })
     }
 
+    /// `host:port`
+    pub(super) fn authority(&self) -> &str {
+        &self.authority
+    }
+
     /// What goes into `Host` for it.
     pub(super) fn authority_value(&self) -> Option<&HeaderValue> {
         self.authority_value.as_ref()

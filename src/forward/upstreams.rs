@@ -13,7 +13,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::HOST;
@@ -61,6 +61,43 @@ enum Host {
     Preserve,
     Server,
     Literal(HeaderValue),
+}
+
+/// What became of a request on its way to an upstream; filled in as it goes.
+#[derive(Debug, Default)]
+pub struct Passage {
+    server: Option<Rc<Server>>,
+    /// Time to open connections, failed attempts included; none when one was open.
+    pub connect: Option<Duration>,
+    /// From the request's sending to the head of the answer.
+    pub header: Option<Duration>,
+    /// When it was sent last.
+    pub sent_at: Option<Instant>,
+    /// How often it was sent again.
+    pub retries: u32,
+}
+
+impl Passage {
+    /// `host:port` of the server that it was sent to last.
+    pub fn server(&self) -> Option<&str> {
+        self.server.as_deref().map(Server::authority)
+    }
+
+    /// A new connection, its time measured.
+    async fn connect_to(&mut self, server: &Rc<Server>, timeout: Duration) -> Result<Lease, Refusal> {
+        self.server = Some(Rc::clone(server));
+        let begun_at = Instant::now();
+        let outcome = server.connect(timeout).await;
+        *self.connect.get_or_insert_default() += begun_at.elapsed();
+        outcome.map(|connection| Lease::new(server, connection, false))
+    }
+
+    fn send_by(&mut self, lease: &Lease) -> Instant {
+        if lease.is_reused {
+            self.server = Some(Rc::clone(lease.server()));
+        }
+        *self.sent_at.insert(Instant::now())
+    }
 }
 
 /// How one attempt failed.
@@ -116,14 +153,15 @@ impl Upstreams {
             interval.tick().await;
             for upstream in self.upstreams.iter().filter(|upstream| upstream.standing.is_down()) {
                 // What came of it is noted; the connection, if any, waits for the next request.
-                if let Ok(lease) = upstream.connect(self.timeouts.connect).await {
+                if let Ok(lease) = upstream.connect(self.timeouts.connect, &mut Passage::default()).await {
                     lease.give_back();
                 }
             }
         }
     }
 
-    /// Sends a request to the upstream with this index and waits for the head of the response.
+    /// Sends a request to the upstream with this index and waits for the head of the response; `passage` says how far
+    /// it came.
     ///
     /// Dropping the future, or the body of the response before its end, cancels the request: its connection is cut.
     ///
@@ -135,6 +173,7 @@ impl Upstreams {
         upstream: usize,
         mut head: Parts,
         body: RequestBody,
+        passage: &mut Passage,
     ) -> Result<Response<ResponseBody>, Refusal> {
         let upstream = self.upstreams.get(upstream).ok_or(Refusal::NoServer)?;
         head.version = Version::HTTP_11;
@@ -146,27 +185,33 @@ impl Upstreams {
         let method = head.method.clone();
         let mut unsent_left = MAX_UNSENT;
         let mut request = Request::from_parts(head, body);
-        let mut lease = upstream.lease(longest_idle_ms, self.timeouts.connect).await?;
+        let mut lease = upstream.lease(longest_idle_ms, self.timeouts.connect, passage).await?;
         upstream.host.apply(&mut request, &lease);
         let mut recorded = None;
         loop {
+            let sent_at = passage.send_by(&lease);
             let failure = match self.exchange(lease, request, progress.as_deref(), retries_left > 0).await {
-                Ok(response) => return Ok(response),
+                Ok(response) => {
+                    passage.header = Some(sent_at.elapsed());
+                    return Ok(response);
+                }
                 Err(failure) => failure,
             };
             match (failure.unsent, failure.stale) {
                 (Some(unsent), _) if unsent_left > 0 => {
                     unsent_left -= 1;
                     self.retried.inc();
+                    passage.retries += 1;
                     request = unsent;
-                    lease = upstream.connect(self.timeouts.connect).await?;
+                    lease = upstream.connect(self.timeouts.connect, passage).await?;
                     upstream.host.apply(&mut request, &lease);
                 }
                 (None, Some(stale)) => {
                     retries_left -= 1;
                     self.retried.inc();
+                    passage.retries += 1;
                     request = stand_in(&method);
-                    lease = upstream.connect_again(&stale.server, self.timeouts.connect).await?;
+                    lease = upstream.connect_again(&stale.server, self.timeouts.connect, passage).await?;
                     recorded = Some(stale.head);
                 }
                 _ => return Err(failure.refusal),
@@ -265,25 +310,30 @@ impl Upstream {
     }
 
     /// An idle connection of the server whose turn it is, else a new one.
-    async fn lease(&self, longest_idle_ms: u64, timeout: Duration) -> Result<Lease, Refusal> {
+    async fn lease(
+        &self,
+        longest_idle_ms: u64,
+        timeout: Duration,
+        passage: &mut Passage,
+    ) -> Result<Lease, Refusal> {
         let server = self.take_turn().ok_or(Refusal::NoServer)?;
         if let Some(connection) = server.take_idle(longest_idle_ms) {
             return Ok(Lease::new(server, connection, true));
         }
-        match server.connect(timeout).await {
-            Ok(connection) => Ok(Lease::new(server, connection, false)),
+        match passage.connect_to(server, timeout).await {
+            Ok(lease) => Ok(lease),
             Err(refusal) if self.servers.len() == 1 => Err(refusal),
-            Err(_) => self.connect(timeout).await,
+            Err(_) => self.connect(timeout, passage).await,
         }
     }
 
     /// A new connection to the server whose turn it is, or to the next one that takes it.
-    async fn connect(&self, timeout: Duration) -> Result<Lease, Refusal> {
+    async fn connect(&self, timeout: Duration, passage: &mut Passage) -> Result<Lease, Refusal> {
         let mut refusal = Refusal::NoServer;
         for _ in 0..self.servers.len() {
             let server = self.take_turn().ok_or(Refusal::NoServer)?;
-            match server.connect(timeout).await {
-                Ok(connection) => return Ok(Lease::new(server, connection, false)),
+            match passage.connect_to(server, timeout).await {
+                Ok(lease) => return Ok(lease),
                 Err(error) => refusal = error,
             }
         }
@@ -291,11 +341,16 @@ impl Upstream {
     }
 
     /// A new connection for a request whose `Host` is written already.
-    async fn connect_again(&self, server: &Rc<Server>, timeout: Duration) -> Result<Lease, Refusal> {
-        match server.connect(timeout).await {
-            Ok(connection) => Ok(Lease::new(server, connection, false)),
+    async fn connect_again(
+        &self,
+        server: &Rc<Server>,
+        timeout: Duration,
+        passage: &mut Passage,
+    ) -> Result<Lease, Refusal> {
+        match passage.connect_to(server, timeout).await {
+            Ok(lease) => Ok(lease),
             Err(refusal) if matches!(self.host, Host::Server) => Err(refusal),
-            Err(_) => self.connect(timeout).await,
+            Err(_) => self.connect(timeout, passage).await,
         }
     }
 

@@ -3,6 +3,7 @@
 mod path;
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::capture::query::NamePatterns;
@@ -11,6 +12,8 @@ use crate::config::Config;
 /// What the configuration says about one kind of request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
+    /// Its place among [`Router::labels`].
+    pub number: usize,
     /// Index of its upstream.
     pub upstream: usize,
     /// The shop's name in the statistics.
@@ -31,6 +34,9 @@ pub struct Router {
     looks_at_path: bool,
 }
 
+/// Number, among [`Router::labels`], of a request that was answered before a route was looked for.
+pub const NO_ROUTE: usize = 0;
+
 #[derive(Debug)]
 struct Rule {
     host: HostRule,
@@ -50,6 +56,7 @@ impl Router {
     /// Routes as configured; what none matches goes to the first upstream as site "default".
     pub fn new(config: &Config) -> Self {
         let fallback = Route {
+            number: 0,
             upstream: 0,
             site: "default".into(),
             tracking: true,
@@ -65,10 +72,19 @@ impl Router {
         Self::sorted(rules.collect(), fallback)
     }
 
-    fn sorted(mut rules: Vec<Rule>, fallback: Route) -> Self {
+    fn sorted(mut rules: Vec<Rule>, mut fallback: Route) -> Self {
         rules.sort_by_key(|rule| std::cmp::Reverse((rule.host.weight(), rule.path.len())));
+        let routes = rules.iter_mut().map(|rule| &mut rule.route).chain([&mut fallback]);
+        routes.zip(NO_ROUTE + 1..).for_each(|(route, number)| route.number = number);
         let looks_at_path = rules.iter().any(|rule| rule.path != "/");
         Router { rules, fallback, looks_at_path }
+    }
+
+    /// What logs and metrics call the routes, by [`Route::number`]: host and path as configured, `*` for any host;
+    /// `default` where none matches, `none` where none was looked for.
+    pub fn labels(&self) -> Vec<String> {
+        let rules = self.rules.iter().map(|rule| format!("{}{}", rule.host, rule.path));
+        ["none".to_owned()].into_iter().chain(rules).chain(["default".to_owned()]).collect()
     }
 
     /// The route of a request. `host` is lower case, without port and trailing dot; `path` as it was sent.
@@ -96,6 +112,7 @@ impl Rule {
             host,
             path: route.path.clone(),
             route: Route {
+                number: 0,
                 upstream: route.upstream,
                 site: route.site.as_str().into(),
                 tracking: route.tracking,
@@ -108,6 +125,16 @@ impl Rule {
 
 fn patterns(names: &[String]) -> NamePatterns {
     NamePatterns::new(names.iter().map(String::as_str))
+}
+
+impl fmt::Display for HostRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HostRule::Any => f.write_str("*"),
+            HostRule::Suffix(suffix) => write!(f, "*{suffix}"),
+            HostRule::Exact(host) => f.write_str(host),
+        }
+    }
 }
 
 impl HostRule {
@@ -148,6 +175,7 @@ mod tests {
             )
         });
         let fallback = Route {
+            number: 0,
             upstream: 0,
             site: "default".into(),
             tracking: true,
@@ -184,5 +212,16 @@ mod tests {
     fn what_nothing_matches_goes_to_the_first_upstream() {
         let router = router(&[(Some("a"), "/", 7)]);
         assert_eq!(&*router.find("b", "/").site, "default");
+    }
+
+    #[test]
+    fn routes_are_called_as_they_are_written() {
+        let router = router(&[(None, "/api", 1), (Some("*.shop.ua"), "/", 2), (Some("shop.ua"), "/", 3)]);
+        assert_eq!(router.labels(), ["none", "shop.ua/", "*.shop.ua/", "*/api", "default"]);
+        for (host, path, label) in
+            [("shop.ua", "/", "shop.ua/"), ("x", "/api/1", "*/api"), ("x", "/", "default")]
+        {
+            assert_eq!(router.labels()[router.find(host, path).number], label);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Every counter of the program in one struct, passed by `Arc`. No label ever comes from a client.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -10,6 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::traffic::{Traffic, TrafficCollector};
 use crate::hit::Importance;
 
 /// Label `reason`.
@@ -106,13 +107,6 @@ impl Default for BatchSizes {
     }
 }
 
-/// Label `class`: `1xx` … `5xx`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct StatusClass {
-    /// Class of the status.
-    pub class: &'static str,
-}
-
 /// Label `table`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Table {
@@ -123,8 +117,8 @@ pub struct Table {
 /// Everything that is counted. Names on the wire are `utm_dispatcher_<field>`, counters with `_total`.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    /// Requests answered, by status class.
-    pub requests: Family<StatusClass, Counter>,
+    /// Requests, their times and bytes, counted by each worker for itself.
+    pub traffic: Arc<Traffic>,
     /// Connections accepted.
     pub connections: Counter,
     /// Connections open now.
@@ -304,8 +298,8 @@ impl Metrics {
     }
 
     fn register_requests(&self, to: &mut Registry) {
-        let Metrics { requests, connections, connections_open, upstream_errors, upstream_retries, .. } = self;
-        to.register("requests", "Requests answered, by status class", requests.clone());
+        to.register_collector(Box::new(TrafficCollector(Arc::clone(&self.traffic))));
+        let Metrics { connections, connections_open, upstream_errors, upstream_retries, .. } = self;
         to.register("connections", "Connections accepted", connections.clone());
         to.register("connections_open", "Connections open now", connections_open.clone());
         to.register("upstream_errors", "Requests an upstream could not answer", upstream_errors.clone());

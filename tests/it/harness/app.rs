@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use utm_dispatcher::app::App;
+use utm_dispatcher::clock::WallClock;
 use utm_dispatcher::config::{Config, DatabasePlace};
 
 use super::{Client, config};
@@ -39,7 +40,12 @@ pub(crate) async fn app(upstream: SocketAddr, database_url: &str) -> (Running, T
 
 impl Running {
     pub(crate) async fn start(config: Config) -> Self {
-        let app = App::bind(config).await.unwrap();
+        Self::start_at(config, WallClock::default()).await
+    }
+
+    /// A program that records by this clock.
+    pub(crate) async fn start_at(config: Config, clock: WallClock) -> Self {
+        let app = App::bind(config).await.unwrap().with_clock(clock);
         let shutdown = CancellationToken::new();
         Self {
             proxy: app.proxy_addresses()[0],

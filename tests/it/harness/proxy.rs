@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 use utm_dispatcher::accept::{self, Workers};
+use utm_dispatcher::clock::WallClock;
 use utm_dispatcher::config::Config;
 use utm_dispatcher::erasure::Forgotten;
 use utm_dispatcher::hit::{Hit, Record};
@@ -44,6 +45,7 @@ pub(crate) fn proxy(config: Config) -> Proxy {
         keys: Arc::new(KeyRing::load_or_create(&files.path().join("secret")).unwrap()),
         salts: Salts::new().unwrap(),
         forgotten: Forgotten::default(),
+        clock: WallClock::default(),
     };
     let workers = utm_dispatcher::proxy::start(bound, &Arc::new(config), recording, &metrics).unwrap();
     Proxy { workers, metrics, progress: writer.progress, files }
