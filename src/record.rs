@@ -195,7 +195,7 @@ impl Watch {
         let salt = recorder.salts.today();
         let forgotten = recorder.forgotten.now();
         let secrets = Secrets { keys: &recorder.keys, salt: &salt, forgotten: &forgotten };
-        let Conclusion { record, set_cookie, page_view, ignored } = observation.conclude(
+        let Conclusion { record, set_cookie, page_view, ignored, .. } = observation.conclude(
             &self.site,
             ResponseHead { status, headers, trust_events: self.trust_events },
             secrets,

@@ -35,11 +35,11 @@ fuzz_target!(|field: &[u8]| {
             assert!(pairs(&rest).eq(pairs(field).filter(|pair| !is_ours(pair))));
         }
     }
-    assert_eq!(VisitorCookie::find([field].into_iter(), NAME, &KEYS, NOW_S), None, "unsigned");
+    assert!(VisitorCookie::find([field].into_iter(), NAME, &KEYS, NOW_S).is_err(), "unsigned");
     let _ = VisitorCookie::decode(field, &KEYS, NOW_S);
     let genuine = [field, b"; _utmd=", GENUINE.encode(&KEYS).as_bytes()].concat();
     let found = VisitorCookie::find([field, &genuine].into_iter(), NAME, &KEYS, NOW_S);
-    assert_eq!(found, Some(GENUINE), "beside any others");
+    assert_eq!(found, Ok(GENUINE), "beside any others");
 });
 
 const fn uuid(number: u128) -> uuid::Uuid {

@@ -62,6 +62,15 @@ pub struct VisitorCookie {
     pub flags: u8,
 }
 
+/// Why there is no visitor's cookie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoCookie {
+    /// None of the name came.
+    Absent,
+    /// What came does not count.
+    Invalid,
+}
+
 impl VisitorCookie {
     /// The signed value.
     pub fn encode(&self, keys: &KeyRing) -> String {
@@ -117,12 +126,15 @@ impl VisitorCookie {
         name: &str,
         keys: &KeyRing,
         now_s: u32,
-    ) -> Option<Self> {
+    ) -> Result<Self, NoCookie> {
+        let mut none = NoCookie::Absent;
         fields
             .flat_map(pairs)
             .filter(|(other, _)| *other == name.as_bytes())
+            .inspect(|_| none = NoCookie::Invalid)
             .filter_map(|(_, value)| Self::decode(value, keys, now_s))
             .max_by_key(|cookie| (cookie.started_s, cookie.active_s, cookie.session_id))
+            .ok_or(none)
     }
 }
 
@@ -229,7 +241,7 @@ mod tests {
         let field =
             format!("a=b; _utmd={}; _utmd={}; _utmd=x", later.encode(&keys()), example().encode(&keys()));
         let found = VisitorCookie::find([field.as_bytes()].into_iter(), "_utmd", &keys(), 1_700_000_100);
-        assert_eq!(found, Some(later));
+        assert_eq!(found, Ok(later));
     }
 
     #[test]

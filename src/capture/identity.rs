@@ -22,6 +22,7 @@ use uuid::{Builder, Uuid};
 
 use super::cookie::VisitorCookie;
 use super::evidence::Evidence;
+use super::reasons::SessionStep;
 use crate::hit::{Identity, IdentityMode};
 use crate::keys::KeyRing;
 
@@ -35,6 +36,8 @@ pub struct Visit {
     pub identity: Identity,
     /// Whether the hit begins the session.
     pub begins: bool,
+    /// Why it does, or does not.
+    pub step: SessionStep,
     /// The cookie that says so, in cookie mode.
     pub cookie: Option<VisitorCookie>,
 }
@@ -52,7 +55,13 @@ impl Visit {
     ) -> Self {
         let at_s = seconds(at_ms);
         let is_idle = at_s.saturating_sub(cookie.active_s) >= timeout_s;
-        let begins = !holds && (is_idle || evidence.is_new_to(cookie.campaign_hash, cookie.click_hash));
+        let is_new = evidence.is_new_to(cookie.campaign_hash, cookie.click_hash);
+        let (begins, step) = match (is_idle, is_new) {
+            (false, false) => (false, SessionStep::Continued),
+            _ if holds => (false, SessionStep::Held),
+            (_, true) => (true, SessionStep::NewEvidence),
+            (true, false) => (true, SessionStep::Timeout),
+        };
         let cookie = if begins {
             let hour = at_ms - at_ms % HOUR_MS;
             VisitorCookie {
@@ -74,7 +83,7 @@ impl Visit {
         } else {
             VisitorCookie { active_s: cookie.active_s.max(at_s), ..*cookie }
         };
-        Self::of_cookie(cookie, begins)
+        Self::of_cookie(cookie, begins, step)
     }
 
     /// The first visit of a visitor who gets the id `visitor_id` now.
@@ -92,7 +101,7 @@ impl Visit {
             session_number: 1,
             flags: 0,
         };
-        Self::of_cookie(cookie, true)
+        Self::of_cookie(cookie, true, SessionStep::First)
     }
 
     /// The visit of the day of somebody on whom no cookie may be set: one session a day, which evidence never splits.
@@ -105,10 +114,10 @@ impl Visit {
             session_number: 1,
             minted_from: None,
         };
-        Self { identity, begins: true, cookie: None }
+        Self { identity, begins: true, step: SessionStep::OfTheDay, cookie: None }
     }
 
-    fn of_cookie(cookie: VisitorCookie, begins: bool) -> Self {
+    fn of_cookie(cookie: VisitorCookie, begins: bool, step: SessionStep) -> Self {
         let identity = Identity {
             mode: IdentityMode::Cookie,
             visitor_id: cookie.visitor_id,
@@ -116,7 +125,7 @@ impl Visit {
             session_number: cookie.session_number,
             minted_from: None,
         };
-        Self { identity, begins, cookie: Some(cookie) }
+        Self { identity, begins, step, cookie: Some(cookie) }
     }
 }
 

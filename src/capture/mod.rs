@@ -22,14 +22,16 @@ pub mod evidence;
 pub mod host;
 pub mod identity;
 pub mod query;
+pub mod reasons;
 pub mod registry;
 mod response;
 mod rules;
 
 use bot::{Signs, Verdict};
-use cookie::VisitorCookie;
+use cookie::{NoCookie, VisitorCookie};
 use evidence::{Evidence, Referrer, cap_chars};
 use identity::Visit;
+use reasons::{CookieStep, EvidenceStep, IdentityStep, NoPageView, Reasons};
 use response::Answer;
 pub use response::CLIENT_CLOSED_REQUEST;
 pub use rules::Rules;
@@ -66,7 +68,8 @@ pub struct Observation {
     denies: bool,
     /// The visitor id that the shop was told before there was one.
     told: Option<Uuid>,
-    ignored: Option<Ignored>,
+    no_page_view: Option<NoPageView>,
+    excluded_by: Option<usize>,
 }
 
 /// Everything of a request that is not in its head.
@@ -144,6 +147,8 @@ pub struct Conclusion<'a> {
     pub page_view: bool,
     /// Why nothing is recorded.
     pub ignored: Option<Ignored>,
+    /// How it came to this.
+    pub reasons: Reasons,
 }
 
 impl Observation {
@@ -167,6 +172,13 @@ impl Observation {
             None => fields.accept.is_some_and(|accept| contains(accept, b"text/html")),
         };
         let is_safe = method == Method::GET || method == Method::HEAD;
+        let no_page_view = if method != Method::GET {
+            Some(NoPageView::Method)
+        } else if fields.is_prefetch {
+            Some(NoPageView::Prefetch)
+        } else {
+            (!is_navigation).then_some(NoPageView::NotANavigation)
+        };
         Some(Self {
             at_ms: arrival.at_ms,
             client: arrival.client,
@@ -187,7 +199,8 @@ impl Observation {
             denies: fields.gpc.is_some_and(|value| value == "1"),
             cookies: fields.cookies,
             told: None,
-            ignored: rules.is_excluded(path).then_some(Ignored::ExcludedPath),
+            no_page_view,
+            excluded_by: rules.excluded_by(path),
         })
     }
 
@@ -200,10 +213,10 @@ impl Observation {
         rules: &Rules,
         mint: impl FnOnce() -> Uuid,
     ) -> Option<(Identity, Option<Touch<'_>>)> {
-        if self.ignored.is_some() || self.denies || self.judge(rules).is_certain() {
+        if self.excluded_by.is_some() || self.denies || self.judge(rules).is_certain() {
             return None;
         }
-        let cookie = self.own_cookie(secrets, rules);
+        let cookie = self.own_cookie(secrets, rules).ok();
         let is_new = cookie.is_none() && self.is_get && self.is_navigation;
         self.told = is_new.then(mint);
         let (evidence, referrer) = self.evidence(cookie.as_ref(), rules);
@@ -227,57 +240,92 @@ impl Observation {
             Vec::new()
         };
         let verdict = self.judge(rules);
-        let reason = self.ignored.or(self.denies.then_some(Ignored::Gpc));
+        let reason = self.excluded_by.map(|_| Ignored::ExcludedPath).or(self.denies.then_some(Ignored::Gpc));
         let answer = Answer::of(status, headers, self.at_ms);
+        let mut reasons = self.first_reasons(&answer, verdict);
         if reason.is_some() || verdict.is_certain() {
             let mut conclusion = self.conclude_without_identity(site, status, actions, verdict, reason);
-            if self.denies && answer.takes_cookie && self.carries_cookie(rules) {
+            if self.denies && answer.no_cookie.is_none() && self.carries_cookie(rules) {
                 conclusion.set_cookie = rules.expire_cookie(&self.host(), self.https);
+                reasons.cookie = CookieStep::Expired;
             }
-            return conclusion;
+            return Conclusion { reasons, ..conclusion };
         }
-        let page_view = self.is_get && self.is_navigation && answer.is_page;
+        let page_view = reasons.no_page_view.is_none();
         let is_activity = page_view || !actions.is_empty();
+        let nothing = Conclusion { ignored: Some(Ignored::NoPage), ..Conclusion::default() };
         if !(is_activity || self.is_navigation || !self.is_safe) {
-            return Conclusion { ignored: Some(Ignored::NoPage), ..Conclusion::default() };
+            return Conclusion { reasons, ..nothing };
         }
 
-        let cookie = self.own_cookie(secrets, rules);
+        let found = self.own_cookie(secrets, rules);
+        let cookie = found.ok();
         let (evidence, referrer) = self.evidence(cookie.as_ref(), rules);
         let answers_navigation =
             self.is_navigation && (page_view || answer.is_redirect_or_error || !evidence.is_empty());
         if !(is_activity || answers_navigation || (!self.is_safe && cookie.is_some())) {
-            return Conclusion { ignored: Some(Ignored::NoPage), ..Conclusion::default() };
+            return Conclusion { reasons, ..nothing };
         }
-        let is_new = cookie.is_none() && answer.takes_cookie && self.may_be_new;
+        let is_new = cookie.is_none() && answer.no_cookie.is_none() && self.may_be_new;
         let minted = is_new.then(|| self.told.unwrap_or_else(mint));
         let mut visit = self.visit(cookie.as_ref(), &evidence, minted, secrets, rules);
+        reasons.session = visit.step;
+        reasons.identity = match found {
+            Ok(_) => IdentityStep::Known,
+            Err(_) if !is_new => IdentityStep::Cookieless,
+            Err(NoCookie::Absent) => IdentityStep::Minted,
+            Err(NoCookie::Invalid) => IdentityStep::Replaced,
+        };
+        let is_evidence = !evidence.is_empty() || referrer.is_some();
         let touch = if visit.begins { evidence.touch(referrer) } else { None };
+        reasons.evidence = match &touch {
+            Some(_) => EvidenceStep::Touch,
+            None if is_evidence => EvidenceStep::Known,
+            None => EvidenceStep::None,
+        };
         let is_recorded = is_activity || (touch.is_some() && answers_navigation);
         let link_is_due = is_new || cookie.is_some_and(|cookie| cookie.flags & cookie::UNRECORDED != 0);
         if link_is_due && is_recorded {
             visit.identity.minted_from = Some(self.cookieless_id(secrets));
         }
 
-        let set_cookie = visit
-            .cookie
-            .map(|new| VisitorCookie {
-                flags: if link_is_due && !is_recorded { cookie::UNRECORDED } else { 0 },
-                ..new
-            })
-            .filter(|new| {
-                let changes = cookie.is_none_or(|old| {
-                    new.active_s >= old.active_s.saturating_add(REFRESH_S) || new.flags != old.flags
-                });
-                let begins = visit.begins && (is_activity || answers_navigation);
-                let continues = !visit.begins && changes && (is_activity || !self.is_safe);
-                answer.takes_cookie && (begins || continues)
-            })
+        let given = visit.cookie.map(|new| VisitorCookie {
+            flags: if link_is_due && !is_recorded { cookie::UNRECORDED } else { 0 },
+            ..new
+        });
+        reasons.cookie = match (answer.no_cookie, &given) {
+            (Some(refused), _) => refused,
+            (None, None) => CookieStep::ForeignPage,
+            (None, Some(_)) if visit.begins && !(is_activity || answers_navigation) => CookieStep::NotDue,
+            (None, Some(_)) if visit.begins => CookieStep::Set,
+            (None, Some(new)) => self.refresh(cookie.as_ref(), new, is_activity),
+        };
+        let set_cookie = given
+            .filter(|_| matches!(reasons.cookie, CookieStep::Set | CookieStep::Refreshed))
             .and_then(|new| rules.set_cookie(&new.encode(secrets.keys), &self.host(), self.https));
         let record = is_recorded
             .then(|| self.hit(site, status, page_view, Some(visit.identity), touch, actions, verdict, rules));
         let ignored = record.is_none().then_some(Ignored::NoPage);
-        Conclusion { record: record.map(|hit| Record::Hit(Box::new(hit))), set_cookie, page_view, ignored }
+        let record = record.map(|hit| Record::Hit(Box::new(hit)));
+        Conclusion { record, set_cookie, page_view, ignored, reasons }
+    }
+
+    /// What becomes of the cookie of a session that goes on.
+    fn refresh(&self, old: Option<&VisitorCookie>, new: &VisitorCookie, is_activity: bool) -> CookieStep {
+        let changes = old.is_none_or(|old| {
+            new.active_s >= old.active_s.saturating_add(REFRESH_S) || new.flags != old.flags
+        });
+        match (is_activity || !self.is_safe, changes) {
+            (false, _) => CookieStep::NotDue,
+            (true, true) => CookieStep::Refreshed,
+            (true, false) => CookieStep::Fresh,
+        }
+    }
+
+    /// What is known before anybody's identity is.
+    fn first_reasons(&self, answer: &Answer, bot: Verdict) -> Reasons {
+        let no_page_view = self.no_page_view.or(answer.no_page);
+        Reasons { no_page_view, excluded_by: self.excluded_by, bot, ..Reasons::default() }
     }
 
     /// A hit of nobody: only its orders, or the count of its bot, are kept.
@@ -345,11 +393,12 @@ impl Observation {
         rules.bots.judge(self.user_agent.as_ref().map_or(&[], HeaderValue::as_bytes), self.signs)
     }
 
-    fn own_cookie(&self, secrets: Secrets<'_>, rules: &Rules) -> Option<VisitorCookie> {
+    fn own_cookie(&self, secrets: Secrets<'_>, rules: &Rules) -> Result<VisitorCookie, NoCookie> {
         let now_s = identity::seconds(self.at_ms);
         let fields = self.cookies.iter().map(HeaderValue::as_bytes);
-        VisitorCookie::find(fields, &rules.cookie_name, secrets.keys, now_s)
-            .filter(|cookie| !secrets.forgotten.contains(cookie.visitor_id))
+        VisitorCookie::find(fields, &rules.cookie_name, secrets.keys, now_s).and_then(|cookie| {
+            if secrets.forgotten.contains(cookie.visitor_id) { Err(NoCookie::Invalid) } else { Ok(cookie) }
+        })
     }
 
     /// Whether there is a cookie of our name, be it good or not.

@@ -5,29 +5,46 @@ use std::time::{Duration, UNIX_EPOCH};
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderValue};
 
+use super::reasons::{CookieStep, NoPageView};
+
 /// What matters of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Answer {
-    /// A person who navigated here sees it as a page: 2xx with HTML, or 304.
-    pub(super) is_page: bool,
+    /// Why a person who navigated here sees no page; none for one: 2xx with HTML, or 304.
+    pub(super) no_page: Option<NoPageView>,
     /// 3xx but 304, 4xx or 5xx.
     pub(super) is_redirect_or_error: bool,
-    /// A cookie may be set on it. Not where a cache may hand it to others (it says so, or it is a 304), nor where
-    /// nobody receives it (499).
-    pub(super) takes_cookie: bool,
+    /// Why no cookie may be set on it; none where one may. Not where a cache may hand it to others (it says so, or it is
+    /// a 304), nor where nobody receives it (499).
+    pub(super) no_cookie: Option<CookieStep>,
 }
 
 impl Answer {
     /// `at_ms`, Unix milliseconds, stands in for a `Date` that the upstream did not send.
     pub(super) fn of(status: StatusCode, headers: &HeaderMap, at_ms: u64) -> Self {
         let is_not_modified = status == StatusCode::NOT_MODIFIED;
-        Self {
-            is_page: is_not_modified || (status.is_success() && is_html(headers.get(header::CONTENT_TYPE))),
-            is_redirect_or_error: !is_not_modified && status.as_u16() >= 300,
-            takes_cookie: !(is_not_modified
-                || status.as_u16() == CLIENT_CLOSED_REQUEST
-                || is_shareable(headers, at_ms)),
-        }
+        let is_gone = status.as_u16() == CLIENT_CLOSED_REQUEST;
+        let no_page = if is_not_modified {
+            None
+        } else if is_gone {
+            Some(NoPageView::ClientGone)
+        } else if !status.is_success() {
+            Some(NoPageView::Status)
+        } else if !is_html(headers.get(header::CONTENT_TYPE)) {
+            Some(NoPageView::ContentType)
+        } else {
+            None
+        };
+        let no_cookie = if is_not_modified {
+            Some(CookieStep::NotModified)
+        } else if is_gone {
+            Some(CookieStep::ClientGone)
+        } else if is_shareable(headers, at_ms) {
+            Some(CookieStep::Shareable)
+        } else {
+            None
+        };
+        Self { no_page, is_redirect_or_error: !is_not_modified && status.as_u16() >= 300, no_cookie }
     }
 }
 
@@ -91,12 +108,12 @@ mod tests {
 
     #[test]
     fn pages_are_html_or_not_modified() {
-        assert!(answer(200, &[("content-type", "text/html; charset=utf-8")]).is_page);
-        assert!(answer(200, &[("content-type", "TEXT/HTML")]).is_page);
-        assert!(answer(304, &[]).is_page);
-        assert!(!answer(404, &[("content-type", "text/html")]).is_page);
-        assert!(!answer(200, &[("content-type", "application/json")]).is_page);
-        assert!(!answer(200, &[]).is_page);
+        assert!(answer(200, &[("content-type", "text/html; charset=utf-8")]).no_page.is_none());
+        assert!(answer(200, &[("content-type", "TEXT/HTML")]).no_page.is_none());
+        assert!(answer(304, &[]).no_page.is_none());
+        assert!(answer(404, &[("content-type", "text/html")]).no_page.is_some());
+        assert!(answer(200, &[("content-type", "application/json")]).no_page.is_some());
+        assert!(answer(200, &[]).no_page.is_some());
     }
 
     #[test]
@@ -112,12 +129,12 @@ mod tests {
             ("no-cache", false),
             ("Max-Age=60, Private", false),
         ] {
-            assert_eq!(answer(200, &[("cache-control", value)]).takes_cookie, !shareable, "{value}");
+            assert_eq!(answer(200, &[("cache-control", value)]).no_cookie.is_some(), shareable, "{value}");
         }
-        assert!(answer(200, &[]).takes_cookie);
-        assert!(answer(200, &[("expires", "0")]).takes_cookie);
-        assert!(answer(200, &[("expires", "Thu, 19 Nov 1981 08:52:00 GMT")]).takes_cookie);
-        assert!(!answer(200, &[("expires", "Wed, 21 Oct 2037 07:28:00 GMT")]).takes_cookie);
-        assert!(!answer(304, &[]).takes_cookie);
+        assert!(answer(200, &[]).no_cookie.is_none());
+        assert!(answer(200, &[("expires", "0")]).no_cookie.is_none());
+        assert!(answer(200, &[("expires", "Thu, 19 Nov 1981 08:52:00 GMT")]).no_cookie.is_none());
+        assert!(answer(200, &[("expires", "Wed, 21 Oct 2037 07:28:00 GMT")]).no_cookie.is_some());
+        assert!(answer(304, &[]).no_cookie.is_some());
     }
 }

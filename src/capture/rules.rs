@@ -64,10 +64,17 @@ impl Rules {
         self.assets.contains(extension)
     }
 
-    /// Whether a path begins with an excluded one, a language in front of it ignored.
-    pub(super) fn is_excluded(&self, path: &str) -> bool {
+    /// Which of the excluded paths a path begins with, a language in front of it ignored.
+    pub(super) fn excluded_by(&self, path: &str) -> Option<usize> {
         let bare = self.without_locale(path);
-        self.excluded_paths.iter().any(|prefix| path.starts_with(prefix) || bare.starts_with(prefix.as_str()))
+        self.excluded_paths
+            .iter()
+            .position(|prefix| path.starts_with(prefix) || bare.starts_with(prefix.as_str()))
+    }
+
+    /// The exclusion at this place, as it is configured.
+    pub fn exclusion(&self, place: usize) -> Option<&str> {
+        self.excluded_paths.get(place).map(String::as_str)
     }
 
     /// A path without the language in front of it.

@@ -142,7 +142,7 @@ impl Browser {
             touched: touch.is_some(),
             actions: hit.map_or(0, |hit| hit.actions.len()),
             set_cookie,
-            takes_cookie: response::Answer::of(status, &headers, self.at_ms).takes_cookie,
+            takes_cookie: response::Answer::of(status, &headers, self.at_ms).no_cookie.is_none(),
             bot,
         }
     }
