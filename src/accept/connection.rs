@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use http::Version;
@@ -47,6 +47,8 @@ pub struct Connection {
     peer: Peer,
     local: SocketAddr,
     phase: Cell<Phase>,
+    /// The task, while something waits for the end of the present answer.
+    waiting: RefCell<Option<Waker>>,
     /// Runs in every phase but `Serving`.
     timer: RefCell<Timer>,
     timeouts: Timeouts,
@@ -58,6 +60,8 @@ pub struct Connection {
     last_call: Cell<bool>,
     /// Set when a request's body was left unread: the socket must then be closed with care.
     unread: Rc<Cell<bool>>,
+    /// The answer ends with the connection: nothing but a reset tells the client of one that was cut off.
+    answer_ends_with_it: Cell<bool>,
     /// Set for the whole worker when it ends.
     draining: Rc<Cell<bool>>,
 }
@@ -74,12 +78,14 @@ impl Connection {
             peer,
             local,
             phase: Cell::new(Phase::Fresh),
+            waiting: RefCell::default(),
             timer: RefCell::new(Timer::new(clock)),
             timeouts,
             is_between_requests: Cell::new(false),
             refusal: RefCell::default(),
             last_call: Cell::new(false),
             unread: Rc::default(),
+            answer_ends_with_it: Cell::new(false),
             draining,
         };
         connection.enter(Phase::Fresh);
@@ -102,6 +108,11 @@ impl Connection {
             Phase::Resting => timer.arm(self.timeouts.keep_alive.saturating_sub(REST_AFTER)),
             Phase::Serving | Phase::Tunnel => timer.disarm(),
         }
+        if phase == Phase::Idle
+            && let Some(waker) = self.waiting.take()
+        {
+            waker.wake();
+        }
     }
 
     /// Something came from the client; `is_between_requests` tells whether that ends a request.
@@ -122,6 +133,11 @@ impl Connection {
         }
     }
 
+    /// What has come waits for the end of the present answer; nobody else would wake the task then.
+    pub(super) fn wait_for_end_of_answer(&self, context: &Context<'_>) {
+        *self.waiting.borrow_mut() = Some(context.waker().clone());
+    }
+
     pub(super) fn phase(&self) -> Phase {
         self.phase.get()
     }
@@ -137,6 +153,15 @@ impl Connection {
         // An earlier request that has not been answered yet has a `Host`, or is of HTTP/1.0.
         let is_stand_in = head.version == Version::HTTP_11 && !head.headers.contains_key(HOST);
         if is_stand_in { self.refusal.take() } else { None }
+    }
+
+    /// An answer begins that has no end but the connection's (RFC 9112 section 6.3).
+    pub(super) fn begin_endless_answer(&self) {
+        self.answer_ends_with_it.set(true);
+    }
+
+    pub(super) fn answer_ends_with_it(&self) -> bool {
+        self.answer_ends_with_it.get()
     }
 
     /// From now on the connection is no HTTP: what comes, and what waits since the last request, is read as it is, and

@@ -6,6 +6,7 @@
 mod bind;
 mod connection;
 mod gate;
+mod seats;
 mod serve;
 mod stream;
 mod transport;

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -23,6 +23,7 @@ use tokio::sync::{Notify, watch};
 
 use super::connection::{Answer, Connection, Phase};
 use super::gate::Gate;
+use super::seats::Seats;
 use super::stream::ClientStream;
 use super::transport::Transport;
 use crate::clock::Clock;
@@ -44,6 +45,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\n\
     content-length: 21\r\ncache-control: no-store\r\nretry-after: 1\r\nconnection: close\r\n\r\ntoo many connections\n";
 
+const TOO_MANY_CONNECTIONS_OF_CLIENT: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\ncontent-type: text/plain\r\n\
+    content-length: 21\r\ncache-control: no-store\r\nretry-after: 1\r\nconnection: close\r\n\r\ntoo many connections\n";
+
 /// What all connections of one worker share.
 pub(super) struct Server<H> {
     config: config::Proxy,
@@ -53,6 +57,8 @@ pub(super) struct Server<H> {
     handler: H,
     /// Connections of all workers.
     open_in_all: Arc<AtomicUsize>,
+    /// Connections of all workers by client.
+    seats: Arc<Seats>,
     /// Connections of this worker.
     open: Cell<usize>,
     all_closed: Notify,
@@ -64,6 +70,7 @@ impl<H> Server<H> {
         config: config::Proxy,
         metrics: Arc<Metrics>,
         open_in_all: Arc<AtomicUsize>,
+        seats: Arc<Seats>,
         clock: Rc<Clock>,
         handler: H,
     ) -> Rc<Self> {
@@ -88,6 +95,7 @@ impl<H> Server<H> {
             http,
             handler,
             open_in_all,
+            seats,
             open,
             all_closed: Notify::new(),
             draining,
@@ -156,13 +164,16 @@ where
         self.metrics.connections.inc();
         let place = Place::take(self);
         if self.open_in_all.load(Ordering::Relaxed) > self.config.max_connections {
-            let reason = Reason { reason: "too_many_connections" };
-            self.metrics.requests_refused.get_or_create(&reason).inc();
-            // As much as fits into an empty socket buffer, which is all of it; nobody is waited for.
-            let _ = tcp.try_write(TOO_MANY_CONNECTIONS);
-            return;
+            return self.refuse(&tcp, "too_many_connections", TOO_MANY_CONNECTIONS);
         }
         tokio::task::spawn_local(Rc::clone(self).serve(tcp, peer, place));
+    }
+
+    /// Refuses a connection with an answer of which as much is sent as fits into an empty socket buffer, which is all of
+    /// it; nobody is waited for.
+    fn refuse(&self, tcp: &TcpStream, reason: &'static str, answer: &[u8]) {
+        self.metrics.requests_refused.get_or_create(&Reason { reason }).inc();
+        let _ = tcp.try_write(answer);
     }
 
     async fn serve(self: Rc<Self>, tcp: TcpStream, peer: SocketAddr, _place: Place<H>) {
@@ -170,6 +181,9 @@ where
         // Without it the answer's last packet may wait for the client's acknowledgement; not worth failing for.
         let _ = tcp.set_nodelay(true);
         let peer = Peer::new(peer.ip(), &self.config.trusted_proxies);
+        let Some(_seat) = self.seats.take_seat(peer.address, peer.trusted) else {
+            return self.refuse(&tcp, "too_many_connections_of_client", TOO_MANY_CONNECTIONS_OF_CLIENT);
+        };
         let timeouts = self.config.timeouts;
         let connection = Connection::new(peer, local, timeouts, &self.clock, Rc::clone(&self.draining));
         let gate = Gate::new(self.config.limits, self.metrics.targets_escaped.clone());
@@ -202,12 +216,16 @@ where
         request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<Answer<B>>, Infallible>> + use<H, F, B> {
         connection.enter(Phase::Serving);
+        let is_http_10 = request.version() == Version::HTTP_10;
         // In a box of its own: hyper keeps room for the future as long as it serves the connection.
         let answer = Box::pin((self.handler)(Rc::clone(&connection), request));
         async move {
             let mut response = answer.await;
             if connection.is_draining() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            if is_http_10 && response.body().size_hint().exact().is_none() {
+                connection.begin_endless_answer();
             }
             Ok(response.map(|body| Answer { body, connection }))
         }

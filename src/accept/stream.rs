@@ -22,6 +22,8 @@ pub(super) struct ClientStream {
     transport: Transport,
     connection: Rc<Connection>,
     gate: Gate,
+    /// The connection is reset when this is dropped.
+    resets: bool,
     /// How long the client may take nothing of what is sent.
     send_idle: Duration,
     send_timer: Timer,
@@ -35,7 +37,7 @@ impl ClientStream {
         send_idle: Duration,
         clock: &Rc<Clock>,
     ) -> Self {
-        ClientStream { transport, connection, gate, send_idle, send_timer: Timer::new(clock) }
+        ClientStream { transport, connection, gate, resets: false, send_idle, send_timer: Timer::new(clock) }
     }
 
     /// Returns when bytes are there, or the end of them; false when it is not worth waiting for more.
@@ -50,9 +52,20 @@ impl ClientStream {
         .await
     }
 
-    /// What is below.
-    pub(super) fn into_transport(self) -> Transport {
+    /// What is below, to be closed in order.
+    pub(super) fn into_transport(mut self) -> Transport {
+        if self.resets {
+            self.set_reset(false);
+        }
         self.transport
+    }
+
+    /// Whether the connection is reset when it is dropped, instead of closed.
+    fn set_reset(&mut self, resets: bool) {
+        self.resets = resets;
+        let linger = resets.then_some(Duration::ZERO);
+        // Where the system refuses, the client takes what it got for the whole, as behind other proxies.
+        let _ = socket2::SockRef::from(&*self.transport.tcp()).set_linger(linger);
     }
 
     fn timed(&mut self, context: &Context<'_>, sent: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -117,6 +130,9 @@ impl AsyncRead for ClientStream {
                 this.gate.give(buffer.remaining(), |bytes| buffer.put_slice(bytes));
                 return Poll::Ready(Ok(()));
             }
+            if this.gate.holds_something() {
+                this.connection.wait_for_end_of_answer(context);
+            }
             if !takes_bytes {
                 // The answers to what went before are still to be sent; then it goes on, or the connection ends.
                 return Poll::Pending;
@@ -135,7 +151,10 @@ impl AsyncRead for ClientStream {
                 return Poll::Ready(Ok(()));
             }
             let passed = this.gate.admit(came);
-            this.connection.hear(this.gate.is_between_messages());
+            // An empty line between two requests is nothing.
+            if passed > 0 || !this.gate.is_between_messages() {
+                this.connection.hear(this.gate.is_between_messages());
+            }
             this.pass_refusal_on();
             buffer.set_filled(filled_before + passed);
             if passed > 0 {
@@ -167,7 +186,11 @@ impl AsyncWrite for ClientStream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().transport).poll_flush(context)
+        let this = self.get_mut();
+        if this.connection.answer_ends_with_it() && !this.resets {
+            this.set_reset(true);
+        }
+        Pin::new(&mut this.transport).poll_flush(context)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -18,6 +18,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::bind::Bound;
 use super::connection::Connection;
+use super::seats::Seats;
 use super::serve::Server;
 use crate::clock::{Clock, TICK_MS};
 use crate::config;
@@ -97,17 +98,19 @@ where
     let (drain, drain_seen) = watch::channel(false);
     let (ended_sender, ended) = mpsc::unbounded_channel();
     let open_in_all = Arc::new(AtomicUsize::new(0));
+    let seats = Seats::new(config.limits.connections_per_ip);
     let mut threads = Vec::with_capacity(bound.sockets.len());
     for (number, sockets) in bound.sockets.into_iter().enumerate() {
         let notice =
             EndNotice { ended: Ended { worker: number, drained: false }, sender: ended_sender.clone() };
         let (config, metrics, open_in_all) = (config.clone(), Arc::clone(metrics), Arc::clone(&open_in_all));
+        let seats = Arc::clone(&seats);
         let (make_handler, drain_seen) = (make_handler.clone(), drain_seen.clone());
         threads.push(std::thread::Builder::new().name(format!("proxy-{number}")).spawn(move || {
             run(notice, async move {
                 let clock = Clock::start();
                 let (handler, end) = make_handler(&clock);
-                let server = Server::new(config, metrics, open_in_all, clock, handler);
+                let server = Server::new(config, metrics, open_in_all, seats, clock, handler);
                 serve_until_drained(sockets, &server, drain_seen).await?;
                 if tokio::time::timeout(END_TIMEOUT, end).await.is_err() {
                     tracing::warn!(worker = number, "the last records were not taken in time");

@@ -16,6 +16,9 @@ use tokio::task::AbortHandle;
 use super::body::RequestBody;
 use super::server::Server;
 
+/// Fields of a response; shops have been seen that set a hundred cookies.
+const MAX_FIELDS: usize = 256;
+
 /// An open connection.
 #[derive(Debug)]
 pub(super) struct UpstreamConnection {
@@ -29,8 +32,11 @@ impl UpstreamConnection {
     pub(super) async fn open(tcp: TcpStream) -> hyper::Result<Self> {
         let wire = Rc::new(Wire::default());
         let stream = UpstreamStream { tcp, wire: Rc::clone(&wire), write_failed: false };
-        let (sender, connection) =
-            http1::Builder::new().preserve_header_case(true).handshake(TokioIo::new(stream)).await?;
+        let (sender, connection) = http1::Builder::new()
+            .preserve_header_case(true)
+            .max_headers(MAX_FIELDS)
+            .handshake(TokioIo::new(stream))
+            .await?;
         let task = tokio::task::spawn_local(async move {
             // Whoever waits for a response is told the error; an idle connection that ends is no news.
             let _ = connection.await;

@@ -7,6 +7,7 @@ mod harness;
 
 mod architecture;
 mod config;
+mod conformance;
 mod demo;
 mod faults;
 mod forgetting;
@@ -22,6 +23,7 @@ mod roles;
 mod rollups;
 mod shipping;
 mod shutdown;
+mod slow_clients;
 mod spine;
 mod sql;
 mod stats;

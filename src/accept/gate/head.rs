@@ -12,8 +12,6 @@ use crate::forward::head::host_end;
 
 /// Longest method. Those in use have up to 17 bytes.
 const METHOD_BYTES: usize = 64;
-/// Empty lines before a request, which are overlooked (RFC 9112 section 2.2).
-const BLANK_BYTES: usize = 256;
 /// ` HTTP/1.1`
 const VERSION_BYTES: usize = 9;
 /// Longest `Content-Length` in digits: beyond any body, and within 64 bits.
@@ -33,6 +31,8 @@ pub(super) struct Head {
     line_start: usize,
     /// There is no line end between `line_start` and here.
     searched: usize,
+    /// Bytes of empty lines before the request line.
+    blank: usize,
     /// Where the fields begin; 0 until the request line has been read.
     fields_start: usize,
     fields: usize,
@@ -75,12 +75,13 @@ impl Head {
             } else if !line.is_empty() {
                 self.read_request_line(line, start, limits)?;
                 self.fields_start = end + 1;
-            } else if end > BLANK_BYTES {
-                return Err(Refusal::Malformed);
+            } else {
+                // Overlooked (RFC 9112 section 2.2).
+                self.blank = end + 1;
             }
         }
         self.searched = bytes.len();
-        self.check_room(&bytes[self.line_start..], bytes.len(), limits)?;
+        self.check_room(&bytes[self.line_start..], limits)?;
         Ok(None)
     }
 
@@ -89,9 +90,19 @@ impl Head {
         self.fields_start == 0 && self.searched == self.line_start
     }
 
-    /// Where the target stands, when it must be looked at closer.
-    pub(super) fn odd_target(&self) -> Option<Range<usize>> {
-        self.target_is_odd.then(|| self.target.clone())
+    /// Whether it cannot pass as it is: its target must be looked at closer, or there are empty lines before it.
+    pub(super) fn needs_mending(&self) -> bool {
+        self.target_is_odd || self.blank > 0
+    }
+
+    /// Bytes of empty lines before it.
+    pub(super) fn blank(&self) -> usize {
+        self.blank
+    }
+
+    /// Where the target stands.
+    pub(super) fn target(&self) -> Range<usize> {
+        self.target.clone()
     }
 
     pub(super) fn asks_for_upgrade(&self) -> bool {
@@ -103,9 +114,11 @@ impl Head {
     }
 
     /// Whether what has come of an unfinished line, and of the head, is too much or can be no request.
-    fn check_room(&self, line: &[u8], head_bytes: usize, limits: &Limits) -> Result<(), Refusal> {
+    fn check_room(&self, line: &[u8], limits: &Limits) -> Result<(), Refusal> {
         if self.fields_start > 0 {
-            return check_fields_room(head_bytes - self.fields_start, limits);
+            // A CR alone may belong to the empty line, which does not count.
+            let length = if line == b"\r" { 0 } else { line.len() };
+            return check_fields_room(self.line_start - self.fields_start + length, limits);
         }
         match line.first() {
             None | Some(b'\r') if line.len() <= 1 => Ok(()),

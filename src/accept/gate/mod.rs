@@ -12,6 +12,8 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
 use prometheus_client::metrics::counter::Counter;
 
 use self::chunks::Chunks;
@@ -87,8 +89,8 @@ pub enum Mode {
 enum Stop {
     /// They are at an end.
     Dry,
-    /// A head of this length has come whole, and its target needs a closer look.
-    OddTarget(usize),
+    /// A head of this length has come whole, and cannot pass as it is.
+    Mend(usize),
     Refused(Refusal),
     BadChunk,
 }
@@ -120,7 +122,7 @@ impl Gate {
 
     /// Gives bytes that may go on and have not gone, at most `room`.
     pub fn give(&mut self, room: usize, mut take: impl FnMut(&[u8])) {
-        let end = self.passed.min(self.given + room);
+        let end = self.passed.min(self.given.saturating_add(room));
         take(&self.held[self.given..end]);
         self.given = end;
         if self.given < self.passed {
@@ -137,6 +139,11 @@ impl Gate {
     /// Whether there is something to give.
     pub fn has_something(&self) -> bool {
         self.given < self.passed
+    }
+
+    /// Whether something has come that may not go on yet.
+    pub fn holds_something(&self) -> bool {
+        !self.held.is_empty()
     }
 
     /// What may be done next, when there is nothing to give.
@@ -206,14 +213,14 @@ impl Gate {
                     }
                     return;
                 }
-                Stop::OddTarget(length) => {
-                    if let Err(refusal) = self.mend_target(length) {
+                Stop::Mend(length) => {
+                    if let Err(refusal) = self.mend(length) {
                         stop = Stop::Refused(refusal);
                         continue;
                     }
                 }
                 Stop::Refused(refusal) => {
-                    let is_head = self.held[self.passed..].starts_with(b"HEAD ");
+                    let is_head = self.held[self.passed..].trim_ascii_start().starts_with(b"HEAD ");
                     self.held.truncate(self.passed);
                     self.held.extend_from_slice(if is_head { STAND_IN_OF_HEAD } else { STAND_IN });
                     self.passed = self.held.len();
@@ -231,20 +238,22 @@ impl Gate {
         }
     }
 
-    /// Replaces the target of the head of `length` bytes that is held, and lets it pass.
-    fn mend_target(&mut self, length: usize) -> Result<(), Refusal> {
+    /// Takes off the head of `length` bytes that is held what stands before it, mends its target, and lets it pass.
+    fn mend(&mut self, length: usize) -> Result<(), Refusal> {
         let State::Head(head) = &self.state else { return Ok(()) };
-        let (framing, range) = (head.framing(), head.odd_target().unwrap_or_default());
-        let range = self.passed + range.start..self.passed + range.end;
-        let mended = target::mended(&self.held[range.clone()]).ok_or(Refusal::Target)?;
+        let (framing, blank, target) = (head.framing(), head.blank(), head.target());
+        let target = self.passed + target.start..self.passed + target.end;
+        let mended = target::mended(&self.held[target.clone()]).ok_or(Refusal::Target)?;
         if mended.len() > self.limits.uri_bytes {
             return Err(Refusal::TargetTooLong);
         }
-        let new_length = length - range.len() + mended.len();
-        if let std::borrow::Cow::Owned(mended) = mended {
+        let mut new_length = length - blank;
+        if let Cow::Owned(mended) = mended {
+            new_length = new_length - target.len() + mended.len();
             self.targets_escaped.inc();
-            self.held.splice(range, mended);
+            self.held.splice(target, mended);
         }
+        self.held.drain(self.passed..self.passed + blank);
         self.passed += new_length;
         self.state = State::of_body(framing);
         Ok(())
@@ -265,8 +274,8 @@ impl Gate {
                     Ok(None) => return (passed, Stop::Dry),
                     Ok(Some(length)) => {
                         self.upgrade_is_asked = head.asks_for_upgrade();
-                        if head.odd_target().is_some() {
-                            return (passed, Stop::OddTarget(length));
+                        if head.needs_mending() {
+                            return (passed, Stop::Mend(length));
                         }
                         passed += length;
                         State::of_body(head.framing())
