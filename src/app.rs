@@ -17,19 +17,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::accept::{self, Bound, Workers};
 use crate::clock::WallClock;
-use crate::config::{Config, DatabasePlace};
+use crate::config::{Config, DatabasePlace, Live};
 use crate::customer::CustomerHasher;
 use crate::erasure::Forgotten;
+use crate::files::raise_open_files;
 use crate::ingest::{Ingest, Receipts};
 use crate::journal::writer::{Progress, Writer, WriterConfig};
 use crate::keys::KeyRing;
 use crate::keys::file::{Unsaved, save_when_possible};
 use crate::managed::{Cluster, Settings};
-use crate::proxy;
+use crate::proxy::{self, Snapshot};
 use crate::record::Recording;
+use crate::reload::Reload;
 use crate::salts::Salts;
+use crate::ship::Shipper;
 use crate::ship::feed::{End, Feed, FeedConfig};
-use crate::ship::{ShipSettings, Shipper};
 use crate::stats::database::ReportDatabase;
 use crate::stats::replica::watch_replica;
 use crate::stats::{self, StatsContext};
@@ -54,7 +56,8 @@ const MIGRATE_PAUSE: Duration = Duration::from_secs(1);
 /// The program, its sockets bound and its files open.
 #[derive(Debug)]
 pub struct App {
-    config: Arc<Config>,
+    config: Live<Config>,
+    snapshot: Live<Snapshot>,
     metrics: Arc<Metrics>,
     bound: Bound,
     proxy_addresses: Vec<SocketAddr>,
@@ -81,6 +84,7 @@ impl App {
         let config = Arc::new(config);
         raise_open_files(config.proxy.max_connections);
         let metrics = Arc::new(Metrics::default());
+        metrics.note_config_loaded();
         let bound = accept::bind(&config.proxy.listen, config.proxy.workers)?;
         let stats_listener = TcpListener::bind(config.stats.listen)
             .await
@@ -131,9 +135,15 @@ impl App {
             store: Store::new(&url)?,
             reports,
             tokens,
-            config,
+            snapshot: Live::new(Snapshot::new(&config, &metrics)),
+            config: Live::new(config),
             metrics,
         })
+    }
+
+    /// What changes the configuration while the program runs.
+    pub fn reload(&self) -> Reload {
+        Reload::new(&self.config, &self.snapshot, &self.metrics)
     }
 
     /// The same program, for which it is what `clock` shows when it records.
@@ -154,18 +164,18 @@ impl App {
 
     /// Forwards, records, ships and answers until `shutdown`; fails when a thread of the request path dies.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let Self { config, metrics, store, .. } = self;
+        let Self { config, snapshot, metrics, store, .. } = self;
         let Writer { batches, progress, ended: mut journal_ended } = self.writer;
         let forgotten = Forgotten::default();
         let recording = Recording {
             batches: batches.clone(),
-            wait: config.journal.wait,
+            wait: config.now().journal.wait,
             keys: Arc::new(self.keys.clone()),
             salts: self.salts.clone(),
             forgotten: forgotten.clone(),
             clock: self.clock,
         };
-        let mut workers = proxy::start(self.bound, &config, recording, &metrics)?;
+        let mut workers = proxy::start(self.bound, &config, &snapshot, recording, &metrics)?;
 
         // The office: everything from here on may fail or wait without a request noticing.
         let office_ends = CancellationToken::new();
@@ -176,20 +186,20 @@ impl App {
         tokio::spawn(save_when_possible(self.unsaved_keys, Arc::clone(&metrics), office_ends.clone()));
         let stats_ends = CancellationToken::new();
         let context = StatsContext {
-            config: Arc::clone(&config),
+            config: config.clone(),
             database: self.reports,
             tokens: self.tokens,
             metrics: Arc::clone(&metrics),
             ingest: Ingest::new(batches.clone(), Arc::clone(&receipts)),
             customers: self.customers,
         };
-        if config.stats.database_url.is_some() {
+        if config.now().stats.database_url.is_some() {
             let reports = context.database.clone();
             tokio::spawn(watch_replica(reports, Arc::clone(&metrics), office_ends.clone()));
         }
         let stats = tokio::spawn(stats::serve(self.stats_listener, context, stats_ends.clone()));
         let shipping = Shipping {
-            config: Arc::clone(&config),
+            config: config.clone(),
             store,
             keys: self.keys,
             forgotten,
@@ -235,7 +245,7 @@ impl App {
 
 /// What the office ships with.
 struct Shipping {
-    config: Arc<Config>,
+    config: Live<Config>,
     store: Store,
     keys: KeyRing,
     forgotten: Forgotten,
@@ -269,19 +279,19 @@ impl Shipping {
     /// What needs the tables to be there, and goes on whatever becomes of shipping.
     fn start_watches(&self, closed: &CancellationToken) {
         let (store, metrics) = (self.store.clone(), Arc::clone(&self.metrics));
-        let retain = self.config.tracking.privacy.retain;
-        tokio::spawn(upkeep::keep(store.clone(), retain, Arc::clone(&metrics), closed.clone()));
+        let config = self.config.clone();
+        tokio::spawn(upkeep::keep(store.clone(), config, Arc::clone(&metrics), closed.clone()));
         tokio::spawn(rollups::keep_fresh(store.clone(), Arc::clone(&metrics), closed.clone()));
         tokio::spawn(watch_key(store.clone(), self.keys.fingerprint(), metrics, closed.clone()));
-        let (forgotten, keep) = (self.forgotten.clone(), self.config.journal.keep);
+        let (forgotten, keep) = (self.forgotten.clone(), self.config.now().journal.keep);
         tokio::spawn(watch_forgotten(store, forgotten, keep, closed.clone()));
     }
 
     fn feed(&self) -> Feed {
-        let journal = &self.config.journal;
+        let journal = &self.config.now().journal;
         let config =
             FeedConfig { journal_dir: journal.dir.clone(), keep: journal.keep, max_bytes: journal.max_bytes };
-        let shipper = Shipper::new(self.store.clone(), ShipSettings::from(&*self.config));
+        let shipper = Shipper::following(self.store.clone(), self.config.clone());
         let (progress, receipts) = (Arc::clone(&self.progress), Arc::clone(&self.receipts));
         Feed::new(config, shipper, progress, receipts, Arc::clone(&self.metrics))
     }
@@ -289,10 +299,11 @@ impl Shipping {
     /// Returns when the schema is this program's; false when the end came before.
     async fn schema_is_current(&self, feed: &mut Feed, closed: &CancellationToken) -> bool {
         let mut said = None;
+        let auto_migrate = self.config.now().database.auto_migrate;
         loop {
             // Journals of earlier runs count towards `max_bytes` also while the database is away.
             feed.take_stock_when_due();
-            let (state, remedy) = if self.config.database.auto_migrate {
+            let (state, remedy) = if auto_migrate {
                 (advance(&self.store).await, "another process migrates it")
             } else {
                 (schema_state(&self.store).await, "run `migrate`")
@@ -341,20 +352,6 @@ async fn end_workers(workers: Workers) {
     let joined = tokio::task::spawn_blocking(move || workers.join()).await;
     if joined.is_err() {
         tracing::error!("a worker could not be joined");
-    }
-}
-
-/// Two sockets a connection and some files: a soft limit of 1,024, which shells have, is used up by a busy minute.
-fn raise_open_files(max_connections: usize) {
-    let wanted = 2 * max_connections as u64 + 256;
-    match rlimit::increase_nofile_limit(wanted) {
-        Ok(limit) if limit < wanted => tracing::warn!(
-            limit,
-            wanted,
-            "the limit of open files is too low for max_connections; raise it (ulimit -n, LimitNOFILE)"
-        ),
-        Ok(_) => {}
-        Err(error) => tracing::warn!(%error, "the limit of open files could not be raised"),
     }
 }
 

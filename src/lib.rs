@@ -36,6 +36,7 @@ pub mod app;
 pub mod exchange;
 pub mod proxy;
 pub mod record;
+pub mod reload;
 
 pub mod cli;
 pub mod demo;

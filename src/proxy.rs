@@ -1,18 +1,22 @@
 //! One request: route → capture → forward → record. Read this first.
 
+use std::cell::RefCell;
 use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
+use tokio::time::MissedTickBehavior;
 
 use crate::accept::{self, Bound, Connection, Workers};
+use crate::capture::Rules;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Live};
 use crate::exchange::{AnswerBody, Exchange};
 use crate::forward::{
     self, Peer, Refusal, RequestBody, ResponseBody, Standing, Upstreams, fields, forwarded, head,
@@ -23,33 +27,116 @@ use crate::telemetry::causes::Causes;
 use crate::telemetry::metrics::{Metrics, Reason};
 use crate::telemetry::traffic::Meter;
 
-/// Starts the workers that forward requests as `config` says.
+/// How often a worker looks whether there is a newer snapshot when no request makes it look.
+const KEEP_UP: Duration = Duration::from_secs(1);
+
+/// What all workers go by: the configuration, and what was made of it once for all of them.
+#[derive(Debug)]
+pub struct Snapshot {
+    config: Arc<Config>,
+    router: Arc<Router>,
+    rules: Arc<Rules>,
+    standings: Vec<Arc<Standing>>,
+}
+
+impl Snapshot {
+    /// Of a start.
+    pub fn new(config: &Arc<Config>, metrics: &Arc<Metrics>) -> Self {
+        Self::after(&[], config, metrics)
+    }
+
+    /// Of a reload: upstreams that stay as they are keep their connections and their standing.
+    pub fn next(&self, config: &Arc<Config>, metrics: &Arc<Metrics>) -> Self {
+        Self::after(&self.standings, config, metrics)
+    }
+
+    fn after(standings: &[Arc<Standing>], config: &Arc<Config>, metrics: &Arc<Metrics>) -> Self {
+        Self {
+            router: Arc::new(Router::new(config)),
+            rules: Arc::new(Rules::new(&config.tracking)),
+            standings: Standing::of_all(&config.upstreams, standings, metrics),
+            config: Arc::clone(config),
+        }
+    }
+}
+
+/// Starts the workers that forward requests as `snapshot` says, and `config` where connections are taken.
 ///
 /// # Errors
 ///
 /// When a thread cannot be made.
 pub fn start(
     bound: Bound,
-    config: &Arc<Config>,
+    config: &Live<Config>,
+    snapshot: &Live<Snapshot>,
     recording: Recording,
     metrics: &Arc<Metrics>,
 ) -> io::Result<Workers> {
-    let (config_of_all, metrics_of_all) = (Arc::clone(config), Arc::clone(metrics));
-    let standings = Standing::of_all(&config.upstreams, metrics);
-    accept::start(bound, &config.proxy, metrics, move |clock| {
-        let proxy = Proxy::new(&config_of_all, &standings, &recording, &metrics_of_all, clock);
-        let recorder = Rc::clone(&proxy.recorder);
-        let answer = move |connection, request| Rc::clone(&proxy).answer(connection, request);
+    let (snapshot_of_all, metrics_of_all) = (snapshot.clone(), Arc::clone(metrics));
+    accept::start(bound, config, metrics, move |clock| {
+        let worker = Worker::start(&snapshot_of_all, &recording, &metrics_of_all, clock);
+        let recorder = Rc::clone(&worker.proxy().recorder);
+        let answer = move |connection, request| worker.proxy().answer(connection, request);
         (answer, async move { recorder.close().await })
     })
 }
 
-/// All that one worker needs to answer requests.
+/// One worker, from snapshot to snapshot.
+struct Worker {
+    snapshot: Live<Snapshot>,
+    proxy: RefCell<Rc<Proxy>>,
+    metrics: Arc<Metrics>,
+    clock: Rc<Clock>,
+}
+
+impl Worker {
+    fn start(
+        snapshot: &Live<Snapshot>,
+        recording: &Recording,
+        metrics: &Arc<Metrics>,
+        clock: &Rc<Clock>,
+    ) -> Rc<Self> {
+        let now = snapshot.now();
+        let upstreams = Upstreams::new(&now.config, &now.standings, None, metrics, clock);
+        let recorder = Recorder::start(recording, &now.config.tracking, &now.rules, metrics);
+        let worker = Rc::new(Self {
+            snapshot: snapshot.clone(),
+            proxy: RefCell::new(Proxy::new(now, upstreams, recorder, metrics, clock)),
+            metrics: Arc::clone(metrics),
+            clock: Rc::clone(clock),
+        });
+        tokio::task::spawn_local(Rc::clone(&worker).keep_up());
+        worker
+    }
+
+    /// What answers a request that begins now.
+    fn proxy(&self) -> Rc<Proxy> {
+        let newest = self.snapshot.peek();
+        let mut proxy = self.proxy.borrow_mut();
+        if !Arc::ptr_eq(&newest, &proxy.snapshot) {
+            *proxy = proxy.next(Arc::clone(&newest), &self.metrics, &self.clock);
+        }
+        Rc::clone(&proxy)
+    }
+
+    /// A worker without requests lets go of what a reload has replaced, too.
+    async fn keep_up(self: Rc<Self>) {
+        let mut interval = tokio::time::interval(KEEP_UP);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            self.proxy();
+        }
+    }
+}
+
+/// All that one worker needs to answer requests, by one snapshot: a request ends as it began.
 struct Proxy {
+    snapshot: Arc<Snapshot>,
     config: Arc<Config>,
     metrics: Arc<Metrics>,
     clock: Rc<Clock>,
-    router: Router,
+    router: Arc<Router>,
     upstreams: Rc<Upstreams>,
     recorder: Rc<Recorder>,
     meter: Rc<Meter>,
@@ -57,27 +144,31 @@ struct Proxy {
 
 impl Proxy {
     fn new(
-        config: &Arc<Config>,
-        standings: &[Arc<Standing>],
-        recording: &Recording,
+        snapshot: Arc<Snapshot>,
+        upstreams: Rc<Upstreams>,
+        recorder: Rc<Recorder>,
         metrics: &Arc<Metrics>,
         clock: &Rc<Clock>,
     ) -> Rc<Self> {
-        let timeouts = config.proxy.timeouts;
-        let upstreams = Upstreams::new(&config.upstreams, standings, timeouts, metrics, clock);
-        tokio::task::spawn_local(Rc::clone(&upstreams).close_stale_connections());
-        tokio::task::spawn_local(Rc::clone(&upstreams).knock());
-        let router = Router::new(config);
-        let meter = Rc::new(metrics.traffic.open(router.labels()));
+        tokio::task::spawn_local(Upstreams::close_stale_connections(Rc::downgrade(&upstreams)));
+        tokio::task::spawn_local(Upstreams::knock(Rc::downgrade(&upstreams)));
+        let meter = Rc::new(metrics.traffic.open(snapshot.router.labels()));
         Rc::new(Proxy {
-            config: Arc::clone(config),
+            config: Arc::clone(&snapshot.config),
             metrics: Arc::clone(metrics),
             clock: Rc::clone(clock),
-            router,
+            router: Arc::clone(&snapshot.router),
+            snapshot,
             upstreams,
-            recorder: Recorder::start(recording, &config.tracking, metrics),
+            recorder,
             meter,
         })
+    }
+
+    fn next(&self, to: Arc<Snapshot>, metrics: &Arc<Metrics>, clock: &Rc<Clock>) -> Rc<Self> {
+        let upstreams = Upstreams::new(&to.config, &to.standings, Some(&self.upstreams), metrics, clock);
+        let recorder = self.recorder.next(&to.config.tracking, &to.rules);
+        Proxy::new(to, upstreams, recorder, metrics, clock)
     }
 
     async fn answer(
@@ -111,8 +202,9 @@ impl Proxy {
         }
         let authority = head::check(&mut head, &self.config.proxy.limits)?;
         let route = self.router.find(&authority.host(), head.uri.path());
+        // Who is trusted may have changed since the connection began.
+        let peer = &*connection.peer().under(&self.config.proxy.trusted_proxies);
         exchange.route = route.number;
-        let peer = connection.peer();
         let client = forwarded::client(&head.headers, peer, &self.config.proxy.trusted_proxies);
 
         let mut watch = self.recorder.watch(&head, route, client);

@@ -47,10 +47,10 @@ pub struct Recording {
 }
 
 /// The recording side of one worker.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Recorder {
     hand: Hand,
-    rules: Rules,
+    rules: Arc<Rules>,
     keys: Arc<KeyRing>,
     salts: Salts,
     forgotten: Forgotten,
@@ -73,10 +73,15 @@ pub struct Watch {
 
 impl Recorder {
     /// Must be called on the worker's own thread, within its runtime.
-    pub fn start(recording: &Recording, tracking: &config::Tracking, metrics: &Arc<Metrics>) -> Rc<Self> {
+    pub fn start(
+        recording: &Recording,
+        tracking: &config::Tracking,
+        rules: &Arc<Rules>,
+        metrics: &Arc<Metrics>,
+    ) -> Rc<Self> {
         Rc::new(Self {
             hand: Hand::start(recording.batches.clone(), recording.wait, Arc::clone(metrics)),
-            rules: Rules::new(tracking),
+            rules: Arc::clone(rules),
             keys: Arc::clone(&recording.keys),
             salts: recording.salts.clone(),
             forgotten: recording.forgotten.clone(),
@@ -87,6 +92,16 @@ impl Recorder {
             ignored: Ignored::ALL.map(|ignored| {
                 metrics.hits_ignored.get_or_create_owned(&Reason { reason: ignored.reason() })
             }),
+        })
+    }
+
+    /// One that goes by what was reloaded, with the same way to the journal.
+    pub fn next(&self, tracking: &config::Tracking, rules: &Arc<Rules>) -> Rc<Self> {
+        Rc::new(Self {
+            rules: Arc::clone(rules),
+            is_on: tracking.mode == TrackingMode::Record,
+            tells_upstream: tracking.upstream_headers,
+            ..self.clone()
         })
     }
 

@@ -129,6 +129,12 @@ fn read(mut bytes: &[u8], is_strict: bool) -> (Vec<Message>, End) {
             assert!(http::Uri::try_from(target).is_ok(), "{}", target.escape_ascii());
             target.to_vec()
         };
+        // A line that has not come whole may become anything, to the gate, and httparse would judge it already.
+        match head_length(&bytes[line_end + 1..]) {
+            Ok(Some(_)) => {}
+            Ok(None) => return (messages, End::Dry),
+            Err(()) => return (messages, End::BadHead),
+        }
         let version = if is_http_10 { "0" } else { "1" };
         let plain = [format!("{method} / HTTP/1.{version}\r\n").as_bytes(), &bytes[line_end + 1..]].concat();
         let parsed = request.parse(&plain);
@@ -136,15 +142,11 @@ fn read(mut bytes: &[u8], is_strict: bool) -> (Vec<Message>, End) {
             Ok(httparse::Status::Complete(_)) => {
                 request.headers.iter().map(|field| (field.name.to_owned(), field.value.to_vec())).collect()
             }
-            Ok(httparse::Status::Partial) => {
-                // Lines that are whole are judged at once.
-                let end = if is_strict && whole_lines_are_bad(&bytes[line_end + 1..]) { End::BadHead } else { End::Dry };
-                return (messages, end);
-            }
+            Ok(httparse::Status::Partial) => return (messages, End::Dry),
             Err(_) => return (messages, End::BadHead),
         };
         let Ok(httparse::Status::Complete(length)) = parsed else { return (messages, End::BadHead) };
-        let head = length - (plain.len() - bytes.len() + line_end + 1);
+        let head = length - (plain.len() + line_end + 1 - bytes.len());
         let framing = if is_strict { strict_framing(&fields, is_http_10) } else { lax_framing(&fields) };
         let Some(framing) = framing else { return (messages, End::BadHead) };
         bytes = &bytes[line_end + 1 + head..];

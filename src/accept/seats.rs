@@ -6,13 +6,14 @@ use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::forward::Peer;
+
 /// So many that workers hardly ever meet.
 const SHARDS: usize = 64;
 
 /// The table of open connections by client.
 #[derive(Debug)]
 pub(super) struct Seats {
-    limit: Option<usize>,
     /// Keyed with a secret: whoever chooses addresses shall not choose the shard.
     hasher: RandomState,
     shards: [Mutex<HashMap<u64, usize>>; SHARDS],
@@ -25,17 +26,17 @@ pub(super) struct Seat {
 }
 
 impl Seats {
-    /// With `limit` connections for each client; without one nothing is counted.
-    pub(super) fn new(limit: Option<usize>) -> Arc<Self> {
+    /// An empty table.
+    pub(super) fn new() -> Arc<Self> {
         let shards = std::array::from_fn(|_| Mutex::default());
-        Arc::new(Seats { limit, hasher: RandomState::new(), shards })
+        Arc::new(Seats { hasher: RandomState::new(), shards })
     }
 
-    /// Counts a connection; none when the client has too many. Proxies in front, `is_trusted`, may have any number:
-    /// all clients come by them.
-    pub(super) fn take_seat(self: &Arc<Self>, address: IpAddr, is_trusted: bool) -> Option<Seat> {
-        let Some(limit) = self.limit.filter(|_| !is_trusted) else { return Some(Seat { taken: None }) };
-        let client = client(address);
+    /// Counts a connection; none when the client has `limit` already. Without a limit nothing is counted. Trusted proxies
+    /// in front may have any number: all clients come by them.
+    pub(super) fn take_seat(self: &Arc<Self>, peer: &Peer, limit: Option<usize>) -> Option<Seat> {
+        let Some(limit) = limit.filter(|_| !peer.trusted) else { return Some(Seat { taken: None }) };
+        let client = client(peer.address);
         let mut shard = self.shard(client).lock().unwrap_or_else(PoisonError::into_inner);
         let open = shard.entry(client).or_insert(0);
         if *open >= limit {
@@ -66,7 +67,7 @@ impl Drop for Seat {
 
 /// An IPv4 address, or the network of an IPv6 address that one client has (/64).
 fn client(address: IpAddr) -> u64 {
-    match address.to_canonical() {
+    match address {
         IpAddr::V4(address) => u64::from(address.to_bits()),
         // No network of clients begins with 32 zeros.
         IpAddr::V6(address) => u64::try_from(address.to_bits() >> 64).unwrap_or(0),
@@ -77,30 +78,34 @@ fn client(address: IpAddr) -> u64 {
 mod tests {
     use super::*;
 
+    fn seat(seats: &Arc<Seats>, address: &str) -> Option<Seat> {
+        seats.take_seat(&Peer::new(address.parse().unwrap(), &[]), Some(2))
+    }
+
     #[test]
     fn a_client_has_its_seats_and_gives_them_back() {
-        let seats = Seats::new(Some(2));
-        let seat = |address: &str, trusted| seats.take_seat(address.parse().unwrap(), trusted);
-        let first = seat("192.0.2.1", false).unwrap();
-        let _second = seat("::ffff:192.0.2.1", false).unwrap();
-        assert!(seat("192.0.2.1", false).is_none());
-        assert!(seat("192.0.2.1", true).is_some());
-        let _other = seat("192.0.2.2", false).unwrap();
+        let seats = &Seats::new();
+        let first = seat(seats, "192.0.2.1").unwrap();
+        let _second = seat(seats, "::ffff:192.0.2.1").unwrap();
+        assert!(seat(seats, "192.0.2.1").is_none());
+        let trusted = Peer::new("192.0.2.1".parse().unwrap(), &["192.0.2.0/24".parse().unwrap()]);
+        assert!(seats.take_seat(&trusted, Some(2)).is_some());
+        let _other = seat(seats, "192.0.2.2").unwrap();
         drop(first);
-        let third = seat("192.0.2.1", false).unwrap();
-        assert!(seat("192.0.2.1", false).is_none());
+        let third = seat(seats, "192.0.2.1").unwrap();
+        assert!(seat(seats, "192.0.2.1").is_none());
         drop(third);
 
-        let _network = (seat("2001:db8::1", false).unwrap(), seat("2001:db8::2", false).unwrap());
-        assert!(seat("2001:db8::3", false).is_none());
-        assert!(seat("2001:db8:0:1::3", false).is_some());
+        let _network = (seat(seats, "2001:db8::1").unwrap(), seat(seats, "2001:db8::2").unwrap());
+        assert!(seat(seats, "2001:db8::3").is_none());
+        assert!(seat(seats, "2001:db8:0:1::3").is_some());
     }
 
     #[test]
     fn nothing_is_kept_of_those_who_have_gone() {
-        let seats = Seats::new(Some(1));
+        let seats = Seats::new();
         for last in 0..100 {
-            assert!(seats.take_seat(IpAddr::from([10, 0, 0, last]), false).is_some());
+            assert!(seat(&seats, &format!("10.0.0.{last}")).is_some());
         }
         assert!(seats.shards.iter().all(|shard| shard.lock().unwrap().is_empty()));
     }

@@ -1,6 +1,6 @@
 //! From an accepted socket to served requests, on one worker.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
@@ -27,7 +27,7 @@ use super::seats::Seats;
 use super::stream::ClientStream;
 use super::transport::Transport;
 use crate::clock::Clock;
-use crate::config;
+use crate::config::{Config, Limits, Live};
 use crate::forward::Peer;
 use crate::telemetry::metrics::{Metrics, Reason};
 
@@ -50,10 +50,10 @@ const TOO_MANY_CONNECTIONS_OF_CLIENT: &[u8] = b"HTTP/1.1 429 Too Many Requests\r
 
 /// What all connections of one worker share.
 pub(super) struct Server<H> {
-    config: config::Proxy,
+    config: Live<Config>,
+    terms: RefCell<Rc<Terms>>,
     metrics: Arc<Metrics>,
     clock: Rc<Clock>,
-    http: http1::Builder,
     handler: H,
     /// Connections of all workers.
     open_in_all: Arc<AtomicUsize>,
@@ -65,34 +65,49 @@ pub(super) struct Server<H> {
     draining: Rc<Cell<bool>>,
 }
 
+/// What a connection is served by from its beginning to its end, whatever is reloaded meanwhile.
+struct Terms {
+    config: Arc<Config>,
+    http: http1::Builder,
+}
+
+impl Terms {
+    fn new(config: Arc<Config>) -> Rc<Self> {
+        Rc::new(Terms { http: http(config.proxy.limits), config })
+    }
+}
+
+fn http(limits: Limits) -> http1::Builder {
+    let head_bytes = limits.header_bytes + limits.uri_bytes + HEAD_SLACK_BYTES;
+    let mut http = http1::Builder::new();
+    // No timer: the socket keeps the times, see `ClientStream`.
+    http.preserve_header_case(true)
+        .auto_date_header(false)
+        .half_close(false)
+        .max_header_size(head_bytes)
+        .max_buf_size(head_bytes.max(LEAST_BUFFER_BYTES));
+    // Up to 100 fields hyper parses on the stack.
+    if limits.headers != 100 {
+        http.max_headers(limits.headers);
+    }
+    http
+}
+
 impl<H> Server<H> {
     pub(super) fn new(
-        config: config::Proxy,
+        config: Live<Config>,
         metrics: Arc<Metrics>,
         open_in_all: Arc<AtomicUsize>,
         seats: Arc<Seats>,
         clock: Rc<Clock>,
         handler: H,
     ) -> Rc<Self> {
-        let limits = config.limits;
-        let head_bytes = limits.header_bytes + limits.uri_bytes + HEAD_SLACK_BYTES;
-        let mut http = http1::Builder::new();
-        // No timer: the socket keeps the times, see `ClientStream`.
-        http.preserve_header_case(true)
-            .auto_date_header(false)
-            .half_close(false)
-            .max_header_size(head_bytes)
-            .max_buf_size(head_bytes.max(LEAST_BUFFER_BYTES));
-        // Up to 100 fields hyper parses on the stack.
-        if limits.headers != 100 {
-            http.max_headers(limits.headers);
-        }
         let (open, draining) = (Cell::new(0), Rc::default());
         Rc::new(Server {
+            terms: RefCell::new(Terms::new(config.now())),
             config,
             metrics,
             clock,
-            http,
             handler,
             open_in_all,
             seats,
@@ -100,6 +115,16 @@ impl<H> Server<H> {
             all_closed: Notify::new(),
             draining,
         })
+    }
+
+    /// The terms of a connection that begins now.
+    fn terms(&self) -> Rc<Terms> {
+        let newest = self.config.peek();
+        let mut terms = self.terms.borrow_mut();
+        if !Arc::ptr_eq(&newest, &terms.config) {
+            *terms = Terms::new(Arc::clone(&newest));
+        }
+        Rc::clone(&terms)
     }
 
     pub(super) fn clock(&self) -> &Rc<Clock> {
@@ -119,7 +144,7 @@ impl<H> Server<H> {
                 self.all_closed.notified().await;
             }
         };
-        if tokio::time::timeout(self.config.drain_timeout, all_closed).await.is_err() {
+        if tokio::time::timeout(self.config.now().proxy.drain_timeout, all_closed).await.is_err() {
             tracing::warn!(open = self.open.get(), "requests were cut off at the end of drain_timeout");
         }
     }
@@ -163,10 +188,11 @@ where
     fn admit(self: &Rc<Self>, tcp: TcpStream, peer: SocketAddr) {
         self.metrics.connections.inc();
         let place = Place::take(self);
-        if self.open_in_all.load(Ordering::Relaxed) > self.config.max_connections {
+        let terms = self.terms();
+        if self.open_in_all.load(Ordering::Relaxed) > terms.config.proxy.max_connections {
             return self.refuse(&tcp, "too_many_connections", TOO_MANY_CONNECTIONS);
         }
-        tokio::task::spawn_local(Rc::clone(self).serve(tcp, peer, place));
+        tokio::task::spawn_local(Rc::clone(self).serve(tcp, peer, terms, place));
     }
 
     /// Refuses a connection with an answer of which as much is sent as fits into an empty socket buffer, which is all of
@@ -176,17 +202,18 @@ where
         let _ = tcp.try_write(answer);
     }
 
-    async fn serve(self: Rc<Self>, tcp: TcpStream, peer: SocketAddr, _place: Place<H>) {
+    async fn serve(self: Rc<Self>, tcp: TcpStream, peer: SocketAddr, terms: Rc<Terms>, _place: Place<H>) {
         let Ok(local) = tcp.local_addr() else { return };
         // Without it the answer's last packet may wait for the client's acknowledgement; not worth failing for.
         let _ = tcp.set_nodelay(true);
-        let peer = Peer::new(peer.ip(), &self.config.trusted_proxies);
-        let Some(_seat) = self.seats.take_seat(peer.address, peer.trusted) else {
+        let limits = terms.config.proxy.limits;
+        let peer = Peer::new(peer.ip(), &terms.config.proxy.trusted_proxies);
+        let Some(_seat) = self.seats.take_seat(&peer, limits.connections_per_ip) else {
             return self.refuse(&tcp, "too_many_connections_of_client", TOO_MANY_CONNECTIONS_OF_CLIENT);
         };
-        let timeouts = self.config.timeouts;
+        let timeouts = terms.config.proxy.timeouts;
         let connection = Connection::new(peer, local, timeouts, &self.clock, Rc::clone(&self.draining));
-        let gate = Gate::new(self.config.limits, self.metrics.targets_escaped.clone());
+        let gate = Gate::new(limits, self.metrics.targets_escaped.clone());
         let mut stream = ClientStream::new(
             Transport::Plain(tcp),
             Rc::clone(&connection),
@@ -197,7 +224,7 @@ where
         // A silent connection is only its socket: hyper's buffers are made when a client speaks, and go when it rests.
         while stream.has_something_to_say().await {
             let service = service_fn(|request| self.answer(Rc::clone(&connection), request));
-            let serving = self.http.serve_connection(TokioIo::new(stream), service).without_shutdown();
+            let serving = terms.http.serve_connection(TokioIo::new(stream), service).without_shutdown();
             match Box::pin(serving).await {
                 Ok(parts) => stream = parts.io.into_inner(),
                 // The client went away or sent what is no HTTP; hyper has answered where it could.

@@ -21,7 +21,7 @@ use super::connection::Connection;
 use super::seats::Seats;
 use super::serve::Server;
 use crate::clock::{Clock, TICK_MS};
-use crate::config;
+use crate::config::{Config, Live};
 use crate::telemetry::metrics::Metrics;
 
 /// How long the end of a worker's handler is awaited.
@@ -82,7 +82,7 @@ impl Workers {
 /// When a thread cannot be made. A runtime that cannot be made is told by [`Workers::next_end`].
 pub fn start<M, H, E, F, B>(
     bound: Bound,
-    config: &config::Proxy,
+    config: &Live<Config>,
     metrics: &Arc<Metrics>,
     make_handler: M,
 ) -> io::Result<Workers>
@@ -98,7 +98,7 @@ where
     let (drain, drain_seen) = watch::channel(false);
     let (ended_sender, ended) = mpsc::unbounded_channel();
     let open_in_all = Arc::new(AtomicUsize::new(0));
-    let seats = Seats::new(config.limits.connections_per_ip);
+    let seats = Seats::new();
     let mut threads = Vec::with_capacity(bound.sockets.len());
     for (number, sockets) in bound.sockets.into_iter().enumerate() {
         let notice =

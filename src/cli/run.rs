@@ -1,6 +1,6 @@
 //! `run`: the proxy, the shipper and the stats port, until a signal.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -8,16 +8,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::config;
+use crate::reload::Reload;
 use crate::telemetry::logs;
 
 /// No arguments.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {}
 
-/// Runs until SIGTERM or SIGINT; a second one ends the process at once, with the journal intact.
-pub(super) fn run(config: &Path, _args: &Args) -> anyhow::Result<()> {
-    let config = config::load(config)?;
-    logs::init(&config.log)?;
+/// Runs until SIGTERM or SIGINT; a second one ends the process at once, with the journal intact. SIGHUP has `file` read
+/// again.
+pub(super) fn run(file: &Path, _args: &Args) -> anyhow::Result<()> {
+    let config = config::load(file)?;
+    let log_level = logs::init(&config.log)?;
     super::in_office(async {
         // Before anything is there that a signal should end in order.
         let mut signals = Signals::new()?;
@@ -27,7 +29,7 @@ pub(super) fn run(config: &Path, _args: &Args) -> anyhow::Result<()> {
         }
         tracing::info!(address = %app.stats_address(), "statistics");
         let shutdown = CancellationToken::new();
-        tokio::spawn(refuse_reloads()?);
+        tokio::spawn(reload_when_told(app.reload().with_log_level(log_level), file.to_owned())?);
         let told = shutdown.clone();
         tokio::spawn(async move {
             signals.next().await;
@@ -41,12 +43,13 @@ pub(super) fn run(config: &Path, _args: &Args) -> anyhow::Result<()> {
     })
 }
 
-/// SIGHUP is what others reload by; its default would end the process.
-fn refuse_reloads() -> anyhow::Result<impl Future<Output = ()>> {
+/// At each SIGHUP. Signals that come while one is obeyed are one more.
+fn reload_when_told(reload: Reload, file: PathBuf) -> anyhow::Result<impl Future<Output = ()>> {
     let mut hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be handled")?;
     Ok(async move {
         while hangup.recv().await.is_some() {
-            tracing::warn!("SIGHUP: the configuration is not read again; a restart does that");
+            // Files may be on a disk that hangs.
+            tokio::task::block_in_place(|| reload.apply(config::load(&file)));
         }
     })
 }

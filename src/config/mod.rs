@@ -1,11 +1,13 @@
 //! The resolved configuration: what the program runs by, nothing in it is left open.
 //!
 //! `file` has the TOML's shape and turns it into this; `error.rs` says where a file is wrong, `show.rs` prints what
-//! holds.
+//! holds, `reload.rs` says what of it can change while the program runs.
 
 mod error;
 mod file;
+mod live;
 mod reader;
+mod reload;
 mod show;
 mod values;
 
@@ -17,6 +19,8 @@ use ipnet::IpNet;
 use jiff::tz::TimeZone;
 
 pub use error::ConfigErrors;
+pub use live::Live;
+pub use reload::Change;
 
 /// Reads the file at `path`, with the process's environment. Relative paths in it start from its folder.
 ///
@@ -132,7 +136,7 @@ pub struct Timeouts {
 }
 
 /// `[[upstream]]`: a shop's servers.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
     /// Its name in routes, logs and metrics.
     pub name: String,

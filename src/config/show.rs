@@ -2,6 +2,7 @@
 //!
 //! Rule: what is printed reads back as the same configuration, but for what was starred.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::error::starred_url;
@@ -13,7 +14,21 @@ use super::{
 
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut page = Page { text: String::new() };
+        f.write_str(self.page().text.trim_start())
+    }
+}
+
+/// Which table of its name a key stands in, the key's path and its value.
+pub(super) type Setting = (usize, String, String);
+
+impl Config {
+    /// Everything that is in force, secrets as they are: to be compared, not to be shown.
+    pub(super) fn settings(&self) -> BTreeSet<Setting> {
+        self.page().settings
+    }
+
+    fn page(&self) -> Page {
+        let mut page = Page::default();
         page.proxy(&self.proxy);
         self.upstreams.iter().for_each(|upstream| page.upstream(upstream));
         self.routes.iter().for_each(|route| page.route(route, &self.upstreams));
@@ -27,21 +42,42 @@ impl fmt::Display for Config {
         page.journal(&self.journal);
         page.stats(&self.stats);
         page.log(&self.log);
-        f.write_str(page.text.trim_start())
+        page
     }
 }
 
+/// What is printed, and the same as settings.
+#[derive(Default)]
 struct Page {
     text: String,
+    settings: BTreeSet<Setting>,
+    /// Name of the table that is being written.
+    table: String,
+    /// Tables of each name so far.
+    tables: BTreeMap<String, usize>,
 }
 
 impl Page {
     fn table(&mut self, title: &str) {
         self.text.push_str(&format!("\n{title}\n"));
+        self.table = title.trim_matches(['[', ']']).to_owned();
+        *self.tables.entry(self.table.clone()).or_default() += 1;
     }
 
     fn plain(&mut self, key: &str, value: impl fmt::Display) {
-        self.text.push_str(&format!("{key} = {value}\n"));
+        let value = value.to_string();
+        self.secret(key, &value, &value);
+    }
+
+    /// A key that is shown in another way than it is.
+    fn secret(&mut self, key: &str, shown: &str, value: &str) {
+        self.text.push_str(&format!("{key} = {shown}\n"));
+        let number = self.tables.get(&self.table).copied().unwrap_or(0);
+        self.settings.insert((number, format!("{}.{key}", self.table), value.to_owned()));
+    }
+
+    fn url(&mut self, key: &str, url: &str) {
+        self.secret(key, &quoted(starred_url(url)), url);
     }
 
     fn text(&mut self, key: &str, value: impl fmt::Display) {
@@ -161,7 +197,7 @@ impl Page {
     fn database(&mut self, database: &Database) {
         self.table("[database]");
         match &database.place {
-            DatabasePlace::Url(url) => self.text("url", starred_url(url)),
+            DatabasePlace::Url(url) => self.url("url", url),
             DatabasePlace::Managed(dir) => {
                 self.plain("managed", true);
                 self.text("data_dir", dir.display());
@@ -196,14 +232,15 @@ impl Page {
         self.text("timezone", stats.timezone.iana_name().unwrap_or("UTC"));
         self.optional("currency", stats.currency.as_ref());
         if let Some(url) = &stats.database_url {
-            self.text("database_url", starred_url(&url.0));
+            self.url("database_url", &url.0);
         }
         self.optional("public_url", stats.public_url.as_ref());
         for token in &stats.tokens {
             self.table("[[stats.token]]");
             self.text("name", &token.name);
             self.text("scope", name(&token.scope, &super::Scope::NAMES));
-            self.text("hash", "*".repeat(2 * token.sha256.len()));
+            let hash = format!("{:02x?}", token.sha256);
+            self.secret("hash", &quoted("*".repeat(2 * token.sha256.len())), &hash);
         }
     }
 

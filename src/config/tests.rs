@@ -92,6 +92,140 @@ fn the_example_names_every_key() {
     );
 }
 
+/// Paths of the keys of the example, and the comment that stands before each.
+fn documented_keys() -> Vec<(String, String)> {
+    let (mut keys, mut table, mut comment) = (Vec::new(), String::new(), String::new());
+    for line in EXAMPLE.lines() {
+        let bare = line.strip_prefix('#').unwrap_or(line);
+        match bare.split_once(" = ") {
+            _ if line.is_empty() => comment.clear(),
+            _ if line.starts_with("# ") => comment.push_str(line),
+            _ if bare.starts_with('[') => {
+                table = bare.trim_matches(['[', ']']).to_owned();
+                comment.clear();
+            }
+            Some((key, _)) if key.starts_with(|c: char| c.is_ascii_lowercase()) => {
+                keys.push((format!("{table}.{key}"), std::mem::take(&mut comment)));
+            }
+            _ => {}
+        }
+    }
+    keys
+}
+
+#[test]
+fn every_key_has_an_answer_to_a_reload_and_the_example_says_which() {
+    let documented = documented_keys();
+    let names: BTreeSet<&str> = documented.iter().map(|(key, _)| key.as_str()).collect();
+    let answered: BTreeSet<&str> = reload::KEYS.iter().map(|(key, _)| *key).collect();
+    assert_eq!(names, answered, "keys of example.toml and of config/reload.rs");
+    assert!(reload::KEYS.is_sorted_by_key(|(key, _)| *key));
+    for (key, comment) in &documented {
+        let needs_restart = reload::KEYS.contains(&(key, reload::Takes::Restart));
+        assert_eq!(comment.contains("(restart)"), needs_restart, "what example.toml says at {key}");
+    }
+}
+
+/// Values that one key or another takes.
+const VALUES: [&str; 22] = [
+    "true",
+    "false",
+    "2",
+    "3",
+    "\"7s\"",
+    "\"900MiB\"",
+    "\"9KiB\"",
+    "[\"127.0.0.1:7\"]",
+    "[\"http://127.0.0.1:7\"]",
+    "[\"/seven\"]",
+    "[\"seven\"]",
+    "[\"10.0.0.0/8\"]",
+    "\"/seven\"",
+    "\"seven.example\"",
+    "\"http://seven.example\"",
+    "\"127.0.0.1:7\"",
+    "\"Europe/Kyiv\"",
+    "\"forever\"",
+    "\"14 months\"",
+    "\"20 months\"",
+    "\"postgres://utm@seven/utm\"",
+    "\"0700000000000000000000000000000000000000000000000000000000000000\"",
+];
+/// The same for keys that take one of a few words.
+const WORDS: [&str; 10] =
+    ["off", "upstream", "full", "paid", "json", "debug", "always", "admin", "PL", "PLN"];
+
+#[test]
+fn a_reload_changes_what_the_table_says_and_keeps_the_rest() {
+    let whole = loadable_example();
+    let old = read(&whole);
+    let words = WORDS.map(|word| format!("\"{word}\""));
+    let mut changed = BTreeSet::new();
+    let mut table = String::new();
+    for line in whole.lines() {
+        if line.starts_with('[') {
+            table = line.trim_matches(['[', ']']).to_owned();
+        }
+        let Some((key, _)) = line.split_once(" = ").filter(|(key, _)| !key.starts_with('#')) else {
+            continue;
+        };
+        let path = format!("{table}.{key}");
+        // A list that goes on in the next lines ends with them.
+        let rest = whole.split_once(&format!("{line}\n")).unwrap().1;
+        let end = if line.ends_with('[') { &rest[..=rest.find("\n]").unwrap() + 2] } else { "" };
+        for value in VALUES.into_iter().chain(words.iter().map(String::as_str)) {
+            let text = whole.replacen(&format!("{line}\n{end}"), &format!("{key} = {value}\n"), 1);
+            let Ok(new) = parse(&text, "/etc/x/config.toml", &env) else { continue };
+            let (before, wanted) = (old.settings(), new.settings());
+            let change = Change::between(&old, new);
+            if before == wanted {
+                continue;
+            }
+            let differs = |setting: &&(usize, String, String)| !before.contains(*setting);
+            for (_, key, _) in wanted.iter().filter(differs) {
+                let needs_restart = reload::KEYS.contains(&(key, reload::Takes::Restart));
+                assert_eq!(change.needs_restart.contains(key), needs_restart, "{key} = {value}");
+                assert_eq!(change.changed.contains(key), !needs_restart, "{key} = {value}");
+            }
+            for setting in change.config.settings() {
+                let takes_restart = reload::KEYS.contains(&(&setting.1, reload::Takes::Restart));
+                let source = if takes_restart { &before } else { &wanted };
+                assert!(source.contains(&setting), "{path} = {value}: {setting:?} is in force");
+            }
+            changed.insert(path.clone());
+            break;
+        }
+    }
+    let written = whole.lines().filter_map(|line| line.split_once(" = ")).map(|(key, _)| key);
+    let written: BTreeSet<&str> = written.collect();
+    let all = documented_keys().into_iter().map(|(path, _)| path);
+    let untried: Vec<String> = all
+        .filter(|path| {
+            written.iter().any(|key| path.ends_with(&format!(".{key}"))) && !changed.contains(path)
+        })
+        .collect();
+    // These two name each other; in a file with one upstream neither can change alone.
+    let untried: Vec<String> = untried
+        .into_iter()
+        .filter(|path| !["upstream.name", "route.upstream"].contains(&path.as_str()))
+        .collect();
+    assert!(untried.is_empty(), "no other value is known here for {untried:?}");
+}
+
+#[test]
+fn a_configuration_that_is_the_same_changes_nothing() {
+    let change = Change::between(&read(EXAMPLE), read(MINIMAL));
+    assert_eq!((change.changed, change.needs_restart), (Vec::new(), Vec::new()));
+}
+
+#[test]
+fn a_changed_secret_is_seen_and_not_shown() {
+    let with = |password: &str| read(&minimal_with("utm@127", &format!("utm:{password}@127")));
+    let change = Change::between(&with("one"), with("two"));
+    assert_eq!(change.needs_restart, ["database.url"]);
+    assert!(!format!("{change:?}").contains("two"));
+}
+
 #[test]
 fn what_is_printed_reads_back_the_same() {
     let whole = loadable_example();

@@ -1,5 +1,6 @@
 //! Who asks, as the shop is told: `X-Forwarded-For/-Proto/-Host/-Port` and `X-Real-IP`.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -32,6 +33,16 @@ impl Peer {
         let address = address.to_canonical();
         let text = address_value(address);
         Peer { address, trusted: is_trusted(address, trusted), https: false, text }
+    }
+
+    /// The same peer to whoever trusts these.
+    pub fn under(&self, trusted: &[IpNet]) -> Cow<'_, Self> {
+        let trusted = is_trusted(self.address, trusted);
+        if trusted == self.trusted {
+            Cow::Borrowed(self)
+        } else {
+            Cow::Owned(Self { trusted, ..self.clone() })
+        }
     }
 }
 

@@ -10,22 +10,30 @@ use crate::telemetry::metrics::Metrics;
 /// when all its servers are.
 #[derive(Debug)]
 pub struct Standing {
-    upstream: String,
+    upstream: config::Upstream,
     is_down: Box<[AtomicBool]>,
     down: AtomicUsize,
     metrics: Arc<Metrics>,
 }
 
 impl Standing {
-    /// One for each upstream, for all workers; all servers are up.
-    pub fn of_all(upstreams: &[config::Upstream], metrics: &Arc<Metrics>) -> Vec<Arc<Self>> {
-        let standings = upstreams.iter().map(|upstream| Standing {
-            upstream: upstream.name.clone(),
+    /// One for each upstream, for all workers: that of `known` where the upstream is the same, else a new one, with all
+    /// servers up.
+    pub fn of_all(
+        upstreams: &[config::Upstream],
+        known: &[Arc<Self>],
+        metrics: &Arc<Metrics>,
+    ) -> Vec<Arc<Self>> {
+        let kept = |upstream: &config::Upstream| {
+            known.iter().find(|standing| standing.upstream == *upstream).map(Arc::clone)
+        };
+        let fresh = |upstream: &config::Upstream| Standing {
+            upstream: upstream.clone(),
             is_down: upstream.servers.iter().map(|_| AtomicBool::new(false)).collect(),
             down: AtomicUsize::new(0),
             metrics: Arc::clone(metrics),
-        });
-        standings.map(Arc::new).collect()
+        };
+        upstreams.iter().map(|upstream| kept(upstream).unwrap_or_else(|| Arc::new(fresh(upstream)))).collect()
     }
 
     /// Whether no server takes connections.
@@ -48,11 +56,19 @@ impl Standing {
         if connected {
             if self.down.fetch_sub(1, Ordering::Relaxed) == all {
                 upstreams_down.fetch_sub(1, Ordering::Relaxed);
-                tracing::info!(upstream = self.upstream, "an upstream takes connections again");
+                tracing::info!(upstream = self.upstream.name, "an upstream takes connections again");
             }
         } else if self.down.fetch_add(1, Ordering::Relaxed) + 1 == all {
             upstreams_down.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(upstream = self.upstream, "no server of an upstream takes connections");
+            tracing::warn!(upstream = self.upstream.name, "no server of an upstream takes connections");
+        }
+    }
+}
+
+impl Drop for Standing {
+    fn drop(&mut self) {
+        if self.is_down() {
+            self.metrics.state.upstreams_down.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
@@ -65,7 +81,14 @@ mod tests {
     fn an_upstream_is_down_when_all_its_servers_are_and_up_with_the_first() {
         let metrics = Arc::new(Metrics::default());
         let standing = Standing {
-            upstream: "shop".to_owned(),
+            upstream: config::Upstream {
+                name: "shop".to_owned(),
+                servers: vec!["127.0.0.1:1".to_owned(), "127.0.0.1:2".to_owned()],
+                host: config::HostHeader::Preserve,
+                trust_events: false,
+                keep_alive: std::time::Duration::from_secs(4),
+                retries: 1,
+            },
             is_down: Box::new([AtomicBool::new(false), AtomicBool::new(false)]),
             down: AtomicUsize::new(0),
             metrics: Arc::clone(&metrics),

@@ -10,7 +10,7 @@
 use std::cell::Cell;
 use std::future::Future;
 use std::pin::pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ use super::refusal::Refusal;
 use super::server::Server;
 use super::standing::Standing;
 use crate::clock::{Clock, TICK_MS, Timer};
-use crate::config::{self, HostHeader, Timeouts};
+use crate::config::{self, Config, HostHeader, Timeouts};
 use crate::telemetry::metrics::Metrics;
 
 /// Idle time up to which a connection may carry a request that cannot be repeated; the clock's tick taken off 500 ms.
@@ -41,7 +41,7 @@ const MAX_UNSENT: u32 = 3;
 /// All upstreams, as one worker sees them.
 #[derive(Debug)]
 pub struct Upstreams {
-    upstreams: Vec<Upstream>,
+    upstreams: Vec<Rc<Upstream>>,
     timeouts: Timeouts,
     clock: Rc<Clock>,
     retried: Counter,
@@ -117,43 +117,53 @@ struct Stale {
 }
 
 impl Upstreams {
-    /// Pools for all upstreams, in the order of the configuration, as are `standings`.
+    /// Pools for all upstreams, in the order of the configuration, as are `standings`. Those whose standing is one of
+    /// `previous` are taken over from there.
     pub fn new(
-        upstreams: &[config::Upstream],
+        config: &Config,
         standings: &[Arc<Standing>],
-        timeouts: Timeouts,
+        previous: Option<&Upstreams>,
         metrics: &Metrics,
         clock: &Rc<Clock>,
     ) -> Rc<Self> {
-        let with_standing = upstreams.iter().zip(standings);
-        let upstreams =
-            with_standing.map(|(upstream, standing)| Upstream::new(upstream, clock, standing)).collect();
-        let retried = metrics.upstream_retries.clone();
+        let kept = |standing: &Arc<Standing>| {
+            let mut known = previous?.upstreams.iter();
+            known.find(|upstream| Arc::ptr_eq(&upstream.standing, standing)).map(Rc::clone)
+        };
+        let with_standing = config.upstreams.iter().zip(standings);
+        let upstreams = with_standing
+            .map(|(upstream, standing)| {
+                kept(standing).unwrap_or_else(|| Rc::new(Upstream::new(upstream, clock, standing)))
+            })
+            .collect();
+        let (timeouts, retried) = (config.proxy.timeouts, metrics.upstream_retries.clone());
         Rc::new(Upstreams { upstreams, timeouts, clock: Rc::clone(clock), retried })
     }
 
-    /// Closes idle connections that are too old, for ever; one task a worker.
-    pub async fn close_stale_connections(self: Rc<Self>) {
+    /// Closes idle connections that are too old, as long as there is somebody to use them; one task a worker.
+    pub async fn close_stale_connections(all: Weak<Self>) {
         let mut interval = tokio::time::interval(Duration::from_secs(1));
         loop {
             interval.tick().await;
-            self.upstreams
+            let Some(all) = all.upgrade() else { return };
+            all.upstreams
                 .iter()
                 .flat_map(|upstream| &upstream.servers)
                 .for_each(|server| server.close_stale());
         }
     }
 
-    /// Asks upstreams that take no connections for one, for ever; one task a worker. Whoever sends no requests because
-    /// of what we report about an upstream would else never hear that it is back.
-    pub async fn knock(self: Rc<Self>) {
+    /// Asks upstreams that take no connections for one, as long as they are used; one task a worker. Whoever sends no
+    /// requests because of what we report about an upstream would else never hear that it is back.
+    pub async fn knock(all: Weak<Self>) {
         let mut interval = tokio::time::interval(Duration::from_secs(1));
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             interval.tick().await;
-            for upstream in self.upstreams.iter().filter(|upstream| upstream.standing.is_down()) {
+            let Some(all) = all.upgrade() else { return };
+            for upstream in all.upstreams.iter().filter(|upstream| upstream.standing.is_down()) {
                 // What came of it is noted; the connection, if any, waits for the next request.
-                if let Ok(lease) = upstream.connect(self.timeouts.connect, &mut Passage::default()).await {
+                if let Ok(lease) = upstream.connect(all.timeouts.connect, &mut Passage::default()).await {
                     lease.give_back();
                 }
             }

@@ -22,7 +22,7 @@ use super::forgotten::ForgottenList;
 use super::known::KnownVisitors;
 use super::rows::{Enricher, Refused, Rows};
 use super::write::{self, Attempt, Fault, Terms};
-use crate::config::{Config, StoreIp};
+use crate::config::{Config, Live, StoreIp};
 use crate::erasure::Receipt;
 use crate::hit::OrderOutcome;
 use crate::hit::Record;
@@ -39,7 +39,7 @@ const TRY_TIMEOUT: Duration = Duration::from_secs(120);
 const LOOK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the configuration says about shipping.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShipSettings {
     /// How long before an order a touch still counts.
     pub lookback: Duration,
@@ -130,11 +130,23 @@ fn positions(rows: &[Row]) -> HashMap<Uuid, Position> {
     rows.iter().map(|row| (row.get("journal"), position(row))).collect()
 }
 
+fn enricher(settings: &ShipSettings) -> Enricher {
+    Enricher {
+        acquisition: Acquisition::default(),
+        places: Places::new(settings.geo_database.clone()),
+        store_ip: settings.store_ip,
+        locale_prefixes: settings.locale_prefixes.clone(),
+        written: Mutex::new(Written::default()),
+    }
+}
+
 /// Writes batches, one at a time.
 #[derive(Debug)]
 pub struct Shipper {
     store: Store,
     settings: ShipSettings,
+    /// Where the settings come from, if they may change, and what they were taken from last.
+    follows: Option<(Live<Config>, Arc<Config>)>,
     enricher: Arc<Enricher>,
     /// Partitions known to exist.
     months: BTreeSet<Month>,
@@ -158,22 +170,39 @@ pub struct Folding {
 impl Shipper {
     /// Opens nothing yet.
     pub fn new(store: Store, settings: ShipSettings) -> Self {
-        let enricher = Enricher {
-            acquisition: Acquisition::default(),
-            places: Places::new(settings.geo_database.clone()),
-            store_ip: settings.store_ip,
-            locale_prefixes: settings.locale_prefixes.clone(),
-            written: Mutex::new(Written::default()),
-        };
         Shipper {
             store,
+            follows: None,
+            enricher: Arc::new(enricher(&settings)),
             settings,
-            enricher: Arc::new(enricher),
             months: BTreeSet::new(),
             horizon: None,
             known: KnownVisitors::default(),
             forgotten: Arc::default(),
             agents_unread: true,
+        }
+    }
+
+    /// As [`Shipper::new`]; each batch goes by what `config` says when it is folded.
+    pub fn following(store: Store, config: Live<Config>) -> Self {
+        let now = config.now();
+        Shipper {
+            follows: Some((config, Arc::clone(&now))),
+            ..Shipper::new(store, ShipSettings::from(&*now))
+        }
+    }
+
+    fn keep_up(&mut self) {
+        let Some((config, taken)) = &mut self.follows else { return };
+        let now = config.now();
+        if Arc::ptr_eq(&now, taken) {
+            return;
+        }
+        let settings = ShipSettings::from(&*now);
+        *taken = now;
+        if settings != self.settings {
+            self.enricher = Arc::new(enricher(&settings));
+            self.settings = settings;
         }
     }
 
@@ -200,7 +229,8 @@ impl Shipper {
 
     /// Begins to fold a batch, also while another is written. What was folded before an error must not be shipped after
     /// it: it leaves out dictionary rows that the database then was known to have.
-    pub fn fold(&self, batch: Batch) -> Folding {
+    pub fn fold(&mut self, batch: Batch) -> Folding {
+        self.keep_up();
         let (enricher, folded, horizon) = (Arc::clone(&self.enricher), batch.clone(), self.horizon);
         let forgotten = Arc::clone(&self.forgotten);
         let fold = move || Rows::fold(&folded, &enricher, forgotten, horizon);

@@ -6,6 +6,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use axum::extract::connect_info::ConnectInfo;
 use axum::extract::{Request, State};
@@ -20,7 +21,7 @@ use tokio::net::TcpListener;
 
 use crate::config::{Config, Scope};
 use crate::stats::problem::StatsError;
-use crate::stats::tokens::{self, TokenBook, Verdict};
+use crate::stats::tokens::{self, Verdict};
 use crate::stats::{AppState, Shared};
 
 /// The address at which a connection arrived: one of the port's own names.
@@ -33,17 +34,22 @@ impl axum::extract::connect_info::Connected<IncomingStream<'_, TcpListener>> for
     }
 }
 
-/// What is known of names and tokens.
+/// What the configuration says of names and tokens.
 pub(crate) struct Access {
+    config: Arc<Config>,
     names: Vec<String>,
     public_origin: Option<Authority>,
     may_be_open: bool,
-    book: TokenBook,
 }
 
 impl Access {
+    /// Whether this is what `config` says.
+    pub(crate) fn is_of(&self, config: &Arc<Config>) -> bool {
+        Arc::ptr_eq(&self.config, config)
+    }
+
     /// For a port that listens at `listen`.
-    pub(crate) fn new(config: &Config, listen: SocketAddr) -> Access {
+    pub(crate) fn new(config: Arc<Config>, listen: SocketAddr) -> Access {
         let stats = &config.stats;
         let public_origin = stats
             .public_url
@@ -60,7 +66,7 @@ impl Access {
             names,
             may_be_open: listen.ip().is_loopback() && stats.public_url.is_none() && stats.tokens.is_empty(),
             public_origin,
-            book: TokenBook::default(),
+            config,
         }
     }
 
@@ -79,7 +85,7 @@ impl Access {
 pub(crate) async fn guard(State(shared): AppState, request: Request, next: Next) -> Response {
     let open_to_all = match request.uri().path() {
         "/healthz" | "/readyz" => true,
-        "/metrics" => shared.context.config.stats.metrics_public,
+        "/metrics" => shared.config().stats.metrics_public,
         _ => false,
     };
     if open_to_all {
@@ -96,14 +102,15 @@ pub(crate) async fn guard(State(shared): AppState, request: Request, next: Next)
 pub(crate) async fn admit(shared: &Shared, parts: &Parts) -> Result<(), StatsError> {
     let authority = host_of(parts).ok_or(StatsError::UnknownHost)?;
     let local = parts.extensions.get::<ConnectInfo<LocalAddress>>().and_then(|info| info.0.0);
-    if !shared.access.is_own_name(&host_name(&authority), local.map(|address| address.ip())) {
+    let access = shared.access();
+    if !access.is_own_name(&host_name(&authority), local.map(|address| address.ip())) {
         return Err(StatsError::UnknownHost);
     }
     let reading = matches!(parts.method, Method::GET | Method::HEAD);
-    if !reading && !is_own_origin(&shared.access, parts, &authority) {
+    if !reading && !is_own_origin(&access, parts, &authority) {
         return Err(StatsError::ForeignOrigin);
     }
-    if let Some(scope) = token_scope(shared, bearer(parts)).await? {
+    if let Some(scope) = token_scope(shared, &access, bearer(parts)).await? {
         let enough = match scope {
             Scope::Admin => true,
             Scope::Read => reading,
@@ -120,13 +127,17 @@ pub(crate) async fn admit(shared: &Shared, parts: &Parts) -> Result<(), StatsErr
 }
 
 /// The scope of the request's token; none when no token is needed.
-async fn token_scope(shared: &Shared, token: Option<&str>) -> Result<Option<Scope>, StatsError> {
-    let own = shared.context.config.stats.tokens.iter().map(|token| (token.scope, &token.sha256));
+async fn token_scope(
+    shared: &Shared,
+    access: &Access,
+    token: Option<&str>,
+) -> Result<Option<Scope>, StatsError> {
+    let own = access.config.stats.tokens.iter().map(|token| (token.scope, &token.sha256));
     if let Some(scope) = token.and_then(|token| tokens::find(own, &tokens::hash(token))) {
         return Ok(Some(scope));
     }
-    let open = shared.access.may_be_open;
-    match shared.access.book.judge(&shared.context.tokens, token).await {
+    let open = access.may_be_open;
+    match shared.book.judge(&shared.context.tokens, token).await {
         Verdict::Valid(scope) => Ok(Some(scope)),
         Verdict::NoTokens if open => Ok(None),
         // Nobody but this machine can ask, and what the shop tells must not be lost because the database was away

@@ -113,7 +113,7 @@ async fn breakdown(
         Way::Counted => GroupVisitors::default(),
         Way::Estimated(_) => GroupVisitors::estimate(&snapshot, &scope, dimension.name()).await?,
     };
-    let money = Money::of(&params, &shared.context.config, &snapshot).await?;
+    let money = Money::of(&params, &shared.config(), &snapshot).await?;
     let (dimension_name, limit, offset) = (dimension.name(), i64::from(params.limit), i64::from(passed));
     let mut parameters = scope.parameters();
     parameters.extend(money.parameters());

@@ -124,7 +124,7 @@ pub(crate) async fn explain(
         _ => Vec::new(),
     };
     let freshness = snapshot.conclude().await?;
-    let lookback = shared.context.config.tracking.attribution.lookback;
+    let lookback = shared.config().tracking.attribution.lookback;
     let lookback = SignedDuration::try_from(lookback).unwrap_or(SignedDuration::MAX);
     let zone = &params.zone;
     let explained = (|| {

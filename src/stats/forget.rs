@@ -63,6 +63,6 @@ pub(super) async fn visitor(
         StatsError::JournalUnavailable
     })?;
     let status = if receipt.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };
-    let results = ReceiptDetails::new(erasure_id, receipt, &shared.context.config.stats.timezone);
+    let results = ReceiptDetails::new(erasure_id, receipt, &shared.config().stats.timezone);
     Ok((status, Json(Results { results })).into_response())
 }

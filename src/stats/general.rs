@@ -55,7 +55,7 @@ pub(crate) async fn general_stats(
     let total = sessions.try_get("total_sessions").map_err(DatabaseError::from)?;
     let way = Way::of(&snapshot, &scope, params.window, Some(total)).await?;
     let visitors = way.visitors(&snapshot, &scope).await?;
-    let money = Money::of(&params, &shared.context.config, &snapshot).await?;
+    let money = Money::of(&params, &shared.config(), &snapshot).await?;
     let mut parameters = scope.parameters();
     parameters.extend(money.parameters());
     let orders = snapshot.row(include_str!("sql/general_orders.sql"), &parameters).await?;

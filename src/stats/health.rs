@@ -41,7 +41,7 @@ pub(crate) async fn healthz() -> Response {
 /// 503 only while draining or when no upstream answers: a probe must not take the shop down with the database.
 pub(crate) async fn readyz(State(shared): AppState, parts: Parts) -> Response {
     let conditions = &shared.context.metrics.state;
-    let fatal = fatal_reasons(conditions, shared.context.config.upstreams.len());
+    let fatal = fatal_reasons(conditions, shared.config().upstreams.len());
     let reasons = degrading_reasons(&shared, conditions);
     let (status, word) = match (fatal.is_empty(), reasons.is_empty()) {
         (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
@@ -97,6 +97,11 @@ fn fatal_reasons(conditions: &Conditions, upstreams: usize) -> Vec<Cow<'static, 
 /// Reasons to look after it; the shop is served.
 fn degrading_reasons(shared: &Shared, conditions: &Conditions) -> Vec<Cow<'static, str>> {
     let mut reasons = Vec::new();
+    let refused = conditions.config_refused.lock().unwrap_or_else(PoisonError::into_inner);
+    reasons.extend(refused.as_ref().map(|problem| {
+        format!("config: what was reloaded is wrong, {problem}; the configuration before it is in force")
+            .into()
+    }));
     let standstill = conditions.standstill.lock().unwrap_or_else(PoisonError::into_inner);
     reasons.extend(standstill.as_ref().map(|why| format!("{why}; nothing is shipped").into()));
     let disk_hangs = conditions.disk_asked_seconds(unix_ms()) > DISK_HANGS_SECONDS;
@@ -163,7 +168,7 @@ fn journal_reasons(shared: &Shared, disk_hangs: bool, reasons: &mut Vec<Cow<'sta
     check(disk_hangs, "journal: its disk does not answer; nothing is shipped");
     let held = u64::try_from(metrics.journal_held_bytes.get()).unwrap_or(0);
     check(
-        !admits(Importance::PageView, held, shared.context.config.journal.max_bytes),
+        !admits(Importance::PageView, held, shared.config().journal.max_bytes),
         "journal: it is full (journal.max_bytes); page views are dropped first, then actions, then the rest",
     );
     check(

@@ -44,7 +44,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::config::{Config, Live};
 use crate::customer::CustomerHasher;
 use crate::ingest::Ingest;
 use crate::stats::access::{Access, LocalAddress};
@@ -52,6 +52,7 @@ use crate::stats::database::ReportDatabase;
 
 use crate::stats::params::{Accepts, ParameterError, Params};
 use crate::stats::problem::StatsError;
+use crate::stats::tokens::TokenBook;
 use crate::telemetry::metrics::Metrics;
 
 /// A session with this score or more is taken for a bot's; the migration's `session_facts` says the same.
@@ -60,7 +61,7 @@ const BOT_SCORE: i16 = 50;
 /// What the port works with.
 pub struct StatsContext {
     /// What the program runs by.
-    pub config: Arc<Config>,
+    pub config: Live<Config>,
     /// Where reports are read.
     pub database: ReportDatabase,
     /// Where tokens are read: the database that is written, also while a replica is away.
@@ -76,15 +77,32 @@ pub struct StatsContext {
 /// The context with what follows from it.
 struct Shared {
     context: StatsContext,
-    access: Access,
+    listen: SocketAddr,
+    access: Live<Access>,
+    book: TokenBook,
     registry: Registry,
 }
 
 type AppState = State<Arc<Shared>>;
 
 impl Shared {
+    /// What is in force; a request that looks twice keeps it.
+    fn config(&self) -> Arc<Config> {
+        self.context.config.now()
+    }
+
+    fn access(&self) -> Arc<Access> {
+        let (access, config) = (self.access.now(), self.config());
+        if access.is_of(&config) {
+            return access;
+        }
+        let access = Arc::new(Access::new(config, self.listen));
+        self.access.replace(Arc::clone(&access));
+        access
+    }
+
     fn params(&self, query: Option<&str>, accepts: &Accepts) -> Result<Params, ParameterError> {
-        let zone = &self.context.config.stats.timezone;
+        let zone = &self.config().stats.timezone;
         Params::parse(query.unwrap_or_default(), accepts, Timestamp::now(), zone)
     }
 }
@@ -120,7 +138,9 @@ pub async fn serve(
 
 fn router(context: StatsContext, listen: SocketAddr) -> Router {
     let shared = Arc::new(Shared {
-        access: Access::new(&context.config, listen),
+        access: Live::new(Access::new(context.config.now(), listen)),
+        listen,
+        book: TokenBook::default(),
         registry: context.metrics.registry(),
         context,
     });

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::{Store, StoreError, partitions, retention};
-use crate::config::Retain;
+use crate::config::{Config, Live};
 use crate::telemetry::metrics::Metrics;
 
 /// How often all of it is looked at; and again what did not succeed.
@@ -15,9 +15,10 @@ const INTERVAL: Duration = Duration::from_secs(3600);
 const RETRY: Duration = Duration::from_secs(60);
 
 /// Takes care now and hourly, until `shutdown`. A batch that finds a partition missing makes it itself.
-pub async fn keep(store: Store, retain: Retain, metrics: Arc<Metrics>, shutdown: CancellationToken) {
+pub async fn keep(store: Store, config: Live<Config>, metrics: Arc<Metrics>, shutdown: CancellationToken) {
     loop {
         let now = Timestamp::now();
+        let retain = config.now().tracking.privacy.retain;
         let ahead = partitions::ahead(&store, now).await;
         let made = is_done(ahead, "partitions could not be made ahead; tried again in a minute");
         let passed = retention::pass(&store, retain, now, &metrics).await;

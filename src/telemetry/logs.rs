@@ -7,7 +7,7 @@ use std::io::IsTerminal;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, fmt};
+use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use crate::config::{Log, LogFormat};
 
@@ -20,21 +20,38 @@ pub enum LogsError {
     /// The process has a logger already.
     #[error("logging is set up already")]
     Twice(#[from] tracing_subscriber::util::TryInitError),
+    /// The logger is gone.
+    #[error("the logger is gone")]
+    Gone(#[from] reload::Error),
+}
+
+/// The level, which can be changed.
+#[derive(Debug, Clone)]
+pub struct LogLevel(reload::Handle<Targets, Registry>);
+
+impl LogLevel {
+    /// From now on this one.
+    ///
+    /// # Errors
+    /// When it is no filter.
+    pub fn set(&self, level: &str) -> Result<(), LogsError> {
+        Ok(self.0.reload(filter(level)?)?)
+    }
 }
 
 /// Sends the process's events to standard error from now on. Once per process.
 ///
 /// # Errors
 /// When `log.level` is no filter, or when it has been called before.
-pub fn init(log: &Log) -> Result<(), LogsError> {
-    let level = filter(&log.level)?;
+pub fn init(log: &Log) -> Result<LogLevel, LogsError> {
+    let (level, handle) = reload::Layer::new(filter(&log.level)?);
     let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     let lines = match log.format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
     };
     tracing_subscriber::registry().with(lines.with_filter(level)).try_init()?;
-    Ok(())
+    Ok(LogLevel(handle))
 }
 
 /// What `level` lets through. The database's driver is kept from writing its statements' parameters, which are people's;

@@ -11,6 +11,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::traffic::{Traffic, TrafficCollector};
+use crate::clock::unix_ms;
 use crate::hit::Importance;
 
 /// Label `reason`.
@@ -18,6 +19,18 @@ use crate::hit::Importance;
 pub struct Reason {
     /// Why.
     pub reason: &'static str,
+}
+
+/// Label `result` of a reload: `ok`, or `refused` for a configuration that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Outcome {
+    /// How it ended.
+    pub result: &'static str,
+}
+
+impl Outcome {
+    const OK: Outcome = Outcome { result: "ok" };
+    const REFUSED: Outcome = Outcome { result: "refused" };
 }
 
 /// Label `kind`.
@@ -187,6 +200,10 @@ pub struct Metrics {
     pub rollup_refreshed_unix_seconds: Gauge,
     /// How far the replica that reports are read from is behind, seconds.
     pub replica_lag_seconds: Gauge,
+    /// Times the configuration was read again, by what came of it.
+    pub config_reloads: Family<Outcome, Counter>,
+    /// When the configuration in force was read, Unix seconds.
+    pub config_loaded_unix_seconds: Gauge,
     /// State that `/readyz` tells.
     pub state: State,
 }
@@ -214,6 +231,8 @@ pub struct State {
     pub keys_unsaved: AtomicBool,
     /// A key file that was to be written has another key meanwhile.
     pub keys_replaced: AtomicBool,
+    /// What is wrong with the configuration that was read last and is not in force.
+    pub config_refused: Mutex<Option<String>>,
     /// Shutting down.
     pub draining: AtomicBool,
     /// Upstreams of which the last attempt to connect to every server failed.
@@ -286,6 +305,25 @@ impl Metrics {
         Tally::KINDS.into_iter().flat_map(of_kind)
     }
 
+    /// The configuration is in force that was read just now.
+    pub fn note_config_loaded(&self) {
+        let now_s = unix_ms() / 1000;
+        self.config_loaded_unix_seconds.set(i64::try_from(now_s).unwrap_or(i64::MAX));
+    }
+
+    /// The same, at a reload.
+    pub fn note_config_reloaded(&self) {
+        self.note_config_loaded();
+        self.config_reloads.get_or_create(&Outcome::OK).inc();
+        *self.state.config_refused.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// The configuration was read again, is wrong and not in force.
+    pub fn note_config_refused(&self, problem: String) {
+        self.config_reloads.get_or_create(&Outcome::REFUSED).inc();
+        *self.state.config_refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(problem);
+    }
+
     /// Registers everything under the prefix `utm_dispatcher`.
     pub fn registry(&self) -> Registry {
         let mut registry = Registry::with_prefix("utm_dispatcher");
@@ -294,6 +332,7 @@ impl Metrics {
         self.register_shipping(&mut registry);
         self.register_upkeep(&mut registry);
         self.register_rollups(&mut registry);
+        self.register_config(&mut registry);
         registry
     }
 
@@ -316,6 +355,15 @@ impl Metrics {
         to.register("hits_dropped", "Records lost", hits_dropped.clone());
         let ahead = self.responses_ahead_of_journal.clone();
         to.register("responses_ahead_of_journal", "Responses sent before their record was written", ahead);
+    }
+
+    fn register_config(&self, to: &mut Registry) {
+        [Outcome::OK, Outcome::REFUSED]
+            .iter()
+            .for_each(|outcome| drop(self.config_reloads.get_or_create(outcome)));
+        to.register("config_reloads", "Times the configuration was read again", self.config_reloads.clone());
+        let loaded = self.config_loaded_unix_seconds.clone();
+        to.register("config_loaded_unix_seconds", "When the configuration in force was read", loaded);
     }
 
     fn register_journal(&self, to: &mut Registry) {

@@ -18,6 +18,7 @@ mod managed;
 mod migrating;
 mod outages;
 mod pooler;
+mod reloading;
 mod replica;
 mod roles;
 mod rollups;

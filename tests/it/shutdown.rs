@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use utm_dispatcher::accept::{self, BindError};
+use utm_dispatcher::config::Live;
 
 use crate::harness::{Client, Reply, Upstream, config, proxy, shop, until};
 
@@ -92,8 +93,8 @@ async fn no_request_of_a_busy_client_is_lost_while_the_proxy_ends() {
 
 #[tokio::test]
 async fn a_panic_in_one_connection_is_only_that_connections() {
-    let config = config(&[]).proxy;
-    let bound = accept::bind(&config.listen, 1).unwrap();
+    let config = Live::new(config(&[]));
+    let bound = accept::bind(&config.now().proxy.listen, 1).unwrap();
     let metrics = std::sync::Arc::default();
     let workers = accept::start(bound, &config, &metrics, |_| {
         let answer = |_, request: http::Request<hyper::body::Incoming>| async move {

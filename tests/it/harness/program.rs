@@ -104,6 +104,38 @@ impl Program {
         std::fs::write(&self.config, self.settings.text(self.proxy, self.stats)).unwrap();
     }
 
+    /// The configuration file.
+    pub(crate) fn config(&self) -> &Path {
+        &self.config
+    }
+
+    /// Changes the configuration file as text.
+    pub(crate) fn edit(&self, change: impl FnOnce(String) -> String) {
+        let text = std::fs::read_to_string(&self.config).unwrap();
+        std::fs::write(&self.config, change(text)).unwrap();
+    }
+
+    /// Sends a signal, by its name without `SIG`.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.pid().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+    }
+
+    /// SIGHUP; returns when the file was read again.
+    pub(crate) async fn reload(&self) {
+        let patience = super::DEADLINE;
+        let read = || async { self.counter("config_reloads").await };
+        let before = super::eventually("metrics", patience, read).await;
+        self.signal("HUP");
+        let is_newer = || async { read().await.filter(|reloads| *reloads > before) };
+        super::eventually("the file is read again", patience, is_newer).await;
+    }
+
+    /// Of the process that runs.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
     /// Variables of the environment of the next processes.
     pub(crate) fn environment(&mut self, variables: &[(&str, &str)]) {
         self.environment = variables.iter().map(|&(name, value)| (name.into(), value.into())).collect();
@@ -153,9 +185,8 @@ impl Program {
 
     /// SIGTERM; waits for the end, and kills a process that does not come to it.
     pub(crate) async fn terminate(&mut self) -> ExitStatus {
+        self.signal("TERM");
         let mut child = self.child.take().unwrap();
-        let pid = child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         let told = Instant::now();
         loop {
             if let Some(status) = child.try_wait().unwrap() {

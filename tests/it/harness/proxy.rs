@@ -6,13 +6,14 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use utm_dispatcher::accept::{self, Workers};
 use utm_dispatcher::clock::WallClock;
-use utm_dispatcher::config::Config;
+use utm_dispatcher::config::{Config, Live};
 use utm_dispatcher::erasure::Forgotten;
 use utm_dispatcher::hit::{Hit, Record};
 use utm_dispatcher::journal::Position;
 use utm_dispatcher::journal::reader::Reader;
 use utm_dispatcher::journal::writer::{Progress, Writer, WriterConfig};
 use utm_dispatcher::keys::KeyRing;
+use utm_dispatcher::proxy::Snapshot;
 use utm_dispatcher::record::Recording;
 use utm_dispatcher::salts::Salts;
 use utm_dispatcher::telemetry::metrics::Metrics;
@@ -47,7 +48,9 @@ pub(crate) fn proxy(config: Config) -> Proxy {
         forgotten: Forgotten::default(),
         clock: WallClock::default(),
     };
-    let workers = utm_dispatcher::proxy::start(bound, &Arc::new(config), recording, &metrics).unwrap();
+    let config = Live::new(config);
+    let snapshot = Live::new(Snapshot::new(&config.now(), &metrics));
+    let workers = utm_dispatcher::proxy::start(bound, &config, &snapshot, recording, &metrics).unwrap();
     Proxy { workers, metrics, progress: writer.progress, files }
 }
 

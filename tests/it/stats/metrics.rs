@@ -49,6 +49,8 @@ fn fill(metrics: &Metrics) {
         rollup_seconds: _,
         rollup_refreshed_unix_seconds: _,
         replica_lag_seconds: _,
+        config_reloads: _,
+        config_loaded_unix_seconds: _,
         state: _,
     } = metrics;
     let second = Some(Duration::from_secs(1));

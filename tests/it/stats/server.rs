@@ -65,7 +65,7 @@ impl Server {
         let address = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = CancellationToken::new();
         let context = StatsContext {
-            config: Arc::new(config),
+            config: config::Live::new(config),
             database,
             tokens,
             metrics: Arc::clone(&metrics),

@@ -1,0 +1,150 @@
+//! What a reload can change of a running program, key by key, and what it has to leave as it was.
+//!
+//! Rule: every key has its answer here, and `config/example.toml` says `(restart)` at the keys that need one.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::Config;
+
+/// What brings a changed key into force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Takes {
+    /// New requests, connections, batches and reports go by it.
+    Reload,
+    /// It stays as it was at the start: sockets, threads, files and pools are made once.
+    Restart,
+}
+
+use Takes::{Reload, Restart};
+
+/// Every key, in the order of the alphabet.
+pub(super) const KEYS: &[(&str, Takes)] = &[
+    ("database.auto_migrate", Restart),
+    ("database.data_dir", Restart),
+    ("database.managed", Restart),
+    ("database.new_values_per_day", Restart),
+    ("database.pool", Restart),
+    ("database.statement_timeout", Restart),
+    ("database.url", Restart),
+    ("database.url_file", Restart),
+    ("geo.database", Reload),
+    ("journal.dir", Restart),
+    ("journal.fsync", Restart),
+    ("journal.keep", Restart),
+    ("journal.max_bytes", Restart),
+    ("journal.segment_bytes", Restart),
+    ("journal.wait", Restart),
+    ("log.format", Restart),
+    ("log.level", Reload),
+    ("orders.customer_key_file", Restart),
+    ("orders.phone_country", Restart),
+    ("orders.revenue", Reload),
+    ("proxy.drain_timeout", Reload),
+    ("proxy.health_path", Reload),
+    ("proxy.limits.body_bytes", Reload),
+    ("proxy.limits.connections_per_ip", Reload),
+    ("proxy.limits.header_bytes", Reload),
+    ("proxy.limits.headers", Reload),
+    ("proxy.limits.uri_bytes", Reload),
+    ("proxy.listen", Restart),
+    ("proxy.max_connections", Reload),
+    ("proxy.timeouts.body_idle", Reload),
+    ("proxy.timeouts.connect", Reload),
+    ("proxy.timeouts.first_byte", Reload),
+    ("proxy.timeouts.header", Reload),
+    ("proxy.timeouts.keep_alive", Reload),
+    ("proxy.timeouts.response_header", Reload),
+    ("proxy.timeouts.response_idle", Reload),
+    ("proxy.trusted_proxies", Reload),
+    ("proxy.workers", Restart),
+    ("route.host", Reload),
+    ("route.path", Reload),
+    ("route.site", Reload),
+    ("route.strip", Reload),
+    ("route.tracking", Reload),
+    ("route.upstream", Reload),
+    ("stats.allowed_hosts", Reload),
+    ("stats.currency", Reload),
+    ("stats.database_url", Restart),
+    ("stats.database_url_file", Restart),
+    ("stats.listen", Restart),
+    ("stats.metrics_public", Reload),
+    ("stats.public_url", Reload),
+    ("stats.timezone", Reload),
+    ("stats.token.hash", Reload),
+    ("stats.token.hash_file", Reload),
+    ("stats.token.name", Reload),
+    ("stats.token.scope", Reload),
+    ("tracking.attribution.lookback", Reload),
+    ("tracking.attribution.referrer_exclusions", Reload),
+    ("tracking.cookies", Reload),
+    ("tracking.exclude.paths", Reload),
+    ("tracking.identity.cookie", Reload),
+    ("tracking.identity.domain", Reload),
+    ("tracking.identity.max_age", Reload),
+    ("tracking.identity.secret_file", Restart),
+    ("tracking.identity.session_timeout", Reload),
+    ("tracking.locale_prefixes", Reload),
+    ("tracking.mode", Reload),
+    ("tracking.privacy.retain.events", Reload),
+    ("tracking.privacy.retain.sessions", Reload),
+    ("tracking.privacy.retain.visitors", Reload),
+    ("tracking.privacy.store_ip", Reload),
+    ("tracking.static_extensions", Reload),
+    ("tracking.strip", Reload),
+    ("tracking.upstream_headers", Reload),
+    ("upstream.host", Reload),
+    ("upstream.keep_alive", Reload),
+    ("upstream.name", Reload),
+    ("upstream.retries", Reload),
+    ("upstream.servers", Reload),
+    ("upstream.trust_events", Reload),
+];
+
+/// What a newly read configuration means for a program that runs by another.
+#[derive(Debug)]
+pub struct Change {
+    /// What is in force from now on: the new one, with the old one's values where a restart is needed.
+    pub config: Arc<Config>,
+    /// Keys that change, in the order of the alphabet.
+    pub changed: Vec<String>,
+    /// Keys that differ and are kept as they were.
+    pub needs_restart: Vec<String>,
+}
+
+impl Change {
+    /// From the configuration in force to the one that was read.
+    pub fn between(old: &Config, new: Config) -> Self {
+        let differing = old.differing_keys(&new);
+        let (needs_restart, changed) =
+            differing.into_iter().partition(|key| KEYS.contains(&(key.as_str(), Restart)));
+        Self { config: Arc::new(keeping(old, new)), changed, needs_restart }
+    }
+}
+
+/// `new`, with what needs a restart as it is in `old`.
+fn keeping(old: &Config, mut new: Config) -> Config {
+    new.proxy.listen.clone_from(&old.proxy.listen);
+    new.proxy.workers = old.proxy.workers;
+    new.tracking.identity.secret_file.clone_from(&old.tracking.identity.secret_file);
+    new.orders.phone_country.clone_from(&old.orders.phone_country);
+    new.orders.customer_key_file.clone_from(&old.orders.customer_key_file);
+    new.database = old.database.clone();
+    new.journal = old.journal.clone();
+    new.stats.listen = old.stats.listen;
+    new.stats.database_url.clone_from(&old.stats.database_url);
+    new.log.format = old.log.format;
+    new
+}
+
+impl Config {
+    /// Paths of the keys in which the two differ, in effect: an absent key and its default are the same.
+    fn differing_keys(&self, other: &Self) -> BTreeSet<String> {
+        let (own, others) = (self.settings(), other.settings());
+        let of_one = |one: &BTreeSet<(usize, String, String)>, other: &BTreeSet<(usize, String, String)>| {
+            one.difference(other).map(|(_, key, _)| key.clone()).collect::<Vec<_>>()
+        };
+        of_one(&own, &others).into_iter().chain(of_one(&others, &own)).collect()
+    }
+}
