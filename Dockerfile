@@ -22,6 +22,8 @@ RUN groupadd --system --gid 10001 utm-dispatcher \
     && install -d -m 0700 -o utm-dispatcher -g utm-dispatcher /var/lib/utm-dispatcher /var/lib/utm-dispatcher/journal \
     && install -d -m 0755 /etc/utm-dispatcher
 COPY --from=builder /utm-dispatcher /usr/local/bin/utm-dispatcher
+# Whose certificates are believed of https:// servers.
+COPY --from=builder /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY LICENSE-MIT LICENSE-APACHE /usr/local/share/doc/utm-dispatcher/
 USER 10001:10001
 

@@ -135,7 +135,7 @@ impl App {
             store: Store::new(&url)?,
             reports,
             tokens,
-            snapshot: Live::new(Snapshot::new(&config, &metrics)),
+            snapshot: Live::new(Snapshot::new(&config, &metrics)?),
             config: Live::new(config),
             metrics,
         })

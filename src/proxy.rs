@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Live};
 use crate::exchange::{AnswerBody, Exchange};
 use crate::forward::{
-    self, Peer, Refusal, RequestBody, ResponseBody, Standing, Upstreams, fields, forwarded, head,
+    self, Fleet, Peer, Refusal, RequestBody, ResponseBody, Sending, Upstreams, fields, forwarded, head,
 };
 use crate::record::{Recorder, Recording};
 use crate::route::Router;
@@ -36,27 +36,35 @@ pub struct Snapshot {
     config: Arc<Config>,
     router: Arc<Router>,
     rules: Arc<Rules>,
-    standings: Vec<Arc<Standing>>,
+    fleet: Arc<Fleet>,
 }
 
 impl Snapshot {
-    /// Of a start.
-    pub fn new(config: &Arc<Config>, metrics: &Arc<Metrics>) -> Self {
-        Self::after(&[], config, metrics)
+    /// Of a start. As [`Snapshot::next`] it must be called within the office's runtime, where servers are looked after.
+    ///
+    /// # Errors
+    ///
+    /// When authorities of upstreams' certificates cannot be read.
+    pub fn new(config: &Arc<Config>, metrics: &Arc<Metrics>) -> io::Result<Self> {
+        Self::after(None, config, metrics)
     }
 
-    /// Of a reload: upstreams that stay as they are keep their connections and their standing.
-    pub fn next(&self, config: &Arc<Config>, metrics: &Arc<Metrics>) -> Self {
-        Self::after(&self.standings, config, metrics)
+    /// Of a reload: servers that stay where they are keep their connections and their standing.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Snapshot::new`].
+    pub fn next(&self, config: &Arc<Config>, metrics: &Arc<Metrics>) -> io::Result<Self> {
+        Self::after(Some(&self.fleet), config, metrics)
     }
 
-    fn after(standings: &[Arc<Standing>], config: &Arc<Config>, metrics: &Arc<Metrics>) -> Self {
-        Self {
+    fn after(fleet: Option<&Fleet>, config: &Arc<Config>, metrics: &Arc<Metrics>) -> io::Result<Self> {
+        Ok(Self {
             router: Arc::new(Router::new(config)),
             rules: Arc::new(Rules::new(&config.tracking)),
-            standings: Standing::of_all(&config.upstreams, standings, metrics),
+            fleet: Fleet::start(&config.upstreams, metrics, fleet)?,
             config: Arc::clone(config),
-        }
+        })
     }
 }
 
@@ -97,7 +105,7 @@ impl Worker {
         clock: &Rc<Clock>,
     ) -> Rc<Self> {
         let now = snapshot.now();
-        let upstreams = Upstreams::new(&now.config, &now.standings, None, metrics, clock);
+        let upstreams = Upstreams::new(&now.fleet, None, metrics, clock);
         let recorder = Recorder::start(recording, &now.config.tracking, &now.rules, metrics);
         let worker = Rc::new(Self {
             snapshot: snapshot.clone(),
@@ -151,7 +159,6 @@ impl Proxy {
         clock: &Rc<Clock>,
     ) -> Rc<Self> {
         tokio::task::spawn_local(Upstreams::close_stale_connections(Rc::downgrade(&upstreams)));
-        tokio::task::spawn_local(Upstreams::knock(Rc::downgrade(&upstreams)));
         let meter = Rc::new(metrics.traffic.open(snapshot.router.labels()));
         Rc::new(Proxy {
             config: Arc::clone(&snapshot.config),
@@ -166,7 +173,7 @@ impl Proxy {
     }
 
     fn next(&self, to: Arc<Snapshot>, metrics: &Arc<Metrics>, clock: &Rc<Clock>) -> Rc<Self> {
-        let upstreams = Upstreams::new(&to.config, &to.standings, Some(&self.upstreams), metrics, clock);
+        let upstreams = Upstreams::new(&to.fleet, Some(&self.upstreams), metrics, clock);
         let recorder = self.recorder.next(&to.config.tracking, &to.rules);
         Proxy::new(to, upstreams, recorder, metrics, clock)
     }
@@ -215,8 +222,9 @@ impl Proxy {
         forwarded::tell(&mut head.headers, peer, client, &authority);
         watch.tell_upstream(&mut head.headers);
 
-        let mut response = match self.upstreams.send(route.upstream, head, body, &mut exchange.passage).await
-        {
+        let sending =
+            Sending { timeouts: &route.timeouts, https: client.https, passage: &mut exchange.passage };
+        let mut response = match self.upstreams.send(route.upstream, head, body, sending).await {
             Ok(response) => response,
             Err(refusal) => self.refuse(&refusal),
         };

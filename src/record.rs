@@ -128,7 +128,7 @@ impl Recorder {
     /// Takes our cookie out of the fields, which no shop ever sees, and where it is tracked the tracking parameters off
     /// the target.
     pub fn strip(&self, head: &mut Parts, route: &Route) {
-        hide_cookie(&mut head.headers, self.rules.cookie_name());
+        cookie::hide(&mut head.headers, self.rules.cookie_name());
         if !self.is_on || !route.tracking {
             return;
         }
@@ -233,27 +233,6 @@ impl Drop for Watch {
             && let Ok(status) = StatusCode::from_u16(CLIENT_CLOSED_REQUEST)
         {
             self.record(&observation, status, &HeaderMap::new());
-        }
-    }
-}
-
-/// Takes the cookie out of all `Cookie` lines; a line that has no other goes.
-fn hide_cookie(headers: &mut HeaderMap, name: &str) {
-    let header::Entry::Occupied(mut lines) = headers.entry(header::COOKIE) else { return };
-    let mut some_are_empty = false;
-    for line in lines.iter_mut() {
-        if let Some(rest) = cookie::without(line.as_bytes(), name)
-            && let Ok(rest) = HeaderValue::from_maybe_shared(bytes::Bytes::from(rest))
-        {
-            some_are_empty |= rest.is_empty();
-            *line = rest;
-        }
-    }
-    if some_are_empty {
-        let (name, lines) = lines.remove_entry_mult();
-        let kept: Vec<HeaderValue> = lines.filter(|line| !line.is_empty()).collect();
-        for line in kept {
-            headers.append(&name, line);
         }
     }
 }

@@ -41,17 +41,22 @@ impl Reload {
     pub fn apply(&self, read: Result<Config, ConfigErrors>) {
         match read {
             Ok(config) => self.put_in_force(config),
-            Err(errors) => {
-                let problem = errors.summary();
-                tracing::error!(%problem, "the configuration is wrong and not reloaded; the one before stays in force");
-                self.metrics.note_config_refused(problem);
-            }
+            Err(errors) => self.refuse(errors.summary()),
         }
+    }
+
+    fn refuse(&self, problem: String) {
+        tracing::error!(%problem, "the configuration is wrong and not reloaded; the one before stays in force");
+        self.metrics.note_config_refused(problem);
     }
 
     fn put_in_force(&self, config: Config) {
         let old = self.config.now();
         let Change { config, changed, needs_restart } = Change::between(&old, config);
+        let snapshot = match self.snapshot.now().next(&config, &self.metrics) {
+            Ok(snapshot) => snapshot,
+            Err(error) => return self.refuse(error.to_string()),
+        };
         if let Some(level) = &self.log_level
             && let Err(error) = level.set(&config.log.level)
         {
@@ -63,7 +68,7 @@ impl Reload {
         if config.proxy.trusted_proxies != old.proxy.trusted_proxies {
             self.metrics.state.undeclared_proxy.store(false, Ordering::Relaxed);
         }
-        self.snapshot.replace(self.snapshot.now().next(&config, &self.metrics));
+        self.snapshot.replace(snapshot);
         self.config.replace(config);
         self.metrics.note_config_reloaded();
         let (changed, needs_restart) = (listed(&changed), listed(&needs_restart));

@@ -135,12 +135,7 @@ impl Drop for EndNotice {
 }
 
 fn run(mut notice: EndNotice, serving: impl Future<Output = io::Result<()>>) {
-    // Names are all that is looked up on the runtime's blocking threads.
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .thread_name("office-resolve")
-        .max_blocking_threads(4)
-        .build_local(LocalOptions::default());
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
     let outcome = runtime.and_then(|runtime| {
         let outcome = runtime.block_on(serving);
         runtime.shutdown_background();

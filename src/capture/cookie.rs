@@ -24,6 +24,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::Mac;
+use http::header::{self, HeaderMap, HeaderValue};
 use uuid::Uuid;
 
 use super::query::split;
@@ -167,6 +168,27 @@ pub fn without(field: &[u8], name: &str) -> Option<Vec<u8>> {
         out.extend_from_slice(if out.is_empty() { pair.trim_ascii_start() } else { pair });
     }
     Some(out)
+}
+
+/// Takes the cookie out of all `Cookie` lines; a line that has no other goes.
+pub fn hide(headers: &mut HeaderMap, name: &str) {
+    let header::Entry::Occupied(mut lines) = headers.entry(header::COOKIE) else { return };
+    let mut some_are_empty = false;
+    for line in lines.iter_mut() {
+        if let Some(rest) = without(line.as_bytes(), name)
+            && let Ok(rest) = HeaderValue::from_maybe_shared(bytes::Bytes::from(rest))
+        {
+            some_are_empty |= rest.is_empty();
+            *line = rest;
+        }
+    }
+    if some_are_empty {
+        let (name, lines) = lines.remove_entry_mult();
+        let kept: Vec<HeaderValue> = lines.filter(|line| !line.is_empty()).collect();
+        for line in kept {
+            headers.append(&name, line);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ use evidence::{Evidence, Referrer, cap_chars};
 use identity::Visit;
 use reasons::{CookieStep, EvidenceStep, IdentityStep, NoPageView, Reasons};
 use response::Answer;
-pub use response::CLIENT_CLOSED_REQUEST;
+pub use response::{CLIENT_CLOSED_REQUEST, may_set_cookie};
 pub use rules::Rules;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");

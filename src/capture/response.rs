@@ -48,6 +48,11 @@ impl Answer {
     }
 }
 
+/// Whether a cookie may be set on a response: no cache may hand it to others. `at_ms` as of [`Answer::of`].
+pub fn may_set_cookie(status: StatusCode, headers: &HeaderMap, at_ms: u64) -> bool {
+    Answer::of(status, headers, at_ms).no_cookie.is_none()
+}
+
 /// Status of a request whose client went away before it had an answer, as nginx has it.
 pub const CLIENT_CLOSED_REQUEST: u16 = 499;
 

@@ -1,8 +1,9 @@
 //! The resolved configuration: what the program runs by, nothing in it is left open.
 //!
 //! `file` has the TOML's shape and turns it into this; `error.rs` says where a file is wrong, `show.rs` prints what
-//! holds, `reload.rs` says what of it can change while the program runs.
+//! holds, `authorities` reads the PEM files that it names, `reload.rs` says what of it can change while the program runs.
 
+pub mod authorities;
 mod error;
 mod file;
 mod live;
@@ -135,21 +136,127 @@ pub struct Timeouts {
     pub response_idle: Duration,
 }
 
+/// What of [`Timeouts`] a route may have otherwise: the shop's side.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UpstreamTimeouts {
+    /// Getting a connection to a server, its name and TLS included.
+    pub connect: Duration,
+    /// From the request's end to the response's head.
+    pub response_header: Duration,
+    /// Idle time within a response body.
+    pub response_idle: Duration,
+}
+
+impl From<Timeouts> for UpstreamTimeouts {
+    fn from(timeouts: Timeouts) -> Self {
+        let Timeouts { connect, response_header, response_idle, .. } = timeouts;
+        Self { connect, response_header, response_idle }
+    }
+}
+
 /// `[[upstream]]`: a shop's servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upstream {
     /// Its name in routes, logs and metrics.
     pub name: String,
-    /// `host:port` of each server, plain HTTP.
-    pub servers: Vec<String>,
+    /// Its servers, each at another address; one at least is no backup.
+    pub servers: Vec<UpstreamServer>,
+    /// How a server is chosen.
+    pub balance: Balance,
+    /// Name of the cookie that keeps a visitor with one server.
+    pub sticky_cookie: Option<String>,
     /// Which `Host` the servers see.
     pub host: HostHeader,
     /// Whether its `X-Utm-Event` is recorded.
     pub trust_events: bool,
+    /// How `https://` servers are known.
+    pub tls: UpstreamTls,
+    /// Requests of our own that ask how servers are.
+    pub health: HealthCheck,
+    /// Failures in a row after which a server gets no requests for a while; 0 = never.
+    pub eject_after: u32,
     /// How long an idle connection to it is kept.
     pub keep_alive: Duration,
     /// How often a request that may be repeated is tried again.
     pub retries: u32,
+    /// Requests that may wait for a server with room, all workers together.
+    pub queue: usize,
+    /// How long they wait.
+    pub queue_timeout: Duration,
+}
+
+/// One of `servers`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamServer {
+    /// Whether it is spoken to by TLS.
+    pub https: bool,
+    /// `host:port`
+    pub authority: String,
+    /// Its share of requests, relative to the others'.
+    pub weight: u32,
+    /// Whether it is used only while no other can be.
+    pub backup: bool,
+    /// Requests at a time, all workers together; none = no limit.
+    pub max_connections: Option<usize>,
+}
+
+impl UpstreamServer {
+    /// Scheme, host and port: what it is known by in logs and metrics, and over a reload.
+    pub fn url(&self) -> String {
+        format!("{}://{}", if self.https { "https" } else { "http" }, self.authority)
+    }
+
+    /// The host without the port; IPv6 without brackets.
+    pub fn host(&self) -> &str {
+        let host = self.authority.rsplit_once(':').map_or(self.authority.as_str(), |(host, _)| host);
+        host.trim_matches(['[', ']'])
+    }
+}
+
+/// `balance`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Balance {
+    /// Of two servers picked by weight, the one with less to do, measured by open requests and time to answer.
+    P2c,
+    /// In turn, by weight.
+    RoundRobin,
+    /// The one with the fewest open requests, by weight.
+    LeastConnections,
+}
+
+impl Balance {
+    /// As the file spells them.
+    pub const NAMES: [(&str, Self); 3] = [
+        ("p2c", Self::P2c),
+        ("round_robin", Self::RoundRobin),
+        ("least_connections", Self::LeastConnections),
+    ];
+}
+
+/// `upstream.tls`
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// A PEM file with the authorities that may have signed the servers' certificates; none = the system's.
+    pub ca: Option<PathBuf>,
+    /// The name in the certificates, which is also sent as SNI; none = the host of the server's URL.
+    pub server_name: Option<String>,
+}
+
+/// `upstream.health`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// Target of a GET that a healthy server answers with 2xx or 3xx; none = no checks.
+    pub path: Option<String>,
+    /// Its `Host`; none = the server's own.
+    pub host: Option<String>,
+    /// Time between two checks of a server.
+    pub interval: Duration,
+    /// Longest time of one.
+    pub timeout: Duration,
+    /// Failed checks in a row that take a server out.
+    pub fall: u32,
+    /// Checks passed in a row that bring it back.
+    pub rise: u32,
 }
 
 /// Which `Host` an upstream sees.
@@ -178,6 +285,8 @@ pub struct Route {
     pub tracking: bool,
     /// Names of query parameters that are taken off; a trailing `*` makes a prefix.
     pub strip: Vec<String>,
+    /// How long its upstream may take.
+    pub timeouts: UpstreamTimeouts,
 }
 
 /// `[tracking]`

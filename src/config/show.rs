@@ -9,7 +9,7 @@ use super::error::starred_url;
 use super::values::{show_duration, show_months, show_size};
 use super::{
     Config, CookieDomain, Database, DatabasePlace, Fsync, HostHeader, Journal, Log, Orders, Proxy, Route,
-    Stats, Tracking, Upstream,
+    Stats, Tracking, Upstream, UpstreamServer,
 };
 
 impl fmt::Display for Config {
@@ -127,8 +127,10 @@ impl Page {
     fn upstream(&mut self, upstream: &Upstream) {
         self.table("[[upstream]]");
         self.text("name", &upstream.name);
-        let servers: Vec<String> = upstream.servers.iter().map(|server| format!("http://{server}")).collect();
-        self.list("servers", &servers);
+        let servers: Vec<String> = upstream.servers.iter().map(server).collect();
+        self.plain("servers", format_args!("[{}]", servers.join(", ")));
+        self.text("balance", name(&upstream.balance, &super::Balance::NAMES));
+        self.optional("sticky_cookie", upstream.sticky_cookie.as_ref());
         self.text(
             "host",
             match &upstream.host {
@@ -138,8 +140,22 @@ impl Page {
             },
         );
         self.plain("trust_events", upstream.trust_events);
+        if let Some(ca) = &upstream.tls.ca {
+            self.text("tls.ca", ca.display());
+        }
+        self.optional("tls.server_name", upstream.tls.server_name.as_ref());
+        let health = &upstream.health;
+        self.optional("health.path", health.path.as_ref());
+        self.optional("health.host", health.host.as_ref());
+        self.text("health.interval", show_duration(health.interval));
+        self.text("health.timeout", show_duration(health.timeout));
+        self.plain("health.fall", health.fall);
+        self.plain("health.rise", health.rise);
+        self.plain("eject_after", upstream.eject_after);
         self.text("keep_alive", show_duration(upstream.keep_alive));
         self.plain("retries", upstream.retries);
+        self.plain("queue", upstream.queue);
+        self.text("queue_timeout", show_duration(upstream.queue_timeout));
     }
 
     fn route(&mut self, route: &Route, upstreams: &[Upstream]) {
@@ -150,6 +166,9 @@ impl Page {
         self.text("site", &route.site);
         self.plain("tracking", route.tracking);
         self.list("strip", &route.strip);
+        self.text("timeouts.connect", show_duration(route.timeouts.connect));
+        self.text("timeouts.response_header", show_duration(route.timeouts.response_header));
+        self.text("timeouts.response_idle", show_duration(route.timeouts.response_idle));
     }
 
     fn tracking(&mut self, tracking: &Tracking) {
@@ -249,6 +268,22 @@ impl Page {
         self.text("format", name(&log.format, &super::LogFormat::NAMES));
         self.text("level", &log.level);
     }
+}
+
+/// A URL, with a table around it where there is more to say.
+fn server(server: &UpstreamServer) -> String {
+    let mut more = String::new();
+    if server.weight != 1 {
+        more.push_str(&format!(", weight = {}", server.weight));
+    }
+    if server.backup {
+        more.push_str(", backup = true");
+    }
+    if let Some(limit) = server.max_connections {
+        more.push_str(&format!(", max_connections = {limit}"));
+    }
+    let url = quoted(server.url());
+    if more.is_empty() { url } else { format!("{{ url = {url}{more} }}") }
 }
 
 /// A TOML string that is taken as it stands.

@@ -43,7 +43,7 @@ fn whole_example() -> String {
 
 /// The example with as many of its keys as one file may have.
 fn loadable_example() -> String {
-    let alternatives = ["url_file", "managed", "data_dir", "database_url_file", "hash_file"];
+    let alternatives = ["url_file", "managed", "data_dir", "database_url_file", "hash_file", "tls.ca"];
     let whole = whole_example();
     let lines = whole.lines().filter(|line| !alternatives.iter().any(|key| line.starts_with(key)));
     lines.map(|line| format!("{line}\n")).collect()
@@ -152,8 +152,8 @@ const VALUES: [&str; 22] = [
     "\"0700000000000000000000000000000000000000000000000000000000000000\"",
 ];
 /// The same for keys that take one of a few words.
-const WORDS: [&str; 10] =
-    ["off", "upstream", "full", "paid", "json", "debug", "always", "admin", "PL", "PLN"];
+const WORDS: [&str; 11] =
+    ["round_robin", "off", "upstream", "full", "paid", "json", "debug", "always", "admin", "PL", "PLN"];
 
 #[test]
 fn a_reload_changes_what_the_table_says_and_keeps_the_rest() {
@@ -255,7 +255,7 @@ fn variables_come_from_the_environment() {
         .replace("utm@127", "utm:${DB_PASSWORD}@127")
         .replace("[proxy]", "[proxy]\nworkers = \"${WORKERS}\"\nhealth_path = \"/$${x}\"");
     let config = read(&text);
-    assert_eq!(config.upstreams[0].servers, ["10.0.0.1:81"]);
+    assert_eq!(config.upstreams[0].servers[0].url(), "http://10.0.0.1:81");
     assert_eq!(config.proxy.workers, 3);
     assert_eq!(config.proxy.health_path.as_deref(), Some("/${x}"));
     assert!(matches!(&config.database.place, DatabasePlace::Url(url) if url.contains("s3cret")));
@@ -426,8 +426,8 @@ fn a_cookie_domain_is_one_that_browsers_take() {
 }
 
 #[test]
-fn servers_are_plain_http() {
-    let servers = "[\"https://shop\", \"shop:9000\", \"http://shop/blog\"]";
+fn servers_are_urls_or_tables_with_one() {
+    let servers = "[\"ftp://shop\", \"shop:9000\", \"http://shop/blog\", { url = \"http://a\", wieght = 2 }, { weight = 0 }]";
     insta::assert_snapshot!(errors(&minimal_with("[\"http://127.0.0.1:9000\"]", servers)));
 }
 

@@ -109,15 +109,16 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
         .ok_or_else(|| format!("`{text}` is neither an address nor a network such as \"10.0.0.0/8\""))
 }
 
-/// `host:port` of `http://host[:port][/]`; the port is 80 if none is given.
-pub(super) fn server(text: &str) -> Result<String, String> {
-    let Some(rest) = text.strip_prefix("http://") else {
-        let why = if text.starts_with("https://") {
-            "servers are spoken to over plain http"
-        } else {
-            "it has no scheme"
-        };
-        return Err(format!("`{text}`: {why}; write it as in \"http://127.0.0.1:9000\""));
+/// Whether it is https, and `host:port`, of `http[s]://host[:port][/]`; without a port it is the scheme's.
+pub(super) fn server(text: &str) -> Result<(bool, String), String> {
+    let (https, rest) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
+        (Some(rest), _) => (false, rest),
+        (_, Some(rest)) => (true, rest),
+        _ => {
+            return Err(format!(
+                "`{text}` begins with neither http:// nor https://: write it as in \"http://127.0.0.1:9000\""
+            ));
+        }
     };
     let authority = rest.strip_suffix('/').unwrap_or(rest);
     let wrong = |why: &str| Err(format!("`{text}` {why}: write it as in \"http://127.0.0.1:9000\""));
@@ -135,8 +136,8 @@ pub(super) fn server(text: &str) -> Result<String, String> {
         return wrong("names no host");
     }
     match (parsed.port(), parsed.port_u16()) {
-        (None, _) if authority == host => Ok(format!("{host}:80")),
-        (Some(_), Some(port)) if port > 0 => Ok(format!("{host}:{port}")),
+        (None, _) if authority == host => Ok((https, format!("{host}:{}", if https { 443 } else { 80 }))),
+        (Some(_), Some(port)) if port > 0 => Ok((https, format!("{host}:{port}"))),
         _ => wrong("has no valid port"),
     }
 }
@@ -302,11 +303,16 @@ mod tests {
 
     #[test]
     fn servers_are_host_and_port() {
-        assert_eq!(server("http://shop").unwrap(), "shop:80");
-        assert_eq!(server("http://127.0.0.1:9000/").unwrap(), "127.0.0.1:9000");
-        assert_eq!(server("http://[::1]:9000").unwrap(), "[::1]:9000");
+        for (text, https, authority) in [
+            ("http://shop", false, "shop:80"),
+            ("https://shop", true, "shop:443"),
+            ("http://127.0.0.1:9000/", false, "127.0.0.1:9000"),
+            ("http://[::1]:9000", false, "[::1]:9000"),
+        ] {
+            assert_eq!(server(text).unwrap(), (https, authority.to_owned()));
+        }
         for wrong in [
-            "https://x",
+            "ftp://x",
             "x:80",
             "http://",
             "http://u:p@x",

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -10,11 +11,11 @@ use bytes::{Buf, Bytes};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
 use super::body::RequestBody;
-use super::server::Server;
+use super::dial::Socket;
+use super::server::{Server, Slot};
 
 /// Fields of a response; shops have been seen that set a hundred cookies.
 const MAX_FIELDS: usize = 256;
@@ -24,14 +25,20 @@ const MAX_FIELDS: usize = 256;
 pub(super) struct UpstreamConnection {
     pub(super) sender: SendRequest<RequestBody>,
     pub(super) wire: Rc<Wire>,
+    /// Where it ends.
+    pub(super) address: SocketAddr,
+    /// When it was opened, by the worker's clock.
+    pub(super) opened_ms: u64,
+    /// Seconds for which the server said that it keeps it.
+    pub(super) keep_alive: Cell<Option<u32>>,
     task: AbortHandle,
 }
 
 impl UpstreamConnection {
     /// Starts HTTP on a socket.
-    pub(super) async fn open(tcp: TcpStream) -> hyper::Result<Self> {
+    pub(super) async fn open(socket: Socket, address: SocketAddr, now_ms: u64) -> hyper::Result<Self> {
         let wire = Rc::new(Wire::default());
-        let stream = UpstreamStream { tcp, wire: Rc::clone(&wire), write_failed: false };
+        let stream = UpstreamStream { socket, wire: Rc::clone(&wire), write_failed: false };
         let (sender, connection) = http1::Builder::new()
             .preserve_header_case(true)
             .max_headers(MAX_FIELDS)
@@ -41,7 +48,14 @@ impl UpstreamConnection {
             // Whoever waits for a response is told the error; an idle connection that ends is no news.
             let _ = connection.await;
         });
-        Ok(UpstreamConnection { sender, wire, task: task.abort_handle() })
+        Ok(UpstreamConnection {
+            sender,
+            wire,
+            address,
+            opened_ms: now_ms,
+            keep_alive: Cell::new(None),
+            task: task.abort_handle(),
+        })
     }
 
     /// Whether it can take a request: not closed by the server as far as we have heard, and not busy.
@@ -91,19 +105,19 @@ impl Wire {
 /// A connection while a request uses it. Dropping it cuts the connection: the request is cancelled.
 #[derive(Debug)]
 pub(super) struct Lease {
-    server: Rc<Server>,
+    slot: Option<Slot>,
     connection: Option<UpstreamConnection>,
     /// Whether another request used the connection before.
     pub(super) is_reused: bool,
 }
 
 impl Lease {
-    pub(super) fn new(server: &Rc<Server>, connection: UpstreamConnection, is_reused: bool) -> Self {
-        Lease { server: Rc::clone(server), connection: Some(connection), is_reused }
+    pub(super) fn new(slot: Slot, connection: UpstreamConnection, is_reused: bool) -> Self {
+        Lease { slot: Some(slot), connection: Some(connection), is_reused }
     }
 
-    pub(super) fn server(&self) -> &Rc<Server> {
-        &self.server
+    pub(super) fn server(&self) -> Option<&Rc<Server>> {
+        self.slot.as_ref().map(|slot| &slot.server)
     }
 
     pub(super) fn connection(&mut self) -> Option<&mut UpstreamConnection> {
@@ -117,14 +131,26 @@ impl Lease {
         }
     }
 
+    /// How long the server says that it keeps the connection.
+    pub(super) fn note_keep_alive(&self, seconds: u32) {
+        if let Some(connection) = &self.connection {
+            connection.keep_alive.set(Some(seconds));
+        }
+    }
+
     /// To be called when the response has been read to its end. A connection that is not ready then is still sending
     /// a request that was answered early, or is about to close: it is cut.
     pub(super) fn give_back(mut self) {
         if self.connection.as_ref().is_some_and(UpstreamConnection::is_ready)
-            && let Some(connection) = self.connection.take()
+            && let (Some(connection), Some(slot)) = (self.connection.take(), &self.slot)
         {
-            self.server.keep(connection);
+            slot.server.keep(connection);
         }
+    }
+
+    /// Cuts the connection and keeps the room for another.
+    pub(super) fn cut(mut self) -> Option<Slot> {
+        self.slot.take()
     }
 }
 
@@ -138,7 +164,7 @@ impl Drop for Lease {
 
 /// A server's socket as hyper sees it.
 struct UpstreamStream {
-    tcp: TcpStream,
+    socket: Socket,
     wire: Rc<Wire>,
     write_failed: bool,
 }
@@ -156,7 +182,7 @@ impl UpstreamStream {
         let replay = self.wire.replay.take();
         let outcome = match replay {
             Some(head) => self.write_replay(context, head).map_ok(|()| length),
-            None => Pin::new(&mut self.tcp).poll_write_vectored(context, slices),
+            None => Pin::new(&mut self.socket).poll_write_vectored(context, slices),
         };
         // A server may answer and close before it has read the whole request. Its answer, if there is one, is worth
         // more than our failed write: so the rest goes nowhere, and reading decides what came of it.
@@ -169,7 +195,7 @@ impl UpstreamStream {
 
     fn write_replay(&mut self, context: &mut Context<'_>, mut head: Bytes) -> Poll<io::Result<()>> {
         while !head.is_empty() {
-            match Pin::new(&mut self.tcp).poll_write(context, &head) {
+            match Pin::new(&mut self.socket).poll_write(context, &head) {
                 Poll::Ready(Ok(count)) => head.advance(count),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {
@@ -189,7 +215,7 @@ impl AsyncRead for UpstreamStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let filled_before = buffer.filled().len();
-        let outcome = Pin::new(&mut self.tcp).poll_read(context, buffer);
+        let outcome = Pin::new(&mut self.socket).poll_read(context, buffer);
         if buffer.filled().len() > filled_before {
             self.wire.answered.set(true);
         }
@@ -215,14 +241,14 @@ impl AsyncWrite for UpstreamStream {
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.tcp.is_write_vectored()
+        self.socket.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(context)
+        Pin::new(&mut self.socket).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(context)
+        Pin::new(&mut self.socket).poll_shutdown(context)
     }
 }

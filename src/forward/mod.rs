@@ -2,23 +2,35 @@
 //!
 //! [`head::check`] refuses what must not be forwarded, [`fields`] and [`forwarded`] turn a client's head into ours and
 //! a shop's head into the client's, [`Upstreams::send`] finds a connection and streams the bodies, [`Refusal`] is
-//! every reason for an answer of our own.
+//! every reason for an answer of our own. [`Fleet`] is what all workers know of the servers, and what the office does
+//! for them; [`Upstreams`] is what one worker has of them.
 
+mod balance;
 mod body;
+mod budget;
 mod client_address;
 mod connection;
+mod dial;
 pub mod fields;
+mod fleet;
 pub mod forwarded;
 pub mod head;
+mod names;
+mod passage;
+mod probe;
 mod refusal;
 mod server;
 mod standing;
+mod sticky;
+mod tls;
+mod upstream;
 mod upstreams;
 
 pub use body::{BodyError, Received, RequestBody, ResponseBody};
 pub use client_address::client_address;
+pub use fleet::Fleet;
 pub use forwarded::{Client, Peer};
 pub use head::Authority;
+pub use passage::{Passage, Sending};
 pub use refusal::{Refusal, text};
-pub use standing::Standing;
-pub use upstreams::{Passage, Upstreams};
+pub use upstreams::Upstreams;

@@ -56,6 +56,12 @@ pub enum Refusal {
     /// The upstream has no server, or none that is healthy.
     #[error("no server is available")]
     NoServer,
+    /// All servers have `max_connections`, and the queue is full or was too slow.
+    #[error("all servers are busy")]
+    Full,
+    /// TLS with a server failed.
+    #[error("no TLS with the upstream")]
+    Tls(#[source] io::Error),
     /// A server's name is not known.
     #[error("the upstream's name was not found")]
     Unresolved(#[source] io::Error),
@@ -106,10 +112,11 @@ impl Refusal {
             Refusal::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Refusal::Unresolved(_)
             | Refusal::Unreachable(_)
+            | Refusal::Tls(_)
             | Refusal::UpstreamClosed(_)
             | Refusal::UpstreamMalformed(_)
             | Refusal::UpstreamUpgraded => StatusCode::BAD_GATEWAY,
-            Refusal::NoServer => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::NoServer | Refusal::Full => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::ConnectTimeout | Refusal::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -131,6 +138,8 @@ impl Refusal {
             Refusal::Body => "body",
             Refusal::BodyTimeout => "body_timeout",
             Refusal::NoServer => "no_server",
+            Refusal::Full => "full",
+            Refusal::Tls(_) => "tls",
             Refusal::Unresolved(_) => "unresolved",
             Refusal::Unreachable(_) => "unreachable",
             Refusal::ConnectTimeout => "connect_timeout",
@@ -147,6 +156,17 @@ impl Refusal {
         self.status().is_server_error() && !is_of_request
     }
 
+    /// Whether a server failed in the exchange, and not the client.
+    pub(super) fn is_servers_failure(&self) -> bool {
+        matches!(
+            self,
+            Refusal::UpstreamClosed(_)
+                | Refusal::UpstreamMalformed(_)
+                | Refusal::UpstreamUpgraded
+                | Refusal::ResponseTimeout
+        )
+    }
+
     /// The answer.
     pub fn respond(&self) -> Response<ResponseBody> {
         let status = self.status();
@@ -159,6 +179,9 @@ impl Refusal {
             }
             Refusal::NoServer => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+            }
+            Refusal::Full => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             _ => {}
         }

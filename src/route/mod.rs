@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::capture::query::NamePatterns;
-use crate::config::Config;
+use crate::config::{Config, UpstreamTimeouts};
 
 /// What the configuration says about one kind of request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub struct Route {
     pub strip: NamePatterns,
     /// Whether the upstream's `X-Utm-Event` is recorded.
     pub trust_events: bool,
+    /// How long the upstream may take.
+    pub timeouts: UpstreamTimeouts,
 }
 
 /// All routes, most specific first.
@@ -62,6 +64,7 @@ impl Router {
             tracking: true,
             strip: patterns(&config.tracking.strip),
             trust_events: config.upstreams.first().is_some_and(|upstream| upstream.trust_events),
+            timeouts: config.proxy.timeouts.into(),
         };
         let rules = config.routes.iter().map(|route| {
             Rule::new(
@@ -92,7 +95,9 @@ impl Router {
         if self.rules.is_empty() {
             return &self.fallback;
         }
-        let path = if self.looks_at_path { path::normalise(path) } else { Cow::Borrowed("/") };
+        // `OPTIONS *` is about the host as a whole.
+        let looks_at_path = self.looks_at_path && path.starts_with('/');
+        let path = if looks_at_path { path::normalise(path) } else { Cow::Borrowed("/") };
         let found =
             self.rules.iter().find(|rule| rule.host.matches(host) && path::is_below(&path, &rule.path));
         found.map_or(&self.fallback, |rule| &rule.route)
@@ -110,7 +115,7 @@ impl Rule {
         };
         Rule {
             host,
-            path: route.path.clone(),
+            path: path::normalise(&route.path).into_owned(),
             route: Route {
                 number: 0,
                 upstream: route.upstream,
@@ -118,6 +123,7 @@ impl Rule {
                 tracking: route.tracking,
                 strip: patterns(&route.strip),
                 trust_events,
+                timeouts: route.timeouts,
             },
         }
     }
@@ -158,6 +164,8 @@ impl HostRule {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn router(rules: &[(Option<&str>, &str, usize)]) -> Router {
@@ -170,6 +178,7 @@ mod tests {
                     site: "s".to_owned(),
                     tracking: true,
                     strip: Vec::new(),
+                    timeouts: UpstreamTimeouts::default(),
                 },
                 false,
             )
@@ -181,6 +190,7 @@ mod tests {
             tracking: true,
             strip: NamePatterns::default(),
             trust_events: false,
+            timeouts: UpstreamTimeouts::default(),
         };
         Router::sorted(rules.collect(), fallback)
     }
@@ -222,6 +232,81 @@ mod tests {
             [("shop.ua", "/", "shop.ua/"), ("x", "/api/1", "*/api"), ("x", "/", "default")]
         {
             assert_eq!(router.labels()[router.find(host, path).number], label);
+        }
+    }
+
+    #[test]
+    fn a_route_is_found_however_it_is_written_and_asked_for() {
+        let router =
+            router(&[(None, "/x/../%61dmin//a", 1), (Some("shop.ua"), "/", 2), (None, "/\u{43c}", 3)]);
+        for (host, path, upstream) in [
+            ("x", "/admin/a/b", 1),
+            ("x", "//admin/./a", 1),
+            ("x", "/%2e%2e/admin%2Fa", 1),
+            ("x", "/admin/b", 0),
+            ("shop.ua", "*", 2),
+            ("x", "/%D0%BC/1", 3),
+            ("x", "/\u{43c}", 3),
+        ] {
+            assert_eq!(router.find(host, path).upstream, upstream, "{host}{path}");
+        }
+    }
+
+    /// What the documentation says, said again: of all that match, the most specific host, then the longest path.
+    fn best(rules: &[(Option<String>, String)], host: &str, path: &str) -> Option<usize> {
+        let matches = |(of_host, of_path): &(Option<String>, String)| {
+            let host_matches = match of_host.as_deref() {
+                None => true,
+                Some(of_host) => match of_host.strip_prefix('*') {
+                    Some(suffix) => host.ends_with(suffix),
+                    None => host == of_host,
+                },
+            };
+            let folder = format!("{}/", of_path.trim_end_matches('/'));
+            host_matches && (of_path == path || format!("{path}/").starts_with(&folder))
+        };
+        let found = rules.iter().enumerate().filter(|(_, rule)| matches(rule));
+        let rank = |(of_host, of_path): &(Option<String>, String)| {
+            let host = of_host.as_deref().map(|host| (!host.starts_with('*'), host.len()));
+            (host, of_path.len())
+        };
+        found.max_by_key(|(_, rule)| rank(rule)).map(|(at, _)| at)
+    }
+
+    proptest! {
+        #[test]
+        fn the_most_specific_route_is_found(
+            rules in proptest::collection::btree_set(
+                (proptest::option::of("(\\*\\.)?([ab]\\.){0,2}c"), "/([xy]/){0,2}[xy]"), 0..8),
+            host in "([ab]\\.){0,3}c",
+            path in "/([xyz]/){0,3}[xyz]",
+        ) {
+            let rules: Vec<(Option<String>, String)> = rules.into_iter().collect();
+            let made: Vec<(Option<&str>, &str, usize)> = rules.iter().enumerate()
+                .map(|(at, (host, path))| (host.as_deref(), path.as_str(), at + 1)).collect();
+            let found = router(&made).find(&host, &path).upstream;
+            prop_assert_eq!(found.checked_sub(1), best(&rules, &host, &path));
+        }
+
+        #[test]
+        fn no_spelling_of_a_path_gets_round_a_rule(
+            segments in proptest::collection::vec("[a-z]{1,6}", 1..4),
+            spellings in proptest::collection::vec(0..6_u8, 4),
+            is_escaped in any::<u32>(),
+        ) {
+            let router = router(&[(None, "/", 1), (None, &format!("/{}", segments.join("/")), 2)]);
+            let mut spelt = String::new();
+            for (segment, spelling) in segments.iter().zip(spellings) {
+                spelt.push_str(["/", "//", "/./", "/zz/../", "/zz/%2e%2E/", "/zz/..;q/"][usize::from(spelling)]);
+                for (at, byte) in segment.bytes().enumerate() {
+                    if is_escaped >> at & 1 == 1 {
+                        spelt.push_str(&format!("%{byte:02X}"));
+                    } else {
+                        spelt.push(char::from(byte));
+                    }
+                }
+            }
+            prop_assert_eq!(router.find("x", &spelt).upstream, 2, "{}", spelt);
         }
     }
 }

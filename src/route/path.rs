@@ -11,7 +11,7 @@ pub(super) fn normalise(path: &str) -> Cow<'_, str> {
     let decoded = decode(path.as_bytes());
     let mut segments: Vec<&[u8]> = Vec::new();
     for segment in decoded.split(|byte| *byte == b'/') {
-        match segment {
+        match dots_of(segment) {
             b"" | b"." => {}
             b".." => {
                 segments.pop();
@@ -19,7 +19,8 @@ pub(super) fn normalise(path: &str) -> Cow<'_, str> {
             other => segments.push(other),
         }
     }
-    let is_folder = matches!(decoded.rsplit(|byte| *byte == b'/').next(), Some(b"" | b"." | b".."));
+    let last = decoded.rsplit(|byte| *byte == b'/').next().map(dots_of);
+    let is_folder = matches!(last, Some(b"" | b"." | b".."));
     let mut normal = Vec::with_capacity(decoded.len() + 1);
     for segment in &segments {
         normal.push(b'/');
@@ -29,6 +30,14 @@ pub(super) fn normalise(path: &str) -> Cow<'_, str> {
         normal.push(b'/');
     }
     Cow::Owned(String::from_utf8_lossy(&normal).into_owned())
+}
+
+/// `..;a` is `..` to servers that know parameters of segments; every other segment stays.
+fn dots_of(segment: &[u8]) -> &[u8] {
+    match segment.split(|byte| *byte == b';').next() {
+        Some(dots @ (b"." | b"..")) => dots,
+        _ => segment,
+    }
 }
 
 /// Whether `path` is `prefix` or lies below it: `/shop` holds `/shop` and `/shop/a`, not `/shopping`.
@@ -96,6 +105,10 @@ mod tests {
             ("/100%", "/100%"),
             ("/%zz", "/%zz"),
             ("/.well-known/x", "/.well-known/x"),
+            ("/x/..;a=b/admin", "/admin"),
+            ("/a;b/c", "/a;b/c"),
+            ("/x/%2e%2e%3b/admin", "/admin"),
+            ("/%252e%252e/a", "/%2e%2e/a"),
         ] {
             assert_eq!(normalise(path), normal, "{path}");
         }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{Atomic, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
@@ -127,6 +127,54 @@ pub struct Table {
     pub table: String,
 }
 
+/// Label `upstream`, as the configuration names it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct UpstreamLabel {
+    /// Its name.
+    pub upstream: String,
+}
+
+/// Labels `upstream` and `server`, as the configuration names them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ServerLabels {
+    /// Name of the upstream.
+    pub upstream: String,
+    /// URL of the server.
+    pub server: String,
+}
+
+/// A number that several workers change all the time: alone on its cache lines.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct Padded(AtomicI64);
+
+impl Atomic<i64> for Padded {
+    fn inc(&self) -> i64 {
+        self.inc_by(1)
+    }
+
+    fn inc_by(&self, by: i64) -> i64 {
+        // Whoever waits for room counts itself before it looks, whoever gives it back looks after it counted.
+        self.0.fetch_add(by, Ordering::SeqCst)
+    }
+
+    fn dec(&self) -> i64 {
+        self.dec_by(1)
+    }
+
+    fn dec_by(&self, by: i64) -> i64 {
+        self.0.fetch_sub(by, Ordering::SeqCst)
+    }
+
+    fn set(&self, to: i64) -> i64 {
+        self.0.swap(to, Ordering::SeqCst)
+    }
+
+    fn get(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
 /// Everything that is counted. Names on the wire are `utm_dispatcher_<field>`, counters with `_total`.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -140,6 +188,20 @@ pub struct Metrics {
     pub upstream_errors: Family<Reason, Counter>,
     /// Requests sent to an upstream a second time.
     pub upstream_retries: Counter,
+    /// Requests that wait for a server with room, by upstream.
+    pub upstream_waiting: Family<UpstreamLabel, Gauge>,
+    /// Requests given to a server.
+    pub upstream_server_requests: Family<ServerLabels, Counter>,
+    /// Requests and connections that a server failed.
+    pub upstream_server_failures: Family<ServerLabels, Counter>,
+    /// Connections opened to a server.
+    pub upstream_server_connections: Family<ServerLabels, Counter>,
+    /// How often a server was taken out for its failures.
+    pub upstream_server_ejections: Family<ServerLabels, Counter>,
+    /// Requests that a server has now.
+    pub upstream_server_in_flight: Family<ServerLabels, Gauge<i64, Padded>>,
+    /// 1 when a server gets requests, else 0.
+    pub upstream_server_up: Family<ServerLabels, Gauge>,
     /// Requests refused before forwarding, by reason.
     pub requests_refused: Family<Reason, Counter>,
     /// Targets of which bytes that no URI may have were percent-encoded.
@@ -295,6 +357,16 @@ impl Metrics {
         }
     }
 
+    /// Shows a server no more that the configuration does not name any more.
+    pub fn forget_server(&self, labels: &ServerLabels) {
+        self.upstream_server_requests.remove(labels);
+        self.upstream_server_failures.remove(labels);
+        self.upstream_server_connections.remove(labels);
+        self.upstream_server_ejections.remove(labels);
+        self.upstream_server_in_flight.remove(labels);
+        self.upstream_server_up.remove(labels);
+    }
+
     /// Records lost since the start.
     pub fn dropped(&self) -> u64 {
         self.losses().map(|lost| self.hits_dropped.get_or_create(&lost).get()).sum()
@@ -328,6 +400,7 @@ impl Metrics {
     pub fn registry(&self) -> Registry {
         let mut registry = Registry::with_prefix("utm_dispatcher");
         self.register_requests(&mut registry);
+        self.register_servers(&mut registry);
         self.register_journal(&mut registry);
         self.register_shipping(&mut registry);
         self.register_upkeep(&mut registry);
@@ -355,6 +428,19 @@ impl Metrics {
         to.register("hits_dropped", "Records lost", hits_dropped.clone());
         let ahead = self.responses_ahead_of_journal.clone();
         to.register("responses_ahead_of_journal", "Responses sent before their record was written", ahead);
+    }
+
+    fn register_servers(&self, to: &mut Registry) {
+        let Metrics { upstream_server_requests: requests, upstream_server_failures: failures, .. } = self;
+        to.register("upstream_server_requests", "Requests given to a server", requests.clone());
+        to.register("upstream_server_failures", "Requests and connections it failed", failures.clone());
+        let Metrics { upstream_server_connections: opened, upstream_server_ejections: ejections, .. } = self;
+        to.register("upstream_server_connections", "Connections opened to it", opened.clone());
+        to.register("upstream_server_ejections", "Times it was taken out", ejections.clone());
+        let Metrics { upstream_server_in_flight: in_flight, upstream_server_up: up, .. } = self;
+        to.register("upstream_server_in_flight", "Requests it has now", in_flight.clone());
+        to.register("upstream_server_up", "Whether it gets requests", up.clone());
+        to.register("upstream_waiting", "Requests waiting for a server", self.upstream_waiting.clone());
     }
 
     fn register_config(&self, to: &mut Registry) {

@@ -185,6 +185,7 @@ async fn requests_go_where_their_route_says() {
         site: "default".to_owned(),
         tracking: false,
         strip: Vec::new(),
+        timeouts: config.proxy.timeouts.into(),
     });
     let proxy = proxy(config);
     for (target, want) in [("/", "main"), ("/api", "api"), ("/apix", "main"), ("/x/%2e%2e/api/y", "api")] {

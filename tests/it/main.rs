@@ -28,4 +28,5 @@ mod slow_clients;
 mod spine;
 mod sql;
 mod stats;
+mod upstreams;
 mod visibility;

@@ -54,7 +54,8 @@ fn resolve<'a>(source: &'a Source<'a>, document: &'a DeTable<'a>) -> Option<Conf
     let listen = proxy.as_ref().map(|proxy| proxy.listen.clone()).unwrap_or_default();
     let upstreams = shop::upstreams(&root, &listen);
     let tracking = tracking::tracking(&root.table("tracking"), journal.as_ref());
-    let routes = shop::routes(&root, &upstreams, &tracking.strip);
+    let timeouts = proxy.as_ref().map(|proxy| proxy.timeouts.into()).unwrap_or_default();
+    let routes = shop::routes(&root, &upstreams, &tracking.strip, timeouts);
     let orders = office::orders(&root.table("orders"), journal.as_ref());
     let geo_database = root.table("geo").optional("database", |value| value.path());
     let database = office::database(&root.table("database"));

@@ -5,9 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::super::reader::{Table, Value};
-use super::super::{HostHeader, Limits, Proxy, Route, Timeouts, Upstream, error, values};
+use super::super::{
+    Balance, HealthCheck, HostHeader, Limits, Proxy, Route, Timeouts, Upstream, UpstreamServer,
+    UpstreamTimeouts, UpstreamTls, authorities, error, values,
+};
 
 const DEFAULT_MAX_CONNECTIONS: usize = 10_000;
+/// Workers keep sets of servers in the bits of a number.
+const MAX_SERVERS: usize = 64;
 const DEFAULT_SITE: &str = "default";
 
 /// `[proxy]` with its limits and time limits.
@@ -131,20 +136,93 @@ pub(super) fn upstreams(root: &Table<'_>, listen: &[SocketAddr]) -> Vec<Option<U
 
 fn upstream(table: &Table<'_>, name: Option<String>, listen: &[SocketAddr]) -> Option<Upstream> {
     let servers = table.required("servers", |value| {
-        let servers = value.list(|item| {
-            let server = item.parse(values::server)?;
-            if is_ourselves(&server, listen) {
-                return item.refuse("this is the proxy's own address: requests would go round in a circle");
+        let servers = value.list(|item| server(item, listen))?;
+        let twice = servers.iter().enumerate().find(|(i, server)| {
+            servers[..*i]
+                .iter()
+                .any(|other| other.https == server.https && other.authority == server.authority)
+        });
+        match twice {
+            Some((_, server)) => value.refuse(format!("{} is listed twice", server.url())),
+            None if servers.is_empty() => value.refuse("an upstream needs a server"),
+            None if servers.len() > MAX_SERVERS => {
+                value.refuse(format!("an upstream has at most {MAX_SERVERS} servers"))
             }
-            Some(server)
-        })?;
-        if servers.is_empty() { value.refuse("an upstream needs a server") } else { Some(servers) }
+            None if servers.iter().all(|server| server.backup) => {
+                value.refuse("an upstream needs a server that is no backup")
+            }
+            None => Some(servers),
+        }
     });
+    let balance = table.or("balance", Balance::P2c, |value| value.choice(&Balance::NAMES));
+    let sticky_cookie = table.optional("sticky_cookie", |value| value.parse(values::cookie_name));
     let host = table.or("host", HostHeader::Preserve, host_header);
     let trust_events = table.or("trust_events", false, |value| value.flag());
+    let tls = tls(&table.table("tls"));
+    let health = health(&table.table("health"));
+    let eject_after = table.or("eject_after", 3, |value| value.number(0..=1000));
     let keep_alive = table.or("keep_alive", Duration::from_secs(4), time);
     let retries = table.or("retries", 1, |value| value.number(0..=10));
-    Some(Upstream { name: name?, servers: servers?, host, trust_events, keep_alive, retries })
+    let queue = table.or("queue", 1000, |value| value.number(0..=1_000_000));
+    let queue_timeout = table.or("queue_timeout", Duration::from_secs(5), some_time);
+    Some(Upstream {
+        name: name?,
+        servers: servers?,
+        balance,
+        sticky_cookie,
+        host,
+        trust_events,
+        tls,
+        health,
+        eject_after,
+        keep_alive,
+        retries,
+        queue,
+        queue_timeout,
+    })
+}
+
+/// A URL, or a table with one.
+fn server(item: &Value<'_>, listen: &[SocketAddr]) -> Option<UpstreamServer> {
+    let url = |value: &Value<'_>| {
+        let (https, authority) = value.parse(values::server)?;
+        if is_ourselves(&authority, listen) {
+            return value.refuse("this is the proxy's own address: requests would go round in a circle");
+        }
+        Some((https, authority))
+    };
+    let Some(table) = item.as_table() else {
+        let (https, authority) = url(item)?;
+        return Some(UpstreamServer { https, authority, weight: 1, backup: false, max_connections: None });
+    };
+    let url = table.required("url", url);
+    let weight = table.or("weight", 1, |value| value.number(1..=1000));
+    let backup = table.or("backup", false, |value| value.flag());
+    let max_connections = table.optional("max_connections", |value| value.number(1..=1_000_000));
+    let (https, authority) = url?;
+    Some(UpstreamServer { https, authority, weight, backup, max_connections })
+}
+
+fn tls(table: &Table<'_>) -> UpstreamTls {
+    let ca = table.optional("ca", |value| {
+        let path = value.path()?;
+        match authorities::read(&path) {
+            Ok(_) => Some(path),
+            Err(error) => value.refuse(format!("cannot read {}: {error}", path.display())),
+        }
+    });
+    UpstreamTls { ca, server_name: table.optional("server_name", |value| value.parse(values::host)) }
+}
+
+fn health(table: &Table<'_>) -> HealthCheck {
+    HealthCheck {
+        path: table.optional("path", |value| value.parse(values::path_prefix)),
+        host: table.optional("host", |value| value.parse(values::host)),
+        interval: table.or("interval", Duration::from_secs(5), some_time),
+        timeout: table.or("timeout", Duration::from_secs(2), some_time),
+        fall: table.or("fall", 3, |value| value.number(1..=100)),
+        rise: table.or("rise", 2, |value| value.number(1..=100)),
+    }
 }
 
 fn host_header(value: &Value<'_>) -> Option<HostHeader> {
@@ -186,11 +264,12 @@ pub(super) fn routes(
     root: &Table<'_>,
     upstreams: &[Option<Upstream>],
     strip: &[String],
+    timeouts: UpstreamTimeouts,
 ) -> Option<Vec<Route>> {
     let mut routes: Vec<Option<Route>> = Vec::new();
     let mut places: Vec<(Option<String>, String, usize)> = Vec::new();
     for table in root.tables("route") {
-        let route = route(&table, upstreams, strip);
+        let route = route(&table, upstreams, strip, timeouts);
         if let Some(route) = &route {
             let same = places.iter().find(|(host, path, _)| *host == route.host && *path == route.path);
             if let Some((_, _, line)) = same {
@@ -208,7 +287,12 @@ pub(super) fn routes(
     Some(routes)
 }
 
-fn route(table: &Table<'_>, upstreams: &[Option<Upstream>], strip: &[String]) -> Option<Route> {
+fn route(
+    table: &Table<'_>,
+    upstreams: &[Option<Upstream>],
+    strip: &[String],
+    timeouts: UpstreamTimeouts,
+) -> Option<Route> {
     let host = table.optional("host", |value| value.parse(values::host_pattern));
     let path = table.or("path", "/".to_owned(), |value| value.parse(values::path_prefix));
     let upstream = table.required("upstream", |value| {
@@ -229,5 +313,11 @@ fn route(table: &Table<'_>, upstreams: &[Option<Upstream>], strip: &[String]) ->
     let tracking = table.or("tracking", true, |value| value.flag());
     let strip =
         table.or("strip", strip.to_vec(), |value| value.list(|item| item.parse(values::name_pattern)));
-    Some(Route { host, path, upstream: upstream?, site, tracking, strip })
+    let own = table.table("timeouts");
+    let timeouts = UpstreamTimeouts {
+        connect: own.or("connect", timeouts.connect, some_time),
+        response_header: own.or("response_header", timeouts.response_header, some_time),
+        response_idle: own.or("response_idle", timeouts.response_idle, some_time),
+    };
+    Some(Route { host, path, upstream: upstream?, site, tracking, strip, timeouts })
 }

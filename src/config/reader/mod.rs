@@ -211,6 +211,7 @@ fn title(path: &str) -> String {
     match path {
         "" => "the file".to_owned(),
         "upstream" | "route" | "stats.token" => format!("[[{path}]]"),
+        "upstream.servers" => "a server of [[upstream]]".to_owned(),
         _ => format!("[{path}]"),
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::Source;
+use super::{Source, Table};
 use crate::config::error::did_you_mean;
 
 /// A value of the file.
@@ -84,6 +84,17 @@ impl<'a> Value<'a> {
         // All items are read before any failure counts, so that all are reported.
         let read: Vec<Option<T>> = items.iter().map(item).collect();
         read.into_iter().collect()
+    }
+
+    /// The table that it is; none when it is something else, which is not reported.
+    pub(in crate::config) fn as_table(&self) -> Option<Table<'a>> {
+        let entries = self.value.as_table()?;
+        Some(Table {
+            source: self.source,
+            path: self.path.clone(),
+            entries: Some(entries),
+            span: Some(self.span.clone()),
+        })
     }
 
     /// One of the words of `choices`.

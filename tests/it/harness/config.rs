@@ -52,11 +52,36 @@ pub(crate) fn config(servers: &[SocketAddr]) -> Config {
 pub(crate) fn upstream(name: &str, servers: &[SocketAddr]) -> Upstream {
     Upstream {
         name: name.to_owned(),
-        servers: servers.iter().map(SocketAddr::to_string).collect(),
+        servers: servers.iter().map(|address| server(&address.to_string())).collect(),
+        balance: Balance::P2c,
+        sticky_cookie: None,
         host: HostHeader::Preserve,
         trust_events: false,
+        tls: UpstreamTls::default(),
+        health: HealthCheck {
+            path: None,
+            host: None,
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_secs(2),
+            fall: 3,
+            rise: 2,
+        },
+        eject_after: 3,
         keep_alive: Duration::from_secs(4),
         retries: 1,
+        queue: 1000,
+        queue_timeout: Duration::from_secs(5),
+    }
+}
+
+/// A server at `host:port`.
+pub(crate) fn server(authority: &str) -> UpstreamServer {
+    UpstreamServer {
+        https: false,
+        authority: authority.to_owned(),
+        weight: 1,
+        backup: false,
+        max_connections: None,
     }
 }
 

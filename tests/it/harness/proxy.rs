@@ -49,7 +49,7 @@ pub(crate) fn proxy(config: Config) -> Proxy {
         clock: WallClock::default(),
     };
     let config = Live::new(config);
-    let snapshot = Live::new(Snapshot::new(&config.now(), &metrics));
+    let snapshot = Live::new(Snapshot::new(&config.now(), &metrics).unwrap());
     let workers = utm_dispatcher::proxy::start(bound, &config, &snapshot, recording, &metrics).unwrap();
     Proxy { workers, metrics, progress: writer.progress, files }
 }

@@ -135,18 +135,28 @@ struct Shared {
     received: Mutex<Vec<Received>>,
     opened: AtomicUsize,
     closed: AtomicUsize,
+    killed: CancellationToken,
 }
 
 impl Upstream {
     /// Asks `script` what to do with each request.
     pub(crate) async fn start(script: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), script).await
+    }
+
+    /// The same at an address that is free.
+    pub(crate) async fn start_at(
+        address: SocketAddr,
+        script: impl Fn(&Received) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             script: Box::new(script),
             received: Mutex::default(),
             opened: AtomicUsize::new(0),
             closed: AtomicUsize::new(0),
+            killed: CancellationToken::new(),
         });
         let task = tokio::spawn({
             let shared = Arc::clone(&shared);
@@ -155,7 +165,8 @@ impl Upstream {
                     let shared = Arc::clone(&shared);
                     tokio::spawn(async move {
                         let connection = shared.opened.fetch_add(1, Ordering::SeqCst);
-                        let _ = Visit { tcp, buffer: Vec::new(), shared: &shared }.serve(connection).await;
+                        let visit = Visit { tcp, buffer: Vec::new(), shared: &shared };
+                        shared.killed.run_until_cancelled(visit.serve(connection)).await;
                         shared.closed.fetch_add(1, Ordering::SeqCst);
                     });
                 }
@@ -196,9 +207,17 @@ impl Upstream {
     }
 }
 
+impl Upstream {
+    /// Ends it and all its connections at once, as a killed process does.
+    pub(crate) fn kill(self) {
+        drop(self);
+    }
+}
+
 impl Drop for Upstream {
     fn drop(&mut self) {
         self.task.abort();
+        self.shared.killed.cancel();
     }
 }
 

@@ -154,6 +154,7 @@ fn untracked(config: &mut Config) {
         site: "default".to_owned(),
         tracking: false,
         strip: Vec::new(),
+        timeouts: config.proxy.timeouts.into(),
     }];
 }
 

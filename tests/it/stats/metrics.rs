@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use utm_dispatcher::hit::Importance;
-use utm_dispatcher::telemetry::metrics::{self, Kind, Loss, Metrics, Reason, Tally};
+use utm_dispatcher::telemetry::metrics::{
+    self, Kind, Loss, Metrics, Reason, ServerLabels, Tally, UpstreamLabel,
+};
 
 use super::server::Server;
 
@@ -19,6 +21,13 @@ fn fill(metrics: &Metrics) {
         connections_open: _,
         upstream_errors,
         upstream_retries: _,
+        upstream_waiting,
+        upstream_server_requests,
+        upstream_server_failures,
+        upstream_server_connections,
+        upstream_server_ejections,
+        upstream_server_in_flight,
+        upstream_server_up,
         requests_refused,
         targets_escaped: _,
         hits: _,
@@ -61,6 +70,18 @@ fn fill(metrics: &Metrics) {
     for family in [partitions_dropped, rows_deleted] {
         family.get_or_create(&metrics::Table { table: "some".to_owned() }).inc();
     }
+    let server = ServerLabels { upstream: "shop".to_owned(), server: "http://127.0.0.1:1".to_owned() };
+    for family in [
+        upstream_server_requests,
+        upstream_server_failures,
+        upstream_server_connections,
+        upstream_server_ejections,
+    ] {
+        family.get_or_create(&server).inc();
+    }
+    upstream_server_up.get_or_create(&server).set(1);
+    upstream_server_in_flight.get_or_create(&server).set(1);
+    upstream_waiting.get_or_create(&UpstreamLabel { upstream: "shop".to_owned() }).set(1);
     values_overflowed.get_or_create(&Kind { kind: "some" }).inc();
     metrics.count_dropped(Loss::Full, Tally::one(Importance::Action));
 }

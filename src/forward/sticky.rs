@@ -1,0 +1,114 @@
+//! The cookie that keeps a visitor with one server.
+//!
+//! Its value is a hash of the server's URL: it means the same after the list was changed, to every proxy and to each
+//! worker. It is no secret and nothing is granted for it; whoever changes it chooses a server.
+
+use http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
+use http::{Response, StatusCode};
+use sha2::{Digest, Sha256};
+
+use crate::capture::{cookie, may_set_cookie};
+use crate::clock::unix_ms;
+
+/// The cookie of one upstream.
+#[derive(Debug)]
+pub(super) struct StickyCookie {
+    name: String,
+    /// Of each server.
+    values: Vec<String>,
+}
+
+impl StickyCookie {
+    /// `urls` of the upstream's servers, in the order of their numbers.
+    pub(super) fn new(name: &str, urls: impl Iterator<Item = String>) -> Self {
+        StickyCookie { name: name.to_owned(), values: urls.map(|url| value(&url)).collect() }
+    }
+
+    /// Takes the cookie out of a request; answers the number of the server that it names.
+    pub(super) fn take(&self, headers: &mut HeaderMap) -> Option<usize> {
+        if !headers.contains_key(COOKIE) {
+            return None;
+        }
+        let fields = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+        let found = fields
+            .flat_map(cookie::pairs)
+            .filter(|(name, _)| *name == self.name.as_bytes())
+            .find_map(|(_, value)| self.values.iter().position(|known| known.as_bytes() == value));
+        cookie::hide(headers, &self.name);
+        found
+    }
+
+    /// Gives the visitor the cookie of the server with this number. Not where a cache may hand it to others, who would
+    /// all come to this server; the next answer brings it.
+    pub(super) fn set<B>(&self, response: &mut Response<B>, number: usize, https: bool) {
+        let is_informational = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let Some(value) = self.values.get(number).filter(|_| !is_informational) else { return };
+        if !may_set_cookie(response.status(), response.headers(), unix_ms()) {
+            return;
+        }
+        let secure = if https { "; Secure" } else { "" };
+        let line = format!("{}={value}; Path=/; HttpOnly; SameSite=Lax{secure}", self.name);
+        if let Ok(line) = HeaderValue::from_str(&line) {
+            response.headers_mut().append(SET_COOKIE, line);
+        }
+    }
+}
+
+/// 64 bits of the hash are enough to tell some dozen servers apart.
+fn value(url: &str) -> String {
+    let digest = Sha256::digest(url.as_bytes());
+    digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sticky(urls: &[&str]) -> StickyCookie {
+        StickyCookie::new("shop_server", urls.iter().map(|url| (*url).to_owned()))
+    }
+
+    fn cookie_of(response: &Response<()>) -> Option<&str> {
+        response.headers().get(SET_COOKIE).map(|value| value.to_str().unwrap())
+    }
+
+    #[test]
+    fn a_server_is_known_by_its_url_wherever_it_stands() {
+        let before = sticky(&["http://a:1", "http://b:1"]);
+        let after = sticky(&["http://c:1", "http://b:1", "http://a:1"]);
+        let mut response = Response::new(());
+        before.set(&mut response, 1, true);
+        let line = cookie_of(&response).unwrap();
+        let (pair, attributes) = line.split_once(';').unwrap();
+        assert_eq!(attributes, " Path=/; HttpOnly; SameSite=Lax; Secure");
+        for (sticky, number) in [(&before, 1), (&after, 1), (&sticky(&["http://b:1"]), 0)] {
+            let mut headers = HeaderMap::new();
+            headers.append(COOKIE, HeaderValue::from_str(&format!("cart=1; {pair}; x=y")).unwrap());
+            assert_eq!(sticky.take(&mut headers), Some(number));
+            assert_eq!(headers[COOKIE], "cart=1; x=y", "the shop does not see it");
+        }
+        let mut headers = HeaderMap::new();
+        headers.append(COOKIE, HeaderValue::from_str(pair).unwrap());
+        assert_eq!(sticky(&["http://a:1"]).take(&mut headers), None);
+        assert!(!headers.contains_key(COOKIE));
+    }
+
+    #[test]
+    fn it_is_not_set_where_a_cache_may_share_it() {
+        for (control, is_set) in [
+            ("public, max-age=60", false),
+            ("s-maxage=5", false),
+            ("private, max-age=60", true),
+            ("no-store", true),
+        ] {
+            let mut response = Response::new(());
+            response.headers_mut().insert("cache-control", HeaderValue::from_static(control));
+            sticky(&["http://a:1"]).set(&mut response, 0, false);
+            assert_eq!(cookie_of(&response).is_some(), is_set, "{control}");
+        }
+        let mut response = Response::new(());
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        sticky(&["http://a:1"]).set(&mut response, 0, false);
+        assert_eq!(cookie_of(&response), None);
+    }
+}
