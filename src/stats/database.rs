@@ -64,9 +64,9 @@ impl ReportDatabase {
         Ok(ReportDatabase { pool, statement_timeout })
     }
 
-    /// Opens a snapshot.
-    pub async fn snapshot(&self) -> Result<Snapshot, DatabaseError> {
-        let client = self.pool.get().await.map_err(|error| {
+    /// A connection.
+    pub async fn client(&self) -> Result<Object, DatabaseError> {
+        self.pool.get().await.map_err(|error| {
             match &error {
                 PoolError::Backend(refused) if refused.code().is_some() => {
                     tracing::warn!(error = %chain(refused), "the database refuses a report's connection");
@@ -74,7 +74,12 @@ impl ReportDatabase {
                 _ => tracing::debug!(%error, "no connection for a report"),
             }
             DatabaseError::Away
-        })?;
+        })
+    }
+
+    /// Opens a snapshot.
+    pub async fn snapshot(&self) -> Result<Snapshot, DatabaseError> {
+        let client = self.client().await?;
         let snapshot = Snapshot { client: Some(client), statement_timeout: self.statement_timeout };
         snapshot.in_time(snapshot.connection()?.batch_execute(BEGIN)).await?;
         let milliseconds = self.statement_timeout.as_millis().clamp(1, 2_147_483_647).to_string();

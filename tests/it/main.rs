@@ -5,7 +5,10 @@
 
 mod harness;
 
+mod access_log;
+mod answers;
 mod architecture;
+mod behind_nginx;
 mod config;
 mod conformance;
 mod demo;
@@ -13,6 +16,7 @@ mod faults;
 mod forgetting;
 mod forwarding;
 mod framing;
+mod inspecting;
 mod journeys;
 mod managed;
 mod migrating;
@@ -22,6 +26,7 @@ mod reloading;
 mod replica;
 mod roles;
 mod rollups;
+mod salts;
 mod shipping;
 mod shutdown;
 mod slow_clients;

@@ -33,7 +33,11 @@ pub struct Acquisition {
 
 impl Default for Acquisition {
     fn default() -> Self {
-        let telling = parameters().filter_map(|parameter| Some((parameter.name, parameter.tells?))).collect();
+        let telling = parameters().filter_map(|parameter| match parameter.name {
+            Cow::Borrowed(name) => Some((name, parameter.tells?)),
+            Cow::Owned(_) => None,
+        });
+        let telling = telling.collect();
         let (mut hosts, mut labels) = (HashMap::new(), HashMap::new());
         for [host, source, medium] in rows(include_str!("../data/referrers.tsv")) {
             match host.strip_suffix(".*") {

@@ -6,4 +6,9 @@
 mod stage;
 
 mod basics;
+mod identity;
+mod privacy;
+mod redirects;
+mod sessions;
+mod values;
 mod wire;
