@@ -14,7 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::clock::{Clock, Timer};
 use crate::config::Timeouts;
-use crate::forward::{Peer, Refusal};
+use crate::forward::{Peer, Refusal, Tunnel};
 
 /// How long a silent connection is still listened to when the worker ends: a request may be on its way, and whoever is
 /// in the middle of a page sends the next one at once. It is answered with `Connection: close`.
@@ -58,6 +58,8 @@ pub struct Connection {
     refusal: RefCell<Option<Refusal>>,
     /// The last call has begun.
     last_call: Cell<bool>,
+    /// What the connection goes on as when the present answer is out.
+    tunnel: RefCell<Option<Box<Tunnel>>>,
     /// Set when a request's body was left unread: the socket must then be closed with care.
     unread: Rc<Cell<bool>>,
     /// The answer ends with the connection: nothing but a reset tells the client of one that was cut off.
@@ -84,6 +86,7 @@ impl Connection {
             is_between_requests: Cell::new(false),
             refusal: RefCell::default(),
             last_call: Cell::new(false),
+            tunnel: RefCell::default(),
             unread: Rc::default(),
             answer_ends_with_it: Cell::new(false),
             draining,
@@ -164,12 +167,6 @@ impl Connection {
         self.answer_ends_with_it.get()
     }
 
-    /// From now on the connection is no HTTP: what comes, and what waits since the last request, is read as it is, and
-    /// no timeout but that of sending runs. To be called before a 101 is answered.
-    pub fn begin_tunnel(&self) {
-        self.enter(Phase::Tunnel);
-    }
-
     /// The client says something, or goes away: hyper shall hear which.
     pub(super) fn end_rest(&self) {
         if self.is_resting() {
@@ -199,6 +196,16 @@ impl Connection {
             self.enter(Phase::Resting);
         }
         is_due
+    }
+
+    /// The present answer is 101: what comes after it is the tunnel's, and no timeout but that of sending runs.
+    pub fn switch_to(&self, tunnel: Box<Tunnel>) {
+        self.enter(Phase::Tunnel);
+        *self.tunnel.borrow_mut() = Some(tunnel);
+    }
+
+    pub(super) fn take_tunnel(&self) -> Option<Box<Tunnel>> {
+        self.tunnel.take()
     }
 
     /// Who is at the other end.

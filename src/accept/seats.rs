@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     fn seat(seats: &Arc<Seats>, address: &str) -> Option<Seat> {
-        seats.take_seat(&Peer::new(address.parse().unwrap(), &[]), Some(2))
+        seats.take_seat(&Peer::new(address.parse().unwrap(), &[], false), Some(2))
     }
 
     #[test]
@@ -88,7 +88,7 @@ mod tests {
         let first = seat(seats, "192.0.2.1").unwrap();
         let _second = seat(seats, "::ffff:192.0.2.1").unwrap();
         assert!(seat(seats, "192.0.2.1").is_none());
-        let trusted = Peer::new("192.0.2.1".parse().unwrap(), &["192.0.2.0/24".parse().unwrap()]);
+        let trusted = Peer::new("192.0.2.1".parse().unwrap(), &["192.0.2.0/24".parse().unwrap()], false);
         assert!(seats.take_seat(&trusted, Some(2)).is_some());
         let _other = seat(seats, "192.0.2.2").unwrap();
         drop(first);

@@ -12,8 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::connection::{Connection, Phase};
 use super::gate::{Gate, Mode};
-use super::transport::Transport;
-use crate::clock::{Clock, Timer};
+use super::transport::{SendTimer, Transport};
+use crate::clock::Clock;
 use crate::forward::Refusal;
 
 /// The socket as hyper sees it.
@@ -24,9 +24,7 @@ pub(super) struct ClientStream {
     gate: Gate,
     /// The connection is reset when this is dropped.
     resets: bool,
-    /// How long the client may take nothing of what is sent.
-    send_idle: Duration,
-    send_timer: Timer,
+    send_timer: SendTimer,
 }
 
 impl ClientStream {
@@ -37,7 +35,8 @@ impl ClientStream {
         send_idle: Duration,
         clock: &Rc<Clock>,
     ) -> Self {
-        ClientStream { transport, connection, gate, resets: false, send_idle, send_timer: Timer::new(clock) }
+        let send_timer = SendTimer::new(send_idle, clock);
+        ClientStream { transport, connection, gate, resets: false, send_timer }
     }
 
     /// Returns when bytes are there, or the end of them; false when it is not worth waiting for more.
@@ -68,15 +67,9 @@ impl ClientStream {
         let _ = socket2::SockRef::from(&*self.transport.tcp()).set_linger(linger);
     }
 
-    fn timed(&mut self, context: &Context<'_>, sent: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if sent.is_ready() {
-            self.send_timer.disarm();
-            return sent;
-        }
-        if !self.send_timer.is_armed() {
-            self.send_timer.arm(self.send_idle);
-        }
-        self.send_timer.poll_due(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    /// From now on the client may take nothing for this long.
+    pub(super) fn set_send_idle(&mut self, idle: Duration) {
+        self.send_timer.set_idle(idle);
     }
 }
 
@@ -104,7 +97,7 @@ impl ClientStream {
     /// The socket has nothing. Ready when it is not worth waiting for more; then there may be something to give.
     fn poll_silence(&mut self, context: &Context<'_>) -> Poll<()> {
         // While the client does not take what is sent, it has nothing to say: `send_timer` watches.
-        if self.send_timer.is_armed() {
+        if self.send_timer.is_running() {
             return Poll::Pending;
         }
         self.connection.hear_nothing(self.gate.is_within_head());
@@ -168,7 +161,7 @@ impl AsyncWrite for ClientStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let outcome = Pin::new(&mut this.transport).poll_write(context, bytes);
-        this.timed(context, outcome)
+        this.send_timer.watch(context, outcome)
     }
 
     fn poll_write_vectored(
@@ -178,7 +171,7 @@ impl AsyncWrite for ClientStream {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let outcome = Pin::new(&mut this.transport).poll_write_vectored(context, slices);
-        this.timed(context, outcome)
+        this.send_timer.watch(context, outcome)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -190,7 +183,9 @@ impl AsyncWrite for ClientStream {
         if this.connection.answer_ends_with_it() && !this.resets {
             this.set_reset(true);
         }
-        Pin::new(&mut this.transport).poll_flush(context)
+        // An encrypted connection takes what the socket does not.
+        let outcome = Pin::new(&mut this.transport).poll_flush(context);
+        this.send_timer.watch(context, outcome)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -43,6 +43,9 @@ pub enum Refusal {
     /// The target is longer than `uri_bytes`.
     #[error("the target is too long")]
     TargetTooLong,
+    /// More header fields than `limits.headers`.
+    #[error("too many header fields")]
+    TooManyFields,
     /// A transfer coding other than chunked.
     #[error("unknown transfer coding")]
     TransferCoding,
@@ -112,7 +115,7 @@ impl Refusal {
             Refusal::HeadTimeout | Refusal::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Refusal::BodyTooLong => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::TargetTooLong => StatusCode::URI_TOO_LONG,
-            Refusal::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Refusal::HeadTooLarge | Refusal::TooManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Refusal::MethodTooLong | Refusal::TransferCoding => StatusCode::NOT_IMPLEMENTED,
             Refusal::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Refusal::Unresolved(_)
@@ -138,6 +141,7 @@ impl Refusal {
             Refusal::Host => "host",
             Refusal::Target => "target",
             Refusal::TargetTooLong => "target_too_long",
+            Refusal::TooManyFields => "too_many_fields",
             Refusal::TransferCoding => "transfer_coding",
             Refusal::BodyTooLong => "body_too_long",
             Refusal::Body => "body",
