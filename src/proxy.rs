@@ -231,6 +231,9 @@ impl Proxy {
         body: RequestBody,
         exchange: &mut Exchange,
     ) -> Result<Response<ResponseBody>, Refusal> {
+        if let Some(refusal) = connection.take_refusal(&head) {
+            return Err(refusal);
+        }
         if self.is_health_check(&head) {
             exchange.note_reason("health");
             return Ok(pages::text(StatusCode::OK, "ok"));

@@ -6,8 +6,10 @@
 mod bind;
 mod connection;
 mod handed;
+mod gate;
 mod http2;
 mod proxy_header;
+mod seats;
 mod serve;
 mod stream;
 mod tls;
@@ -17,6 +19,7 @@ mod worker;
 pub use bind::{BindError, Bound, bind, take_or_bind};
 pub use connection::{Answer, Connection};
 pub use handed::{Handed, HandedError};
+pub use gate::{Gate, Mode};
 pub use proxy_header::{Malformed, Parsed, parse as parse_proxy_header};
 pub use tls::{Certificates, TlsError};
 pub use worker::{Ended, Workers, start};

@@ -12,7 +12,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -25,8 +25,10 @@ use tokio_rustls::server::TlsStream;
 
 use super::bind::Kind;
 use super::connection::{Answer, Connection, Phase};
+use super::gate::Gate;
 use super::http2;
 use super::proxy_header;
+use super::seats::Seats;
 use super::stream::ClientStream;
 use super::tls::{Certificates, speaks_http2};
 use super::transport::Transport;
@@ -49,6 +51,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\n\
     content-length: 21\r\ncache-control: no-store\r\nretry-after: 1\r\nconnection: close\r\n\r\ntoo many connections\n";
 
+const TOO_MANY_CONNECTIONS_OF_CLIENT: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\ncontent-type: text/plain\r\n\
+    content-length: 21\r\ncache-control: no-store\r\nretry-after: 1\r\nconnection: close\r\n\r\ntoo many connections\n";
+
 /// What all connections of one worker share.
 pub(super) struct Server<H> {
     config: Live<Config>,
@@ -58,6 +63,8 @@ pub(super) struct Server<H> {
     handler: H,
     /// Connections of all workers.
     open_in_all: Arc<AtomicUsize>,
+    /// Connections of all workers by client.
+    seats: Arc<Seats>,
     certificates: Arc<Certificates>,
     /// Connections of this worker.
     open: Cell<usize>,
@@ -98,6 +105,7 @@ impl<H> Server<H> {
         config: Live<Config>,
         metrics: Arc<Metrics>,
         open_in_all: Arc<AtomicUsize>,
+        seats: Arc<Seats>,
         certificates: Arc<Certificates>,
         clock: Rc<Clock>,
         handler: H,
@@ -110,6 +118,7 @@ impl<H> Server<H> {
             clock,
             handler,
             open_in_all,
+            seats,
             certificates,
             open,
             all_closed: Notify::new(),
@@ -191,15 +200,18 @@ where
         let place = Place::take(self);
         let terms = self.terms();
         if self.open_in_all.load(Ordering::Relaxed) > terms.config.proxy.max_connections {
-            let reason = Reason { reason: "too_many_connections" };
-            self.metrics.requests_refused.get_or_create(&reason).inc();
-            if kind == Kind::Plain {
-                // As much as fits into an empty socket buffer, which is all of it; nobody is waited for.
-                let _ = tcp.try_write(TOO_MANY_CONNECTIONS);
-            }
-            return;
+            return self.refuse(&tcp, kind, "too_many_connections", TOO_MANY_CONNECTIONS);
         }
         tokio::task::spawn_local(Rc::clone(self).serve(tcp, peer.ip(), kind, terms, place));
+    }
+
+    /// Refuses a connection. As much of the answer is sent as fits into an empty socket buffer, which is all of it; nobody
+    /// is waited for.
+    fn refuse(&self, tcp: &TcpStream, kind: Kind, reason: &'static str, answer: &[u8]) {
+        self.metrics.requests_refused.get_or_create(&Reason { reason }).inc();
+        if kind == Kind::Plain {
+            let _ = tcp.try_write(answer);
+        }
     }
 
     async fn serve(
@@ -216,6 +228,10 @@ where
         let _ = tcp.set_nodelay(true);
         let Some(client) = self.client(proxy, &mut tcp, peer).await else { return };
         let peer = Peer::new(client, &proxy.trusted_proxies, kind == Kind::Tls);
+        let Some(_seat) = self.seats.take_seat(&peer, proxy.limits.connections_per_ip) else {
+            let reason = "too_many_connections_of_client";
+            return self.refuse(&tcp, kind, reason, TOO_MANY_CONNECTIONS_OF_CLIENT);
+        };
         let connection = Connection::new(peer, local, proxy.timeouts, &self.clock, Rc::clone(&self.draining));
         let transport = match kind {
             Kind::Plain => Transport::Plain(tcp),
@@ -297,7 +313,8 @@ where
 
     async fn serve_http1(&self, terms: &Terms, connection: &Rc<Connection>, transport: Transport) {
         let send_idle = terms.config.proxy.timeouts.response_idle;
-        let mut stream = ClientStream::new(transport, Rc::clone(connection), send_idle, &self.clock);
+        let gate = Gate::new(terms.config.proxy.limits, self.metrics.targets_escaped.clone());
+        let mut stream = ClientStream::new(transport, Rc::clone(connection), gate, send_idle, &self.clock);
         // A silent connection is only its socket: hyper's buffers are made when a client speaks, and go when it rests.
         while stream.has_something_to_say().await {
             let service = service_fn(|request| self.answer(Rc::clone(connection), request));
@@ -329,12 +346,16 @@ where
         request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<Answer<B>>, Infallible>> + use<H, F, B> {
         connection.enter(Phase::Serving);
+        let is_http_10 = request.version() == Version::HTTP_10;
         // In a box of its own: hyper keeps room for the future as long as it serves the connection.
         let answer = Box::pin((self.handler)(Rc::clone(&connection), request));
         async move {
             let mut response = answer.await;
             if connection.is_draining() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            if is_http_10 && response.body().size_hint().exact().is_none() {
+                connection.begin_endless_answer();
             }
             Ok(response.map(|body| Answer { body, connection }))
         }

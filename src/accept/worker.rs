@@ -18,6 +18,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::bind::{Bound, Kind};
 use super::connection::Connection;
+use super::seats::Seats;
 use super::serve::Server;
 use crate::clock::{Clock, TICK_MS};
 use crate::config::{Config, Live};
@@ -97,6 +98,7 @@ where
     let (drain, drain_seen) = watch::channel(false);
     let (ended_sender, ended) = mpsc::unbounded_channel();
     let open_in_all = Arc::new(AtomicUsize::new(0));
+    let seats = Seats::new();
     let certificates = bound.certificates;
     let mut threads = Vec::with_capacity(bound.sockets.len());
     for (number, sockets) in bound.sockets.into_iter().enumerate() {
@@ -104,13 +106,14 @@ where
             EndNotice { ended: Ended { worker: number, drained: false }, sender: ended_sender.clone() };
         let pulse = metrics.state.new_pulse();
         let (config, metrics, open_in_all) = (config.clone(), Arc::clone(metrics), Arc::clone(&open_in_all));
+        let seats = Arc::clone(&seats);
         let (make_handler, drain_seen) = (make_handler.clone(), drain_seen.clone());
         let certificates = Arc::clone(&certificates);
         threads.push(std::thread::Builder::new().name(format!("proxy-{number}")).spawn(move || {
             run(notice, async move {
                 let clock = Clock::start();
                 let (handler, end) = make_handler(&clock);
-                let server = Server::new(config, metrics, open_in_all, certificates, clock, handler);
+                let server = Server::new(config, metrics, open_in_all, seats, certificates, clock, handler);
                 serve_until_drained(sockets, &server, pulse, drain_seen).await?;
                 if tokio::time::timeout(END_TIMEOUT, end).await.is_err() {
                     tracing::warn!(worker = number, "the last records were not taken in time");

@@ -255,6 +255,8 @@ pub struct Limits {
     pub uri_bytes: usize,
     /// The request body; none = no limit.
     pub body_bytes: Option<u64>,
+    /// Open connections of one client, all workers together; none = no limit but that of all.
+    pub connections_per_ip: Option<usize>,
 }
 
 /// `[proxy.timeouts]`

@@ -49,6 +49,7 @@ pub(super) const KEYS: &[(&str, Takes)] = &[
     ("proxy.forwarded", Reload),
     ("proxy.health_path", Reload),
     ("proxy.limits.body_bytes", Reload),
+    ("proxy.limits.connections_per_ip", Reload),
     ("proxy.limits.header_bytes", Reload),
     ("proxy.limits.headers", Reload),
     ("proxy.limits.uri_bytes", Reload),

@@ -121,6 +121,9 @@ impl Page {
         if let Some(bytes) = proxy.limits.body_bytes {
             self.text("body_bytes", show_size(bytes));
         }
+        if let Some(connections) = proxy.limits.connections_per_ip {
+            self.plain("connections_per_ip", connections);
+        }
         let times = &proxy.timeouts;
         self.table("[proxy.timeouts]");
         self.text("first_byte", show_duration(times.first_byte));

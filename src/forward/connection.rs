@@ -18,6 +18,9 @@ use super::body::RequestBody;
 use super::dial::Socket;
 use super::server::{Server, Slot};
 
+/// Fields of a response; shops have been seen that set a hundred cookies.
+const MAX_FIELDS: usize = 256;
+
 /// An open connection.
 #[derive(Debug)]
 pub(super) struct UpstreamConnection {
@@ -46,8 +49,11 @@ impl UpstreamConnection {
     pub(super) async fn open(socket: Socket, address: SocketAddr, now_ms: u64) -> hyper::Result<Self> {
         let wire = Rc::new(Wire::default());
         let stream = UpstreamStream { socket, wire: Rc::clone(&wire), write_failed: false };
-        let (sender, connection) =
-            http1::Builder::new().preserve_header_case(true).handshake(TokioIo::new(stream)).await?;
+        let (sender, connection) = http1::Builder::new()
+            .preserve_header_case(true)
+            .max_headers(MAX_FIELDS)
+            .handshake(TokioIo::new(stream))
+            .await?;
         let (end, ended) = oneshot::channel();
         let task = tokio::task::spawn_local(async move {
             // Whoever waits for a response is told the error; an idle connection that ends is no news. Its socket is

@@ -172,7 +172,7 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// Whether the body's only coding is the chunked one, said once.
-pub(super) fn is_chunked_alone(headers: &HeaderMap) -> bool {
+fn is_chunked_alone(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(header::TRANSFER_ENCODING).iter();
     let first_is = values.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"chunked"));
     first_is && values.next().is_none()

@@ -237,7 +237,13 @@ mod tests {
     use crate::config::Limits;
     use crate::forward::head;
 
-    const LIMITS: Limits = Limits { header_bytes: 65_536, headers: 200, uri_bytes: 32_768, body_bytes: None };
+    const LIMITS: Limits = Limits {
+        header_bytes: 65_536,
+        headers: 200,
+        uri_bytes: 32_768,
+        body_bytes: None,
+        connections_per_ip: None,
+    };
 
     /// What the shop is told of a request from 10.0.0.1 with these fields, and who the client is.
     fn told(trusted: &str, fields: ForwardedFields, lines: &[(&str, &str)]) -> (Client, Vec<String>) {

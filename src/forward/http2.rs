@@ -74,7 +74,13 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: Limits = Limits { header_bytes: 1 << 16, headers: 5, uri_bytes: 1 << 15, body_bytes: None };
+    const LIMITS: Limits = Limits {
+        header_bytes: 1 << 16,
+        headers: 5,
+        uri_bytes: 1 << 15,
+        body_bytes: None,
+        connections_per_ip: None,
+    };
 
     fn converted(request: http::request::Builder) -> Result<Parts, Refusal> {
         let mut head = request.body(()).unwrap().into_parts().0;

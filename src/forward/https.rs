@@ -62,7 +62,13 @@ mod tests {
     fn location(method: &str, host: &str, target: &str, local: u16, tls_port: u16) -> (u16, String) {
         let request = Request::builder().method(method).uri(target).header("host", host).body(()).unwrap();
         let mut parts = request.into_parts().0;
-        let limits = Limits { header_bytes: 1 << 16, headers: 100, uri_bytes: 1 << 15, body_bytes: None };
+        let limits = Limits {
+            header_bytes: 1 << 16,
+            headers: 100,
+            uri_bytes: 1 << 15,
+            body_bytes: None,
+            connections_per_ip: None,
+        };
         let authority = head::check(&mut parts, &limits).unwrap();
         let local = SocketAddr::from(([127, 0, 0, 1], local));
         let response = redirect(&parts, &authority, local, tls_port).unwrap();

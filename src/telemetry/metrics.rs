@@ -210,6 +210,8 @@ pub struct Metrics {
     pub upstream_server_up: Family<ServerLabels, Gauge>,
     /// Requests refused before forwarding, by reason.
     pub requests_refused: Family<Reason, Counter>,
+    /// Targets of which bytes that no URI may have were percent-encoded.
+    pub targets_escaped: Counter,
     /// Records handed to the journal.
     pub hits: Counter,
     /// Hits that were counted as page views.
@@ -444,6 +446,8 @@ impl Metrics {
         to.register("tls_certificate_end_unix_seconds", "When the first TLS certificate ends", end);
         let Metrics { requests_refused, hits, page_views, hits_ignored, hits_dropped, .. } = self;
         to.register("requests_refused", "Requests refused before forwarding", requests_refused.clone());
+        let escaped = self.targets_escaped.clone();
+        to.register("targets_escaped", "Targets with bytes that had to be percent-encoded", escaped);
         to.register("hits", "Records handed to the journal", hits.clone());
         to.register("page_views", "Page views", page_views.clone());
         to.register("hits_ignored", "Requests not recorded", hits_ignored.clone());

@@ -140,6 +140,7 @@ fn limits(table: &Table<'_>) -> Limits {
         headers: table.or("headers", 200, |value| value.number(1..=10_000)),
         uri_bytes: table.or("uri_bytes", 32 << 10, |value| size(value, 256..=65_534)),
         body_bytes: table.optional("body_bytes", |value| size(value, 0..=u64::MAX)),
+        connections_per_ip: table.optional("connections_per_ip", |value| value.number(1..=1_000_000)),
     }
 }
 

@@ -111,7 +111,13 @@ fn proxy() -> Proxy {
         },
         max_connections: 10_000,
         drain_timeout: Duration::from_secs(30),
-        limits: Limits { header_bytes: 64 << 10, headers: 200, uri_bytes: 32 << 10, body_bytes: None },
+        limits: Limits {
+            header_bytes: 64 << 10,
+            headers: 200,
+            uri_bytes: 32 << 10,
+            body_bytes: None,
+            connections_per_ip: None,
+        },
         timeouts: Timeouts {
             first_byte: Duration::from_secs(10),
             header: Duration::from_secs(15),

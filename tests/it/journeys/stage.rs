@@ -112,7 +112,7 @@ impl Stage {
             takes_cookies: true,
             proxy: 0,
             page: None,
-            last: Answer { head: String::new(), body: Vec::new(), complete: true },
+            last: Answer { head: String::new(), body: Vec::new(), trailers: Vec::new(), complete: true },
         }
     }
 

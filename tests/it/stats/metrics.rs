@@ -32,6 +32,7 @@ fn fill(metrics: &Metrics) {
         upstream_server_in_flight,
         upstream_server_up,
         requests_refused,
+        targets_escaped: _,
         hits: _,
         page_views: _,
         hits_ignored,
