@@ -21,7 +21,9 @@ use crate::capture::{
 use crate::clock::WallClock;
 use crate::config::{self, TrackingMode};
 use crate::erasure::Forgotten;
+use crate::exclusion::CurrentExclusions;
 use crate::forward::Client;
+use crate::hit::Record;
 use crate::journal::hand::{Hand, Ticket};
 use crate::journal::writer::Batch;
 use crate::keys::KeyRing;
@@ -42,6 +44,8 @@ pub struct Recording {
     pub salts: Salts,
     /// Whose cookies are none.
     pub forgotten: Forgotten,
+    /// Who and what is left out.
+    pub exclusions: CurrentExclusions,
     /// What time it is.
     pub clock: WallClock,
 }
@@ -54,6 +58,7 @@ pub struct Recorder {
     keys: Arc<KeyRing>,
     salts: Salts,
     forgotten: Forgotten,
+    exclusions: CurrentExclusions,
     clock: WallClock,
     is_on: bool,
     tells_upstream: bool,
@@ -85,6 +90,7 @@ impl Recorder {
             keys: Arc::clone(&recording.keys),
             salts: recording.salts.clone(),
             forgotten: recording.forgotten.clone(),
+            exclusions: recording.exclusions.clone(),
             clock: recording.clock.clone(),
             is_on: tracking.mode == TrackingMode::Record,
             tells_upstream: tracking.upstream_headers,
@@ -109,9 +115,11 @@ impl Recorder {
     pub fn watch(self: &Rc<Self>, head: &Parts, route: &Route, client: Client) -> Watch {
         let observation = if self.is_on && route.tracking {
             let arrival = Arrival { at_ms: self.clock.now_ms(), client: client.address, https: client.https };
-            let observation = Observation::of(&head.method, &head.uri, &head.headers, arrival, &self.rules);
-            if observation.is_none() {
-                self.count_ignored(Ignored::Asset);
+            let mut observation =
+                Observation::of(&head.method, &head.uri, &head.headers, arrival, &self.rules);
+            match &mut observation {
+                Some(observation) => observation.exclude(&self.exclusions.now(), &self.rules),
+                None => self.count_ignored(Ignored::Asset),
             }
             observation
         } else {
@@ -210,13 +218,20 @@ impl Watch {
         let salt = recorder.salts.today();
         let forgotten = recorder.forgotten.now();
         let secrets = Secrets { keys: &recorder.keys, salt: &salt, forgotten: &forgotten };
-        let Conclusion { record, set_cookie, page_view, ignored, .. } = observation.conclude(
+        let Conclusion { mut record, mut set_cookie, mut page_view, mut ignored, .. } = observation.conclude(
             &self.site,
             ResponseHead { status, headers, trust_events: self.trust_events },
             secrets,
             &recorder.rules,
             Uuid::now_v7,
         );
+        if let Some(Record::Hit(hit)) = &mut record
+            && hit.identity.is_some_and(|identity| recorder.exclusions.now().excludes(identity.visitor_id))
+        {
+            (set_cookie, page_view, ignored) = (None, false, Some(Ignored::Excluded));
+            hit.leave_only_orders();
+            record = record.filter(|record| matches!(record, Record::Hit(hit) if !hit.actions.is_empty()));
+        }
         if page_view {
             recorder.page_views.inc();
         }

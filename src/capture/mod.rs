@@ -12,6 +12,7 @@ use http::{Method, StatusCode, Uri};
 use uuid::Uuid;
 
 use crate::erasure::ForgottenVisitors;
+use crate::exclusion::{self, Exclusions};
 use crate::hit::{Action, BotCount, Hit, Identity, Record, Touch};
 use crate::keys::KeyRing;
 
@@ -69,7 +70,7 @@ pub struct Observation {
     /// The visitor id that the shop was told before there was one.
     told: Option<Uuid>,
     no_page_view: Option<NoPageView>,
-    excluded_by: Option<usize>,
+    excluded_by: Option<exclusion::Kind>,
 }
 
 /// Everything of a request that is not in its head.
@@ -110,8 +111,8 @@ pub struct ResponseHead<'a> {
 pub enum Ignored {
     /// It is for a file that is no page.
     Asset,
-    /// Its path is excluded.
-    ExcludedPath,
+    /// A rule excludes it.
+    Excluded,
     /// `Sec-GPC: 1`
     Gpc,
     /// A certain bot; counted by itself.
@@ -122,13 +123,13 @@ pub enum Ignored {
 
 impl Ignored {
     /// All of them, in their order.
-    pub const ALL: [Self; 5] = [Self::Asset, Self::ExcludedPath, Self::Gpc, Self::Bot, Self::NoPage];
+    pub const ALL: [Self; 5] = [Self::Asset, Self::Excluded, Self::Gpc, Self::Bot, Self::NoPage];
 
     /// The metric's label.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Asset => "asset",
-            Self::ExcludedPath => "excluded_path",
+            Self::Excluded => "excluded",
             Self::Gpc => "gpc",
             Self::Bot => "bot",
             Self::NoPage => "no_page",
@@ -190,6 +191,7 @@ impl Observation {
             signs: Signs {
                 accept_language: fields.accept_language.is_some(),
                 sec_fetch: fields.mode.is_some(),
+                headless_brand: fields.brands.is_some_and(|brands| contains(brands, b"Headless")),
                 https: arrival.https,
             },
             is_get: method == Method::GET,
@@ -200,8 +202,34 @@ impl Observation {
             cookies: fields.cookies,
             told: None,
             no_page_view,
-            excluded_by: rules.excluded_by(path),
+            excluded_by: None,
         })
+    }
+
+    /// Looks whether a rule excludes the request, and counts it.
+    pub fn exclude(&mut self, exclusions: &Exclusions, rules: &Rules) {
+        if exclusions.is_empty() {
+            return;
+        }
+        let cookies: Vec<(&[u8], &[u8])> = if exclusions.needs_cookies() {
+            self.cookies.iter().flat_map(|field| cookie::pairs(field.as_bytes())).collect()
+        } else {
+            Vec::new()
+        };
+        let path = self.target.path();
+        let rule = exclusions.find(&exclusion::Seen {
+            address: self.client,
+            user_agent: self.user_agent.as_ref().map_or(&[], HeaderValue::as_bytes),
+            host: &self.host(),
+            path,
+            path_without_locale: rules.without_locale(path),
+            cookies: &cookies,
+        });
+        let kind = rule.map(|rule| {
+            rule.count();
+            rule.kind()
+        });
+        self.excluded_by = kind;
     }
 
     /// Visitor, session and evidence of this request, as far as the request alone says: for telling the shop. Whoever
@@ -240,7 +268,7 @@ impl Observation {
             Vec::new()
         };
         let verdict = self.judge(rules);
-        let reason = self.excluded_by.map(|_| Ignored::ExcludedPath).or(self.denies.then_some(Ignored::Gpc));
+        let reason = self.excluded_by.map(|_| Ignored::Excluded).or(self.denies.then_some(Ignored::Gpc));
         let answer = Answer::of(status, headers, self.at_ms);
         let mut reasons = self.first_reasons(&answer, verdict);
         if reason.is_some() || verdict.is_certain() {
@@ -390,7 +418,8 @@ impl Observation {
     }
 
     fn judge(&self, rules: &Rules) -> Verdict {
-        rules.bots.judge(self.user_agent.as_ref().map_or(&[], HeaderValue::as_bytes), self.signs)
+        let user_agent = self.user_agent.as_ref().map_or(&[][..], HeaderValue::as_bytes);
+        rules.bots.judge(user_agent, self.target.path().as_bytes(), self.signs)
     }
 
     fn own_cookie(&self, secrets: Secrets<'_>, rules: &Rules) -> Result<VisitorCookie, NoCookie> {
@@ -508,6 +537,7 @@ struct Fields<'a> {
     mode: Option<&'a HeaderValue>,
     destination: Option<&'a HeaderValue>,
     gpc: Option<&'a HeaderValue>,
+    brands: Option<&'a HeaderValue>,
     cookies: Vec<HeaderValue>,
     is_prefetch: bool,
 }
@@ -525,6 +555,7 @@ impl<'a> Fields<'a> {
                 "sec-fetch-mode" => &mut found.mode,
                 "sec-fetch-dest" => &mut found.destination,
                 "sec-gpc" => &mut found.gpc,
+                "sec-ch-ua" => &mut found.brands,
                 "cookie" => {
                     found.cookies.push(value.clone());
                     continue;

@@ -6,4 +6,6 @@
 mod stage;
 
 mod basics;
+mod left_out;
+mod origins;
 mod wire;
