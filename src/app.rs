@@ -23,6 +23,7 @@ use crate::erasure::Forgotten;
 use crate::exclusion::{CurrentExclusions, Exclusions};
 use crate::files::raise_open_files;
 use crate::ingest::{Ingest, Receipts};
+use crate::inspect::Inspection;
 use crate::journal::writer::{Progress, Writer, WriterConfig};
 use crate::keys::KeyRing;
 use crate::keys::file::{Unsaved, save_when_possible};
@@ -41,12 +42,16 @@ use crate::store::forgotten::watch_forgotten;
 use crate::store::identity_keys::watch_key;
 use crate::store::judge::Judge;
 use crate::store::migrate::{SchemaState, advance, schema_state};
+use crate::store::salts::share_salts;
 use crate::store::{Store, rollups, upkeep};
+use crate::telemetry::access_log::{self, AccessLog};
 use crate::telemetry::causes::Causes;
 use crate::telemetry::metrics::Metrics;
 
 /// How long the journal's last write may take at the end.
 const LAST_WRITE: Duration = Duration::from_secs(5);
+/// How long the access log's last lines may take at the end.
+const LAST_LINES: Duration = Duration::from_secs(1);
 /// How long open requests to the stats port may take at the end.
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
 /// How long the last batch may take at the end.
@@ -72,6 +77,7 @@ pub struct App {
     salts: Salts,
     clock: WallClock,
     writer: Writer,
+    access_log: Option<(AccessLog, access_log::Ended)>,
     cluster: Option<Cluster>,
     store: Store,
     reports: ReportDatabase,
@@ -105,6 +111,13 @@ impl App {
             Arc::clone(&metrics),
         )
         .context("cannot start the journal's threads")?;
+        let access_log = AccessLog::start(&config.proxy.access_log, &metrics).with_context(|| {
+            let path = config.proxy.access_log.path.as_deref();
+            format!(
+                "cannot open the access log {}",
+                path.map_or_else(String::new, |path| path.display().to_string())
+            )
+        })?;
         let (cluster, url) = match &config.database.place {
             DatabasePlace::Url(url) => (None, url.clone()),
             DatabasePlace::Managed(dir) => {
@@ -134,6 +147,7 @@ impl App {
             keys,
             customers,
             writer,
+            access_log,
             cluster,
             store: Store::new(&url)?,
             reports,
@@ -165,6 +179,11 @@ impl App {
         self.stats_address
     }
 
+    /// The access log, if there is one; to be opened anew after its file was renamed.
+    pub fn access_log(&self) -> Option<AccessLog> {
+        self.access_log.as_ref().map(|(log, _)| log.clone())
+    }
+
     /// Forwards, records, ships and answers until `shutdown`; fails when a thread of the request path dies.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let Self { config, snapshot, metrics, store, .. } = self;
@@ -172,6 +191,7 @@ impl App {
         let forgotten = Forgotten::default();
         let exclusions = CurrentExclusions::default();
         exclusions.replace(Exclusions::new(config.now().tracking.exclude.rules()));
+        let (inspection, keeper) = Inspection::new();
         let recording = Recording {
             batches: batches.clone(),
             wait: config.now().journal.wait,
@@ -180,15 +200,16 @@ impl App {
             forgotten: forgotten.clone(),
             exclusions: exclusions.clone(),
             clock: self.clock,
+            inspection: inspection.clone(),
         };
-        let mut workers = proxy::start(self.bound, &config, &snapshot, recording, &metrics)?;
+        let log = self.access_log.as_ref().map(|(log, _)| log.clone());
+        let mut workers = proxy::start(self.bound, &config, &snapshot, recording, log, &metrics)?;
 
         // The office: everything from here on may fail or wait without a request noticing.
         let office_ends = CancellationToken::new();
         let journal_closed = CancellationToken::new();
         let receipts = Arc::new(Receipts::default());
         let database = self.cluster.map(|cluster| tokio::spawn(cluster.run(office_ends.clone())));
-        tokio::spawn(self.salts.replace_daily(office_ends.clone()));
         tokio::spawn(save_when_possible(self.unsaved_keys, Arc::clone(&metrics), office_ends.clone()));
         let stats_ends = CancellationToken::new();
         let context = StatsContext {
@@ -198,7 +219,9 @@ impl App {
             metrics: Arc::clone(&metrics),
             ingest: Ingest::new(batches.clone(), Arc::clone(&receipts)),
             customers: self.customers,
+            inspection,
         };
+        tokio::spawn(keeper.keep(stats_ends.clone()));
         if config.now().stats.database_url.is_some() {
             let reports = context.database.clone();
             tokio::spawn(watch_replica(reports, Arc::clone(&metrics), office_ends.clone()));
@@ -208,6 +231,7 @@ impl App {
             config: config.clone(),
             store,
             keys: self.keys,
+            salts: self.salts,
             forgotten,
             exclusions,
             labels: CurrentLabels::default(),
@@ -229,6 +253,7 @@ impl App {
         };
         metrics.state.draining.store(true, Ordering::Relaxed);
         end_workers(workers).await;
+        end_access_log(self.access_log).await;
         // The stats port may submit orders until here; with it goes the last sender of batches.
         stats_ends.cancel();
         if tokio::time::timeout(LAST_ANSWERS, end_task("stats port", stats)).await.is_err() {
@@ -256,6 +281,7 @@ struct Shipping {
     config: Live<Config>,
     store: Store,
     keys: KeyRing,
+    salts: Salts,
     forgotten: Forgotten,
     exclusions: CurrentExclusions,
     labels: CurrentLabels,
@@ -292,7 +318,8 @@ impl Shipping {
         let config = self.config.clone();
         tokio::spawn(upkeep::keep(store.clone(), config, Arc::clone(&metrics), closed.clone()));
         tokio::spawn(rollups::keep_fresh(store.clone(), Arc::clone(&metrics), closed.clone()));
-        tokio::spawn(watch_key(store.clone(), self.keys.fingerprint(), metrics, closed.clone()));
+        tokio::spawn(watch_key(store.clone(), self.keys.fingerprints(), metrics, closed.clone()));
+        tokio::spawn(share_salts(store.clone(), self.salts.clone(), closed.clone()));
         let judge = Judge::new(store.clone(), self.config.clone(), self.exclusions.clone());
         tokio::spawn(judge.run(closed.clone()));
         let labels = self.labels.clone();
@@ -360,6 +387,14 @@ async fn end_journal(ended: oneshot::Receiver<()>) {
         Ok(Ok(())) => {}
         Ok(Err(_)) => tracing::error!("the journal thread died"),
         Err(_) => tracing::error!("the disk does not take the journal's last records; they may be lost"),
+    }
+}
+
+async fn end_access_log(access_log: Option<(AccessLog, access_log::Ended)>) {
+    let Some((log, ended)) = access_log else { return };
+    log.close();
+    if tokio::time::timeout(LAST_LINES, ended).await.is_err() {
+        tracing::warn!("the disk does not take the last lines of the access log");
     }
 }
 

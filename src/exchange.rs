@@ -1,58 +1,219 @@
-//! One request and its answer, from the head of the one to the last byte of the other: what of them is counted.
+//! One request and its answer, from the head of the one to the last byte of the other: what of them is counted and
+//! logged, whatever becomes of them.
 
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::Response;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{Method, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 
 use crate::capture::CLIENT_CLOSED_REQUEST;
-use crate::forward::{BodyError, Passage, Received, ResponseBody};
-use crate::route::NO_ROUTE;
+use crate::clock::unix_ms;
+use crate::config::Config;
+use crate::forward::{BodyError, Client, Passage, Peer, Received, ResponseBody};
+use crate::route::{NO_ROUTE, Route, Router};
+use crate::telemetry::access_log::{AccessLog, End, Entry, HAND_OVER_AFTER, Pen, UpstreamPart};
+use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traffic::Meter;
 
-/// An exchange under way. Whatever becomes of it, it is told when this is dropped: with the future that answers, if the
-/// client goes away before the head of the answer is there; else with the answer's body.
+/// Method, target and version are separated by two blanks and end with a line end; so does each field, besides `: `.
+const LINE_OVERHEAD: usize = 4;
+
+/// What one worker counts and logs its exchanges with.
+#[derive(Debug)]
+pub struct Books {
+    meter: Meter,
+    pen: Option<Pen>,
+    /// By number of the route.
+    places: Vec<Place>,
+}
+
+/// What the log says of a route.
+#[derive(Debug)]
+struct Place {
+    route: String,
+    site: Arc<str>,
+    upstream: String,
+}
+
+impl Books {
+    /// To be called on the worker's own thread, within its runtime.
+    pub fn open(
+        config: &Config,
+        router: &Router,
+        metrics: &Metrics,
+        access_log: Option<&AccessLog>,
+    ) -> Rc<Self> {
+        let mut labels = router.labels().into_iter();
+        let nowhere =
+            Place { route: labels.next().unwrap_or_default(), site: "".into(), upstream: String::new() };
+        let place = |(route, label): (&Route, String)| Place {
+            route: label,
+            site: Arc::clone(&route.site),
+            upstream: config
+                .upstreams
+                .get(route.upstream)
+                .map_or_else(String::new, |known| known.name.clone()),
+        };
+        let places = [nowhere].into_iter().chain(router.routes().zip(labels).map(place)).collect();
+        let books = Rc::new(Books {
+            meter: metrics.traffic.open(router.labels()),
+            pen: access_log.map(AccessLog::pen),
+            places,
+        });
+        if books.pen.is_some() {
+            let weak = Rc::downgrade(&books);
+            tokio::task::spawn_local(async move {
+                let mut interval = tokio::time::interval(HAND_OVER_AFTER);
+                loop {
+                    interval.tick().await;
+                    let Some(books) = weak.upgrade() else { return };
+                    books.hand_over();
+                }
+            });
+        }
+        books
+    }
+
+    /// Hands over the lines that are gathered.
+    pub fn hand_over(&self) {
+        if let Some(pen) = &self.pen {
+            pen.hand_over();
+        }
+    }
+}
+
+/// An exchange under way. It is told of when it is dropped: with the future that answers, if the client goes away
+/// before the head of the answer is there; else with the answer's body.
 #[derive(Debug)]
 pub struct Exchange {
-    meter: Rc<Meter>,
+    books: Rc<Books>,
     begun_at: Instant,
     /// How much of its body has come.
     received: Received,
     /// Number of its route.
-    pub route: usize,
+    route: usize,
     /// Its way to an upstream.
     pub passage: Passage,
+    /// Its id, where requests have one.
+    pub request_id: Option<HeaderValue>,
+    /// Whether who asks would rather have JSON than a page.
+    pub wants_json: bool,
     /// Of the answer; none while there is none.
     status: Option<u16>,
+    /// Why the proxy answers itself.
+    reason: Option<&'static str>,
+    /// Of the answer's body.
+    sent_bytes: u64,
+    /// Whether the answer's end has come, and how; none while it has not.
+    end: Option<End>,
+    /// Only where there is a log.
+    facts: Option<Facts>,
+}
+
+/// What the log says of a request; taken by reference count.
+#[derive(Debug)]
+struct Facts {
+    method: Method,
+    target: Option<PathAndQuery>,
+    version: Version,
+    client: Client,
+    head_bytes: usize,
+    host: Option<HeaderValue>,
+    referer: Option<HeaderValue>,
+    user_agent: Option<HeaderValue>,
 }
 
 impl Exchange {
     /// A request's head is there.
-    pub fn begin(meter: &Rc<Meter>, received: Received) -> Self {
-        meter.begin();
+    pub fn begin(books: &Rc<Books>, peer: &Peer, head: &Parts, received: Received) -> Self {
+        books.meter.begin();
         Exchange {
-            meter: Rc::clone(meter),
+            books: Rc::clone(books),
             begun_at: Instant::now(),
             received,
             route: NO_ROUTE,
             passage: Passage::default(),
+            request_id: None,
+            wants_json: false,
             status: None,
+            reason: None,
+            sent_bytes: 0,
+            end: None,
+            facts: books.pen.is_some().then(|| Facts::of(peer, head)),
         }
+    }
+
+    /// It goes this way, and is this client's.
+    pub fn note_way(&mut self, route: &Route, client: Client) {
+        self.route = route.number;
+        if let Some(facts) = &mut self.facts {
+            facts.client = client;
+        }
+    }
+
+    /// The proxy answers it itself.
+    pub fn note_reason(&mut self, reason: &'static str) {
+        self.reason = Some(reason);
     }
 
     /// The head of the answer goes out; the exchange lasts as long as its body.
     pub fn answer(mut self, response: Response<ResponseBody>) -> Response<AnswerBody> {
         self.note_status(response.status().as_u16());
+        let is_to_head = self.facts.as_ref().is_some_and(|facts| facts.method == Method::HEAD);
+        if is_to_head || response.body().is_end_stream() {
+            self.end = Some(End::Complete);
+        }
         response.map(|body| AnswerBody { body, exchange: self })
     }
 
     fn note_status(&mut self, status: u16) {
         self.status = Some(status);
-        self.meter.answer(status);
+        self.books.meter.answer(status);
+    }
+
+    fn log(&self, pen: &Pen, facts: &Facts, status: u16) {
+        let path = facts.target.as_ref().map_or("", PathAndQuery::path);
+        let query = facts.target.as_ref().and_then(PathAndQuery::query).unwrap_or_default();
+        let place = self.books.places.get(self.route);
+        let upstream = self.passage.server().map(|server| UpstreamPart {
+            name: place.map_or("", |place| &place.upstream),
+            server,
+            connect: self.passage.connect,
+            header: self.passage.header,
+            total: self.passage.sent_at.map(|sent_at| sent_at.elapsed()),
+            answered: self.passage.header.is_some(),
+            retries: self.passage.retries,
+        });
+        pen.write(&Entry {
+            at_ms: unix_ms(),
+            client: facts.client.address,
+            https: facts.client.https,
+            method: facts.method.as_str(),
+            path,
+            query_bytes: query.len(),
+            version: facts.version,
+            host: bytes_of(&facts.host),
+            referer: bytes_of(&facts.referer),
+            user_agent: bytes_of(&facts.user_agent),
+            status,
+            request_bytes: facts.head_bytes as u64 + self.received.bytes(),
+            sent_bytes: self.sent_bytes,
+            time: self.begun_at.elapsed(),
+            upstream,
+            request_id: bytes_of(&self.request_id),
+            site: place.map_or("", |place| &place.site),
+            route: place.map_or("", |place| &place.route),
+            reason: self.reason,
+            end: self.end.unwrap_or(End::ClientGone),
+        });
     }
 }
 
@@ -62,9 +223,43 @@ impl Drop for Exchange {
             self.note_status(CLIENT_CLOSED_REQUEST);
         }
         let status = self.status.unwrap_or(CLIENT_CLOSED_REQUEST);
-        let time = self.begun_at.elapsed();
-        self.meter.end(self.route, status, time, self.passage.header, self.received.bytes());
+        let (header, received) = (self.passage.header, self.received.bytes());
+        self.books.meter.end(self.route, status, self.begun_at.elapsed(), header, received);
+        if let (Some(pen), Some(facts)) = (&self.books.pen, &self.facts) {
+            self.log(pen, facts, status);
+        }
     }
+}
+
+impl Facts {
+    fn of(peer: &Peer, head: &Parts) -> Self {
+        let field = |name: &header::HeaderName| head.headers.get(name).cloned();
+        Facts {
+            method: head.method.clone(),
+            target: head.uri.path_and_query().cloned(),
+            version: head.version,
+            client: Client { address: peer.address, https: peer.https },
+            head_bytes: head_bytes(head),
+            host: field(&header::HOST),
+            referer: field(&header::REFERER),
+            user_agent: field(&header::USER_AGENT),
+        }
+    }
+}
+
+/// Bytes of a head in HTTP/1.1, blanks around values aside.
+fn head_bytes(head: &Parts) -> usize {
+    let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let line = head.method.as_str().len() + target + "HTTP/1.1".len() + LINE_OVERHEAD;
+    let field = |(name, value): (&header::HeaderName, &HeaderValue)| {
+        name.as_str().len() + value.len() + LINE_OVERHEAD
+    };
+    let fields: usize = HeaderMap::iter(&head.headers).map(field).sum();
+    line + fields + "\r\n".len()
+}
+
+fn bytes_of(value: &Option<HeaderValue>) -> &[u8] {
+    value.as_ref().map_or(&[], HeaderValue::as_bytes)
 }
 
 /// The body of an answer, with the exchange that ends with it.
@@ -82,13 +277,21 @@ impl Body for AnswerBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(context);
-        if let Poll::Ready(Some(Ok(frame))) = &frame
-            && let Some(data) = frame.data_ref()
-        {
-            self.exchange.meter.send(data.len());
+        let AnswerBody { body, exchange } = &mut *self;
+        let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(context) else { return Poll::Pending };
+        match &frame {
+            Some(Ok(frame)) => {
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                exchange.sent_bytes += bytes as u64;
+                exchange.books.meter.send(bytes);
+                if body.is_end_stream() {
+                    exchange.end = Some(End::Complete);
+                }
+            }
+            Some(Err(_)) => exchange.end = Some(End::UpstreamTruncated),
+            None => exchange.end = Some(End::Complete),
         }
-        frame
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -223,8 +223,8 @@ impl Exclusions {
     }
 
     /// The first rule that excludes a request; not those by visitor.
-    pub fn find(&self, seen: &Seen<'_>) -> Option<&Rule> {
-        self.rules.iter().map(AsRef::as_ref).find(|rule| rule.matches(seen))
+    pub fn find(&self, seen: &Seen<'_>) -> Option<&Arc<Rule>> {
+        self.rules.iter().find(|rule| rule.matches(seen))
     }
 
     /// Whether a rule excludes a visitor; it is counted.

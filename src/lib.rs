@@ -35,6 +35,7 @@ pub mod store;
 
 pub mod app;
 pub mod exchange;
+pub mod inspect;
 pub mod proxy;
 pub mod record;
 pub mod reload;

@@ -17,15 +17,16 @@ use crate::accept::{self, Bound, Connection, Workers};
 use crate::capture::Rules;
 use crate::clock::Clock;
 use crate::config::{Config, Live};
-use crate::exchange::{AnswerBody, Exchange};
+use crate::exchange::{AnswerBody, Books, Exchange};
 use crate::forward::{
-    self, Fleet, Peer, Refusal, RequestBody, ResponseBody, Sending, Upstreams, fields, forwarded, head,
+    Asker, Fleet, Maintenance, Pages, Peer, Refusal, RequestBody, RequestIds, ResponseBody, Sending,
+    Upstreams, fields, forwarded, head, pages,
 };
 use crate::record::{Recorder, Recording};
 use crate::route::Router;
+use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::causes::Causes;
 use crate::telemetry::metrics::{Metrics, Reason};
-use crate::telemetry::traffic::Meter;
 
 /// How often a worker looks whether there is a newer snapshot when no request makes it look.
 const KEEP_UP: Duration = Duration::from_secs(1);
@@ -37,6 +38,7 @@ pub struct Snapshot {
     router: Arc<Router>,
     rules: Arc<Rules>,
     fleet: Arc<Fleet>,
+    maintenance: Maintenance,
 }
 
 impl Snapshot {
@@ -62,6 +64,7 @@ impl Snapshot {
         Ok(Self {
             router: Arc::new(Router::new(config)),
             rules: Arc::new(Rules::new(&config.tracking)),
+            maintenance: Maintenance::watch(&config.proxy.maintenance),
             fleet: Fleet::start(&config.upstreams, metrics, fleet)?,
             config: Arc::clone(config),
         })
@@ -78,14 +81,20 @@ pub fn start(
     config: &Live<Config>,
     snapshot: &Live<Snapshot>,
     recording: Recording,
+    access_log: Option<AccessLog>,
     metrics: &Arc<Metrics>,
 ) -> io::Result<Workers> {
     let (snapshot_of_all, metrics_of_all) = (snapshot.clone(), Arc::clone(metrics));
     accept::start(bound, config, metrics, move |clock| {
-        let worker = Worker::start(&snapshot_of_all, &recording, &metrics_of_all, clock);
-        let recorder = Rc::clone(&worker.proxy().recorder);
+        let worker = Worker::start(&snapshot_of_all, &recording, access_log.clone(), &metrics_of_all, clock);
+        let ending = Rc::clone(&worker);
         let answer = move |connection, request| worker.proxy().answer(connection, request);
-        (answer, async move { recorder.close().await })
+        let end = async move {
+            let proxy = ending.proxy();
+            proxy.recorder.close().await;
+            proxy.books.hand_over();
+        };
+        (answer, end)
     })
 }
 
@@ -93,6 +102,7 @@ pub fn start(
 struct Worker {
     snapshot: Live<Snapshot>,
     proxy: RefCell<Rc<Proxy>>,
+    access_log: Option<AccessLog>,
     metrics: Arc<Metrics>,
     clock: Rc<Clock>,
 }
@@ -101,6 +111,7 @@ impl Worker {
     fn start(
         snapshot: &Live<Snapshot>,
         recording: &Recording,
+        access_log: Option<AccessLog>,
         metrics: &Arc<Metrics>,
         clock: &Rc<Clock>,
     ) -> Rc<Self> {
@@ -109,7 +120,8 @@ impl Worker {
         let recorder = Recorder::start(recording, &now.config.tracking, &now.rules, metrics);
         let worker = Rc::new(Self {
             snapshot: snapshot.clone(),
-            proxy: RefCell::new(Proxy::new(now, upstreams, recorder, metrics, clock)),
+            proxy: RefCell::new(Proxy::new(now, upstreams, recorder, access_log.as_ref(), metrics, clock)),
+            access_log,
             metrics: Arc::clone(metrics),
             clock: Rc::clone(clock),
         });
@@ -122,7 +134,7 @@ impl Worker {
         let newest = self.snapshot.peek();
         let mut proxy = self.proxy.borrow_mut();
         if !Arc::ptr_eq(&newest, &proxy.snapshot) {
-            *proxy = proxy.next(Arc::clone(&newest), &self.metrics, &self.clock);
+            *proxy = proxy.next(Arc::clone(&newest), self.access_log.as_ref(), &self.metrics, &self.clock);
         }
         Rc::clone(&proxy)
     }
@@ -147,7 +159,9 @@ struct Proxy {
     router: Arc<Router>,
     upstreams: Rc<Upstreams>,
     recorder: Rc<Recorder>,
-    meter: Rc<Meter>,
+    books: Rc<Books>,
+    pages: Pages,
+    request_ids: Option<RequestIds>,
 }
 
 impl Proxy {
@@ -155,27 +169,36 @@ impl Proxy {
         snapshot: Arc<Snapshot>,
         upstreams: Rc<Upstreams>,
         recorder: Rc<Recorder>,
+        access_log: Option<&AccessLog>,
         metrics: &Arc<Metrics>,
         clock: &Rc<Clock>,
     ) -> Rc<Self> {
         tokio::task::spawn_local(Upstreams::close_stale_connections(Rc::downgrade(&upstreams)));
-        let meter = Rc::new(metrics.traffic.open(snapshot.router.labels()));
+        let config = &snapshot.config;
         Rc::new(Proxy {
-            config: Arc::clone(&snapshot.config),
+            books: Books::open(config, &snapshot.router, metrics, access_log),
+            pages: Pages::new(&config.proxy.error_pages),
+            request_ids: config.proxy.request_id_header.clone().map(RequestIds::new),
+            config: Arc::clone(config),
             metrics: Arc::clone(metrics),
             clock: Rc::clone(clock),
             router: Arc::clone(&snapshot.router),
             snapshot,
             upstreams,
             recorder,
-            meter,
         })
     }
 
-    fn next(&self, to: Arc<Snapshot>, metrics: &Arc<Metrics>, clock: &Rc<Clock>) -> Rc<Self> {
+    fn next(
+        &self,
+        to: Arc<Snapshot>,
+        access_log: Option<&AccessLog>,
+        metrics: &Arc<Metrics>,
+        clock: &Rc<Clock>,
+    ) -> Rc<Self> {
         let upstreams = Upstreams::new(&to.fleet, Some(&self.upstreams), metrics, clock);
         let recorder = self.recorder.next(&to.config.tracking, &to.rules);
-        Proxy::new(to, upstreams, recorder, metrics, clock)
+        Proxy::new(to, upstreams, recorder, access_log, metrics, clock)
     }
 
     async fn answer(
@@ -185,11 +208,18 @@ impl Proxy {
     ) -> Response<AnswerBody> {
         let (head, body) = request.into_parts();
         let body = self.request_body(body, &connection);
-        let mut exchange = Exchange::begin(&self.meter, body.received());
-        let response = match self.forward(&connection, head, body, &mut exchange).await {
+        let mut exchange = Exchange::begin(&self.books, connection.peer(), &head, body.received());
+        exchange.wants_json = self.pages.wants_json(&head.headers);
+        if let Some(ids) = &self.request_ids {
+            exchange.request_id = Some(ids.id_of(&head.headers, connection.peer().trusted));
+        }
+        let mut response = match self.forward(&connection, head, body, &mut exchange).await {
             Ok(response) => response,
-            Err(refusal) => self.refuse(&refusal),
+            Err(refusal) => self.refuse(&refusal, &mut exchange),
         };
+        if let (Some(ids), Some(id)) = (&self.request_ids, &exchange.request_id) {
+            ids.tell_client(response.headers_mut(), id);
+        }
         exchange.answer(response)
     }
 
@@ -202,33 +232,49 @@ impl Proxy {
         exchange: &mut Exchange,
     ) -> Result<Response<ResponseBody>, Refusal> {
         if self.is_health_check(&head) {
-            return Ok(forward::text(StatusCode::OK, "ok"));
+            exchange.note_reason("health");
+            return Ok(pages::text(StatusCode::OK, "ok"));
         }
         if let Some(answer) = self.link_for_staff(&head) {
             return Ok(answer);
         }
         let authority = head::check(&mut head, &self.config.proxy.limits)?;
         let route = self.router.find(&authority.host(), head.uri.path());
+        let Config { proxy, .. } = &*self.config;
         // Who is trusted may have changed since the connection began.
-        let peer = &*connection.peer().under(&self.config.proxy.trusted_proxies);
-        exchange.route = route.number;
-        let client = forwarded::client(&head.headers, peer, &self.config.proxy.trusted_proxies);
+        let peer = &*connection.peer().under(&proxy.trusted_proxies);
+        let client = forwarded::client(&head.headers, peer, &proxy.trusted_proxies, proxy.forwarded);
+        exchange.note_way(route, client);
 
         let mut watch = self.recorder.watch(&head, route, client);
 
         let said_from = fields::clean_request(&mut head.headers, peer.trusted);
         self.note_undeclared_proxy(said_from, peer);
-        self.recorder.strip(&mut head, route);
-        forwarded::tell(&mut head.headers, peer, client, &authority);
+        let stripped = self.recorder.strip(&mut head, route);
+        watch.note_forwarded(&head.uri);
+        forwarded::tell(&mut head.headers, peer, client, &authority, proxy.forwarded);
+        if let (Some(ids), Some(id)) = (&self.request_ids, &exchange.request_id) {
+            ids.tell_upstream(&mut head.headers, id);
+        }
         watch.tell_upstream(&mut head.headers);
 
-        let sending =
-            Sending { timeouts: &route.timeouts, https: client.https, passage: &mut exchange.passage };
-        let mut response = match self.upstreams.send(route.upstream, head, body, sending).await {
+        let maintenance = &self.snapshot.maintenance;
+        let answer = if maintenance.is_closed_to(client.address) {
+            Err(Refusal::Maintenance(maintenance.retry_after))
+        } else {
+            let sending =
+                Sending { timeouts: &route.timeouts, https: client.https, passage: &mut exchange.passage };
+            self.upstreams.send(route.upstream, head, body, sending).await
+        };
+        let mut response = match answer {
             Ok(response) => response,
-            Err(refusal) => self.refuse(&refusal),
+            Err(refusal) => self.refuse(&refusal, exchange),
         };
         fields::clean_response(&mut response);
+        if let Some(target) = stripped {
+            let serves = |host: &str| self.router.serves(host);
+            self.recorder.restore(&target, route, &authority.host(), serves, &mut response);
+        }
         watch.conclude(&mut response).await;
         Ok(response)
     }
@@ -270,15 +316,19 @@ impl Proxy {
             return;
         }
         if !self.metrics.state.undeclared_proxy.swap(true, Ordering::Relaxed) {
-            let address = peer.address;
+            let mut trusted: Vec<String> =
+                self.config.proxy.trusted_proxies.iter().map(|network| format!("\"{network}\"")).collect();
+            trusted.push(format!("\"{}\"", peer.address));
+            let trusted = trusted.join(", ");
             tracing::warn!(
                 "forwarding headers of a private address that is not declared were ignored; if this is your own \
-                 proxy, add to [proxy]: trusted_proxies = [\"{address}\"]"
+                 proxy, write into [proxy]: trusted_proxies = [{trusted}]"
             );
         }
     }
 
-    fn refuse(&self, refusal: &Refusal) -> Response<ResponseBody> {
+    fn refuse(&self, refusal: &Refusal, exchange: &mut Exchange) -> Response<ResponseBody> {
+        exchange.note_reason(refusal.reason());
         let reason = Reason { reason: refusal.reason() };
         if refusal.is_upstreams() {
             self.metrics.upstream_errors.get_or_create(&reason).inc();
@@ -286,7 +336,8 @@ impl Proxy {
         } else {
             self.metrics.requests_refused.get_or_create(&reason).inc();
         }
-        refusal.respond()
+        let asker = Asker { request_id: exchange.request_id.as_ref(), wants_json: exchange.wants_json };
+        refusal.respond(&self.pages, asker)
     }
 }
 

@@ -36,6 +36,37 @@ pub enum Reason {
     Scanner = 512,
 }
 
+impl Reason {
+    /// All of them.
+    const ALL: [Self; 7] = [
+        Self::Crawler,
+        Self::LinkPreview,
+        Self::HttpLibrary,
+        Self::Headless,
+        Self::NoUserAgent,
+        Self::NoAcceptLanguage,
+        Self::NoSecFetch,
+    ];
+
+    /// As `inspect` spells it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Crawler => "crawler",
+            Self::LinkPreview => "link_preview",
+            Self::HttpLibrary => "http_library",
+            Self::Headless => "headless",
+            Self::NoUserAgent => "no_user_agent",
+            Self::NoAcceptLanguage => "no_accept_language",
+            Self::NoSecFetch => "no_sec_fetch",
+        }
+    }
+}
+
+/// The words for a set of [`Reason`] bits.
+pub fn words(reasons: u32) -> impl Iterator<Item = &'static str> {
+    Reason::ALL.into_iter().filter(move |reason| reasons & *reason as u32 != 0).map(Reason::word)
+}
+
 /// From this score on a request is not recorded, only counted.
 const CERTAIN: u8 = 90;
 

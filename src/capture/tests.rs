@@ -4,7 +4,8 @@ use http::Request;
 
 use super::*;
 use crate::config::{
-    Attribution, CookieDomain, Exclude, IdentityConfig, Privacy, Retain, StoreIp, Tracking, TrackingMode,
+    Attribution, CookieDomain, Exclude, IdentifyBy, IdentityConfig, Privacy, Retain, StoreIp, Tracking,
+    TrackingMode,
 };
 
 const AT: u64 = 1_700_000_000_000;
@@ -16,19 +17,27 @@ fn rules() -> Rules {
     Rules::new(&Tracking {
         mode: TrackingMode::Record,
         strip: vec!["utm_*".into()],
+        parameters: vec![],
+        restore_on_redirect: true,
         cookies: vec!["_fbp".into(), "_fbc".into(), "_gcl_*".into()],
         upstream_headers: false,
         exclude: Exclude::default(),
         static_extensions: vec!["css".into(), "js".into(), "png".into()],
         locale_prefixes: vec!["uk".into(), "en".into()],
         identity: IdentityConfig {
+            mode: IdentifyBy::Cookie,
+            honour_gpc: true,
             cookie: "_utmd".into(),
             domain: CookieDomain::Auto,
             max_age: std::time::Duration::from_secs(390 * 86_400),
             secret_file: "secret".into(),
             session_timeout: std::time::Duration::from_secs(1800),
         },
-        privacy: Privacy { store_ip: StoreIp::Truncated, retain: Retain::default() },
+        privacy: Privacy {
+            store_ip: StoreIp::Truncated,
+            redact_parameters: Vec::new(),
+            retain: Retain::default(),
+        },
         attribution: Attribution {
             lookback: std::time::Duration::from_secs(90 * 86_400),
             referrer_exclusions: vec!["paypal.com".into()],
@@ -302,13 +311,13 @@ fn a_polling_tab_does_not_keep_a_session_alive_and_a_post_does() {
 }
 
 #[test]
-fn who_denies_and_what_is_excluded_leaves_nothing() {
+fn who_denies_is_only_counted_and_what_is_excluded_leaves_nothing() {
     let mut browser = Browser::new();
     let html = [("content-type", "text/html")];
-    for (path, fields) in [("/?utm_source=a", [("Sec-GPC", "1")]), ("/uk/admin/x", [("X-Y", "z")])] {
-        let seen = browser.send("GET", path, &fields, 200, &html);
-        assert!(!seen.recorded && seen.set_cookie.is_none(), "{path}");
-    }
+    let seen = browser.send("GET", "/?utm_source=a", &[("Sec-GPC", "1")], 200, &html);
+    assert!(seen.recorded && seen.page_view && seen.identity.is_none() && seen.set_cookie.is_none());
+    let seen = browser.send("GET", "/uk/admin/x", &[], 200, &html);
+    assert!(!seen.recorded && seen.set_cookie.is_none());
 }
 
 /// What a step of a walk sends and gets.

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::config;
 use crate::reload::Reload;
+use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::logs;
 
 /// No arguments.
@@ -23,6 +24,8 @@ pub(super) fn run(file: &Path, _args: &Args) -> anyhow::Result<()> {
     super::in_office(async {
         // Before anything is there that a signal should end in order.
         let mut signals = Signals::new()?;
+        // What log rotation tells servers by; its default would end the process.
+        let rotated = signal(SignalKind::user_defined1()).context("SIGUSR1 cannot be handled")?;
         let app = App::bind(config).await?;
         for address in app.proxy_addresses() {
             tracing::info!(%address, "forwarding");
@@ -30,6 +33,7 @@ pub(super) fn run(file: &Path, _args: &Args) -> anyhow::Result<()> {
         tracing::info!(address = %app.stats_address(), "statistics");
         let shutdown = CancellationToken::new();
         tokio::spawn(reload_when_told(app.reload().with_log_level(log_level), file.to_owned())?);
+        tokio::spawn(reopen_logs(rotated, app.access_log()));
         let told = shutdown.clone();
         tokio::spawn(async move {
             signals.next().await;
@@ -52,6 +56,14 @@ fn reload_when_told(reload: Reload, file: PathBuf) -> anyhow::Result<impl Future
             tokio::task::block_in_place(|| reload.apply(config::load(&file)));
         }
     })
+}
+
+async fn reopen_logs(mut rotated: Signal, access_log: Option<AccessLog>) {
+    while rotated.recv().await.is_some() {
+        if let Some(log) = &access_log {
+            log.reopen();
+        }
+    }
 }
 
 /// SIGTERM and SIGINT.

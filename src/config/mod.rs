@@ -95,6 +95,16 @@ pub struct Proxy {
     pub health_path: Option<String>,
     /// Peers whose forwarding headers are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// What says who asks: believed from those peers, and told to the shop.
+    pub forwarded: ForwardedFields,
+    /// The field in which a request's id travels; none = requests have none.
+    pub request_id_header: Option<http::HeaderName>,
+    /// `[proxy.access_log]`
+    pub access_log: AccessLog,
+    /// `[[proxy.error_page]]`
+    pub error_pages: Vec<ErrorPage>,
+    /// `[proxy.maintenance]`
+    pub maintenance: Maintenance,
     /// Open connections, all workers together.
     pub max_connections: usize,
     /// How long open requests may take to end at shutdown.
@@ -103,6 +113,103 @@ pub struct Proxy {
     pub limits: Limits,
     /// Time limits.
     pub timeouts: Timeouts,
+}
+
+/// `proxy.forwarded`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForwardedFields {
+    /// `X-Forwarded-*` and `X-Real-IP`.
+    XForwarded,
+    /// `Forwarded` of RFC 7239.
+    Rfc7239,
+    /// Both; `X-Forwarded-For` is believed.
+    Both,
+}
+
+impl ForwardedFields {
+    /// As the file spells them.
+    pub const NAMES: [(&str, Self); 3] =
+        [("x-forwarded", Self::XForwarded), ("rfc7239", Self::Rfc7239), ("both", Self::Both)];
+}
+
+/// `[proxy.access_log]`
+#[derive(Debug, Clone)]
+pub struct AccessLog {
+    /// Shape of a line.
+    pub format: AccessLogFormat,
+    /// The file; none = standard output.
+    pub path: Option<PathBuf>,
+    /// How client addresses are written.
+    pub address: StoreIp,
+}
+
+/// `proxy.access_log.format`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessLogFormat {
+    /// No log.
+    Off,
+    /// One JSON object a line.
+    Json,
+    /// Apache's combined form.
+    Combined,
+}
+
+impl AccessLogFormat {
+    /// As the file spells them.
+    pub const NAMES: [(&str, Self); 3] =
+        [("off", Self::Off), ("json", Self::Json), ("combined", Self::Combined)];
+}
+
+/// `[[proxy.error_page]]`: what answers of the proxy's own look like.
+#[derive(Debug, Clone)]
+pub struct ErrorPage {
+    /// Which answers.
+    pub status: StatusPattern,
+    /// Where the text was read from.
+    pub file: PathBuf,
+    /// The text, with placeholders.
+    pub text: String,
+}
+
+/// A status or a class of them: `502`, `5xx`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatusPattern {
+    /// This one.
+    Exact(u16),
+    /// All that begin with this digit.
+    Class(u16),
+}
+
+impl StatusPattern {
+    /// Whether it means this status.
+    pub fn matches(self, status: u16) -> bool {
+        match self {
+            Self::Exact(exact) => status == exact,
+            Self::Class(class) => status / 100 == class,
+        }
+    }
+}
+
+impl std::fmt::Display for StatusPattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exact(status) => write!(f, "{status}"),
+            Self::Class(class) => write!(f, "{class}xx"),
+        }
+    }
+}
+
+/// `[proxy.maintenance]`: everybody is answered 503 instead of the shop.
+#[derive(Debug, Clone)]
+pub struct Maintenance {
+    /// Now.
+    pub on: bool,
+    /// While this file is there.
+    pub flag_file: Option<PathBuf>,
+    /// Client addresses that find the shop open.
+    pub allow: Vec<IpNet>,
+    /// What `Retry-After` says.
+    pub retry_after: Duration,
 }
 
 /// `[proxy.limits]`, in bytes unless said.
@@ -297,6 +404,10 @@ pub struct Tracking {
     pub mode: TrackingMode,
     /// Parameters taken off where a route does not say.
     pub strip: Vec<String>,
+    /// Parameters that are recorded besides the delivered ones.
+    pub parameters: Vec<OwnParameter>,
+    /// Whether a redirect of the shop gets back the parameters that were taken off.
+    pub restore_on_redirect: bool,
     /// Marketing cookies to record; a trailing `*` makes a prefix.
     pub cookies: Vec<String>,
     /// Whether the shop is told visitor, session and campaign by `X-Utm-*`.
@@ -362,18 +473,69 @@ impl Exclude {
 pub enum TrackingMode {
     /// Strip, set the cookie, record.
     Record,
+    /// Record, and leave the traffic as it is: whoever comes is known for a day only.
+    Observe,
     /// Forward only.
     Off,
 }
 
 impl TrackingMode {
     /// As the file spells them.
-    pub const NAMES: [(&str, Self); 2] = [("record", Self::Record), ("off", Self::Off)];
+    pub const NAMES: [(&str, Self); 3] =
+        [("record", Self::Record), ("observe", Self::Observe), ("off", Self::Off)];
+}
+
+/// An item of `tracking.parameters`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnParameter {
+    /// Its name, in lower case.
+    pub name: String,
+    /// What it is.
+    pub meaning: ParameterMeaning,
+}
+
+/// What a parameter is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParameterMeaning {
+    /// Kept beside the utm parameters.
+    Beside,
+    /// Another name of a utm parameter, for links that have no such.
+    Instead(UtmField),
+    /// A click id: personal, and a part of the evidence.
+    ClickId,
+}
+
+/// The utm parameters by which touches are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "named as the parameters")]
+pub enum UtmField {
+    Source,
+    Medium,
+    Campaign,
+    Content,
+    Term,
+    Id,
+}
+
+impl UtmField {
+    /// As links spell them.
+    pub const NAMES: [(&str, Self); 6] = [
+        ("utm_source", Self::Source),
+        ("utm_medium", Self::Medium),
+        ("utm_campaign", Self::Campaign),
+        ("utm_content", Self::Content),
+        ("utm_term", Self::Term),
+        ("utm_id", Self::Id),
+    ];
 }
 
 /// `[tracking.identity]`
 #[derive(Debug, Clone)]
 pub struct IdentityConfig {
+    /// How visitors are known.
+    pub mode: IdentifyBy,
+    /// Whether `Sec-GPC: 1` means that a visitor denies being known.
+    pub honour_gpc: bool,
     /// Name of the cookie.
     pub cookie: String,
     /// Its `Domain` attribute.
@@ -384,6 +546,54 @@ pub struct IdentityConfig {
     pub secret_file: PathBuf,
     /// Idle time that ends a session.
     pub session_timeout: Duration,
+}
+
+/// `tracking.identity.mode`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IdentifyBy {
+    /// By the cookie.
+    Cookie,
+    /// By a hash that is valid for one day; nothing is stored in the browser.
+    Cookieless,
+    /// By the cookie where the visitor has agreed, for one day where nothing is known of that, not at all where the
+    /// visitor denies it.
+    Consent(Consent),
+}
+
+/// Where the shop's consent banner keeps the answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consent {
+    /// Name of its cookie.
+    pub cookie: String,
+    /// How its value is read.
+    pub pattern: ConsentPattern,
+}
+
+/// `tracking.identity.consent_pattern`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConsentPattern {
+    /// Cookiebot: the category "marketing".
+    Cookiebot,
+    /// OneTrust: the group C0004, targeting.
+    OneTrust,
+    /// IAB TCF: purposes 1 (storing) and 7 (measuring advertisements).
+    Tcf,
+    /// Texts of the value, decoded once.
+    Own {
+        /// Its presence is consent.
+        granted: String,
+        /// Its presence is a refusal; none = whatever is not consent.
+        denied: Option<String>,
+    },
+}
+
+impl ConsentPattern {
+    /// Banners that are known by name, and the cookie that they set.
+    pub const NAMES: [(&str, &str, Self); 3] = [
+        ("cookiebot", "CookieConsent", Self::Cookiebot),
+        ("onetrust", "OptanonConsent", Self::OneTrust),
+        ("tcf", "euconsent-v2", Self::Tcf),
+    ];
 }
 
 /// `tracking.identity.domain`
@@ -402,6 +612,8 @@ pub enum CookieDomain {
 pub struct Privacy {
     /// How client addresses are stored.
     pub store_ip: StoreIp,
+    /// Parameters and properties of actions whose values are never stored; a trailing `*` makes a prefix.
+    pub redact_parameters: Vec<String>,
     /// How long what is stored is kept.
     pub retain: Retain,
 }

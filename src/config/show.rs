@@ -8,8 +8,9 @@ use std::fmt;
 use super::error::starred_url;
 use super::values::{show_duration, show_months, show_size};
 use super::{
-    Config, CookieDomain, Database, DatabasePlace, Fsync, HostHeader, Journal, Log, Orders, Proxy, Route,
-    Stats, Tracking, Upstream, UpstreamServer,
+    Config, Consent, ConsentPattern, CookieDomain, Database, DatabasePlace, Fsync, HostHeader, IdentifyBy,
+    Journal, Log, Orders, OwnParameter, ParameterMeaning, Proxy, Route, Stats, Tracking, Upstream,
+    UpstreamServer, UtmField,
 };
 
 impl fmt::Display for Config {
@@ -101,6 +102,10 @@ impl Page {
         self.plain("workers", proxy.workers);
         self.optional("health_path", proxy.health_path.as_ref());
         self.list("trusted_proxies", &proxy.trusted_proxies);
+        self.text("forwarded", name(&proxy.forwarded, &super::ForwardedFields::NAMES));
+        if let Some(header) = &proxy.request_id_header {
+            self.text("request_id_header", header);
+        }
         self.plain("max_connections", proxy.max_connections);
         self.text("drain_timeout", show_duration(proxy.drain_timeout));
         self.table("[proxy.limits]");
@@ -119,6 +124,31 @@ impl Page {
         self.text("connect", show_duration(times.connect));
         self.text("response_header", show_duration(times.response_header));
         self.text("response_idle", show_duration(times.response_idle));
+        self.seen(proxy);
+    }
+
+    fn seen(&mut self, proxy: &Proxy) {
+        let log = &proxy.access_log;
+        self.table("[proxy.access_log]");
+        self.text("format", name(&log.format, &super::AccessLogFormat::NAMES));
+        match &log.path {
+            Some(path) => self.text("path", path.display()),
+            None => self.text("path", "stdout"),
+        }
+        self.text("address", name(&log.address, &super::StoreIp::NAMES));
+        let maintenance = &proxy.maintenance;
+        self.table("[proxy.maintenance]");
+        self.plain("on", maintenance.on);
+        if let Some(file) = &maintenance.flag_file {
+            self.text("flag_file", file.display());
+        }
+        self.list("allow", &maintenance.allow);
+        self.text("retry_after", show_duration(maintenance.retry_after));
+        for page in &proxy.error_pages {
+            self.table("[[proxy.error_page]]");
+            self.text("status", page.status);
+            self.text("file", page.file.display());
+        }
     }
 
     fn upstream(&mut self, upstream: &Upstream) {
@@ -172,6 +202,9 @@ impl Page {
         self.table("[tracking]");
         self.text("mode", name(&tracking.mode, &super::TrackingMode::NAMES));
         self.list("strip", &tracking.strip);
+        let parameters: Vec<String> = tracking.parameters.iter().map(show_parameter).collect();
+        self.list("parameters", &parameters);
+        self.plain("restore_on_redirect", tracking.restore_on_redirect);
         self.list("cookies", &tracking.cookies);
         self.plain("upstream_headers", tracking.upstream_headers);
         let exclude = &tracking.exclude;
@@ -186,6 +219,8 @@ impl Page {
         self.list("locale_prefixes", &tracking.locale_prefixes);
         let identity = &tracking.identity;
         self.table("[tracking.identity]");
+        self.identify_by(&identity.mode);
+        self.plain("honour_gpc", identity.honour_gpc);
         self.text("cookie", &identity.cookie);
         self.text(
             "domain",
@@ -200,6 +235,7 @@ impl Page {
         self.text("session_timeout", show_duration(identity.session_timeout));
         self.table("[tracking.privacy]");
         self.text("store_ip", name(&tracking.privacy.store_ip, &super::StoreIp::NAMES));
+        self.list("redact_parameters", &tracking.privacy.redact_parameters);
         let retain = &tracking.privacy.retain;
         self.table("[tracking.privacy.retain]");
         self.text("events", show_months(retain.events));
@@ -213,6 +249,28 @@ impl Page {
             "aliases",
             &aliases.map(|(alias, source)| format!("{alias} = {source}")).collect::<Vec<_>>(),
         );
+    }
+
+    fn identify_by(&mut self, mode: &IdentifyBy) {
+        match mode {
+            IdentifyBy::Cookie => self.text("mode", "cookie"),
+            IdentifyBy::Cookieless => self.text("mode", "cookieless"),
+            IdentifyBy::Consent(Consent { cookie, pattern }) => {
+                self.text("mode", "consent");
+                self.text("consent_cookie", cookie);
+                let known = ConsentPattern::NAMES.iter().find(|(_, _, known)| known == pattern);
+                match (pattern, known) {
+                    (ConsentPattern::Own { granted, denied: Some(denied) }, _) => {
+                        self.text("consent_pattern", format!("{granted}|{denied}"));
+                    }
+                    (ConsentPattern::Own { granted, denied: None }, _) => {
+                        self.text("consent_pattern", granted)
+                    }
+                    (_, Some((name, _, _))) => self.text("consent_pattern", name),
+                    (_, None) => {}
+                }
+            }
+        }
     }
 
     fn orders(&mut self, orders: &Orders) {
@@ -277,6 +335,15 @@ impl Page {
         self.text("format", name(&log.format, &super::LogFormat::NAMES));
         self.text("level", &log.level);
     }
+}
+
+fn show_parameter(parameter: &OwnParameter) -> String {
+    let meaning = match parameter.meaning {
+        ParameterMeaning::Beside => return parameter.name.clone(),
+        ParameterMeaning::ClickId => "click_id",
+        ParameterMeaning::Instead(field) => name(&field, &UtmField::NAMES),
+    };
+    format!("{} = {meaning}", parameter.name)
 }
 
 /// A URL, with a table around it where there is more to say.

@@ -43,7 +43,20 @@ fn whole_example() -> String {
 
 /// The example with as many of its keys as one file may have.
 fn loadable_example() -> String {
-    let alternatives = ["url_file", "managed", "data_dir", "database_url_file", "hash_file", "tls.ca"];
+    let alternatives = [
+        "consent_pattern",
+        "consent_cookie",
+        "url_file",
+        "managed",
+        "data_dir",
+        "database_url_file",
+        "hash_file",
+        "tls.ca",
+        // A page that is not here.
+        "[[proxy.error_page]]",
+        "status = \"5xx\"",
+        "file = \"/etc/utm-dispatcher/5xx.html\"",
+    ];
     let whole = whole_example();
     let lines = whole.lines().filter(|line| !alternatives.iter().any(|key| line.starts_with(key)));
     lines.map(|line| format!("{line}\n")).collect()
@@ -85,6 +98,7 @@ fn the_example_names_every_key() {
     assert_eq!(
         messages,
         [
+            "`consent_cookie` needs mode = \"consent\"",
             "the database is in one place: give one of `url`, `url_file` and `managed = true`",
             "the replica is in one place: give one of `database_url` and `database_url_file`",
             "a token has one of `hash` and `hash_file`",
@@ -154,8 +168,21 @@ const VALUES: [&str; 24] = [
     "\"0700000000000000000000000000000000000000000000000000000000000000\"",
 ];
 /// The same for keys that take one of a few words.
-const WORDS: [&str; 11] =
-    ["round_robin", "off", "upstream", "full", "paid", "json", "debug", "always", "admin", "PL", "PLN"];
+const WORDS: [&str; 13] = [
+    "round_robin",
+    "off",
+    "upstream",
+    "full",
+    "paid",
+    "json",
+    "debug",
+    "always",
+    "admin",
+    "both",
+    "PL",
+    "PLN",
+    "cookieless",
+];
 
 #[test]
 fn a_reload_changes_what_the_table_says_and_keeps_the_rest() {
@@ -478,4 +505,46 @@ proptest::proptest! {
             }
         }
     }
+}
+
+#[test]
+fn consent_and_own_parameters_read_back_as_they_are_printed() {
+    let with = |mode: &str, rest: &str| {
+        let parameters = r#"parameters = ["Creo", "ref = utm_source", "aff=click_id"]"#;
+        format!("{MINIMAL}\n[tracking]\n{parameters}\n[tracking.identity]\nmode = \"{mode}\"\n{rest}\n")
+    };
+    for (rest, shown) in [
+        (
+            "consent_pattern = \"cookiebot\"",
+            "consent_cookie = \"CookieConsent\"\nconsent_pattern = \"cookiebot\"",
+        ),
+        (
+            "consent_pattern = \"tcf\"\nconsent_cookie = \"tc\"",
+            "consent_cookie = \"tc\"\nconsent_pattern = \"tcf\"",
+        ),
+        (
+            "consent_pattern = \"a=1|a=0\"\nconsent_cookie = \"c\"",
+            "consent_cookie = \"c\"\nconsent_pattern = \"a=1|a=0\"",
+        ),
+    ] {
+        let printed = read(&with("consent", rest)).to_string();
+        assert!(printed.contains(shown), "{printed}");
+        assert!(
+            printed.contains(r#"parameters = ["creo", "ref = utm_source", "aff = click_id"]"#),
+            "{printed}"
+        );
+        assert_eq!(read(&printed).to_string(), printed);
+    }
+    for (mode, rest, message) in [
+        ("consent", "", "mode = \"consent\" needs `consent_pattern`"),
+        ("consent", "consent_pattern = \"yes\"", "needs `consent_cookie`"),
+        ("consent", "consent_pattern = \"|no\"\nconsent_cookie = \"c\"", "is no text of a cookie's value"),
+        ("cookie", "consent_pattern = \"tcf\"", "`consent_pattern` needs mode = \"consent\""),
+        ("cookies", "", "`mode` is `cookie` or `cookieless` or `consent`"),
+    ] {
+        let message_of = errors(&with(mode, rest));
+        assert!(message_of.contains(message), "{message_of}");
+    }
+    let wrong = MINIMAL.to_owned() + "\n[tracking]\nparameters = [\"ref = utm_sorce\"]\n";
+    assert!(errors(&wrong).contains("`utm_sorce` is none of click_id, utm_source"), "{}", errors(&wrong));
 }

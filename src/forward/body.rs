@@ -182,7 +182,7 @@ pub enum ResponseBody {
     /// Nothing.
     Empty,
     /// A text of our own.
-    Text(&'static str),
+    Whole(Bytes),
     /// What the upstream sends.
     Upstream(Download),
 }
@@ -245,8 +245,8 @@ impl Body for ResponseBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut *self {
             ResponseBody::Empty => Poll::Ready(None),
-            ResponseBody::Text(text) => {
-                let frame = Frame::data(Bytes::from_static(text.as_bytes()));
+            ResponseBody::Whole(text) => {
+                let frame = Frame::data(std::mem::take(text));
                 *self = ResponseBody::Empty;
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -257,7 +257,7 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match self {
             ResponseBody::Empty => true,
-            ResponseBody::Text(text) => text.is_empty(),
+            ResponseBody::Whole(text) => text.is_empty(),
             ResponseBody::Upstream(download) => download.incoming.is_end_stream(),
         }
     }
@@ -265,7 +265,7 @@ impl Body for ResponseBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             ResponseBody::Empty => SizeHint::with_exact(0),
-            ResponseBody::Text(text) => SizeHint::with_exact(text.len() as u64),
+            ResponseBody::Whole(text) => SizeHint::with_exact(text.len() as u64),
             ResponseBody::Upstream(download) => download.incoming.size_hint(),
         }
     }

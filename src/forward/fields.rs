@@ -16,10 +16,30 @@ fn is_protected(name: &HeaderName) -> bool {
             | header::AUTHORIZATION
             | header::CONTENT_TYPE
             | header::CACHE_CONTROL
-            | header::FORWARDED
-    ) || name.as_str().starts_with("x-forwarded-")
-        || name.as_str() == "x-real-ip"
+    ) || kind(name.as_str()) == Kind::Forwarding
 }
+
+/// Fields in which proxies and content networks say where a request comes from, by first letter. A shop that believes
+/// one of them must not see a stranger's.
+const FORWARDING_C: [&str; 4] = ["cf-connecting-ip", "cf-connecting-ipv6", "cf-visitor", "client-ip"];
+const FORWARDING_F: [&str; 3] = ["forwarded", "fastly-client-ip", "front-end-https"];
+const FORWARDING_T: [&str; 1] = ["true-client-ip"];
+const FORWARDING_X: [&str; 14] = [
+    "x-real-ip",
+    "x-forwarded",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-original-forwarded-for",
+    "x-originating-ip",
+    "x-remote-ip",
+    "x-remote-addr",
+    "x-envoy-external-address",
+    "x-azure-clientip",
+    "x-azure-socketip",
+    "x-appengine-user-ip",
+    "x-scheme",
+    "x-url-scheme",
+];
 
 /// What a field of a request is to us.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,18 +62,17 @@ fn kind(name: &str) -> Kind {
     // Most fields leave at their first letter.
     match name.as_bytes() {
         [b'c', ..] if name == "connection" => Kind::Connection,
-        [b'c', ..] => forwarding_or_plain(name, &["cf-connecting-ip"]),
+        [b'c', ..] => forwarding_or_plain(name, &FORWARDING_C),
         [b'e', ..] if name == "expect" => Kind::Expect,
-        [b'f', ..] => forwarding_or_plain(name, &["forwarded"]),
+        [b'f', ..] => forwarding_or_plain(name, &FORWARDING_F),
         [b'k', ..] if name == "keep-alive" => Kind::Dropped,
         [b'p', ..] if name == "proxy" || name == "proxy-connection" => Kind::Dropped,
         [b't', ..] if name == "te" => Kind::Te,
-        [b't', ..] => forwarding_or_plain(name, &["true-client-ip"]),
+        [b't', ..] => forwarding_or_plain(name, &FORWARDING_T),
         [b'u', ..] if name == "upgrade" => Kind::Dropped,
         [b'x', ..] if is_spelled(name, "x-utm-", true) => Kind::Dropped,
-        [b'x', ..] if is_spelled(name, "x-forwarded-", true) || is_spelled(name, "x-real-ip", false) => {
-            underscored(name)
-        }
+        [b'x', ..] if is_spelled(name, "x-forwarded-", true) => underscored(name),
+        [b'x', ..] => forwarding_or_plain(name, &FORWARDING_X),
         _ => Kind::Plain,
     }
 }
@@ -68,7 +87,7 @@ fn underscored(name: &str) -> Kind {
 }
 
 /// Whether `name` is `pattern`, or begins with it, where `_` counts as `-`.
-fn is_spelled(name: &str, pattern: &str, is_prefix: bool) -> bool {
+pub(super) fn is_spelled(name: &str, pattern: &str, is_prefix: bool) -> bool {
     let (name, pattern) = (name.as_bytes(), pattern.as_bytes());
     (name.len() == pattern.len() || (is_prefix && name.len() > pattern.len()))
         && pattern.iter().zip(name).all(|(want, have)| want == have || (*want == b'-' && *have == b'_'))
@@ -255,6 +274,21 @@ mod tests {
 
     #[test]
     fn forwarding_fields_are_kept_from_trusted_peers_only_and_never_with_underscores() {
+        for name in [FORWARDING_C.as_slice(), &FORWARDING_F, &FORWARDING_T, &FORWARDING_X].concat() {
+            for trusted in [false, true] {
+                let mut headers = map(&[(name, "1"), ("accept", "*/*")]);
+                if name.contains('-') {
+                    headers.insert(
+                        HeaderName::from_bytes(name.replace('-', "_").as_bytes()).unwrap(),
+                        "2".parse().unwrap(),
+                    );
+                }
+                assert!(clean_request(&mut headers, trusted), "{name}");
+                let kept = headers.get(name).map(|value| value == "1");
+                assert_eq!(kept, trusted.then_some(true), "{name}");
+                assert_eq!(headers.len(), if trusted { 2 } else { 1 }, "{name}");
+            }
+        }
         let lines = [
             ("x-forwarded-for", "1"),
             ("x_forwarded_for", "1"),

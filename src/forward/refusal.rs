@@ -2,11 +2,13 @@
 
 use std::error::Error;
 use std::io;
+use std::time::Duration;
 
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 
 use super::body::{BodyError, ResponseBody};
+use super::pages::{Asker, Pages};
 
 /// An answer of our own.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +40,9 @@ pub enum Refusal {
     /// The client stopped sending.
     #[error("the body did not arrive in time")]
     BodyTimeout,
+    /// The shop is closed for so long.
+    #[error("the shop is closed for maintenance")]
+    Maintenance(Duration),
     /// The upstream has no server, or none that is healthy.
     #[error("no server is available")]
     NoServer,
@@ -99,7 +104,7 @@ impl Refusal {
             | Refusal::UpstreamClosed(_)
             | Refusal::UpstreamMalformed(_)
             | Refusal::UpstreamUpgraded => StatusCode::BAD_GATEWAY,
-            Refusal::NoServer | Refusal::Full => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::NoServer | Refusal::Full | Refusal::Maintenance(_) => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::ConnectTimeout | Refusal::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -115,6 +120,7 @@ impl Refusal {
             Refusal::BodyTooLong => "body_too_long",
             Refusal::Body => "body",
             Refusal::BodyTimeout => "body_timeout",
+            Refusal::Maintenance(_) => "maintenance",
             Refusal::NoServer => "no_server",
             Refusal::Full => "full",
             Refusal::Tls(_) => "tls",
@@ -129,7 +135,7 @@ impl Refusal {
 
     /// Whether the upstream is to blame, not the client.
     pub fn is_upstreams(&self) -> bool {
-        self.status().is_server_error() && !matches!(self, Refusal::TransferCoding)
+        self.status().is_server_error() && !matches!(self, Refusal::TransferCoding | Refusal::Maintenance(_))
     }
 
     /// Whether a server failed in the exchange, and not the client.
@@ -144,9 +150,8 @@ impl Refusal {
     }
 
     /// The answer.
-    pub fn respond(&self) -> Response<ResponseBody> {
-        let status = self.status();
-        let mut response = text(status, status.canonical_reason().unwrap_or("Error"));
+    pub fn respond(&self, pages: &Pages, asker: Asker<'_>) -> Response<ResponseBody> {
+        let mut response = pages.respond(self.status(), asker);
         let headers = response.headers_mut();
         match self {
             Refusal::Method => {
@@ -156,25 +161,18 @@ impl Refusal {
             Refusal::NoServer => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
             }
+            Refusal::Maintenance(retry_after) => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after.as_secs()));
+            }
             Refusal::Full => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             _ => {}
         }
-        if !self.is_upstreams() {
+        if !self.is_upstreams() && !matches!(self, Refusal::Maintenance(_)) {
             // What follows on this connection cannot be trusted to be where we think it is.
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
-}
-
-/// A small answer of our own, never to be cached.
-pub fn text(status: StatusCode, text: &'static str) -> Response<ResponseBody> {
-    let mut response = Response::new(ResponseBody::Text(text));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }

@@ -83,6 +83,11 @@ impl Router {
         Router { rules, fallback, looks_at_path }
     }
 
+    /// All routes, in the order of their numbers from 1.
+    pub fn routes(&self) -> impl Iterator<Item = &Route> {
+        self.rules.iter().map(|rule| &rule.route).chain([&self.fallback])
+    }
+
     /// What logs and metrics call the routes, by [`Route::number`]: host and path as configured, `*` for any host;
     /// `default` where none matches, `none` where none was looked for.
     pub fn labels(&self) -> Vec<String> {
@@ -101,6 +106,15 @@ impl Router {
         let found =
             self.rules.iter().find(|rule| rule.host.matches(host) && path::is_below(&path, &rule.path));
         found.map_or(&self.fallback, |rule| &rule.route)
+    }
+}
+
+impl Router {
+    /// Whether this proxy stands before a host, as far as routes tell: one that a route names, any where none names one.
+    pub fn serves(&self, host: &str) -> bool {
+        let names_hosts = self.rules.iter().any(|rule| !matches!(rule.host, HostRule::Any));
+        !names_hosts
+            || self.rules.iter().any(|rule| !matches!(rule.host, HostRule::Any) && rule.host.matches(host))
     }
 }
 

@@ -11,6 +11,7 @@ mod columns;
 pub mod dictionary;
 pub mod enrich;
 mod events;
+pub mod export;
 pub mod feed;
 mod forget;
 mod forgotten;

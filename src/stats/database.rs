@@ -70,10 +70,7 @@ impl ReportDatabase {
         statement: &str,
         parameters: &[Parameter<'_>],
     ) -> Result<Vec<Row>, DatabaseError> {
-        let client = self.pool.get().await.map_err(|error| {
-            tracing::debug!(%error, "no connection for a change");
-            DatabaseError::Away
-        })?;
+        let client = self.client().await?;
         match timeout(self.statement_timeout + ANSWER_MARGIN, client.query_typed(statement, parameters)).await
         {
             Ok(answer) => answer.map_err(DatabaseError::from),
@@ -85,9 +82,9 @@ impl ReportDatabase {
         }
     }
 
-    /// Opens a snapshot.
-    pub async fn snapshot(&self) -> Result<Snapshot, DatabaseError> {
-        let client = self.pool.get().await.map_err(|error| {
+    /// A connection.
+    pub async fn client(&self) -> Result<Object, DatabaseError> {
+        self.pool.get().await.map_err(|error| {
             match &error {
                 PoolError::Backend(refused) if refused.code().is_some() => {
                     tracing::warn!(error = %chain(refused), "the database refuses a report's connection");
@@ -95,7 +92,12 @@ impl ReportDatabase {
                 _ => tracing::debug!(%error, "no connection for a report"),
             }
             DatabaseError::Away
-        })?;
+        })
+    }
+
+    /// Opens a snapshot.
+    pub async fn snapshot(&self) -> Result<Snapshot, DatabaseError> {
+        let client = self.client().await?;
         let snapshot = Snapshot { client: Some(client), statement_timeout: self.statement_timeout };
         snapshot.in_time(snapshot.connection()?.batch_execute(BEGIN)).await?;
         let milliseconds = self.statement_timeout.as_millis().clamp(1, 2_147_483_647).to_string();

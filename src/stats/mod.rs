@@ -17,11 +17,13 @@ mod cursor;
 mod details;
 mod exclusions;
 mod explain;
+mod export;
 mod filters;
 pub(crate) mod forget;
 mod general;
 mod given;
 mod health;
+mod inspect;
 mod landing;
 mod money;
 mod order_item;
@@ -40,7 +42,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{delete, get, post, put};
+use axum::routing::{get, post, put};
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -49,7 +51,8 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, Live};
 use crate::customer::CustomerHasher;
 use crate::ingest::Ingest;
-use crate::stats::access::{Access, LocalAddress};
+use crate::inspect::Inspection;
+use crate::stats::access::{Access, Peers};
 use crate::stats::database::ReportDatabase;
 
 use crate::stats::params::{Accepts, ParameterError, Params};
@@ -74,6 +77,8 @@ pub struct StatsContext {
     pub ingest: Ingest,
     /// Hashes of customers.
     pub customers: CustomerHasher,
+    /// The last requests, and why each was counted.
+    pub inspection: Inspection,
 }
 
 /// The context with what follows from it.
@@ -131,13 +136,14 @@ fn urls() -> Router<Arc<Shared>> {
         .route("/api/v1/landing-pages", get(breakdown::landing_pages))
         .route("/api/v1/sessions", get(sessions::sessions))
         .route("/api/v1/sessions/{id}", get(sessions::session))
+        .route("/api/v1/inspect", get(inspect::inspect))
         .route("/api/v1/orders", post(ingest::orders))
         .route("/api/v1/orders/{id}/explain", get(explain::explain))
-        .route("/api/v1/visitors/{id}", delete(forget::visitor))
         .route("/api/v1/exclusions", get(exclusions::list).put(exclusions::put))
         .route("/api/v1/exclusions/{id}", delete(exclusions::delete))
         .route("/api/v1/aliases", get(aliases::list))
         .route("/api/v1/aliases/{alias}", put(aliases::put).delete(aliases::delete))
+        .route("/api/v1/visitors/{id}", get(export::visitor).delete(forget::visitor))
 }
 
 /// Serves the port until `shutdown`, then lets open requests end.
@@ -147,7 +153,7 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
     let listen = listener.local_addr()?;
-    let service = router(context, listen).into_make_service_with_connect_info::<LocalAddress>();
+    let service = router(context, listen).into_make_service_with_connect_info::<Peers>();
     axum::serve(listener, service).with_graceful_shutdown(shutdown.cancelled_owned()).await
 }
 

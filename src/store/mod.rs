@@ -12,6 +12,7 @@ pub mod migrate;
 pub mod partitions;
 pub mod retention;
 pub mod rollups;
+pub mod salts;
 pub mod upkeep;
 
 pub use connect::Store;

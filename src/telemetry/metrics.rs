@@ -180,6 +180,8 @@ impl Atomic<i64> for Padded {
 pub struct Metrics {
     /// Requests, their times and bytes, counted by each worker for itself.
     pub traffic: Arc<Traffic>,
+    /// Lines of the access log that the disk did not take in time.
+    pub access_log_dropped: Counter,
     /// Connections accepted.
     pub connections: Counter,
     /// Connections open now.
@@ -409,6 +411,7 @@ impl Metrics {
 
     fn register_requests(&self, to: &mut Registry) {
         to.register_collector(Box::new(TrafficCollector(Arc::clone(&self.traffic))));
+        to.register("access_log_dropped", "Lines of the access log lost", self.access_log_dropped.clone());
         let Metrics { connections, connections_open, upstream_errors, upstream_retries, .. } = self;
         to.register("connections", "Connections accepted", connections.clone());
         to.register("connections_open", "Connections open now", connections_open.clone());

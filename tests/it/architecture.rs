@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 /// request path stands below the office, so that nothing in it can come to wait for a database.
 const BOTTOM_UP: [&str; 4] = [SHARED, REQUEST_PATH, OFFICE, "reload app demo cli"];
 const SHARED: &str = "clock exclusion config files erasure hit telemetry journal keys customer";
-const REQUEST_PATH: &str = "capture forward route accept salts record exchange proxy";
+const REQUEST_PATH: &str = "capture forward route accept salts inspect record exchange proxy";
 const OFFICE: &str = "ingest store ship stats managed";
 
 /// What of the request path the office may import all the same: it is pure, or a plain value.
-const COMMON_GROUND: &str = "capture salts";
+const COMMON_GROUND: &str = "capture salts inspect";
 
 /// What capture may know of the rest: it is pure.
 const CAPTURE_IMPORTS: &str = "config erasure exclusion hit keys";

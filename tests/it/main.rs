@@ -5,13 +5,17 @@
 
 mod harness;
 
+mod access_log;
+mod answers;
 mod architecture;
+mod behind_nginx;
 mod config;
 mod demo;
 mod faults;
 mod forgetting;
 mod forwarding;
 mod framing;
+mod inspecting;
 mod journeys;
 mod managed;
 mod migrating;
@@ -21,6 +25,7 @@ mod reloading;
 mod replica;
 mod roles;
 mod rollups;
+mod salts;
 mod shipping;
 mod shutdown;
 mod spine;

@@ -166,6 +166,29 @@ async fn an_upstream_that_stays_as_it_is_keeps_its_connections() {
 }
 
 #[tokio::test]
+async fn a_server_that_stays_in_a_changed_list_keeps_its_connections() {
+    let (shop, backup) = (shop_that_says("shop").await, shop_that_says("backup").await);
+    let (program, _files) = running(&shop).await;
+    let mut clients = connections(&program, 4).await;
+    let opened = shop.opened();
+    program.edit(|text| {
+        let (shop, backup) = (shop.address(), backup.address());
+        let list = format!(
+            "[{{ url = \"http://{backup}\", backup = true }}, {{ url = \"http://{shop}\", weight = 5 }}]"
+        );
+        text.replace(&format!("[\"http://{shop}\"]"), &list)
+    });
+    program.reload().await;
+    for client in &mut clients {
+        assert_eq!(client.get("/").await.body, b"shop");
+    }
+    assert_eq!(shop.opened(), opened, "connections to the shop were used again");
+    let (_, metrics) = program.ask("/metrics").await.unwrap();
+    let up = format!("upstream_server_up{{upstream=\"shop\",server=\"http://{}\"}} 1", backup.address());
+    assert!(metrics.contains(&up), "{metrics}");
+}
+
+#[tokio::test]
 async fn what_needs_a_restart_is_named_and_stays() {
     let shop = shop_that_says("shop").await;
     let (program, files) = running(&shop).await;

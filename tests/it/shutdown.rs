@@ -99,7 +99,7 @@ async fn a_panic_in_one_connection_is_only_that_connections() {
     let workers = accept::start(bound, &config, &metrics, |_| {
         let answer = |_, request: http::Request<hyper::body::Incoming>| async move {
             assert_ne!(request.uri().path(), "/panic");
-            utm_dispatcher::forward::text(http::StatusCode::OK, "fine")
+            utm_dispatcher::forward::pages::text(http::StatusCode::OK, "fine")
         };
         (answer, std::future::ready(()))
     })

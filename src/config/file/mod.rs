@@ -3,6 +3,7 @@
 //! Every key is read in each run, whatever else is wrong, so that one pass reports everything.
 
 mod office;
+mod seen;
 mod shop;
 mod tracking;
 
@@ -50,10 +51,10 @@ pub(super) fn read(text: &str, base: &Path, env: Environment<'_>) -> Outcome {
 fn resolve<'a>(source: &'a Source<'a>, document: &'a DeTable<'a>) -> Option<Config> {
     let root = source.root(document);
     let journal = office::journal(&root.table("journal"));
-    let proxy = shop::proxy(&root.table("proxy"));
+    let tracking = tracking::tracking(&root.table("tracking"), journal.as_ref());
+    let proxy = shop::proxy(&root.table("proxy"), tracking.privacy.store_ip);
     let listen = proxy.as_ref().map(|proxy| proxy.listen.clone()).unwrap_or_default();
     let upstreams = shop::upstreams(&root, &listen);
-    let tracking = tracking::tracking(&root.table("tracking"), journal.as_ref());
     let timeouts = proxy.as_ref().map(|proxy| proxy.timeouts.into()).unwrap_or_default();
     let routes = shop::routes(&root, &upstreams, &tracking.strip, timeouts);
     let orders = office::orders(&root.table("orders"), journal.as_ref());

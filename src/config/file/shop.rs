@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use super::super::reader::{Table, Value};
 use super::super::{
-    Balance, HealthCheck, HostHeader, Limits, Proxy, Route, Timeouts, Upstream, UpstreamServer,
-    UpstreamTimeouts, UpstreamTls, authorities, error, values,
+    Balance, ForwardedFields, HealthCheck, HostHeader, Limits, Proxy, Route, StoreIp, Timeouts, Upstream,
+    UpstreamServer, UpstreamTimeouts, UpstreamTls, authorities, error, values,
 };
+use super::seen;
 
 const DEFAULT_MAX_CONNECTIONS: usize = 10_000;
 /// Workers keep sets of servers in the bits of a number.
@@ -16,7 +17,7 @@ const MAX_SERVERS: usize = 64;
 const DEFAULT_SITE: &str = "default";
 
 /// `[proxy]` with its limits and time limits.
-pub(super) fn proxy(table: &Table<'_>) -> Option<Proxy> {
+pub(super) fn proxy(table: &Table<'_>, store_ip: StoreIp) -> Option<Proxy> {
     let listen = table.required("listen", |value| {
         let addresses = value.list(|item| item.parse(values::listen_address))?;
         match addresses
@@ -36,6 +37,12 @@ pub(super) fn proxy(table: &Table<'_>) -> Option<Proxy> {
     });
     let trusted_proxies =
         table.or("trusted_proxies", Vec::new(), |value| value.list(|item| item.parse(values::network)));
+    let forwarded =
+        table.or("forwarded", ForwardedFields::XForwarded, |value| value.choice(&ForwardedFields::NAMES));
+    let request_id_header = table.optional("request_id_header", seen::request_id_header);
+    let access_log = seen::access_log(&table.table("access_log"), store_ip);
+    let error_pages = seen::error_pages(table);
+    let maintenance = seen::maintenance(&table.table("maintenance"));
     let max_connections =
         table.or("max_connections", DEFAULT_MAX_CONNECTIONS, |value| value.number(1..=10_000_000));
     let drain_timeout = table.or("drain_timeout", Duration::from_secs(30), time);
@@ -51,6 +58,11 @@ pub(super) fn proxy(table: &Table<'_>) -> Option<Proxy> {
         workers,
         health_path,
         trusted_proxies,
+        forwarded,
+        request_id_header,
+        access_log,
+        error_pages: error_pages?,
+        maintenance,
         max_connections,
         drain_timeout,
         limits,

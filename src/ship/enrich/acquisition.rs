@@ -34,7 +34,11 @@ pub struct Acquisition {
 
 impl Default for Acquisition {
     fn default() -> Self {
-        let telling = parameters().filter_map(|parameter| Some((parameter.name, parameter.tells?))).collect();
+        let telling = parameters().filter_map(|parameter| match parameter.name {
+            Cow::Borrowed(name) => Some((name, parameter.tells?)),
+            Cow::Owned(_) => None,
+        });
+        let telling = telling.collect();
         Acquisition { telling, sources: Sources::default(), aliases: Aliases::new(HashMap::new()) }
     }
 }

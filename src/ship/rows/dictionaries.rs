@@ -296,6 +296,12 @@ impl Rows {
                 replace_some(Kind::Referrer, &mut touch.referrer_id);
             }
         }
+        for visitor in self.visitors.values_mut() {
+            for touch in [&mut visitor.first_touch, &mut visitor.last_touch].into_iter().flatten() {
+                replace(Kind::Campaign, &mut touch.campaign_id);
+                replace_some(Kind::Referrer, &mut touch.referrer_id);
+            }
+        }
         for touch in self.touches.values_mut() {
             replace(Kind::Campaign, &mut touch.campaign_id);
             replace(Kind::Page, &mut touch.page_id);
@@ -304,6 +310,14 @@ impl Rows {
         for event in &mut self.events {
             replace(Kind::Page, &mut event.page_id);
             replace_some(Kind::Product, &mut event.product_key);
+        }
+        for ((quarter, site, mut campaign), counts) in std::mem::take(&mut self.denied_hits) {
+            replace(Kind::Campaign, &mut campaign);
+            self.denied_hits.entry((quarter, site, campaign)).or_default().add(counts);
+        }
+        for ((day, site, mut page, finding), hits) in std::mem::take(&mut self.link_findings) {
+            replace(Kind::Page, &mut page);
+            *self.link_findings.entry((day, site, page, finding)).or_default() += hits;
         }
         for ((key, mut product, slot), mut view) in std::mem::take(&mut self.product_views) {
             replace(Kind::Product, &mut product);

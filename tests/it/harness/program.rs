@@ -36,6 +36,8 @@ pub(crate) struct Settings {
     pub(crate) journal_bytes: &'static str,
     /// `journal.wait`
     pub(crate) journal_wait: &'static str,
+    /// Further tables.
+    pub(crate) more: String,
 }
 
 impl Settings {
@@ -48,11 +50,12 @@ impl Settings {
             journal: files.join("journal"),
             journal_bytes: "4GiB",
             journal_wait: "20ms",
+            more: String::new(),
         }
     }
 
     fn text(&self, proxy: SocketAddr, stats: SocketAddr) -> String {
-        let Self { upstream, database_url, journal_bytes, journal_wait, .. } = self;
+        let Self { upstream, database_url, journal_bytes, journal_wait, more, .. } = self;
         let (files, journal) = (self.files.display(), self.journal.display());
         // The keys are by default with the journal; on a disk of its own, accidents are the journal's alone.
         let keys = if self.journal.starts_with(&self.files) {
@@ -69,7 +72,7 @@ impl Settings {
              {keys}\
              [database]\nurl = \"{database_url}\"\nnew_values_per_day = 1000000\n\n\
              [journal]\ndir = \"{journal}\"\nwait = \"{journal_wait}\"\nsegment_bytes = \"256KiB\"\nmax_bytes = \"{journal_bytes}\"\n\n\
-             [stats]\nlisten = \"{stats}\"\nmetrics_public = true\n"
+             [stats]\nlisten = \"{stats}\"\nmetrics_public = true\n\n{more}"
         )
     }
 }

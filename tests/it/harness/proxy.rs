@@ -10,6 +10,7 @@ use utm_dispatcher::config::{Config, Live};
 use utm_dispatcher::erasure::Forgotten;
 use utm_dispatcher::exclusion::{CurrentExclusions, Exclusions};
 use utm_dispatcher::hit::{Hit, Record};
+use utm_dispatcher::inspect::Inspection;
 use utm_dispatcher::journal::Position;
 use utm_dispatcher::journal::reader::Reader;
 use utm_dispatcher::journal::writer::{Progress, Writer, WriterConfig};
@@ -17,6 +18,7 @@ use utm_dispatcher::keys::KeyRing;
 use utm_dispatcher::proxy::Snapshot;
 use utm_dispatcher::record::Recording;
 use utm_dispatcher::salts::Salts;
+use utm_dispatcher::telemetry::access_log::AccessLog;
 use utm_dispatcher::telemetry::metrics::Metrics;
 
 use super::Client;
@@ -54,10 +56,13 @@ pub(crate) fn proxy(config: Config) -> Proxy {
             exclusions
         },
         clock: WallClock::default(),
+        inspection: Inspection::new().0,
     };
+    let access_log = AccessLog::start(&config.proxy.access_log, &metrics).unwrap().map(|(log, _)| log);
     let config = Live::new(config);
     let snapshot = Live::new(Snapshot::new(&config.now(), &metrics).unwrap());
-    let workers = utm_dispatcher::proxy::start(bound, &config, &snapshot, recording, &metrics).unwrap();
+    let workers =
+        utm_dispatcher::proxy::start(bound, &config, &snapshot, recording, access_log, &metrics).unwrap();
     Proxy { workers, metrics, progress: writer.progress, files }
 }
 

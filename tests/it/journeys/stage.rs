@@ -84,6 +84,8 @@ impl Stage {
         config.proxy.workers = 1;
         config.proxy.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
         // Journeys are as true in years to come.
+        config.tracking.attribution.referrer_exclusions =
+            ["paypal.com", "wayforpay.com", "accounts.google.com"].map(str::to_owned).to_vec();
         config.tracking.privacy.retain = Retain { events: None, sessions: None, visitors: None };
         (self.configure)(&mut config);
         let clock = WallClock::at(0);
@@ -148,6 +150,13 @@ impl Stage {
         self.note_order(order);
     }
 
+    /// Somebody is forgotten, by the id of the visitor.
+    pub(super) async fn forget(&self, visitor: &str) {
+        self.settled().await;
+        let (status, answer) = self.proxies[0].running.forget(visitor).await;
+        assert_eq!((status, &answer["results"]["outcome"]), (200, &json!("forgotten")), "{answer}");
+    }
+
     fn note_order(&mut self, order: &str) {
         if !self.orders.iter().any(|known| known == order) {
             self.orders.push(order.to_owned());
@@ -202,6 +211,26 @@ impl Stage {
         judge.judge_all(&CancellationToken::new()).await.unwrap();
     }
 
+    /// Status and text of any answer of the stats port, when everything is in the database.
+    pub(super) async fn ask(&self, target: &str) -> (u16, String) {
+        self.settled().await;
+        self.proxies[0].running.ask(target).await
+    }
+
+    /// Has a visitor forgotten.
+    pub(super) async fn forgets(&self, visitor: &str) {
+        self.settled().await;
+        let (status, answer) = self.proxies[0].running.forget(visitor).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+
+    /// The texts in the first column of a query's rows, when everything is in the database.
+    pub(super) async fn texts(&self, sql: &str) -> Vec<String> {
+        self.settled().await;
+        let rows = self.database.connect().await.query(sql, &[]).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+
     /// The only value of a query's only row, as text, when everything is in the database.
     pub(super) async fn value(&self, sql: &str) -> Option<String> {
         self.settled().await;
@@ -220,7 +249,9 @@ impl Stage {
         let mut sessions = self.report("sessions?period=all_time&bots=include&limit=1000").await;
         let sessions = sessions.as_array_mut().unwrap();
         sessions.sort_by_key(|session| {
-            (text(session, "first_seen").to_owned(), session["session_number"].as_i64())
+            let field = |name| text(session, name).to_owned();
+            // Ids of visitors with a cookie are in the order in which they were made.
+            (field("first_seen"), session["session_number"].as_i64(), field("identity"), field("visitor_id"))
         });
         let mut visitors: Vec<&str> = Vec::new();
         for session in sessions.iter() {
@@ -371,6 +402,16 @@ impl Visitor {
         self.jar.iter().find(|cookie| cookie.name == name).map(|cookie| cookie.value.as_str())
     }
 
+    /// The address of the page that is open.
+    pub(super) fn page(&self) -> &str {
+        self.page.as_deref().expect("a page")
+    }
+
+    /// Asks for an address and follows no redirect.
+    pub(super) async fn asks(&mut self, stage: &Stage, target: &str) {
+        self.request(stage, "GET", &format!("{SHOP}{target}"), None).await;
+    }
+
     /// Follows a link on a foreign page; `referrer` is all that the browser tells of it.
     pub(super) async fn arrives_from(&mut self, stage: &Stage, referrer: &str, target: &str) {
         self.navigate(stage, "GET", target, Some(referrer)).await;
@@ -505,6 +546,10 @@ fn shop(request: &Received) -> Reply {
             let event = format!("X-Utm-Event: purchase; order_id={order}; value={value}; currency=UAH");
             Reply::with("303 See Other", &["Location: /thanks", &event], "")
         }
+        // Somebody searches for what stands in the query.
+        ["search"] => {
+            Reply::with("200 OK", &[HTML, &format!("X-Utm-Event: search; query={query}")], "<p>found</p>")
+        }
         // Loses the query, as many shops do.
         ["old", ..] => redirect("301 Moved Permanently", "/new"),
         ["cacheable-old", ..] => Reply::with(
@@ -556,7 +601,8 @@ fn values(touch: &Value) -> String {
 }
 
 fn joined<const N: usize>(words: [&str; N]) -> String {
-    let there: Vec<&str> = words.into_iter().filter(|word| !word.is_empty() && *word != "(none)").collect();
+    let there = words.into_iter().filter(|word| !word.is_empty() && *word != "(none)");
+    let there: Vec<String> = there.map(|word| format!("{word:.40}")).collect();
     there.join(" / ")
 }
 

@@ -17,6 +17,7 @@ type Table = BTreeMap<String, (String, BTreeSet<String>)>;
 fn fill(metrics: &Metrics) {
     let Metrics {
         traffic,
+        access_log_dropped: _,
         connections: _,
         connections_open: _,
         upstream_errors,

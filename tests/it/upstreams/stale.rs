@@ -1,6 +1,6 @@
 //! Connections that a server closes just when they are used again.
 //!
-//! `cargo test --release --test it -- --ignored upstreams::stale --nocapture` plays it ten thousand times, in minutes.
+//! `cargo test --test it -- --ignored upstreams::stale --nocapture` plays it ten thousand times, in minutes.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
