@@ -94,7 +94,7 @@ impl App {
         raise_open_files(config.proxy.max_connections);
         let metrics = Arc::new(Metrics::default());
         metrics.note_config_loaded();
-        let bound = accept::bind(&config.proxy.listen, config.proxy.workers)?;
+        let bound = accept::bind(&config.proxy)?;
         let stats_listener = TcpListener::bind(config.stats.listen)
             .await
             .with_context(|| format!("cannot listen on {} for statistics", config.stats.listen))?;
@@ -160,7 +160,7 @@ impl App {
 
     /// What changes the configuration while the program runs.
     pub fn reload(&self) -> Reload {
-        Reload::new(&self.config, &self.snapshot, &self.metrics)
+        Reload::new(&self.config, &self.snapshot, &self.metrics, self.bound.certificates())
     }
 
     /// The same program, for which it is what `clock` shows when it records.
@@ -202,6 +202,7 @@ impl App {
             clock: self.clock,
             inspection: inspection.clone(),
         };
+        let certificates = Arc::clone(self.bound.certificates());
         let log = self.access_log.as_ref().map(|(log, _)| log.clone());
         let mut workers = proxy::start(self.bound, &config, &snapshot, recording, log, &metrics)?;
 
@@ -210,6 +211,7 @@ impl App {
         let journal_closed = CancellationToken::new();
         let receipts = Arc::new(Receipts::default());
         let database = self.cluster.map(|cluster| tokio::spawn(cluster.run(office_ends.clone())));
+        tokio::spawn(until(office_ends.clone(), certificates.watch(Arc::clone(&metrics))));
         tokio::spawn(save_when_possible(self.unsaved_keys, Arc::clone(&metrics), office_ends.clone()));
         let stats_ends = CancellationToken::new();
         let context = StatsContext {
@@ -403,6 +405,11 @@ async fn end_workers(workers: Workers) {
     if joined.is_err() {
         tracing::error!("a worker could not be joined");
     }
+}
+
+/// Goes on with a task that has no end of its own.
+async fn until(end: CancellationToken, task: impl Future<Output = ()>) {
+    end.run_until_cancelled(task).await;
 }
 
 async fn end_task<T>(name: &'static str, task: JoinHandle<T>) {

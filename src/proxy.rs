@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use tokio::time::MissedTickBehavior;
 
@@ -19,8 +19,8 @@ use crate::clock::Clock;
 use crate::config::{Config, Live};
 use crate::exchange::{AnswerBody, Books, Exchange};
 use crate::forward::{
-    Asker, Fleet, Maintenance, Pages, Peer, Refusal, RequestBody, RequestIds, ResponseBody, Sending,
-    Upstreams, fields, forwarded, head, pages,
+    Asker, Authority, Client, Fleet, Maintenance, Pages, Peer, Refusal, RequestBody, RequestIds,
+    ResponseBody, Sending, Upgrade, Upstreams, fields, forwarded, head, http2, https, pages,
 };
 use crate::record::{Recorder, Recording};
 use crate::route::Router;
@@ -238,13 +238,22 @@ impl Proxy {
         if let Some(answer) = self.link_for_staff(&head) {
             return Ok(answer);
         }
-        let authority = head::check(&mut head, &self.config.proxy.limits)?;
+        let limits = &self.config.proxy.limits;
+        if head.version == Version::HTTP_2 {
+            http2::as_http1(&mut head, !body.is_empty(), limits)?;
+        }
+        let authority = head::check(&mut head, limits)?;
+        let upgrade = Upgrade::asked(&head)?;
         let route = self.router.find(&authority.host(), head.uri.path());
         let Config { proxy, .. } = &*self.config;
         // Who is trusted may have changed since the connection began.
         let peer = &*connection.peer().under(&proxy.trusted_proxies);
         let client = forwarded::client(&head.headers, peer, &proxy.trusted_proxies, proxy.forwarded);
         exchange.note_way(route, client);
+
+        if let Some(redirect) = self.redirect_to_https(&head, &authority, client, connection) {
+            return Ok(redirect);
+        }
 
         let mut watch = self.recorder.watch(&head, route, client);
 
@@ -257,6 +266,9 @@ impl Proxy {
             ids.tell_upstream(&mut head.headers, id);
         }
         watch.tell_upstream(&mut head.headers);
+        if let Some(upgrade) = &upgrade {
+            upgrade.ask(&mut head.headers);
+        }
 
         let maintenance = &self.snapshot.maintenance;
         let answer = if maintenance.is_closed_to(client.address) {
@@ -276,7 +288,26 @@ impl Proxy {
             self.recorder.restore(&target, route, &authority.host(), serves, &mut response);
         }
         watch.conclude(&mut response).await;
-        Ok(response)
+        Ok(response.map(|body| match body {
+            ResponseBody::Tunnel(tunnel) => {
+                connection.switch_to(tunnel);
+                ResponseBody::Empty
+            }
+            body => body,
+        }))
+    }
+
+    /// With `redirect_http`, what comes over http gets no further: it comes again, over https, and is recorded then.
+    fn redirect_to_https(
+        &self,
+        head: &Parts,
+        authority: &Authority,
+        client: Client,
+        connection: &Connection,
+    ) -> Option<Response<ResponseBody>> {
+        let proxy = &self.config.proxy;
+        let port = proxy.tls_listen.first().filter(|_| proxy.redirect_http && !client.https)?.port();
+        https::redirect(head, authority, connection.local(), port)
     }
 
     fn request_body(&self, body: Incoming, connection: &Connection) -> RequestBody {
@@ -305,7 +336,7 @@ impl Proxy {
         } else {
             ("This browser is not counted.\n", "_utmd_off=1; Path=/; Max-Age=34560000; SameSite=Lax")
         };
-        let mut response = forward::text(StatusCode::OK, text);
+        let mut response = pages::text(StatusCode::OK, text);
         response.headers_mut().insert(header::SET_COOKIE, HeaderValue::from_static(line));
         Some(response)
     }

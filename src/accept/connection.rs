@@ -11,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::clock::{Clock, Timer};
 use crate::config::Timeouts;
-use crate::forward::Peer;
+use crate::forward::{Peer, Tunnel};
 
 /// How long a silent connection is still listened to when the worker ends: a request may be on its way, and whoever is
 /// in the middle of a page sends the next one at once. It is answered with `Connection: close`.
@@ -34,6 +34,8 @@ pub(super) enum Phase {
     Idle,
     /// Idle for long: only the socket is kept.
     Resting,
+    /// No more HTTP: bytes go both ways. There is no phase after this one.
+    Tunnel,
 }
 
 /// A client's connection, shared by its socket, its requests and their answers.
@@ -49,6 +51,8 @@ pub struct Connection {
     is_at_end_of_head: Cell<bool>,
     /// The last call has begun.
     last_call: Cell<bool>,
+    /// What the connection goes on as when the present answer is out.
+    tunnel: RefCell<Option<Box<Tunnel>>>,
     /// Set when a request's body was left unread: the socket must then be closed with care.
     unread: Rc<Cell<bool>>,
     /// Set for the whole worker when it ends.
@@ -71,6 +75,7 @@ impl Connection {
             timeouts,
             is_at_end_of_head: Cell::new(false),
             last_call: Cell::new(false),
+            tunnel: RefCell::default(),
             unread: Rc::default(),
             draining,
         };
@@ -79,6 +84,9 @@ impl Connection {
     }
 
     pub(super) fn enter(&self, phase: Phase) {
+        if self.phase.get() == Phase::Tunnel {
+            return;
+        }
         self.phase.set(phase);
         let mut timer = self.timer.borrow_mut();
         match phase {
@@ -89,7 +97,7 @@ impl Connection {
             Phase::Idle if self.may_rest() => timer.arm(REST_AFTER),
             Phase::Idle => timer.arm(self.timeouts.keep_alive),
             Phase::Resting => timer.arm(self.timeouts.keep_alive.saturating_sub(REST_AFTER)),
-            Phase::Serving => timer.disarm(),
+            Phase::Serving | Phase::Tunnel => timer.disarm(),
         }
     }
 
@@ -130,6 +138,16 @@ impl Connection {
             self.enter(Phase::Resting);
         }
         is_due
+    }
+
+    /// The present answer is 101: what comes after it is the tunnel's, and no timeout but that of sending runs.
+    pub fn switch_to(&self, tunnel: Box<Tunnel>) {
+        self.enter(Phase::Tunnel);
+        *self.tunnel.borrow_mut() = Some(tunnel);
+    }
+
+    pub(super) fn take_tunnel(&self) -> Option<Box<Tunnel>> {
+        self.tunnel.take()
     }
 
     /// Who is at the other end.

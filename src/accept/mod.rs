@@ -5,11 +5,16 @@
 
 mod bind;
 mod connection;
+mod http2;
+mod proxy_header;
 mod serve;
 mod stream;
+mod tls;
 mod transport;
 mod worker;
 
 pub use bind::{BindError, Bound, bind};
 pub use connection::{Answer, Connection};
+pub use proxy_header::{Malformed, Parsed, parse as parse_proxy_header};
+pub use tls::{Certificates, TlsError};
 pub use worker::{Ended, Workers, start};

@@ -11,17 +11,15 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::connection::Connection;
-use super::transport::Transport;
-use crate::clock::{Clock, Timer};
+use super::transport::{SendTimer, Transport};
+use crate::clock::Clock;
 
 /// The socket as hyper sees it.
 #[derive(Debug)]
 pub(super) struct ClientStream {
     transport: Transport,
     connection: Rc<Connection>,
-    /// How long the client may take nothing of what is sent.
-    send_idle: Duration,
-    send_timer: Timer,
+    send_timer: SendTimer,
 }
 
 impl ClientStream {
@@ -31,7 +29,7 @@ impl ClientStream {
         send_idle: Duration,
         clock: &Rc<Clock>,
     ) -> Self {
-        ClientStream { transport, connection, send_idle, send_timer: Timer::new(clock) }
+        ClientStream { transport, connection, send_timer: SendTimer::new(send_idle, clock) }
     }
 
     /// Returns when bytes are there, or the end of them; false when it is not worth waiting for more.
@@ -51,15 +49,9 @@ impl ClientStream {
         self.transport
     }
 
-    fn timed(&mut self, context: &Context<'_>, sent: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if sent.is_ready() {
-            self.send_timer.disarm();
-            return sent;
-        }
-        if !self.send_timer.is_armed() {
-            self.send_timer.arm(self.send_idle);
-        }
-        self.send_timer.poll_due(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    /// From now on the client may take nothing for this long.
+    pub(super) fn set_send_idle(&mut self, idle: Duration) {
+        self.send_timer.set_idle(idle);
     }
 }
 
@@ -73,7 +65,7 @@ impl AsyncRead for ClientStream {
         let filled_before = buffer.filled().len();
         let Poll::Ready(outcome) = Pin::new(&mut this.transport).poll_read(context, buffer) else {
             // While the client does not take what is sent, it has nothing to say: `send_timer` watches.
-            if this.send_timer.is_armed() {
+            if this.send_timer.is_running() {
                 return Poll::Pending;
             }
             // To hyper, patience that ends is a client that closes.
@@ -90,7 +82,7 @@ impl AsyncWrite for ClientStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let outcome = Pin::new(&mut this.transport).poll_write(context, bytes);
-        this.timed(context, outcome)
+        this.send_timer.watch(context, outcome)
     }
 
     fn poll_write_vectored(
@@ -100,7 +92,7 @@ impl AsyncWrite for ClientStream {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let outcome = Pin::new(&mut this.transport).poll_write_vectored(context, slices);
-        this.timed(context, outcome)
+        this.send_timer.watch(context, outcome)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -108,7 +100,10 @@ impl AsyncWrite for ClientStream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().transport).poll_flush(context)
+        let this = self.get_mut();
+        // An encrypted connection takes what the socket does not.
+        let outcome = Pin::new(&mut this.transport).poll_flush(context);
+        this.send_timer.watch(context, outcome)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -16,7 +16,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
-use super::bind::Bound;
+use super::bind::{Bound, Kind};
 use super::connection::Connection;
 use super::serve::Server;
 use crate::clock::{Clock, TICK_MS};
@@ -97,17 +97,19 @@ where
     let (drain, drain_seen) = watch::channel(false);
     let (ended_sender, ended) = mpsc::unbounded_channel();
     let open_in_all = Arc::new(AtomicUsize::new(0));
+    let certificates = bound.certificates;
     let mut threads = Vec::with_capacity(bound.sockets.len());
     for (number, sockets) in bound.sockets.into_iter().enumerate() {
         let notice =
             EndNotice { ended: Ended { worker: number, drained: false }, sender: ended_sender.clone() };
         let (config, metrics, open_in_all) = (config.clone(), Arc::clone(metrics), Arc::clone(&open_in_all));
         let (make_handler, drain_seen) = (make_handler.clone(), drain_seen.clone());
+        let certificates = Arc::clone(&certificates);
         threads.push(std::thread::Builder::new().name(format!("proxy-{number}")).spawn(move || {
             run(notice, async move {
                 let clock = Clock::start();
                 let (handler, end) = make_handler(&clock);
-                let server = Server::new(config, metrics, open_in_all, clock, handler);
+                let server = Server::new(config, metrics, open_in_all, certificates, clock, handler);
                 serve_until_drained(sockets, &server, drain_seen).await?;
                 if tokio::time::timeout(END_TIMEOUT, end).await.is_err() {
                     tracing::warn!(worker = number, "the last records were not taken in time");
@@ -145,7 +147,7 @@ fn run(mut notice: EndNotice, serving: impl Future<Output = io::Result<()>>) {
 }
 
 async fn serve_until_drained<H, F, B>(
-    sockets: Vec<TcpListener>,
+    sockets: Vec<(TcpListener, Kind)>,
     server: &Rc<Server<H>>,
     mut drain_seen: watch::Receiver<bool>,
 ) -> io::Result<()>
@@ -157,9 +159,9 @@ where
 {
     tokio::task::spawn_local(tick(Rc::clone(server.clock())));
     let mut listeners = Vec::with_capacity(sockets.len());
-    for socket in sockets {
+    for (socket, kind) in sockets {
         let listener = tokio::net::TcpListener::from_std(socket)?;
-        let taking = Rc::clone(server).take_connections(listener, drain_seen.clone());
+        let taking = Rc::clone(server).take_connections(listener, kind, drain_seen.clone());
         listeners.push(tokio::task::spawn_local(taking));
     }
     // A sender that is gone means the same as one that says so.

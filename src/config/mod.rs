@@ -87,8 +87,16 @@ pub struct Config {
 /// `[proxy]`: the public side.
 #[derive(Debug, Clone)]
 pub struct Proxy {
-    /// Addresses to listen on; port 0 takes a free one.
+    /// Addresses to listen on for plain HTTP; port 0 takes a free one.
     pub listen: Vec<SocketAddr>,
+    /// Addresses to listen on for TLS.
+    pub tls_listen: Vec<SocketAddr>,
+    /// `[[proxy.tls]]`; the first is for names that none is for.
+    pub tls: Vec<Tls>,
+    /// Whether what comes to `listen` is sent to `tls_listen`.
+    pub redirect_http: bool,
+    /// Whether each connection begins with a PROXY header, which only `trusted_proxies` may send.
+    pub proxy_protocol: bool,
     /// Worker threads, at least 1.
     pub workers: usize,
     /// A path that the proxy answers itself with 200 "ok".
@@ -212,6 +220,33 @@ pub struct Maintenance {
     pub retry_after: Duration,
 }
 
+/// `[[proxy.tls]]`: a certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// PEM file of the certificate and those that vouch for it.
+    pub certificate: PathBuf,
+    /// PEM file of its key.
+    pub key: PathBuf,
+    /// Host names that it is used for, lower case, `*.suffix` among them; none = those in the certificate.
+    pub names: Vec<String>,
+    /// Least version of TLS.
+    pub min_version: TlsVersion,
+}
+
+/// `proxy.tls.min_version`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// RFC 5246
+    V1_2,
+    /// RFC 8446
+    V1_3,
+}
+
+impl TlsVersion {
+    /// As the file spells them.
+    pub const NAMES: [(&str, Self); 2] = [("1.2", Self::V1_2), ("1.3", Self::V1_3)];
+}
+
 /// `[proxy.limits]`, in bytes unless said.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -242,6 +277,8 @@ pub struct Timeouts {
     pub response_header: Duration,
     /// Idle time within a response body.
     pub response_idle: Duration,
+    /// Idle time of a connection that was upgraded.
+    pub tunnel_idle: Duration,
 }
 
 /// What of [`Timeouts`] a route may have otherwise: the shop's side.

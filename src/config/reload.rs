@@ -58,6 +58,8 @@ pub(super) const KEYS: &[(&str, Takes)] = &[
     ("proxy.maintenance.on", Reload),
     ("proxy.maintenance.retry_after", Reload),
     ("proxy.max_connections", Reload),
+    ("proxy.proxy_protocol", Reload),
+    ("proxy.redirect_http", Reload),
     ("proxy.request_id_header", Reload),
     ("proxy.timeouts.body_idle", Reload),
     ("proxy.timeouts.connect", Reload),
@@ -66,6 +68,12 @@ pub(super) const KEYS: &[(&str, Takes)] = &[
     ("proxy.timeouts.keep_alive", Reload),
     ("proxy.timeouts.response_header", Reload),
     ("proxy.timeouts.response_idle", Reload),
+    ("proxy.timeouts.tunnel_idle", Reload),
+    ("proxy.tls.certificate", Reload),
+    ("proxy.tls.key", Reload),
+    ("proxy.tls.min_version", Reload),
+    ("proxy.tls.names", Reload),
+    ("proxy.tls_listen", Restart),
     ("proxy.trusted_proxies", Reload),
     ("proxy.workers", Restart),
     ("route.host", Reload),
@@ -166,6 +174,11 @@ impl Change {
 /// `new`, with what needs a restart as it is in `old`.
 fn keeping(old: &Config, mut new: Config) -> Config {
     new.proxy.listen.clone_from(&old.proxy.listen);
+    new.proxy.tls_listen.clone_from(&old.proxy.tls_listen);
+    if new.proxy.tls.is_empty() {
+        // Who is still listened to needs them.
+        new.proxy.tls.clone_from(&old.proxy.tls);
+    }
     new.proxy.workers = old.proxy.workers;
     new.proxy.access_log = old.proxy.access_log.clone();
     new.tracking.identity.secret_file.clone_from(&old.tracking.identity.secret_file);

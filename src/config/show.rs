@@ -98,7 +98,13 @@ impl Page {
 
     fn proxy(&mut self, proxy: &Proxy) {
         self.table("[proxy]");
-        self.list("listen", &proxy.listen);
+        for (key, addresses) in [("listen", &proxy.listen), ("tls_listen", &proxy.tls_listen)] {
+            if !addresses.is_empty() {
+                self.list(key, addresses);
+            }
+        }
+        self.plain("redirect_http", proxy.redirect_http);
+        self.plain("proxy_protocol", proxy.proxy_protocol);
         self.plain("workers", proxy.workers);
         self.optional("health_path", proxy.health_path.as_ref());
         self.list("trusted_proxies", &proxy.trusted_proxies);
@@ -124,6 +130,7 @@ impl Page {
         self.text("connect", show_duration(times.connect));
         self.text("response_header", show_duration(times.response_header));
         self.text("response_idle", show_duration(times.response_idle));
+        self.text("tunnel_idle", show_duration(times.tunnel_idle));
         self.seen(proxy);
     }
 
@@ -148,6 +155,13 @@ impl Page {
             self.table("[[proxy.error_page]]");
             self.text("status", page.status);
             self.text("file", page.file.display());
+        }
+        for tls in &proxy.tls {
+            self.table("[[proxy.tls]]");
+            self.text("certificate", tls.certificate.display());
+            self.text("key", tls.key.display());
+            self.list("names", &tls.names);
+            self.text("min_version", name(&tls.min_version, &super::TlsVersion::NAMES));
         }
     }
 

@@ -41,8 +41,8 @@ fn whole_example() -> String {
     EXAMPLE.lines().map(line).collect()
 }
 
-/// The example with as many of its keys as one file may have.
-fn loadable_example() -> String {
+/// The example with as many of its keys as one file may have, and the files that it names in `files`.
+fn loadable_example(files: &Path) -> String {
     let alternatives = [
         "consent_pattern",
         "consent_cookie",
@@ -59,7 +59,16 @@ fn loadable_example() -> String {
     ];
     let whole = whole_example();
     let lines = whole.lines().filter(|line| !alternatives.iter().any(|key| line.starts_with(key)));
-    lines.map(|line| format!("{line}\n")).collect()
+    write_certificate(files, "shop.example");
+    let text: String = lines.map(|line| format!("{line}\n")).collect();
+    text.replace("/etc/utm-dispatcher/tls", files.to_str().unwrap())
+}
+
+/// `fullchain.pem` and `privkey.pem`.
+fn write_certificate(files: &Path, name: &str) {
+    let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+    std::fs::write(files.join("fullchain.pem"), made.cert.pem()).unwrap();
+    std::fs::write(files.join("privkey.pem"), made.signing_key.serialize_pem()).unwrap();
 }
 
 /// Paths of all tables and keys that are written in `text`.
@@ -168,7 +177,7 @@ const VALUES: [&str; 24] = [
     "\"0700000000000000000000000000000000000000000000000000000000000000\"",
 ];
 /// The same for keys that take one of a few words.
-const WORDS: [&str; 13] = [
+const WORDS: [&str; 14] = [
     "round_robin",
     "off",
     "upstream",
@@ -182,11 +191,13 @@ const WORDS: [&str; 13] = [
     "PL",
     "PLN",
     "cookieless",
+    "1.3",
 ];
 
 #[test]
 fn a_reload_changes_what_the_table_says_and_keeps_the_rest() {
-    let whole = loadable_example();
+    let files = tempfile::tempdir().unwrap();
+    let whole = loadable_example(files.path());
     let old = read(&whole);
     let words = WORDS.map(|word| format!("\"{word}\""));
     let mut changed = BTreeSet::new();
@@ -233,11 +244,10 @@ fn a_reload_changes_what_the_table_says_and_keeps_the_rest() {
             written.iter().any(|key| path.ends_with(&format!(".{key}"))) && !changed.contains(path)
         })
         .collect();
-    // These two name each other; in a file with one upstream neither can change alone.
-    let untried: Vec<String> = untried
-        .into_iter()
-        .filter(|path| !["upstream.name", "route.upstream"].contains(&path.as_str()))
-        .collect();
+    // None of these can change alone: names of the one upstream, a certificate and its key, who may send a header.
+    let bound =
+        ["upstream.name", "route.upstream", "proxy.tls.certificate", "proxy.tls.key", "proxy.proxy_protocol"];
+    let untried: Vec<String> = untried.into_iter().filter(|path| !bound.contains(&path.as_str())).collect();
     assert!(untried.is_empty(), "no other value is known here for {untried:?}");
 }
 
@@ -257,11 +267,66 @@ fn a_changed_secret_is_seen_and_not_shown() {
 
 #[test]
 fn what_is_printed_reads_back_the_same() {
-    let whole = loadable_example();
+    let files = tempfile::tempdir().unwrap();
+    let whole = loadable_example(files.path());
     let shown = read(&whole).to_string();
     let masked = shown.replace(&"*".repeat(64), &"0".repeat(64));
     assert_eq!(read(&masked).to_string(), shown);
     assert_eq!(written_keys(&shown), written_keys(&whole));
+}
+
+#[test]
+fn certificates_that_cannot_be_used_are_pointed_at() {
+    let files = tempfile::tempdir().unwrap();
+    let with = |certificate: &str, key: &str| {
+        let table = format!(
+            "tls_listen = [\"127.0.0.1:0\"]\n[[proxy.tls]]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\n"
+        );
+        let text = minimal_with("[[upstream]]", &format!("{table}[[upstream]]"));
+        match parse(&text, files.path().join("config.toml").to_str().unwrap(), &env) {
+            Ok(config) => format!("{} certificates", config.proxy.tls.len()),
+            Err(errors) => errors.to_string().replace(files.path().to_str().unwrap(), "DIR"),
+        }
+    };
+    write_certificate(files.path(), "other.example");
+    std::fs::rename(files.path().join("privkey.pem"), files.path().join("other.pem")).unwrap();
+    write_certificate(files.path(), "shop.example");
+    assert_eq!(with("fullchain.pem", "privkey.pem"), "1 certificates");
+    let foreign = with("fullchain.pem", "other.pem");
+    assert!(
+        foreign.contains("the key in DIR/other.pem does not belong to the certificate in DIR/fullchain.pem")
+    );
+    assert!(
+        foreign.contains("key = \"other.pem\"\n") && foreign.contains("|       ^^^^^^^^^^^"),
+        "{foreign}"
+    );
+    let missing = with("missing.pem", "privkey.pem");
+    assert!(missing.contains("cannot read DIR/missing.pem: No such file or directory"), "{missing}");
+    assert!(
+        missing.contains("certificate = \"missing.pem\"\n") && missing.contains("^^^^^^^^^^^^^"),
+        "{missing}"
+    );
+    assert!(with("privkey.pem", "privkey.pem").contains("there is no certificate in DIR/privkey.pem"));
+    assert!(with("fullchain.pem", "fullchain.pem").contains("there is no private key in DIR/fullchain.pem"));
+}
+
+#[test]
+fn what_is_encrypted_and_what_is_not_is_told_apart() {
+    let with = |keys: &str| errors(&minimal_with("[proxy]", &format!("[proxy]\n{keys}")));
+    for (keys, wrong) in [
+        ("tls_listen = [\"127.0.0.1:1\"]", "there is no [[proxy.tls]] with a certificate for it"),
+        ("tls_listen = [\"127.0.0.1:8080\"]", "127.0.0.1:8080 is in `listen` as well"),
+        ("redirect_http = true", "there is no `tls_listen` to send anybody to"),
+        ("proxy_protocol = true", "name in `trusted_proxies` who sends it"),
+        ("tls = [{ certificate = \"a\", key = \"b\" }]", "`tls_listen` is missing from [proxy]"),
+        (
+            "tls = [{ certificate = \"a\", key = \"b\", min_version = \"1.1\" }]",
+            "`min_version` is `1.2` or `1.3`",
+        ),
+    ] {
+        let errors = with(keys);
+        assert!(errors.contains(wrong), "{keys}: {errors}");
+    }
 }
 
 #[test]
@@ -493,7 +558,8 @@ proptest::proptest! {
         line in 0..200_usize,
         value in "(true|false|-?[0-9]{1,25}|\"\\PC{0,20}\"|\\[(\"[a-z/*.:0-9-]{0,12}\",)*\\]|\\{a = 1\\}|1\\.5|2026-11-22)",
     ) {
-        let whole = loadable_example();
+        let files = tempfile::tempdir().unwrap();
+        let whole = loadable_example(files.path());
         let keys: Vec<&str> = whole.lines().filter(|line| !line.starts_with('#') && line.contains(" = ")).collect();
         let key = keys[line % keys.len()];
         let name = key.split(" = ").next().unwrap();

@@ -34,11 +34,11 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// A peer on a plain connection.
-    pub fn new(address: IpAddr, trusted: &[IpNet]) -> Self {
+    /// The peer at this address, on a connection that is encrypted or not.
+    pub fn new(address: IpAddr, trusted: &[IpNet], https: bool) -> Self {
         let address = address.to_canonical();
         let text = address_value(address);
-        Peer { address, trusted: is_trusted(address, trusted), https: false, text }
+        Peer { address, trusted: is_trusted(address, trusted), https, text }
     }
 
     /// The same peer to whoever trusts these.
@@ -247,7 +247,7 @@ mod tests {
         }
         let authority = head::check(&mut head, &LIMITS).unwrap();
         let trusted = [trusted.parse().unwrap()];
-        let peer = Peer::new("10.0.0.1".parse().unwrap(), &trusted);
+        let peer = Peer::new("10.0.0.1".parse().unwrap(), &trusted, false);
         let mut headers = head.headers;
         let client = client(&headers, &peer, &trusted, fields);
         super::super::fields::clean_request(&mut headers, peer.trusted);

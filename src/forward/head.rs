@@ -36,14 +36,17 @@ impl Authority {
         }
     }
 
+    /// The port that the client named.
+    pub(super) fn port(&self) -> Option<&str> {
+        self.text(self.host_end..).strip_prefix(':').filter(|port| !port.is_empty())
+    }
+
     /// The port that the client used: the one it named, else the scheme's.
     pub(super) fn port_value(&self, https: bool) -> HeaderValue {
-        match self.text(self.host_end..).strip_prefix(':') {
+        match self.port() {
             // Digits make a value.
-            Some(port) if !port.is_empty() => {
-                HeaderValue::from_str(port).unwrap_or(HeaderValue::from_static("0"))
-            }
-            _ => HeaderValue::from_static(if https { "443" } else { "80" }),
+            Some(port) => HeaderValue::from_str(port).unwrap_or(HeaderValue::from_static("0")),
+            None => HeaderValue::from_static(if https { "443" } else { "80" }),
         }
     }
 

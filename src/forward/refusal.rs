@@ -25,6 +25,9 @@ pub enum Refusal {
     /// The target is longer than `uri_bytes`.
     #[error("the target is too long")]
     TargetTooLong,
+    /// More header fields than `limits.headers`.
+    #[error("too many header fields")]
+    TooManyFields,
     /// A transfer coding other than chunked.
     #[error("unknown transfer coding")]
     TransferCoding,
@@ -97,6 +100,7 @@ impl Refusal {
             Refusal::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Refusal::BodyTooLong => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::TargetTooLong => StatusCode::URI_TOO_LONG,
+            Refusal::TooManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Refusal::TransferCoding => StatusCode::NOT_IMPLEMENTED,
             Refusal::Unresolved(_)
             | Refusal::Unreachable(_)
@@ -116,6 +120,7 @@ impl Refusal {
             Refusal::Host => "host",
             Refusal::Target => "target",
             Refusal::TargetTooLong => "target_too_long",
+            Refusal::TooManyFields => "too_many_fields",
             Refusal::TransferCoding | Refusal::TransferCodingRepeated => "transfer_coding",
             Refusal::BodyTooLong => "body_too_long",
             Refusal::Body => "body",

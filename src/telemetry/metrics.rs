@@ -186,6 +186,10 @@ pub struct Metrics {
     pub connections: Counter,
     /// Connections open now.
     pub connections_open: Gauge,
+    /// Connections that ended before their first request for what the client did, by reason.
+    pub connections_refused: Family<Reason, Counter>,
+    /// When the first of the TLS certificates in use ends, Unix seconds; 0 without any.
+    pub tls_certificate_end_unix_seconds: Gauge,
     /// Requests that an upstream could not answer, by reason.
     pub upstream_errors: Family<Reason, Counter>,
     /// Requests sent to an upstream a second time.
@@ -293,6 +297,8 @@ pub struct State {
     pub keys_unsaved: AtomicBool,
     /// A key file that was to be written has another key meanwhile.
     pub keys_replaced: AtomicBool,
+    /// Changed TLS certificates cannot be used; those before are.
+    pub certificates_refused: AtomicBool,
     /// What is wrong with the configuration that was read last and is not in force.
     pub config_refused: Mutex<Option<String>>,
     /// Shutting down.
@@ -417,6 +423,10 @@ impl Metrics {
         to.register("connections_open", "Connections open now", connections_open.clone());
         to.register("upstream_errors", "Requests an upstream could not answer", upstream_errors.clone());
         to.register("upstream_retries", "Requests sent to an upstream again", upstream_retries.clone());
+        let Metrics { connections_refused, tls_certificate_end_unix_seconds, .. } = self;
+        to.register("connections_refused", "Connections without a request", connections_refused.clone());
+        let end = tls_certificate_end_unix_seconds.clone();
+        to.register("tls_certificate_end_unix_seconds", "When the first TLS certificate ends", end);
         let Metrics { requests_refused, hits, page_views, hits_ignored, hits_dropped, .. } = self;
         to.register("requests_refused", "Requests refused before forwarding", requests_refused.clone());
         to.register("hits", "Records handed to the journal", hits.clone());

@@ -66,6 +66,13 @@ impl Client {
         self.read(false).await
     }
 
+    /// These many bytes, of whatever they are.
+    pub(crate) async fn read_exact(&mut self, bytes: &mut [u8]) {
+        let (read, complete) = tokio::time::timeout(DEADLINE, self.exactly(bytes.len())).await.unwrap();
+        assert!(complete, "closed before");
+        bytes.copy_from_slice(&read);
+    }
+
     /// Whether the server has closed; waits for it.
     pub(crate) async fn is_closed(&mut self) -> bool {
         self.buffer.is_empty() && !self.fill().await

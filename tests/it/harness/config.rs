@@ -92,6 +92,10 @@ fn loopback() -> SocketAddr {
 fn proxy() -> Proxy {
     Proxy {
         listen: vec![loopback()],
+        tls_listen: Vec::new(),
+        tls: Vec::new(),
+        redirect_http: false,
+        proxy_protocol: false,
         workers: 2,
         health_path: None,
         trusted_proxies: Vec::new(),
@@ -116,6 +120,7 @@ fn proxy() -> Proxy {
             connect: Duration::from_secs(3),
             response_header: Duration::from_secs(60),
             response_idle: Duration::from_secs(60),
+            tunnel_idle: Duration::from_secs(3600),
         },
     }
 }

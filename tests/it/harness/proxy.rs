@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tempfile::TempDir;
-use utm_dispatcher::accept::{self, Workers};
+use utm_dispatcher::accept::{self, Certificates, Workers};
 use utm_dispatcher::clock::WallClock;
 use utm_dispatcher::config::{Config, Live};
 use utm_dispatcher::erasure::Forgotten;
@@ -27,6 +27,7 @@ use super::Client;
 pub(crate) struct Proxy {
     pub(crate) workers: Workers,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) certificates: Arc<Certificates>,
     progress: Arc<Progress>,
     files: TempDir,
 }
@@ -34,7 +35,8 @@ pub(crate) struct Proxy {
 /// Starts the data plane.
 pub(crate) fn proxy(config: Config) -> Proxy {
     let metrics = Arc::new(Metrics::default());
-    let bound = accept::bind(&config.proxy.listen, config.proxy.workers).unwrap();
+    let bound = accept::bind(&config.proxy).unwrap();
+    let certificates = Arc::clone(bound.certificates());
     let files = tempfile::tempdir().unwrap();
     let writer_config = WriterConfig {
         journal_dir: files.path().to_owned(),
@@ -63,7 +65,7 @@ pub(crate) fn proxy(config: Config) -> Proxy {
     let snapshot = Live::new(Snapshot::new(&config.now(), &metrics).unwrap());
     let workers =
         utm_dispatcher::proxy::start(bound, &config, &snapshot, recording, access_log, &metrics).unwrap();
-    Proxy { workers, metrics, progress: writer.progress, files }
+    Proxy { workers, metrics, certificates, progress: writer.progress, files }
 }
 
 impl Proxy {
