@@ -38,7 +38,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them.
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 10] = [
         Self::Crawler,
         Self::LinkPreview,
         Self::HttpLibrary,
@@ -46,6 +46,9 @@ impl Reason {
         Self::NoUserAgent,
         Self::NoAcceptLanguage,
         Self::NoSecFetch,
+        Self::ScannerPath,
+        Self::Monitor,
+        Self::Scanner,
     ];
 
     /// As `inspect` spells it.
@@ -58,6 +61,9 @@ impl Reason {
             Self::NoUserAgent => "no_user_agent",
             Self::NoAcceptLanguage => "no_accept_language",
             Self::NoSecFetch => "no_sec_fetch",
+            Self::ScannerPath => "scanner_path",
+            Self::Monitor => "monitor",
+            Self::Scanner => "scanner",
         }
     }
 }
