@@ -294,17 +294,15 @@ impl Observation {
         let mut reasons = self.first_reasons(&answer, verdict);
         let is_nobody = self.excluded_by.is_some() || verdict.is_certain();
         if is_nobody || self.standing == Standing::Denied {
-            let mut conclusion = if is_nobody {
+            let set_cookie = self.expired_cookie(&answer, rules);
+            reasons.cookie = set_cookie.as_ref().map_or(CookieStep::NotDue, |_| CookieStep::Expired);
+            let conclusion = if is_nobody {
                 self.conclude_without_identity(site, status, actions, verdict)
             } else {
                 reasons.identity = IdentityStep::Denied;
                 self.conclude_denied(site, status, &reasons, actions, rules)
             };
-            conclusion.set_cookie = self.expired_cookie(&answer, rules);
-            if conclusion.set_cookie.is_some() {
-                reasons.cookie = CookieStep::Expired;
-            }
-            return Conclusion { reasons, ..conclusion };
+            return Conclusion { set_cookie, reasons, ..conclusion };
         }
         let page_view = reasons.no_page_view.is_none();
         let is_activity = page_view || !actions.is_empty();
@@ -321,10 +319,8 @@ impl Observation {
         if !(is_activity || answers_navigation || (!self.is_safe && cookie.is_some())) {
             return Conclusion { reasons, ..nothing };
         }
-        let is_new = cookie.is_none()
-            && self.standing == Standing::Known
-            && answer.no_cookie.is_none()
-            && self.may_be_new;
+        let may_be_given = self.standing == Standing::Known && answer.no_cookie.is_none();
+        let is_new = cookie.is_none() && may_be_given && self.may_be_new;
         let minted = is_new.then(|| self.told.unwrap_or_else(mint));
         let mut visit = self.visit(cookie.as_ref(), &evidence, holds, minted, secrets, rules);
         reasons.session = visit.step;
@@ -334,13 +330,10 @@ impl Observation {
             Err(NoCookie::Absent) => IdentityStep::Minted,
             Err(NoCookie::Invalid) => IdentityStep::Replaced,
         };
-        let is_evidence = !evidence.is_empty() || external.is_some();
+        let told =
+            if evidence.is_empty() && external.is_none() { EvidenceStep::None } else { EvidenceStep::Known };
         let touch = if visit.begins { rules.redacted(evidence.touch(external)) } else { None };
-        reasons.evidence = match &touch {
-            Some(_) => EvidenceStep::Touch,
-            None if is_evidence => EvidenceStep::Known,
-            None => EvidenceStep::None,
-        };
+        reasons.evidence = touch.as_ref().map_or(told, |_| EvidenceStep::Touch);
         let is_recorded = is_activity || (touch.is_some() && answers_navigation);
         let link_is_due = is_new || cookie.is_some_and(|cookie| cookie.flags & cookie::UNRECORDED != 0);
         if link_is_due && is_recorded {
@@ -359,18 +352,17 @@ impl Observation {
             (None, Some(_)) if visit.begins => CookieStep::Set,
             (None, Some(new)) => self.refresh(cookie.as_ref(), new, is_activity),
         };
-        let mut set_cookie = given
+        let expired = self.expired_cookie(&answer, rules);
+        reasons.cookie = expired.as_ref().map_or(reasons.cookie, |_| CookieStep::Expired);
+        let set_cookie = given
             .filter(|_| matches!(reasons.cookie, CookieStep::Set | CookieStep::Refreshed))
-            .and_then(|new| rules.set_cookie(&new.encode(secrets.keys), &self.host(), self.https));
-        if let Some(expired) = self.expired_cookie(&answer, rules) {
-            (set_cookie, reasons.cookie) = (Some(expired), CookieStep::Expired);
-        }
-        let record = is_recorded.then(|| Hit {
-            findings,
-            ..self.hit(site, status, page_view, Some(visit.identity), touch, actions, verdict, rules)
+            .and_then(|new| rules.set_cookie(&new.encode(secrets.keys), &self.host(), self.https))
+            .or(expired);
+        let record = is_recorded.then(|| {
+            let hit = self.hit(site, status, page_view, Some(visit.identity), touch, actions, verdict, rules);
+            Record::Hit(Box::new(Hit { findings, ..hit }))
         });
         let ignored = record.is_none().then_some(Ignored::NoPage);
-        let record = record.map(|hit| Record::Hit(Box::new(hit)));
         Conclusion { record, set_cookie, page_view, ignored, reasons }
     }
 
@@ -570,9 +562,8 @@ impl Observation {
             .map_or(is_same_host, |cookie| now_s.saturating_sub(cookie.active_s) < rules.session_timeout_s);
         match self.target.query() {
             Some(query) if is_own && is_open => {
-                if memchr::memmem::find(query.as_bytes(), b"utm_").is_some() {
-                    origin.findings |= findings::TAGS_ON_OWN_LINK;
-                }
+                let has_tags = memchr::memmem::find(query.as_bytes(), b"utm_").is_some();
+                origin.findings |= if has_tags { findings::TAGS_ON_OWN_LINK } else { 0 };
             }
             Some(query) => {
                 let keeps_personal = self.standing.keeps_personal();
