@@ -20,6 +20,7 @@ use crate::clock::WallClock;
 use crate::config::{Config, DatabasePlace, Live};
 use crate::customer::CustomerHasher;
 use crate::erasure::Forgotten;
+use crate::exclusion::{CurrentExclusions, Exclusions};
 use crate::files::raise_open_files;
 use crate::ingest::{Ingest, Receipts};
 use crate::inspect::Inspection;
@@ -33,11 +34,13 @@ use crate::reload::Reload;
 use crate::salts::Salts;
 use crate::ship::Shipper;
 use crate::ship::feed::{End, Feed, FeedConfig};
+use crate::ship::labels::{self, CurrentLabels};
 use crate::stats::database::ReportDatabase;
 use crate::stats::replica::watch_replica;
 use crate::stats::{self, StatsContext};
 use crate::store::forgotten::watch_forgotten;
 use crate::store::identity_keys::watch_key;
+use crate::store::judge::Judge;
 use crate::store::migrate::{SchemaState, advance, schema_state};
 use crate::store::salts::share_salts;
 use crate::store::{Store, rollups, upkeep};
@@ -199,6 +202,8 @@ impl App {
         let Self { config, snapshot, metrics, store, .. } = self;
         let Writer { batches, progress, ended: mut journal_ended } = self.writer;
         let forgotten = Forgotten::default();
+        let exclusions = CurrentExclusions::default();
+        exclusions.replace(Exclusions::new(config.now().tracking.exclude.rules()));
         let (inspection, keeper) = Inspection::new();
         let recording = Recording {
             batches: batches.clone(),
@@ -206,6 +211,7 @@ impl App {
             keys: Arc::new(self.keys.clone()),
             salts: self.salts.clone(),
             forgotten: forgotten.clone(),
+            exclusions: exclusions.clone(),
             clock: self.clock,
             inspection: inspection.clone(),
         };
@@ -242,6 +248,8 @@ impl App {
             keys: self.keys,
             salts: self.salts,
             forgotten,
+            exclusions,
+            labels: CurrentLabels::default(),
             progress,
             receipts,
             metrics: Arc::clone(&metrics),
@@ -286,6 +294,8 @@ struct Shipping {
     keys: KeyRing,
     salts: Salts,
     forgotten: Forgotten,
+    exclusions: CurrentExclusions,
+    labels: CurrentLabels,
     progress: Arc<Progress>,
     receipts: Arc<Receipts>,
     metrics: Arc<Metrics>,
@@ -321,6 +331,10 @@ impl Shipping {
         tokio::spawn(rollups::keep_fresh(store.clone(), Arc::clone(&metrics), closed.clone()));
         tokio::spawn(watch_key(store.clone(), self.keys.fingerprints(), metrics, closed.clone()));
         tokio::spawn(share_salts(store.clone(), self.salts.clone(), closed.clone()));
+        let judge = Judge::new(store.clone(), self.config.clone(), self.exclusions.clone());
+        tokio::spawn(judge.run(closed.clone()));
+        let labels = self.labels.clone();
+        tokio::spawn(labels::keep_current(store.clone(), labels, self.config.clone(), closed.clone()));
         let (forgotten, keep) = (self.forgotten.clone(), self.config.now().journal.keep);
         tokio::spawn(watch_forgotten(store, forgotten, keep, closed.clone()));
     }
@@ -329,7 +343,8 @@ impl Shipping {
         let journal = &self.config.now().journal;
         let config =
             FeedConfig { journal_dir: journal.dir.clone(), keep: journal.keep, max_bytes: journal.max_bytes };
-        let shipper = Shipper::following(self.store.clone(), self.config.clone());
+        let shipper =
+            Shipper::following(self.store.clone(), self.config.clone()).labelling(self.labels.clone());
         let (progress, receipts) = (Arc::clone(&self.progress), Arc::clone(&self.receipts));
         Feed::new(config, shipper, progress, receipts, Arc::clone(&self.metrics))
     }

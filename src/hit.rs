@@ -234,6 +234,14 @@ impl<'a> From<HitOfVersion1<'a>> for Hit<'a> {
 }
 
 impl Hit<'_> {
+    /// Takes away whose it is and what happened, but for orders.
+    pub fn leave_only_orders(&mut self) {
+        self.actions.retain(|action| action.order_id.is_some());
+        (self.identity, self.touch, self.page_view) = (None, None, false);
+        (self.client_address, self.user_agent) = (None, Cow::Borrowed(""));
+        self.cookies.clear();
+    }
+
     fn importance(&self) -> Importance {
         if self.touch.is_some() || self.actions.iter().any(|action| action.order_id.is_some()) {
             Importance::TouchOrOrder

@@ -17,6 +17,7 @@ pub mod clock;
 pub mod config;
 pub mod customer;
 pub mod erasure;
+pub mod exclusion;
 pub mod files;
 pub mod hit;
 pub mod ingest;

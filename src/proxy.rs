@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{Request, Response, StatusCode, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use tokio::time::MissedTickBehavior;
 
@@ -238,6 +238,9 @@ impl Proxy {
             exchange.note_reason("health");
             return Ok(pages::text(StatusCode::OK, "ok"));
         }
+        if let Some(answer) = self.link_for_staff(&head) {
+            return Ok(answer);
+        }
         let limits = &self.config.proxy.limits;
         if head.version == Version::HTTP_2 {
             http2::as_http1(&mut head, !body.is_empty(), limits)?;
@@ -323,6 +326,22 @@ impl Proxy {
 
     fn is_health_check(&self, head: &Parts) -> bool {
         self.config.proxy.health_path.as_deref().is_some_and(|path| path == head.uri.path())
+    }
+
+    /// `tracking.exclude.link`: gives this browser the cookie by which it is excluded, and takes it away with `?off`.
+    fn link_for_staff(&self, head: &Parts) -> Option<Response<ResponseBody>> {
+        let link = self.config.tracking.exclude.link.as_deref()?;
+        if link != head.uri.path() || head.method != Method::GET {
+            return None;
+        }
+        let (text, line) = if head.uri.query() == Some("off") {
+            ("This browser is counted again.\n", "_utmd_off=; Path=/; Max-Age=0; SameSite=Lax")
+        } else {
+            ("This browser is not counted.\n", "_utmd_off=1; Path=/; Max-Age=34560000; SameSite=Lax")
+        };
+        let mut response = pages::text(StatusCode::OK, text);
+        response.headers_mut().insert(header::SET_COOKIE, HeaderValue::from_static(line));
+        Some(response)
     }
 
     /// Behind a proxy that is not declared the shop sees one visitor and no https: say once how to declare it.

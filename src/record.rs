@@ -26,6 +26,7 @@ use crate::capture::{
 use crate::clock::WallClock;
 use crate::config::{self, TrackingMode};
 use crate::erasure::Forgotten;
+use crate::exclusion::CurrentExclusions;
 use crate::forward::Client;
 use crate::hit::{Record, Touch};
 use crate::inspect::{Inspection, Journal, MOST_ACTIONS, Note, Verdict, capped};
@@ -51,6 +52,8 @@ pub struct Recording {
     pub salts: Salts,
     /// Whose cookies are none.
     pub forgotten: Forgotten,
+    /// Who and what is left out.
+    pub exclusions: CurrentExclusions,
     /// What time it is.
     pub clock: WallClock,
     /// Who wants to know why a request was counted.
@@ -65,6 +68,7 @@ pub struct Recorder {
     keys: Arc<KeyRing>,
     salts: Salts,
     forgotten: Forgotten,
+    exclusions: CurrentExclusions,
     clock: WallClock,
     inspection: Inspection,
     mode: TrackingMode,
@@ -100,6 +104,7 @@ impl Recorder {
             keys: Arc::clone(&recording.keys),
             salts: recording.salts.clone(),
             forgotten: recording.forgotten.clone(),
+            exclusions: recording.exclusions.clone(),
             clock: recording.clock.clone(),
             inspection: recording.inspection.clone(),
             mode: tracking.mode,
@@ -128,9 +133,11 @@ impl Recorder {
         let is_tracked = self.mode != TrackingMode::Off && route.tracking;
         let observation = if is_tracked {
             let arrival = Arrival { at_ms: self.clock.now_ms(), client: client.address, https: client.https };
-            let observation = Observation::of(&head.method, &head.uri, &head.headers, arrival, &self.rules);
-            if observation.is_none() {
-                self.count_ignored(Ignored::Asset);
+            let mut observation =
+                Observation::of(&head.method, &head.uri, &head.headers, arrival, &self.rules);
+            match &mut observation {
+                Some(observation) => observation.exclude(&self.exclusions.now(), &self.rules),
+                None => self.count_ignored(Ignored::Asset),
             }
             observation
         } else {
@@ -311,9 +318,17 @@ impl Watch {
             Uuid::now_v7,
         );
         if let Some(note) = &mut self.note {
-            note_conclusion(note, &conclusion, &recorder.rules);
+            note_conclusion(note, &conclusion);
+            note.exclusion = observation.exclusion().map(capped);
         }
-        let Conclusion { record, set_cookie, page_view, ignored, .. } = conclusion;
+        let Conclusion { mut record, mut set_cookie, mut page_view, mut ignored, .. } = conclusion;
+        if let Some(Record::Hit(hit)) = &mut record
+            && hit.identity.is_some_and(|identity| recorder.exclusions.now().excludes(identity.visitor_id))
+        {
+            (set_cookie, page_view, ignored) = (None, false, Some(Ignored::Excluded));
+            hit.leave_only_orders();
+            record = record.filter(|record| matches!(record, Record::Hit(hit) if !hit.actions.is_empty()));
+        }
         if page_view {
             recorder.page_views.inc();
         }
@@ -347,9 +362,8 @@ impl Drop for Watch {
 }
 
 /// What a conclusion says, without the values of click ids.
-fn note_conclusion(note: &mut Note, conclusion: &Conclusion<'_>, rules: &Rules) {
+fn note_conclusion(note: &mut Note, conclusion: &Conclusion<'_>) {
     note.reasons = conclusion.reasons;
-    note.exclusion = conclusion.reasons.excluded_by.and_then(|place| rules.exclusion(place)).map(capped);
     note.verdict = match &conclusion.record {
         Some(Record::Hit(_)) if conclusion.page_view => Verdict::PageView,
         Some(Record::BotCount(_)) => Verdict::Counted,

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, Uri};
@@ -13,6 +14,7 @@ use uuid::Uuid;
 
 use crate::config::IdentifyBy;
 use crate::erasure::ForgottenVisitors;
+use crate::exclusion::{self, Exclusions, Rule};
 use crate::hit::{Action, BotCount, Hit, Identity, Record, Touch, findings};
 use crate::keys::KeyRing;
 
@@ -78,7 +80,7 @@ pub struct Observation {
     /// The visitor id that the shop was told before there was one.
     told: Option<Uuid>,
     no_page_view: Option<NoPageView>,
-    excluded_by: Option<usize>,
+    excluded_by: Option<Arc<Rule>>,
 }
 
 /// Everything of a request that is not in its head.
@@ -119,8 +121,8 @@ pub struct ResponseHead<'a> {
 pub enum Ignored {
     /// It is for a file that is no page.
     Asset,
-    /// Its path is excluded.
-    ExcludedPath,
+    /// A rule excludes it.
+    Excluded,
     /// A certain bot; counted by itself.
     Bot,
     /// Nobody saw a page, and nothing happened.
@@ -129,13 +131,13 @@ pub enum Ignored {
 
 impl Ignored {
     /// All of them, in their order.
-    pub const ALL: [Self; 4] = [Self::Asset, Self::ExcludedPath, Self::Bot, Self::NoPage];
+    pub const ALL: [Self; 4] = [Self::Asset, Self::Excluded, Self::Bot, Self::NoPage];
 
     /// The metric's label.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Asset => "asset",
-            Self::ExcludedPath => "excluded_path",
+            Self::Excluded => "excluded",
             Self::Bot => "bot",
             Self::NoPage => "no_page",
         }
@@ -197,6 +199,7 @@ impl Observation {
             signs: Signs {
                 accept_language: fields.accept_language.is_some(),
                 sec_fetch: fields.mode.is_some(),
+                headless_brand: fields.brands.is_some_and(|brands| contains(brands, b"Headless")),
                 https: arrival.https,
             },
             is_get: method == Method::GET,
@@ -211,8 +214,36 @@ impl Observation {
             cookies: fields.cookies,
             told: None,
             no_page_view,
-            excluded_by: rules.excluded_by(path),
+            excluded_by: None,
         })
+    }
+
+    /// Looks whether a rule excludes the request, and counts it.
+    pub fn exclude(&mut self, exclusions: &Exclusions, rules: &Rules) {
+        if exclusions.is_empty() {
+            return;
+        }
+        let cookies: Vec<(&[u8], &[u8])> = if exclusions.needs_cookies() {
+            self.cookies.iter().flat_map(|field| cookie::pairs(field.as_bytes())).collect()
+        } else {
+            Vec::new()
+        };
+        let path = self.target.path();
+        let rule = exclusions.find(&exclusion::Seen {
+            address: self.client,
+            user_agent: self.user_agent.as_ref().map_or(&[], HeaderValue::as_bytes),
+            host: &self.host(),
+            path,
+            path_without_locale: rules.without_locale(path),
+            cookies: &cookies,
+        });
+        let rule = rule.cloned().inspect(|rule| rule.count());
+        self.excluded_by = rule;
+    }
+
+    /// The value of the rule that excludes the request.
+    pub fn exclusion(&self) -> Option<&str> {
+        self.excluded_by.as_deref().map(Rule::value)
     }
 
     /// When the request came, Unix milliseconds.
@@ -350,7 +381,12 @@ impl Observation {
     /// What is known before anybody's identity is.
     fn first_reasons(&self, answer: &Answer, bot: Verdict) -> Reasons {
         let no_page_view = self.no_page_view.or(answer.no_page);
-        Reasons { no_page_view, excluded_by: self.excluded_by, bot, ..Reasons::default() }
+        Reasons {
+            no_page_view,
+            excluded_by: self.excluded_by.as_deref().map(Rule::kind),
+            bot,
+            ..Reasons::default()
+        }
     }
 
     /// A hit of nobody: only its orders, or the count of its bot, are kept.
@@ -380,7 +416,7 @@ impl Observation {
             None
         };
         let is_hit = matches!(record, Some(Record::Hit(_)));
-        let reason = self.excluded_by.map_or(Ignored::Bot, |_| Ignored::ExcludedPath);
+        let reason = self.excluded_by.as_ref().map_or(Ignored::Bot, |_| Ignored::Excluded);
         let ignored = (!is_hit).then_some(reason);
         Conclusion { record, ignored, ..Conclusion::default() }
     }
@@ -462,7 +498,8 @@ impl Observation {
     }
 
     fn judge(&self, rules: &Rules) -> Verdict {
-        rules.bots.judge(self.user_agent.as_ref().map_or(&[], HeaderValue::as_bytes), self.signs)
+        let user_agent = self.user_agent.as_ref().map_or(&[][..], HeaderValue::as_bytes);
+        rules.bots.judge(user_agent, self.target.path().as_bytes(), self.signs)
     }
 
     fn own_cookie(&self, secrets: Secrets<'_>, rules: &Rules) -> Result<VisitorCookie, NoCookie> {
@@ -614,6 +651,7 @@ struct Fields<'a> {
     mode: Option<&'a HeaderValue>,
     destination: Option<&'a HeaderValue>,
     gpc: Option<&'a HeaderValue>,
+    brands: Option<&'a HeaderValue>,
     site: Option<&'a HeaderValue>,
     cookies: Vec<HeaderValue>,
     is_prefetch: bool,
@@ -632,6 +670,7 @@ impl<'a> Fields<'a> {
                 "sec-fetch-mode" => &mut found.mode,
                 "sec-fetch-dest" => &mut found.destination,
                 "sec-gpc" => &mut found.gpc,
+                "sec-ch-ua" => &mut found.brands,
                 "sec-fetch-site" => &mut found.site,
                 "cookie" => {
                     found.cookies.push(value.clone());

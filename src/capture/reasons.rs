@@ -8,8 +8,8 @@ use super::bot::Verdict;
 pub struct Reasons {
     /// Why this is no page view; none for one that may be.
     pub no_page_view: Option<NoPageView>,
-    /// The exclusion that holds, by its place among the rules ([`super::Rules::exclusion`]).
-    pub excluded_by: Option<usize>,
+    /// What the rule that excludes it is about.
+    pub excluded_by: Option<crate::exclusion::Kind>,
     /// What is thought of the client.
     pub bot: Verdict,
     /// Whose it is.

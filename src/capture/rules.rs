@@ -36,7 +36,6 @@ pub struct Rules {
     domain: CookieDomain,
     max_age_s: u64,
     assets: HashSet<String>,
-    excluded_paths: Vec<String>,
     locales: Vec<String>,
     excluded_referrers: Vec<String>,
     marketing_cookies: CookieNames,
@@ -59,7 +58,6 @@ impl Rules {
             domain: tracking.identity.domain.clone(),
             max_age_s: tracking.identity.max_age.as_secs(),
             assets: lower(&tracking.static_extensions).into_iter().collect(),
-            excluded_paths: tracking.exclude_paths.clone(),
             locales: lower(&tracking.locale_prefixes),
             excluded_referrers: lower(&tracking.attribution.referrer_exclusions),
             marketing_cookies: CookieNames::new(&tracking.cookies),
@@ -123,21 +121,8 @@ impl Rules {
         action
     }
 
-    /// Which of the excluded paths a path begins with, a language in front of it ignored.
-    pub(super) fn excluded_by(&self, path: &str) -> Option<usize> {
-        let bare = self.without_locale(path);
-        self.excluded_paths
-            .iter()
-            .position(|prefix| path.starts_with(prefix) || bare.starts_with(prefix.as_str()))
-    }
-
-    /// The exclusion at this place, as it is configured.
-    pub fn exclusion(&self, place: usize) -> Option<&str> {
-        self.excluded_paths.get(place).map(String::as_str)
-    }
-
     /// A path without the language in front of it.
-    fn without_locale<'a>(&self, path: &'a str) -> &'a str {
+    pub(super) fn without_locale<'a>(&self, path: &'a str) -> &'a str {
         let rest = path.strip_prefix('/').unwrap_or(path);
         let (first, end) =
             rest.split_once('/').map_or((rest, path.len()), |(first, _)| (first, first.len() + 1));

@@ -4,7 +4,8 @@ use http::Request;
 
 use super::*;
 use crate::config::{
-    Attribution, CookieDomain, IdentifyBy, IdentityConfig, Privacy, Retain, StoreIp, Tracking, TrackingMode,
+    Attribution, CookieDomain, Exclude, IdentifyBy, IdentityConfig, Privacy, Retain, StoreIp, Tracking,
+    TrackingMode,
 };
 
 const AT: u64 = 1_700_000_000_000;
@@ -20,7 +21,7 @@ fn rules() -> Rules {
         restore_on_redirect: true,
         cookies: vec!["_fbp".into(), "_fbc".into(), "_gcl_*".into()],
         upstream_headers: false,
-        exclude_paths: vec!["/admin/".into()],
+        exclude: Exclude::default(),
         static_extensions: vec!["css".into(), "js".into(), "png".into()],
         locale_prefixes: vec!["uk".into(), "en".into()],
         identity: IdentityConfig {
@@ -40,6 +41,7 @@ fn rules() -> Rules {
         attribution: Attribution {
             lookback: std::time::Duration::from_secs(90 * 86_400),
             referrer_exclusions: vec!["paypal.com".into()],
+            aliases: Vec::new(),
         },
     })
 }
@@ -113,7 +115,7 @@ impl Browser {
             request_head.headers.insert(name, HeaderValue::from_str(value).unwrap());
         }
         let arrival = Arrival { at_ms: self.at_ms, client: "203.0.113.9".parse().unwrap(), https: false };
-        let observation = Observation::of(
+        let mut observation = Observation::of(
             &request_head.method,
             &request_head.uri,
             &request_head.headers,
@@ -121,6 +123,8 @@ impl Browser {
             &self.rules,
         )
         .expect("no asset");
+        let excluded = Exclude { paths: vec!["/admin/".into()], ..Exclude::default() };
+        observation.exclude(&crate::exclusion::Exclusions::new(excluded.rules()), &self.rules);
         let headers: HeaderMap = response
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))

@@ -14,6 +14,7 @@ mod values;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -22,6 +23,8 @@ use jiff::tz::TimeZone;
 pub use error::ConfigErrors;
 pub use live::Live;
 pub use reload::Change;
+
+use crate::exclusion::{Kind, Rule};
 
 /// Reads the file at `path`, with the process's environment. Relative paths in it start from its folder.
 ///
@@ -448,8 +451,8 @@ pub struct Tracking {
     pub cookies: Vec<String>,
     /// Whether the shop is told visitor, session and campaign by `X-Utm-*`.
     pub upstream_headers: bool,
-    /// Path prefixes that are never recorded; locale prefixes are ignored.
-    pub exclude_paths: Vec<String>,
+    /// `[tracking.exclude]`
+    pub exclude: Exclude,
     /// File extensions (no dot) that are assets, not hits.
     pub static_extensions: Vec<String>,
     /// First path segments that name a language (`en`, `uk`).
@@ -460,6 +463,48 @@ pub struct Tracking {
     pub privacy: Privacy,
     /// `[tracking.attribution]`
     pub attribution: Attribution,
+}
+
+/// `[tracking.exclude]`: who and what is not recorded. Values of rules ([`Rule`]).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Exclude {
+    /// Paths by segments; locale prefixes are looked through.
+    pub paths: Vec<String>,
+    /// Addresses and networks.
+    pub ips: Vec<String>,
+    /// Parts of user agents.
+    pub user_agents: Vec<String>,
+    /// Ids of visitors.
+    pub visitors: Vec<String>,
+    /// Cookies, `name` or `name=value`.
+    pub cookies: Vec<String>,
+    /// Hosts, or `*.` and what they are below.
+    pub hosts: Vec<String>,
+    /// Path at which the proxy itself gives a browser a cookie by which it is excluded.
+    pub link: Option<String>,
+}
+
+impl Exclude {
+    /// The cookie that [`Exclude::link`] gives.
+    pub const COOKIE: &str = "_utmd_off";
+
+    /// The rules, ready for the request path.
+    pub fn rules(&self) -> Vec<Arc<Rule>> {
+        let cookie_of_link = self.link.is_some().then(|| Self::COOKIE.to_owned());
+        let of = |kind, values: &[String]| -> Vec<Arc<Rule>> {
+            values.iter().filter_map(|value| Rule::new(kind, value).ok()).map(Arc::new).collect()
+        };
+        [
+            of(Kind::Path, &self.paths),
+            of(Kind::Ip, &self.ips),
+            of(Kind::UserAgent, &self.user_agents),
+            of(Kind::Visitor, &self.visitors),
+            of(Kind::Cookie, &self.cookies),
+            of(Kind::Cookie, cookie_of_link.as_slice()),
+            of(Kind::Host, &self.hosts),
+        ]
+        .concat()
+    }
 }
 
 /// `tracking.mode`
@@ -653,6 +698,8 @@ pub struct Attribution {
     pub lookback: Duration,
     /// Hosts (payment, sign-in) whose referrals are no evidence; subdomains included.
     pub referrer_exclusions: Vec<String>,
+    /// Sources under other names: as tagged, as reported; lower case.
+    pub aliases: Vec<(String, String)>,
 }
 
 /// `[orders]`

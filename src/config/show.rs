@@ -224,7 +224,14 @@ impl Page {
         self.plain("restore_on_redirect", tracking.restore_on_redirect);
         self.list("cookies", &tracking.cookies);
         self.plain("upstream_headers", tracking.upstream_headers);
-        self.list("exclude.paths", &tracking.exclude_paths);
+        let exclude = &tracking.exclude;
+        self.list("exclude.paths", &exclude.paths);
+        self.list("exclude.ips", &exclude.ips);
+        self.list("exclude.user_agents", &exclude.user_agents);
+        self.list("exclude.visitors", &exclude.visitors);
+        self.list("exclude.cookies", &exclude.cookies);
+        self.list("exclude.hosts", &exclude.hosts);
+        self.optional("exclude.link", exclude.link.as_ref());
         self.list("static_extensions", &tracking.static_extensions);
         self.list("locale_prefixes", &tracking.locale_prefixes);
         let identity = &tracking.identity;
@@ -254,6 +261,11 @@ impl Page {
         self.table("[tracking.attribution]");
         self.text("lookback", show_duration(tracking.attribution.lookback));
         self.list("referrer_exclusions", &tracking.attribution.referrer_exclusions);
+        let aliases = tracking.attribution.aliases.iter();
+        self.list(
+            "aliases",
+            &aliases.map(|(alias, source)| format!("{alias} = {source}")).collect::<Vec<_>>(),
+        );
     }
 
     fn identify_by(&mut self, mode: &IdentifyBy) {

@@ -150,7 +150,7 @@ fn every_key_has_an_answer_to_a_reload_and_the_example_says_which() {
 }
 
 /// Values that one key or another takes.
-const VALUES: [&str; 22] = [
+const VALUES: [&str; 24] = [
     "true",
     "false",
     "2",
@@ -163,6 +163,8 @@ const VALUES: [&str; 22] = [
     "[\"/seven\"]",
     "[\"seven\"]",
     "[\"10.0.0.0/8\"]",
+    "[\"seven = eight\"]",
+    "[\"00000000-0000-0000-0000-000000000007\"]",
     "\"/seven\"",
     "\"seven.example\"",
     "\"http://seven.example\"",

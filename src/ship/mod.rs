@@ -17,6 +17,7 @@ mod forget;
 mod forgotten;
 mod growth;
 mod known;
+pub mod labels;
 pub mod points;
 mod recent;
 pub mod rows;

@@ -118,8 +118,7 @@ pub(crate) async fn admit(shared: &Shared, parts: &Parts) -> Result<(), StatsErr
     if let Some(scope) = token_scope(shared, &access, bearer(parts)).await? {
         let enough = match scope {
             Scope::Admin => true,
-            // All of a person at once is more than reports tell.
-            Scope::Read => reading && !parts.uri.path().starts_with("/api/v1/visitors/"),
+            Scope::Read => reading && !is_for_administrators(parts),
             Scope::Ingest => parts.method == Method::POST || parts.uri.path() == "/readyz",
         };
         if !enough {
@@ -130,6 +129,11 @@ pub(crate) async fn admit(shared: &Shared, parts: &Parts) -> Result<(), StatsErr
         return Err(StatsError::MediaType);
     }
     Ok(())
+}
+
+/// Rules that have addresses of people; and all of a person at once, which is more than reports tell.
+fn is_for_administrators(parts: &Parts) -> bool {
+    ["/api/v1/exclusions", "/api/v1/visitors/"].iter().any(|begin| parts.uri.path().starts_with(begin))
 }
 
 /// The scope of the request's token; none when no token is needed.

@@ -64,6 +64,24 @@ impl ReportDatabase {
         Ok(ReportDatabase { pool, statement_timeout })
     }
 
+    /// Changes something, outside of any snapshot: one statement, whole or not at all.
+    pub async fn change(
+        &self,
+        statement: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<Vec<Row>, DatabaseError> {
+        let client = self.client().await?;
+        match timeout(self.statement_timeout + ANSWER_MARGIN, client.query_typed(statement, parameters)).await
+        {
+            Ok(answer) => answer.map_err(DatabaseError::from),
+            Err(_) => {
+                // It is in the middle of something, and must not be used again.
+                drop(Object::take(client));
+                Err(DatabaseError::Away)
+            }
+        }
+    }
+
     /// A connection.
     pub async fn client(&self) -> Result<Object, DatabaseError> {
         self.pool.get().await.map_err(|error| {

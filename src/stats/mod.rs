@@ -9,11 +9,13 @@ pub mod tokens;
 
 mod access;
 mod again;
+mod aliases;
 mod answer;
 mod breakdown;
 mod csv;
 mod cursor;
 mod details;
+mod exclusions;
 mod explain;
 mod export;
 mod filters;
@@ -40,7 +42,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post, put};
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -123,11 +125,24 @@ fn urls() -> Router<Arc<Shared>> {
         .route("/api/v1/sources", get(breakdown::sources))
         .route("/api/v1/campaigns", get(breakdown::campaigns))
         .route("/api/v1/content", get(breakdown::content))
+        .route("/api/v1/channels", get(breakdown::channels))
+        .route("/api/v1/devices", get(breakdown::devices))
+        .route("/api/v1/browsers", get(breakdown::browsers))
+        .route("/api/v1/operating-systems", get(breakdown::operating_systems))
+        .route("/api/v1/geo", get(breakdown::countries))
+        .route("/api/v1/geo/regions", get(breakdown::regions))
+        .route("/api/v1/geo/cities", get(breakdown::cities))
+        .route("/api/v1/referrers", get(breakdown::referrers))
+        .route("/api/v1/landing-pages", get(breakdown::landing_pages))
         .route("/api/v1/sessions", get(sessions::sessions))
         .route("/api/v1/sessions/{id}", get(sessions::session))
         .route("/api/v1/inspect", get(inspect::inspect))
         .route("/api/v1/orders", post(ingest::orders))
         .route("/api/v1/orders/{id}/explain", get(explain::explain))
+        .route("/api/v1/exclusions", get(exclusions::list).put(exclusions::put))
+        .route("/api/v1/exclusions/{id}", delete(exclusions::delete))
+        .route("/api/v1/aliases", get(aliases::list))
+        .route("/api/v1/aliases/{alias}", put(aliases::put).delete(aliases::delete))
         .route("/api/v1/visitors/{id}", get(export::visitor).delete(forget::visitor))
 }
 

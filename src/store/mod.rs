@@ -6,6 +6,7 @@
 pub mod connect;
 pub mod forgotten;
 pub mod identity_keys;
+pub mod judge;
 pub mod locks;
 pub mod migrate;
 pub mod partitions;

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use super::super::reader::{Table, Value};
 use super::super::{
-    Attribution, Consent, ConsentPattern, CookieDomain, IdentifyBy, IdentityConfig, Journal, OwnParameter,
-    ParameterMeaning, Privacy, Retain, StoreIp, Tracking, TrackingMode, UtmField, error, values,
+    Attribution, Consent, ConsentPattern, CookieDomain, Exclude, IdentifyBy, IdentityConfig, Journal,
+    OwnParameter, ParameterMeaning, Privacy, Retain, StoreIp, Tracking, TrackingMode, UtmField, error,
+    values,
 };
 use super::shop::some_time;
+use crate::exclusion::{Kind, Rule};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -116,7 +118,7 @@ pub(super) fn tracking(table: &Table<'_>, journal: Option<&Journal>) -> Tracking
         restore_on_redirect: table.or("restore_on_redirect", true, |value| value.flag()),
         cookies: table.or("cookies", default_cookies(), marketing_cookies),
         upstream_headers: table.or("upstream_headers", false, |value| value.flag()),
-        exclude_paths: table.table("exclude").or("paths", Vec::new(), path_prefixes),
+        exclude: exclude(&table.table("exclude")),
         static_extensions: table.or("static_extensions", owned(&DEFAULT_STATIC_EXTENSIONS), extensions),
         locale_prefixes: table.or("locale_prefixes", Vec::new(), locales),
         identity: identity(&table.table("identity"), journal),
@@ -126,6 +128,23 @@ pub(super) fn tracking(table: &Table<'_>, journal: Option<&Journal>) -> Tracking
             retain: retain(&privacy.table("retain"), attribution.lookback),
         },
         attribution,
+    }
+}
+
+fn exclude(table: &Table<'_>) -> Exclude {
+    let rules = |key, kind| {
+        table.or(key, Vec::new(), |value| {
+            value.list(|item| item.parse(|text| Rule::new(kind, text).map(|rule| rule.value().to_owned())))
+        })
+    };
+    Exclude {
+        paths: rules("paths", Kind::Path),
+        ips: rules("ips", Kind::Ip),
+        user_agents: rules("user_agents", Kind::UserAgent),
+        visitors: rules("visitors", Kind::Visitor),
+        cookies: rules("cookies", Kind::Cookie),
+        hosts: rules("hosts", Kind::Host),
+        link: table.optional("link", |value| value.parse(values::path_prefix)),
     }
 }
 
@@ -243,7 +262,26 @@ fn attribution(table: &Table<'_>) -> Attribution {
         referrer_exclusions: table.or("referrer_exclusions", owned(&DEFAULT_REFERRER_EXCLUSIONS), |value| {
             value.list(|item| item.parse(values::host))
         }),
+        aliases: table.or("aliases", Vec::new(), aliases),
     }
+}
+
+/// `"alias = source"`, each alias once.
+fn aliases(value: &Value<'_>) -> Option<Vec<(String, String)>> {
+    let seen = std::cell::RefCell::new(std::collections::BTreeSet::new());
+    value.list(|item| {
+        item.parse(|text| {
+            let named = |text: &str| text.trim().to_lowercase();
+            let pair = text.split_once('=').map(|(alias, source)| (named(alias), named(source)));
+            match pair.filter(|(alias, source)| !alias.is_empty() && !source.is_empty()) {
+                None => Err(format!("`{text}` is no alias such as \"insta = instagram\"")),
+                Some((alias, _)) if !seen.borrow_mut().insert(alias.clone()) => {
+                    Err(format!("`{alias}` has a source already"))
+                }
+                Some(pair) => Ok(pair),
+            }
+        })
+    })
 }
 
 /// Each at least as long as what it explains: an order is credited to touches, these belong to sessions, those to visitors.
@@ -301,10 +339,6 @@ fn cookie_domain(value: &Value<'_>) -> Option<CookieDomain> {
         format!("`domain` is `auto`, `host` or a domain such as \"shop.example\", not `{text}`"),
         error::did_you_mean(&text, ["auto", "host"]),
     )
-}
-
-fn path_prefixes(value: &Value<'_>) -> Option<Vec<String>> {
-    value.list(|item| item.parse(values::path_prefix))
 }
 
 fn extensions(value: &Value<'_>) -> Option<Vec<String>> {

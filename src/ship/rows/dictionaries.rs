@@ -10,7 +10,8 @@ use super::{Enricher, Folding, Rows, json_object};
 use crate::hit::{Action, Hit, Touch};
 use crate::ship::dictionary::{self, Kind, OVERFLOW};
 use crate::ship::enrich::Place;
-use crate::ship::enrich::acquisition::host_of;
+use crate::ship::enrich::channel::Tagged;
+use crate::ship::enrich::sources::host_of;
 
 /// A row that may be new.
 #[derive(Debug, Clone)]
@@ -50,6 +51,9 @@ pub struct Campaign {
     pub utm_id: Option<String>,
     pub parameters: Option<String>,
     pub inferred: Option<&'static str>,
+    pub label_source: Option<String>,
+    pub channel: &'static str,
+    pub labelled_by: i64,
 }
 
 /// A row of `pages`; its columns there.
@@ -133,6 +137,13 @@ impl Dictionaries {
         if !enricher.is_written(Kind::Campaign, id) {
             let [_, source, medium, campaign, content, term, utm_id, ..] =
                 fields.map(|field| field.map(str::to_owned));
+            let labeller = enricher.labels.now();
+            let labels = labeller.label(Tagged {
+                source: source.as_deref(),
+                medium: medium.as_deref(),
+                campaign: campaign.as_deref(),
+                inferred: acquired.inferred,
+            });
             offer(&mut self.campaigns, id, || Campaign {
                 site_id,
                 source,
@@ -143,6 +154,9 @@ impl Dictionaries {
                 utm_id,
                 parameters,
                 inferred: acquired.inferred,
+                label_source: labels.source,
+                channel: labels.channel,
+                labelled_by: labeller.fingerprint(),
             });
         }
         id

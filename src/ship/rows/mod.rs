@@ -24,6 +24,7 @@ use super::dictionary::{self, Kind, Written};
 use super::enrich::acquisition::Acquisition;
 use super::enrich::place::Places;
 use super::forgotten::{ForgottenList, NewSession};
+use super::labels::CurrentLabels;
 use crate::config::StoreIp;
 use crate::erasure::Erasure;
 use crate::hit::{BotCount, Hit, IdentityMode, Record, RecordError};
@@ -35,6 +36,8 @@ use crate::store::partitions::Month;
 pub struct Enricher {
     /// Source and medium.
     pub acquisition: Acquisition,
+    /// Channels and names of sources.
+    pub labels: CurrentLabels,
     /// Places.
     pub places: Places,
     /// How addresses are stored.

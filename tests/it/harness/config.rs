@@ -139,7 +139,7 @@ fn tracking() -> Tracking {
         restore_on_redirect: true,
         cookies: Vec::new(),
         upstream_headers: false,
-        exclude_paths: Vec::new(),
+        exclude: Exclude::default(),
         static_extensions: vec!["css".to_owned(), "js".to_owned()],
         locale_prefixes: Vec::new(),
         identity: IdentityConfig {
@@ -159,6 +159,7 @@ fn tracking() -> Tracking {
         attribution: Attribution {
             lookback: Duration::from_secs(90 * 86_400),
             referrer_exclusions: Vec::new(),
+            aliases: Vec::new(),
         },
     }
 }

@@ -8,6 +8,7 @@ use utm_dispatcher::accept::{self, Certificates, Workers};
 use utm_dispatcher::clock::WallClock;
 use utm_dispatcher::config::{Config, Live};
 use utm_dispatcher::erasure::Forgotten;
+use utm_dispatcher::exclusion::{CurrentExclusions, Exclusions};
 use utm_dispatcher::hit::{Hit, Record};
 use utm_dispatcher::inspect::Inspection;
 use utm_dispatcher::journal::Position;
@@ -44,12 +45,18 @@ pub(crate) fn proxy(config: Config) -> Proxy {
         max_bytes: config.journal.max_bytes,
     };
     let writer = Writer::start(writer_config, Arc::clone(&metrics)).unwrap();
+    let excluded = config.tracking.exclude.rules();
     let recording = Recording {
         batches: writer.batches,
         wait: config.journal.wait,
         keys: Arc::new(KeyRing::load_or_create(&files.path().join("secret")).unwrap()),
         salts: Salts::new().unwrap(),
         forgotten: Forgotten::default(),
+        exclusions: {
+            let exclusions = CurrentExclusions::default();
+            exclusions.replace(Exclusions::new(excluded));
+            exclusions
+        },
         clock: WallClock::default(),
         inspection: Inspection::new().0,
     };

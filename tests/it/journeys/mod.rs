@@ -7,6 +7,8 @@ mod stage;
 
 mod basics;
 mod identity;
+mod left_out;
+mod origins;
 mod privacy;
 mod redirects;
 mod sessions;

@@ -135,7 +135,7 @@ async fn a_bot_is_counted_as_one_with_its_reasons() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_excluded_path_names_the_rule() {
-    let mut stage = Stage::with(|config| config.tracking.exclude_paths = vec!["/staff/".to_owned()]).await;
+    let mut stage = Stage::with(|config| config.tracking.exclude.paths = vec!["/staff/".to_owned()]).await;
     look(&stage).await;
     let mut olena = stage.visitor();
     olena.types(&stage, "/staff/today").await;

@@ -13,13 +13,16 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 use utm_dispatcher::clock::WallClock;
-use utm_dispatcher::config::{Config, Retain};
+use utm_dispatcher::config::{Config, Live, Retain};
+use utm_dispatcher::exclusion::CurrentExclusions;
+use utm_dispatcher::store::judge::Judge;
 
 use crate::harness::app::{Running, app_config};
 use crate::harness::client::Answer;
 use crate::harness::postgres::{self, Database};
-use crate::harness::{Client, Received, Reply, Upstream, eventually};
+use crate::harness::{Client, Received, Reply, Upstream, config, eventually};
 
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
@@ -181,6 +184,31 @@ impl Stage {
         self.settled().await;
         let answer = self.proxies[0].running.report(target).await.expect("the database is there");
         answer["results"].clone()
+    }
+
+    /// Waits until a report says so.
+    pub(super) async fn report_when(&self, target: &str, says: impl Fn(&Value) -> bool) {
+        eventually(target, Duration::from_secs(30), async || says(&self.report(target).await).then_some(()))
+            .await;
+    }
+
+    /// Tells the API of an alias or a rule; answers status and body.
+    pub(super) async fn put(&self, target: &str, body: &str) -> (u16, Value) {
+        self.proxies[0].running.put(target, body).await
+    }
+
+    /// Has the API delete something; answers the status.
+    pub(super) async fn delete(&self, target: &str) -> u16 {
+        self.proxies[0].running.delete(target).await
+    }
+
+    /// Has everything that is recorded judged, which the office does every half minute.
+    pub(super) async fn judged(&self) {
+        self.settled().await;
+        let mut judge =
+            Judge::new(self.database.store(), Live::new(config(&[])), CurrentExclusions::default());
+        judge.look().await.unwrap();
+        judge.judge_all(&CancellationToken::new()).await.unwrap();
     }
 
     /// Status and text of any answer of the stats port, when everything is in the database.
