@@ -299,5 +299,10 @@ async fn who_is_forgotten_takes_nothing_from_the_campaign_of_a_landing_without_c
     stage.forget(explained["order"]["visitor_id"].as_str().unwrap()).await;
     // The order is computed anew.
     stage.shop_reports("7", "paid", serde_json::json!({"value": "100.00", "currency": "UAH"})).await;
-    insta::assert_snapshot!(stage.story().await, @"");
+    insta::assert_snapshot!(stage.story().await, @r"
+    visitor 1, forgotten
+      03-10 10:00 session 1: viber / sale, 1 page
+      03-10 10:01 session 1: (direct), 2 pages
+    order 7: 100.00 of nobody ← viber / sale
+    ");
 }
