@@ -207,7 +207,7 @@ async fn every_column_of_the_schema_is_named_in_the_list_of_what_is_kept_of_a_pe
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_export_has_everything_of_a_person_and_an_erasure_takes_what_it_names() {
-    let mut stage = Stage::open().await;
+    let mut stage = Stage::with(|config| config.tracking.cookies = vec!["_fbp".to_owned()]).await;
     let mut olena = stage.visitor();
     olena.keeps("_fbp", "fb.1.1700000000000.1234567890");
     olena.clicks(&stage, "/p/boots?utm_source=facebook&utm_medium=paid_social&fbclid=AbC").await;
@@ -234,7 +234,7 @@ async fn an_export_has_everything_of_a_person_and_an_erasure_takes_what_it_names
     assert!(old_names.len() > 10 && text.contains("fb.1.1700000000000.1234567890"), "{text}");
     assert!(!text.contains("olena@example.com") && !text.contains("380671234567"), "hashes only");
 
-    stage.forgets(&visitor).await;
+    stage.forget(&visitor).await;
     for (table, column, erasure) in personal() {
         let left = match erasure {
             "emptied" => format!("SELECT count(*) FROM {table} WHERE {column} IS NOT NULL"),

@@ -217,13 +217,6 @@ impl Stage {
         self.proxies[0].running.ask(target).await
     }
 
-    /// Has a visitor forgotten.
-    pub(super) async fn forgets(&self, visitor: &str) {
-        self.settled().await;
-        let (status, answer) = self.proxies[0].running.forget(visitor).await;
-        assert_eq!(status, 200, "{answer}");
-    }
-
     /// The texts in the first column of a query's rows, when everything is in the database.
     pub(super) async fn texts(&self, sql: &str) -> Vec<String> {
         self.settled().await;
