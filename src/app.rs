@@ -201,9 +201,7 @@ impl App {
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let Self { config, snapshot, metrics, store, .. } = self;
         let Writer { batches, progress, ended: mut journal_ended } = self.writer;
-        let forgotten = Forgotten::default();
-        let exclusions = CurrentExclusions::default();
-        exclusions.replace(Exclusions::new(config.now().tracking.exclude.rules()));
+        let (forgotten, exclusions) = (Forgotten::default(), exclusions_of(&config.now()));
         let (inspection, keeper) = Inspection::new();
         let recording = Recording {
             batches: batches.clone(),
@@ -285,6 +283,13 @@ impl App {
         }
         outcome
     }
+}
+
+/// Those of the configuration; the office adds the database's.
+fn exclusions_of(config: &Config) -> CurrentExclusions {
+    let exclusions = CurrentExclusions::default();
+    exclusions.replace(Exclusions::new(config.tracking.exclude.rules()));
+    exclusions
 }
 
 /// What the office ships with.

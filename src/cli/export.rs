@@ -5,7 +5,8 @@ use std::path::Path;
 
 use tokio::sync::mpsc;
 
-use super::forget::{Args as SubjectArgs, subject};
+pub(super) use super::forget::Args;
+use super::forget::subject;
 use crate::config;
 use crate::ship::export::Export;
 use crate::store::migrate::{SchemaState, schema_state};
@@ -13,17 +14,10 @@ use crate::store::migrate::{SchemaState, schema_state};
 /// Pieces that may wait to be printed.
 const PIECES: usize = 4;
 
-/// Of whom.
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    #[command(flatten)]
-    subject: SubjectArgs,
-}
-
 /// Prints it.
 pub(super) fn run(config: &Path, args: &Args) -> anyhow::Result<()> {
     let config = config::load(config)?;
-    let subject = subject(&config, &args.subject)?;
+    let subject = subject(&config, args)?;
     super::in_office(async {
         let (store, _cluster) = super::database(&config).await?;
         if schema_state(&store).await? != SchemaState::Current {

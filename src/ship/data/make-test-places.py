@@ -10,12 +10,12 @@ from netaddr import IPSet
 
 
 def place(country, name, region, city, zone):
-    return {
-        "country": {"iso_code": country, "names": {"en": name}},
-        "subdivisions": [{"names": {"en": region}}] if region else [],
-        "city": {"names": {"en": city}} if city else {},
-        "location": {"time_zone": zone},
-    }
+    known = {"country": {"iso_code": country, "names": {"en": name}}, "location": {"time_zone": zone}}
+    if region:
+        known["subdivisions"] = [{"names": {"en": region}}]
+    if city:
+        known["city"] = {"names": {"en": city}}
+    return known
 
 
 writer = MMDBWriter(6, "Test-City", languages=["en"], ipv4_compatible=True)
