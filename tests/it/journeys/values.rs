@@ -82,10 +82,10 @@ async fn a_click_id_of_four_kilobytes_is_whole_and_a_longer_one_marked() {
         .await;
     insta::assert_snapshot!(stage.story().await, @r"
     visitor 1, cookie
-      03-10 10:00 session 1: ig, 1 page
+      03-10 10:00 session 1: instagram, 1 page
         03-10 10:00 ig fbclid=Ab1-Ab1-Ab1-Ab1-Ab1-
     visitor 2, cookie
-      03-10 10:01 session 1: ig, 1 page
+      03-10 10:01 session 1: instagram, 1 page
         03-10 10:01 ig / xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx fbclid=Ab1-Ab1-Ab1-Ab1-Ab1- (truncated) (click_id_cut)
     ");
     let lengths = "SELECT string_agg(length(click_ids->>'fbclid')::text, ' ' ORDER BY at) FROM touches";
@@ -156,8 +156,8 @@ async fn without_tags_the_referrer_or_the_click_id_tells() {
       03-10 10:00 session 1: google / organic, 1 page
         03-10 10:00 google / organic from https://www.google.com/
     visitor 2, cookie
-      03-10 10:01 session 1: chatgpt.com / ai, 1 page
-        03-10 10:01 chatgpt.com / ai from https://chatgpt.com/
+      03-10 10:01 session 1: chatgpt / ai, 1 page
+        03-10 10:01 chatgpt / ai from https://chatgpt.com/
     visitor 3, cookie
       03-10 10:02 session 1: gmail / email, 1 page
         03-10 10:02 gmail / email from android-app://com.google.android.gm/
