@@ -218,8 +218,7 @@ impl App {
         let mut workers = proxy::start(self.bound, &config, &snapshot, recording, log, &metrics)?;
 
         // The office: everything from here on may fail or wait without a request noticing.
-        let office_ends = CancellationToken::new();
-        let journal_closed = CancellationToken::new();
+        let (office_ends, journal_closed) = (CancellationToken::new(), CancellationToken::new());
         let receipts = Arc::new(Receipts::default());
         let database = self.cluster.map(|cluster| tokio::spawn(cluster.run(office_ends.clone())));
         tokio::spawn(until(office_ends.clone(), certificates.watch(Arc::clone(&metrics))));

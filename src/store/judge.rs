@@ -2,7 +2,7 @@
 //!
 //! Rule: an hour has a mark in `unjudged_hours`, or its sessions are judged by the present rules. Marks are deleted before
 //! sessions are read, in one transaction, so that a batch which commits beside it keeps its mark
-//! (`migrations/V12__left_out.sql`). What is found is a function of the hour's sessions: sessions are flagged, never
+//! (`migrations/V11__left_out.sql`). What is found is a function of the hour's sessions: sessions are flagged, never
 //! dropped, and judged anew when rules change.
 
 use std::collections::BTreeMap;
