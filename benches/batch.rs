@@ -20,6 +20,7 @@ use utm_dispatcher::journal::Position;
 use utm_dispatcher::ship::dictionary::Written;
 use utm_dispatcher::ship::enrich::acquisition::Acquisition;
 use utm_dispatcher::ship::enrich::place::Places;
+use utm_dispatcher::ship::labels::CurrentLabels;
 use utm_dispatcher::ship::rows::{Enricher, Rows};
 use utm_dispatcher::ship::{Batch, Located, Stretch};
 use uuid::Uuid;
@@ -59,6 +60,7 @@ fn fold(bencher: Bencher, mix: Mix) {
         Batch::new(vec![Stretch { journal: Uuid::nil(), expected, next, records: records.collect() }]);
     let enricher = Enricher {
         acquisition: Acquisition::default(),
+        labels: CurrentLabels::default(),
         places: Places::new(None),
         store_ip: StoreIp::Truncated,
         locale_prefixes: Vec::new(),

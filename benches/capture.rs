@@ -4,11 +4,14 @@
 use divan::{Bencher, black_box};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
+use sha2::{Digest, Sha256};
 use utm_dispatcher::capture::cookie::without;
+use utm_dispatcher::capture::mask;
 use utm_dispatcher::capture::query::{NamePatterns, strip};
 use utm_dispatcher::capture::{Arrival, Conclusion, Observation, ResponseHead, Rules, Secrets};
 use utm_dispatcher::config;
 use utm_dispatcher::erasure::ForgottenVisitors;
+use utm_dispatcher::inspect::Inspection;
 use utm_dispatcher::keys::KeyRing;
 use uuid::Uuid;
 
@@ -19,12 +22,36 @@ const COOKIES: &str = "sessionid=1f0c5d2b7a9e4c6d8b3f2a1e0d9c8b7a; csrftoken=Zk3
     _ga=GA1.1.1234567890.1700000000; _fbp=fb.1.1700000000000.1234567890; \
     cart=eyJpdGVtcyI6W3siaWQiOjEsInF0eSI6Mn1dfQ; currency=UAH; lang=uk; seen=1042,77,3190,556,18,2044";
 
-/// The program's.
+/// The program's, and a count of what is asked of it.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: divan::AllocProfiler<mimalloc::MiMalloc> = divan::AllocProfiler::new(mimalloc::MiMalloc);
 
 fn main() {
     divan::main();
+}
+
+/// Always the same work: times of other machines compare as multiples of this one.
+#[divan::bench]
+fn baseline_sha256_of_4_kib(bencher: Bencher) {
+    let bytes = [7; 4096];
+    bencher.bench(|| Sha256::digest(black_box(&bytes)));
+}
+
+#[divan::bench]
+fn mask_plain_path(bencher: Bencher) {
+    bencher.bench(|| mask::path(black_box("/catalogue/shoes/red-leather-boots-42/")).len());
+}
+
+#[divan::bench]
+fn mask_token_in_path(bencher: Bencher) {
+    bencher.bench(|| mask::path(black_box("/reset/MQ/c3w1p7-8f3a2b1c9d8e7f6a5b4c3d2e1f0a9b8c/")).len());
+}
+
+/// What `inspect` costs each request while nobody looks.
+#[divan::bench]
+fn look_whether_somebody_looks(bencher: Bencher) {
+    let (inspection, _keeper) = Inspection::new();
+    bencher.bench(|| black_box(&inspection).is_on());
 }
 
 #[divan::bench]
@@ -64,6 +91,22 @@ fn first_page_view_of_a_tagged_visitor(bencher: Bencher) {
     let visitor = Visitor::of(TARGET);
     visitor.view(|view| assert!(view.set_cookie.is_some()));
     bencher.bench(|| visitor.view(|view| black_box(view).record.is_some()));
+}
+
+#[divan::bench]
+fn page_view_without_cookies(bencher: Bencher) {
+    let mut visitor = Visitor::of(TARGET);
+    visitor.rules = rules(|tracking| tracking.identity.mode = config::IdentifyBy::Cookieless);
+    visitor.view(|view| assert!(view.page_view && view.set_cookie.is_none()));
+    bencher.bench(|| visitor.view(|view| black_box(view).record.is_some()));
+}
+
+/// The least configuration, changed.
+fn rules(change: impl FnOnce(&mut config::Tracking)) -> Rules {
+    let settings = config::parse(include_str!("../config/minimal.toml"), "minimal.toml", &|_| None);
+    let mut tracking = settings.unwrap().tracking;
+    change(&mut tracking);
+    Rules::new(&tracking)
 }
 
 /// Somebody who asks for one page over and over, with all that capture needs.
@@ -112,12 +155,11 @@ impl Visitor {
             [("content-type", "text/html; charset=utf-8"), ("content-length", "700"), ("server", "shop")]
                 .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value))),
         );
-        let settings = config::parse(include_str!("../config/minimal.toml"), "minimal.toml", &|_| None);
         let folder = tempfile::tempdir().unwrap();
         Self {
             head: request.body(()).unwrap().into_parts().0,
             response,
-            rules: Rules::new(&settings.unwrap().tracking),
+            rules: rules(|_| {}),
             keys: KeyRing::load_or_create(&folder.path().join("secret")).unwrap(),
             forgotten: ForgottenVisitors::default(),
         }

@@ -15,13 +15,15 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::accept::{self, Bound, Workers};
+use crate::accept::{self, Bound, Handed, Workers};
 use crate::clock::WallClock;
 use crate::config::{Config, DatabasePlace, Live};
 use crate::customer::CustomerHasher;
 use crate::erasure::Forgotten;
+use crate::exclusion::{CurrentExclusions, Exclusions};
 use crate::files::raise_open_files;
 use crate::ingest::{Ingest, Receipts};
+use crate::inspect::Inspection;
 use crate::journal::writer::{Progress, Writer, WriterConfig};
 use crate::keys::KeyRing;
 use crate::keys::file::{Unsaved, save_when_possible};
@@ -32,12 +34,15 @@ use crate::reload::Reload;
 use crate::salts::Salts;
 use crate::ship::Shipper;
 use crate::ship::feed::{End, Feed, FeedConfig};
+use crate::ship::labels::{self, CurrentLabels};
 use crate::stats::database::ReportDatabase;
 use crate::stats::replica::watch_replica;
 use crate::stats::{self, StatsContext};
 use crate::store::forgotten::watch_forgotten;
 use crate::store::identity_keys::watch_key;
+use crate::store::judge::Judge;
 use crate::store::migrate::{SchemaState, advance, schema_state};
+use crate::store::salts::share_salts;
 use crate::store::{Store, rollups, upkeep};
 use crate::telemetry::access_log::{self, AccessLog};
 use crate::telemetry::causes::Causes;
@@ -85,13 +90,21 @@ impl App {
     ///
     /// Must be called within a tokio runtime, and [`App::run`] within one of several threads.
     pub async fn bind(config: Config) -> anyhow::Result<Self> {
+        Self::bind_or_take(config, Handed::default()).await
+    }
+
+    /// As [`App::bind`], with sockets that were handed over.
+    pub async fn bind_or_take(config: Config, handed: Handed) -> anyhow::Result<Self> {
         let config = Arc::new(config);
         raise_open_files(config.proxy.max_connections);
         let metrics = Arc::new(Metrics::default());
         metrics.note_config_loaded();
-        let bound = accept::bind(&config.proxy.listen, config.proxy.workers)?;
-        let stats_listener = TcpListener::bind(config.stats.listen)
-            .await
+        let bound = accept::take_or_bind(&config.proxy, handed.proxy)?;
+        let stats_listener = match handed.stats {
+            Some(socket) => TcpListener::from_std(socket),
+            None => TcpListener::bind(config.stats.listen).await,
+        };
+        let stats_listener = stats_listener
             .with_context(|| format!("cannot listen on {} for statistics", config.stats.listen))?;
         let keys = KeyRing::load_or_create(&config.tracking.identity.secret_file)?;
         let customer_keys = KeyRing::load_or_create(&config.orders.customer_key_file)?;
@@ -155,7 +168,7 @@ impl App {
 
     /// What changes the configuration while the program runs.
     pub fn reload(&self) -> Reload {
-        Reload::new(&self.config, &self.snapshot, &self.metrics)
+        Reload::new(&self.config, &self.snapshot, &self.metrics, self.bound.certificates())
     }
 
     /// The same program, for which it is what `clock` shows when it records.
@@ -167,6 +180,11 @@ impl App {
     /// Where the proxy listens.
     pub fn proxy_addresses(&self) -> &[SocketAddr] {
         &self.proxy_addresses
+    }
+
+    /// What is counted, and how it stands.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
     }
 
     /// Where the stats port listens.
@@ -183,24 +201,27 @@ impl App {
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let Self { config, snapshot, metrics, store, .. } = self;
         let Writer { batches, progress, ended: mut journal_ended } = self.writer;
-        let forgotten = Forgotten::default();
+        let (forgotten, exclusions) = (Forgotten::default(), exclusions_of(&config.now()));
+        let (inspection, keeper) = Inspection::new();
         let recording = Recording {
             batches: batches.clone(),
             wait: config.now().journal.wait,
             keys: Arc::new(self.keys.clone()),
             salts: self.salts.clone(),
             forgotten: forgotten.clone(),
+            exclusions: exclusions.clone(),
             clock: self.clock,
+            inspection: inspection.clone(),
         };
+        let certificates = Arc::clone(self.bound.certificates());
         let log = self.access_log.as_ref().map(|(log, _)| log.clone());
         let mut workers = proxy::start(self.bound, &config, &snapshot, recording, log, &metrics)?;
 
         // The office: everything from here on may fail or wait without a request noticing.
-        let office_ends = CancellationToken::new();
-        let journal_closed = CancellationToken::new();
+        let (office_ends, journal_closed) = (CancellationToken::new(), CancellationToken::new());
         let receipts = Arc::new(Receipts::default());
         let database = self.cluster.map(|cluster| tokio::spawn(cluster.run(office_ends.clone())));
-        tokio::spawn(self.salts.replace_daily(office_ends.clone()));
+        tokio::spawn(until(office_ends.clone(), certificates.watch(Arc::clone(&metrics))));
         tokio::spawn(save_when_possible(self.unsaved_keys, Arc::clone(&metrics), office_ends.clone()));
         let stats_ends = CancellationToken::new();
         let context = StatsContext {
@@ -210,7 +231,9 @@ impl App {
             metrics: Arc::clone(&metrics),
             ingest: Ingest::new(batches.clone(), Arc::clone(&receipts)),
             customers: self.customers,
+            inspection,
         };
+        tokio::spawn(keeper.keep(stats_ends.clone()));
         if config.now().stats.database_url.is_some() {
             let reports = context.database.clone();
             tokio::spawn(watch_replica(reports, Arc::clone(&metrics), office_ends.clone()));
@@ -220,7 +243,10 @@ impl App {
             config: config.clone(),
             store,
             keys: self.keys,
+            salts: self.salts,
             forgotten,
+            exclusions,
+            labels: CurrentLabels::default(),
             progress,
             receipts,
             metrics: Arc::clone(&metrics),
@@ -249,11 +275,7 @@ impl App {
             end_journal(journal_ended).await;
         }
         journal_closed.cancel();
-        if tokio::time::timeout(LAST_BATCH, shipping).await.is_err() {
-            tracing::warn!(
-                "the last records were not shipped in time; they wait in the journal for the next start"
-            );
-        }
+        end_shipping(shipping).await;
         office_ends.cancel();
         if let Some(database) = database {
             end_task("private Postgres", database).await;
@@ -262,12 +284,22 @@ impl App {
     }
 }
 
+/// Those of the configuration; the office adds the database's.
+fn exclusions_of(config: &Config) -> CurrentExclusions {
+    let exclusions = CurrentExclusions::default();
+    exclusions.replace(Exclusions::new(config.tracking.exclude.rules()));
+    exclusions
+}
+
 /// What the office ships with.
 struct Shipping {
     config: Live<Config>,
     store: Store,
     keys: KeyRing,
+    salts: Salts,
     forgotten: Forgotten,
+    exclusions: CurrentExclusions,
+    labels: CurrentLabels,
     progress: Arc<Progress>,
     receipts: Arc<Receipts>,
     metrics: Arc<Metrics>,
@@ -301,7 +333,12 @@ impl Shipping {
         let config = self.config.clone();
         tokio::spawn(upkeep::keep(store.clone(), config, Arc::clone(&metrics), closed.clone()));
         tokio::spawn(rollups::keep_fresh(store.clone(), Arc::clone(&metrics), closed.clone()));
-        tokio::spawn(watch_key(store.clone(), self.keys.fingerprint(), metrics, closed.clone()));
+        tokio::spawn(watch_key(store.clone(), self.keys.fingerprints(), metrics, closed.clone()));
+        tokio::spawn(share_salts(store.clone(), self.salts.clone(), closed.clone()));
+        let judge = Judge::new(store.clone(), self.config.clone(), self.exclusions.clone());
+        tokio::spawn(judge.run(closed.clone()));
+        let labels = self.labels.clone();
+        tokio::spawn(labels::keep_current(store.clone(), labels, self.config.clone(), closed.clone()));
         let (forgotten, keep) = (self.forgotten.clone(), self.config.now().journal.keep);
         tokio::spawn(watch_forgotten(store, forgotten, keep, closed.clone()));
     }
@@ -310,7 +347,8 @@ impl Shipping {
         let journal = &self.config.now().journal;
         let config =
             FeedConfig { journal_dir: journal.dir.clone(), keep: journal.keep, max_bytes: journal.max_bytes };
-        let shipper = Shipper::following(self.store.clone(), self.config.clone());
+        let shipper =
+            Shipper::following(self.store.clone(), self.config.clone()).labelling(self.labels.clone());
         let (progress, receipts) = (Arc::clone(&self.progress), Arc::clone(&self.receipts));
         Feed::new(config, shipper, progress, receipts, Arc::clone(&self.metrics))
     }
@@ -375,11 +413,24 @@ async fn end_access_log(access_log: Option<(AccessLog, access_log::Ended)>) {
     }
 }
 
+async fn end_shipping(shipping: JoinHandle<()>) {
+    if tokio::time::timeout(LAST_BATCH, shipping).await.is_err() {
+        tracing::warn!(
+            "the last records were not shipped in time; they wait in the journal for the next start"
+        );
+    }
+}
+
 async fn end_workers(workers: Workers) {
     let joined = tokio::task::spawn_blocking(move || workers.join()).await;
     if joined.is_err() {
         tracing::error!("a worker could not be joined");
     }
+}
+
+/// Goes on with a task that has no end of its own.
+async fn until(end: CancellationToken, task: impl Future<Output = ()>) {
+    end.run_until_cancelled(task).await;
 }
 
 async fn end_task<T>(name: &'static str, task: JoinHandle<T>) {

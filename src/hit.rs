@@ -13,6 +13,7 @@
 //! | 2… | the record, [postcard](https://postcard.jamesmunns.com/wire-format) encoded, fields in the order of declaration |
 //!
 //! Fields are never reordered, removed or retyped within a version. A binary reads all versions up to its own.
+//! Version 2 added fields at the end of a hit; one of version 1 has their defaults.
 //! Kinds 3 and 4 are reserved. An erasure stands in a segment of its own ([`crate::journal`]).
 
 use std::borrow::Cow;
@@ -25,7 +26,7 @@ use uuid::Uuid;
 use crate::erasure::Erasure;
 
 /// Version of the records that this binary writes.
-pub const RECORD_VERSION: u8 = 1;
+pub const RECORD_VERSION: u8 = 2;
 
 const KIND_HIT: u8 = 1;
 const KIND_ORDER: u8 = 2;
@@ -93,6 +94,9 @@ impl<'a> Record<'a> {
             return Err(RecordError::NewerVersion(*version));
         }
         Ok(match *kind {
+            KIND_HIT if *version == 1 => {
+                Record::Hit(Box::new(postcard::from_bytes::<HitOfVersion1<'a>>(body)?.into()))
+            }
             KIND_HIT => Record::Hit(postcard::from_bytes(body)?),
             KIND_ORDER => Record::Order(postcard::from_bytes(body)?),
             KIND_BOT_COUNT => Record::BotCount(postcard::from_bytes(body)?),
@@ -166,9 +170,78 @@ pub struct Hit<'a> {
     pub bot_score: u8,
     /// Why, a set of bits (`capture::bot::Reason`).
     pub bot_reasons: u32,
+    /// Whoever came denies being known: the hit is only counted. It has no identity, address, agent, cookie or click id
+    /// (names of click ids without their values, which tell the source), and no path.
+    pub denied: bool,
+    /// Of a denied page view: it was reached from outside of the shop, as far as one request tells.
+    pub landing: bool,
+    /// What is wrong with the links that led here, a set of [`findings`] bits.
+    pub findings: u32,
+}
+
+/// Bits of [`Hit::findings`].
+pub mod findings {
+    /// A link within the shop carries tags: they would take the visit from the campaign that earned it.
+    pub const TAGS_ON_OWN_LINK: u32 = 1;
+}
+
+/// A [`Hit`] as record version 1 has it.
+#[derive(Deserialize)]
+struct HitOfVersion1<'a> {
+    at_ms: u64,
+    #[serde(borrow)]
+    site: Cow<'a, str>,
+    #[serde(borrow)]
+    host: Cow<'a, str>,
+    #[serde(borrow)]
+    path: Cow<'a, str>,
+    status: u16,
+    page_view: bool,
+    identity: Option<Identity>,
+    #[serde(borrow)]
+    touch: Option<Touch<'a>>,
+    client_address: Option<IpAddr>,
+    #[serde(borrow)]
+    user_agent: Cow<'a, str>,
+    #[serde(borrow)]
+    cookies: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    #[serde(borrow)]
+    actions: Vec<Action<'a>>,
+    bot_score: u8,
+    bot_reasons: u32,
+}
+
+impl<'a> From<HitOfVersion1<'a>> for Hit<'a> {
+    fn from(old: HitOfVersion1<'a>) -> Self {
+        Hit {
+            at_ms: old.at_ms,
+            site: old.site,
+            host: old.host,
+            path: old.path,
+            status: old.status,
+            page_view: old.page_view,
+            identity: old.identity,
+            touch: old.touch,
+            client_address: old.client_address,
+            user_agent: old.user_agent,
+            cookies: old.cookies,
+            actions: old.actions,
+            bot_score: old.bot_score,
+            bot_reasons: old.bot_reasons,
+            ..Hit::default()
+        }
+    }
 }
 
 impl Hit<'_> {
+    /// Takes away whose it is and what happened, but for orders.
+    pub fn leave_only_orders(&mut self) {
+        self.actions.retain(|action| action.order_id.is_some());
+        (self.identity, self.touch, self.page_view) = (None, None, false);
+        (self.client_address, self.user_agent) = (None, Cow::Borrowed(""));
+        self.cookies.clear();
+    }
+
     fn importance(&self) -> Importance {
         if self.touch.is_some() || self.actions.iter().any(|action| action.order_id.is_some()) {
             Importance::TouchOrOrder
@@ -424,4 +497,33 @@ pub struct BotCount<'a> {
     pub bot: Cow<'a, str>,
     /// Why it is one, a set of bits (`capture::bot::Reason`).
     pub reasons: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hits_of_version_1_are_read() {
+        // Written by the first release: site "s", host "h", path "/", 200, a page view of nobody by "UA", bot score 7.
+        let bytes = [1, 1, 5, 1, b's', 1, b'h', 1, b'/', 200, 1, 1, 0, 0, 0, 2, b'U', b'A', 0, 0, 7, 3];
+        let Record::Hit(hit) = Record::decode(&bytes).unwrap() else { panic!("a hit") };
+        let expected = Hit {
+            at_ms: 5,
+            site: "s".into(),
+            host: "h".into(),
+            path: "/".into(),
+            status: 200,
+            page_view: true,
+            user_agent: "UA".into(),
+            bot_score: 7,
+            bot_reasons: 3,
+            ..Hit::default()
+        };
+        assert_eq!(*hit, expected);
+        let mut now = Vec::new();
+        Record::Hit(hit).encode_into(&mut now).unwrap();
+        assert_eq!(now[2..bytes.len()], bytes[2..], "what is new stands at the end");
+        assert!(matches!(Record::decode(&[RECORD_VERSION + 1, 1]), Err(RecordError::NewerVersion(_))));
+    }
 }

@@ -12,10 +12,12 @@
 //! [`proxy`] tells the story of one request; read it first. [`app`] builds the program and ends it. Stages share one
 //! plain record, the [`hit::Hit`]; imports point one way, in the order that `tests/it/architecture.rs` holds.
 
+pub mod certificates;
 pub mod clock;
 pub mod config;
 pub mod customer;
 pub mod erasure;
+pub mod exclusion;
 pub mod files;
 pub mod hit;
 pub mod ingest;
@@ -34,6 +36,7 @@ pub mod store;
 
 pub mod app;
 pub mod exchange;
+pub mod inspect;
 pub mod proxy;
 pub mod record;
 pub mod reload;

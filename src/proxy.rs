@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use tokio::time::MissedTickBehavior;
 
@@ -19,8 +19,8 @@ use crate::clock::Clock;
 use crate::config::{Config, Live};
 use crate::exchange::{AnswerBody, Books, Exchange};
 use crate::forward::{
-    Asker, Fleet, Maintenance, Pages, Peer, Refusal, RequestBody, RequestIds, ResponseBody, Sending,
-    Upstreams, fields, forwarded, head, pages,
+    Asker, Authority, Client, Fleet, Maintenance, Pages, Peer, Refusal, RequestBody, RequestIds,
+    ResponseBody, Sending, Upgrade, Upstreams, fields, forwarded, head, http2, https, pages,
 };
 use crate::record::{Recorder, Recording};
 use crate::route::Router;
@@ -231,11 +231,22 @@ impl Proxy {
         body: RequestBody,
         exchange: &mut Exchange,
     ) -> Result<Response<ResponseBody>, Refusal> {
+        if let Some(refusal) = connection.take_refusal(&head) {
+            return Err(refusal);
+        }
         if self.is_health_check(&head) {
             exchange.note_reason("health");
             return Ok(pages::text(StatusCode::OK, "ok"));
         }
-        let authority = head::check(&mut head, &self.config.proxy.limits)?;
+        if let Some(answer) = self.link_for_staff(&head) {
+            return Ok(answer);
+        }
+        let limits = &self.config.proxy.limits;
+        if head.version == Version::HTTP_2 {
+            http2::as_http1(&mut head, !body.is_empty(), limits)?;
+        }
+        let authority = head::check(&mut head, limits)?;
+        let upgrade = Upgrade::asked(&head)?;
         let route = self.router.find(&authority.host(), head.uri.path());
         let Config { proxy, .. } = &*self.config;
         // Who is trusted may have changed since the connection began.
@@ -243,16 +254,24 @@ impl Proxy {
         let client = forwarded::client(&head.headers, peer, &proxy.trusted_proxies, proxy.forwarded);
         exchange.note_way(route, client);
 
+        if let Some(redirect) = self.redirect_to_https(&head, &authority, client, connection) {
+            return Ok(redirect);
+        }
+
         let mut watch = self.recorder.watch(&head, route, client);
 
         let said_from = fields::clean_request(&mut head.headers, peer.trusted);
         self.note_undeclared_proxy(said_from, peer);
-        self.recorder.strip(&mut head, route);
+        let stripped = self.recorder.strip(&mut head, route);
+        watch.note_forwarded(&head.uri);
         forwarded::tell(&mut head.headers, peer, client, &authority, proxy.forwarded);
         if let (Some(ids), Some(id)) = (&self.request_ids, &exchange.request_id) {
             ids.tell_upstream(&mut head.headers, id);
         }
         watch.tell_upstream(&mut head.headers);
+        if let Some(upgrade) = &upgrade {
+            upgrade.ask(&mut head.headers);
+        }
 
         let maintenance = &self.snapshot.maintenance;
         let answer = if maintenance.is_closed_to(client.address) {
@@ -267,8 +286,31 @@ impl Proxy {
             Err(refusal) => self.refuse(&refusal, exchange),
         };
         fields::clean_response(&mut response);
+        if let Some(target) = stripped {
+            let serves = |host: &str| self.router.serves(host);
+            self.recorder.restore(&target, route, &authority.host(), serves, &mut response);
+        }
         watch.conclude(&mut response).await;
-        Ok(response)
+        Ok(response.map(|body| match body {
+            ResponseBody::Tunnel(tunnel) => {
+                connection.switch_to(tunnel);
+                ResponseBody::Empty
+            }
+            body => body,
+        }))
+    }
+
+    /// With `redirect_http`, what comes over http gets no further: it comes again, over https, and is recorded then.
+    fn redirect_to_https(
+        &self,
+        head: &Parts,
+        authority: &Authority,
+        client: Client,
+        connection: &Connection,
+    ) -> Option<Response<ResponseBody>> {
+        let proxy = &self.config.proxy;
+        let port = proxy.tls_listen.first().filter(|_| proxy.redirect_http && !client.https)?.port();
+        https::redirect(head, authority, connection.local(), port)
     }
 
     fn request_body(&self, body: Incoming, connection: &Connection) -> RequestBody {
@@ -284,6 +326,22 @@ impl Proxy {
 
     fn is_health_check(&self, head: &Parts) -> bool {
         self.config.proxy.health_path.as_deref().is_some_and(|path| path == head.uri.path())
+    }
+
+    /// `tracking.exclude.link`: gives this browser the cookie by which it is excluded, and takes it away with `?off`.
+    fn link_for_staff(&self, head: &Parts) -> Option<Response<ResponseBody>> {
+        let link = self.config.tracking.exclude.link.as_deref()?;
+        if link != head.uri.path() || head.method != Method::GET {
+            return None;
+        }
+        let (text, line) = if head.uri.query() == Some("off") {
+            ("This browser is counted again.\n", "_utmd_off=; Path=/; Max-Age=0; SameSite=Lax")
+        } else {
+            ("This browser is not counted.\n", "_utmd_off=1; Path=/; Max-Age=34560000; SameSite=Lax")
+        };
+        let mut response = pages::text(StatusCode::OK, text);
+        response.headers_mut().insert(header::SET_COOKIE, HeaderValue::from_static(line));
+        Some(response)
     }
 
     /// Behind a proxy that is not declared the shop sees one visitor and no https: say once how to declare it.

@@ -1,6 +1,8 @@
 //! What one worker needs to record: looks at a request, concludes when the response's head is there, hands the record
 //! to the journal and lets the response wait for it.
 
+use std::borrow::Cow;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -13,21 +15,29 @@ use http::{Method, Response, StatusCode, Uri};
 use prometheus_client::metrics::counter::Counter;
 use uuid::Uuid;
 
+use crate::capture::mask;
 use crate::capture::query::strip;
+use crate::capture::reasons::Reasons;
+use crate::capture::restore::{Destination, made_private, restored};
 use crate::capture::{
     Arrival, CLIENT_CLOSED_REQUEST, Conclusion, Ignored, Observation, ResponseHead, Rules, Secrets,
-    X_UTM_EVENT, cookie,
+    X_UTM_EVENT, cookie, host,
 };
 use crate::clock::WallClock;
 use crate::config::{self, TrackingMode};
 use crate::erasure::Forgotten;
+use crate::exclusion::CurrentExclusions;
 use crate::forward::Client;
+use crate::hit::{Record, Touch};
+use crate::inspect::{Inspection, Journal, MOST_ACTIONS, Note, Verdict, capped};
 use crate::journal::hand::{Hand, Ticket};
 use crate::journal::writer::Batch;
 use crate::keys::KeyRing;
 use crate::route::Route;
 use crate::salts::Salts;
 use crate::telemetry::metrics::{Metrics, Reason};
+
+const FOR_CACHES_ONLY: [&str; 2] = ["cdn-cache-control", "surrogate-control"];
 
 /// What all workers record with.
 #[derive(Debug, Clone)]
@@ -38,12 +48,16 @@ pub struct Recording {
     pub wait: Duration,
     /// The keys of the cookie.
     pub keys: Arc<KeyRing>,
-    /// The salt of cookieless ids.
+    /// The salts of cookieless ids.
     pub salts: Salts,
     /// Whose cookies are none.
     pub forgotten: Forgotten,
+    /// Who and what is left out.
+    pub exclusions: CurrentExclusions,
     /// What time it is.
     pub clock: WallClock,
+    /// Who wants to know why a request was counted.
+    pub inspection: Inspection,
 }
 
 /// The recording side of one worker.
@@ -54,9 +68,12 @@ pub struct Recorder {
     keys: Arc<KeyRing>,
     salts: Salts,
     forgotten: Forgotten,
+    exclusions: CurrentExclusions,
     clock: WallClock,
-    is_on: bool,
+    inspection: Inspection,
+    mode: TrackingMode,
     tells_upstream: bool,
+    restores: bool,
     page_views: Counter,
     /// By [`Ignored`].
     ignored: [Counter; Ignored::ALL.len()],
@@ -69,6 +86,8 @@ pub struct Watch {
     observation: Option<Observation>,
     site: Arc<str>,
     trust_events: bool,
+    /// What is told of it, while somebody looks.
+    note: Option<Box<Note>>,
 }
 
 impl Recorder {
@@ -85,9 +104,12 @@ impl Recorder {
             keys: Arc::clone(&recording.keys),
             salts: recording.salts.clone(),
             forgotten: recording.forgotten.clone(),
+            exclusions: recording.exclusions.clone(),
             clock: recording.clock.clone(),
-            is_on: tracking.mode == TrackingMode::Record,
-            tells_upstream: tracking.upstream_headers,
+            inspection: recording.inspection.clone(),
+            mode: tracking.mode,
+            tells_upstream: tracking.mode == TrackingMode::Record && tracking.upstream_headers,
+            restores: tracking.restore_on_redirect,
             page_views: metrics.page_views.clone(),
             ignored: Ignored::ALL.map(|ignored| {
                 metrics.hits_ignored.get_or_create_owned(&Reason { reason: ignored.reason() })
@@ -99,19 +121,23 @@ impl Recorder {
     pub fn next(&self, tracking: &config::Tracking, rules: &Arc<Rules>) -> Rc<Self> {
         Rc::new(Self {
             rules: Arc::clone(rules),
-            is_on: tracking.mode == TrackingMode::Record,
-            tells_upstream: tracking.upstream_headers,
+            mode: tracking.mode,
+            tells_upstream: tracking.mode == TrackingMode::Record && tracking.upstream_headers,
+            restores: tracking.restore_on_redirect,
             ..self.clone()
         })
     }
 
     /// Looks at a request's head, as the client sent it.
     pub fn watch(self: &Rc<Self>, head: &Parts, route: &Route, client: Client) -> Watch {
-        let observation = if self.is_on && route.tracking {
+        let is_tracked = self.mode != TrackingMode::Off && route.tracking;
+        let observation = if is_tracked {
             let arrival = Arrival { at_ms: self.clock.now_ms(), client: client.address, https: client.https };
-            let observation = Observation::of(&head.method, &head.uri, &head.headers, arrival, &self.rules);
-            if observation.is_none() {
-                self.count_ignored(Ignored::Asset);
+            let mut observation =
+                Observation::of(&head.method, &head.uri, &head.headers, arrival, &self.rules);
+            match &mut observation {
+                Some(observation) => observation.exclude(&self.exclusions.now(), &self.rules),
+                None => self.count_ignored(Ignored::Asset),
             }
             observation
         } else {
@@ -122,23 +148,85 @@ impl Recorder {
             observation,
             site: Arc::clone(&route.site),
             trust_events: route.trust_events,
+            note: (is_tracked && self.inspection.is_on())
+                .then(|| Box::new(self.note(head, route, client.address))),
+        }
+    }
+
+    fn note(&self, head: &Parts, route: &Route, client: IpAddr) -> Note {
+        let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        Note {
+            number: 0,
+            at_ms: self.clock.now_ms(),
+            site: Arc::clone(&route.site),
+            client,
+            method: head.method.clone(),
+            host: capped(&host::host_of(host)),
+            path: capped(&mask::path(head.uri.path())),
+            target: capped(&self.rules.shown(&head.uri)),
+            forwarded: None,
+            status: CLIENT_CLOSED_REQUEST,
+            verdict: Verdict::NotRecorded(Some(Ignored::Asset)),
+            reasons: Reasons::default(),
+            exclusion: None,
+            identity: None,
+            touch: None,
+            actions: Vec::new(),
+            journal: Journal::Nothing,
         }
     }
 
     /// Takes our cookie out of the fields, which no shop ever sees, and where it is tracked the tracking parameters off
-    /// the target.
-    pub fn strip(&self, head: &mut Parts, route: &Route) {
+    /// the target; answers the target as it was, when it was changed.
+    pub fn strip(&self, head: &mut Parts, route: &Route) -> Option<Uri> {
         cookie::hide(&mut head.headers, self.rules.cookie_name());
-        if !self.is_on || !route.tracking {
-            return;
+        if self.mode != TrackingMode::Record || !route.tracking {
+            return None;
         }
         if matches!(head.method, Method::GET | Method::HEAD)
             && let Some(target) =
                 head.uri.path_and_query().and_then(|target| strip(target.as_str().as_bytes(), &route.strip))
             && let Ok(target) = PathAndQuery::from_maybe_shared(bytes::Bytes::from(target))
         {
-            head.uri = Uri::from(target);
+            return Some(std::mem::replace(&mut head.uri, Uri::from(target)));
         }
+        None
+    }
+
+    /// Gives the parameters that were taken off `target` to a redirect within the shop, which no cache may keep then.
+    /// `host` is the one that was asked, `serves` says which others this proxy stands before.
+    pub fn restore<B>(
+        &self,
+        target: &Uri,
+        route: &Route,
+        host: &str,
+        serves: impl Fn(&str) -> bool,
+        response: &mut Response<B>,
+    ) {
+        if !self.restores || !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+            return;
+        }
+        let Some(location) = response.headers().get(header::LOCATION) else { return };
+        let is_ours = match Destination::of(location.as_bytes()) {
+            Destination::SameHost => true,
+            Destination::Host(other) => other == host || (host::same_owner(&other, host) && serves(&other)),
+            Destination::Elsewhere => false,
+        };
+        let query = target.query().unwrap_or_default().as_bytes();
+        let restored = is_ours.then(|| restored(location.as_bytes(), query, &route.strip)).flatten();
+        let Some(restored) =
+            restored.and_then(|restored| HeaderValue::from_maybe_shared(bytes::Bytes::from(restored)).ok())
+        else {
+            return;
+        };
+        let headers = response.headers_mut();
+        headers.insert(header::LOCATION, restored);
+        let caching = headers.get_all(header::CACHE_CONTROL).iter().map(HeaderValue::as_bytes);
+        if let Ok(caching) = HeaderValue::from_maybe_shared(bytes::Bytes::from(made_private(caching))) {
+            headers.insert(header::CACHE_CONTROL, caching);
+        }
+        // What only caches in front of us read (RFC 9213) would speak against it.
+        FOR_CACHES_ONLY.into_iter().for_each(|name| drop(headers.remove(name)));
     }
 
     fn count_ignored(&self, reason: Ignored) {
@@ -157,7 +245,7 @@ impl Watch {
         let Some(observation) = self.observation.as_mut().filter(|_| self.recorder.tells_upstream) else {
             return;
         };
-        let salt = self.recorder.salts.today();
+        let salt = self.recorder.salts.of(observation.at_ms());
         let forgotten = self.recorder.forgotten.now();
         let secrets = Secrets { keys: &self.recorder.keys, salt: &salt, forgotten: &forgotten };
         let Some((identity, touch)) = observation.preview(secrets, &self.recorder.rules, Uuid::now_v7) else {
@@ -184,10 +272,19 @@ impl Watch {
         }
     }
 
+    /// Notes what the shop gets, while somebody looks.
+    pub fn note_forwarded(&mut self, target: &Uri) {
+        if let Some(note) = &mut self.note {
+            let forwarded = capped(&self.recorder.rules.shown(target));
+            note.forwarded = (forwarded != note.target).then_some(forwarded);
+        }
+    }
+
     /// Records the exchange and sets the cookie; returns when the response may go out.
     pub async fn conclude<B>(mut self, response: &mut Response<B>) {
         let Some(observation) = self.observation.take() else {
             response.headers_mut().remove(X_UTM_EVENT);
+            self.tell(response.status(), None);
             return;
         };
         let (set_cookie, ticket) = self.record(&observation, response.status(), response.headers());
@@ -195,28 +292,43 @@ impl Watch {
         if let Some(line) = set_cookie {
             response.headers_mut().append(header::SET_COOKIE, line);
         }
+        let mut outcome = None;
         if let Some(ticket) = ticket {
-            self.recorder.hand.written(ticket).await;
+            let is_written = self.recorder.hand.written(ticket).await;
+            outcome = Some(if is_written { Journal::Written } else { Journal::Ahead });
         }
+        self.tell(response.status(), outcome);
     }
 
     fn record(
-        &self,
+        &mut self,
         observation: &Observation,
         status: StatusCode,
         headers: &HeaderMap,
     ) -> (Option<HeaderValue>, Option<Ticket>) {
         let recorder = &*self.recorder;
-        let salt = recorder.salts.today();
+        let salt = recorder.salts.of(observation.at_ms());
         let forgotten = recorder.forgotten.now();
         let secrets = Secrets { keys: &recorder.keys, salt: &salt, forgotten: &forgotten };
-        let Conclusion { record, set_cookie, page_view, ignored, .. } = observation.conclude(
+        let conclusion = observation.conclude(
             &self.site,
             ResponseHead { status, headers, trust_events: self.trust_events },
             secrets,
             &recorder.rules,
             Uuid::now_v7,
         );
+        if let Some(note) = &mut self.note {
+            note_conclusion(note, &conclusion);
+            note.exclusion = observation.exclusion().map(capped);
+        }
+        let Conclusion { mut record, mut set_cookie, mut page_view, mut ignored, .. } = conclusion;
+        if let Some(Record::Hit(hit)) = &mut record
+            && hit.identity.is_some_and(|identity| recorder.exclusions.now().excludes(identity.visitor_id))
+        {
+            (set_cookie, page_view, ignored) = (None, false, Some(Ignored::Excluded));
+            hit.leave_only_orders();
+            record = record.filter(|record| matches!(record, Record::Hit(hit) if !hit.actions.is_empty()));
+        }
         if page_view {
             recorder.page_views.inc();
         }
@@ -225,15 +337,64 @@ impl Watch {
         }
         (set_cookie, record.and_then(|record| recorder.hand.push(&record)))
     }
+
+    /// Tells of it, while somebody looks.
+    fn tell(&mut self, status: StatusCode, outcome: Option<Journal>) {
+        if let Some(mut note) = self.note.take() {
+            note.status = status.as_u16();
+            note.journal = outcome.unwrap_or(note.journal);
+            self.recorder.inspection.tell(note);
+        }
+    }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        if let Some(observation) = self.observation.take()
-            && let Ok(status) = StatusCode::from_u16(CLIENT_CLOSED_REQUEST)
-        {
-            self.record(&observation, status, &HeaderMap::new());
+        if let Ok(status) = StatusCode::from_u16(CLIENT_CLOSED_REQUEST) {
+            let mut outcome = None;
+            if let Some(observation) = self.observation.take() {
+                let (_, ticket) = self.record(&observation, status, &HeaderMap::new());
+                outcome = ticket.map(|_| Journal::Ahead);
+            }
+            self.tell(status, outcome);
         }
+    }
+}
+
+/// What a conclusion says, without the values of click ids.
+fn note_conclusion(note: &mut Note, conclusion: &Conclusion<'_>) {
+    note.reasons = conclusion.reasons;
+    note.verdict = match &conclusion.record {
+        Some(Record::Hit(_)) if conclusion.page_view => Verdict::PageView,
+        Some(Record::BotCount(_)) => Verdict::Counted,
+        Some(_) => Verdict::Recorded,
+        None => Verdict::NotRecorded(conclusion.ignored),
+    };
+    if conclusion.record.is_some() {
+        // Until the journal answers.
+        note.journal = Journal::Dropped;
+    }
+    if let Some(Record::Hit(hit)) = &conclusion.record {
+        note.identity = hit.identity;
+        note.actions = hit.actions.iter().take(MOST_ACTIONS).map(|action| action.kind.to_string()).collect();
+        let own = |text: &Option<Cow<'_, str>>| text.as_deref().map(|text| Cow::Owned(capped(text)));
+        note.touch = hit.touch.as_ref().map(|touch| Touch {
+            evidence: touch.evidence,
+            source: own(&touch.source),
+            medium: own(&touch.medium),
+            campaign: own(&touch.campaign),
+            content: own(&touch.content),
+            term: own(&touch.term),
+            id: own(&touch.id),
+            parameters: Vec::new(),
+            click_ids: touch
+                .click_ids
+                .iter()
+                .map(|(name, _)| (Cow::Owned(name.to_string()), Cow::Borrowed("")))
+                .collect(),
+            referrer: own(&touch.referrer),
+            flags: touch.flags,
+        });
     }
 }
 

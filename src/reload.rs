@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::accept::Certificates;
 use crate::config::{Change, Config, ConfigErrors, Live};
 use crate::files::raise_open_files;
 use crate::proxy::Snapshot;
@@ -18,15 +19,22 @@ pub struct Reload {
     config: Live<Config>,
     snapshot: Live<Snapshot>,
     metrics: Arc<Metrics>,
+    certificates: Arc<Certificates>,
     log_level: Option<LogLevel>,
 }
 
 impl Reload {
-    pub(crate) fn new(config: &Live<Config>, snapshot: &Live<Snapshot>, metrics: &Arc<Metrics>) -> Self {
+    pub(crate) fn new(
+        config: &Live<Config>,
+        snapshot: &Live<Snapshot>,
+        metrics: &Arc<Metrics>,
+        certificates: &Arc<Certificates>,
+    ) -> Self {
         Self {
             config: config.clone(),
             snapshot: snapshot.clone(),
             metrics: Arc::clone(metrics),
+            certificates: Arc::clone(certificates),
             log_level: None,
         }
     }
@@ -67,6 +75,10 @@ impl Reload {
         }
         if config.proxy.trusted_proxies != old.proxy.trusted_proxies {
             self.metrics.state.undeclared_proxy.store(false, Ordering::Relaxed);
+        }
+        // They could be used a moment ago, when the configuration was read.
+        if let Err(error) = self.certificates.replace(&config.proxy.tls) {
+            tracing::error!(%error, "TLS certificates cannot be used; those read before stay in use");
         }
         self.snapshot.replace(snapshot);
         self.config.replace(config);

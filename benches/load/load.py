@@ -39,7 +39,7 @@ class Load:
             raise Trouble(f"{command[0]} failed: {done.stderr.strip() or done.stdout.strip()}")
         return done.stdout
 
-    def closed(self, port, case, own_cookie, seconds, per_connection=0):
+    def closed(self, port, case, own_cookie, seconds, per_connection=0, scheme="http"):
         """Each connection sends its next request when the last is answered. Requests, seconds, failures. With
         `per_connection` every so many requests one says that it is its connection's last."""
         request = self.folder / "request"
@@ -47,10 +47,14 @@ class Load:
         request.write_text("\n".join([case.target, *lines]) + "\n")
         output = self.run(
             ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "-s", str(HERE / "request.lua"),
-             f"http://127.0.0.1:{port}/", "--", str(request), str(per_connection)],
+             f"{scheme}://127.0.0.1:{port}/", "--", str(request), str(per_connection)],
             seconds,
         )
         return json.loads(output.strip().splitlines()[-1])
+
+    def closed_tls(self, port, case, own_cookie, seconds):
+        """The same, encrypted."""
+        return self.closed(port, case, own_cookie, seconds, scheme="https")
 
     def paced(self, port, case, own_cookie, seconds, rate):
         """Requests at a fixed rate, whatever the answers do: latency counts from when a request was due."""
@@ -68,11 +72,11 @@ class Load:
                 "latency_us": micros}
 
 
-def turn(load, program, case, own_cookie, seconds, send):
+def turn(load, program, case, own_cookie, seconds, send, warm_up=None):
     """One turn of one proxy: warm up, then `send` load, with what it cost."""
     program.thaw()
     try:
-        load.closed(program.port, case, own_cookie, WARM_UP_SECONDS)
+        (warm_up or load.closed)(program.port, case, own_cookie, WARM_UP_SECONDS)
         before = program.cpu()
         result = send(program.port, case, own_cookie, seconds)
         after = program.cpu()
@@ -111,9 +115,12 @@ def request_path(program):
     return sum(cpu for name, cpu in threads.items() if is_request_path(program, name))
 
 
-def ask(port, case, own_cookie=None):
-    """One request; status, headers and length of the answer."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+def ask(port, case, own_cookie=None, tls=None):
+    """One request, encrypted if it is said how; status, headers and length of the answer."""
+    if tls:
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=30, context=tls)
+    else:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     connection.putrequest("GET", case.target, skip_host=True, skip_accept_encoding=True)
     for name, value in case.headers(own_cookie).items():
         connection.putheader(name, value)

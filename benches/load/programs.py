@@ -147,25 +147,32 @@ def start_shop(folder, files, cores):
     return start("upstream", "upstream.conf", nginx_command, values, values["upstream"], cores)
 
 
-def start_nginx(folder, upstream, cores):
+def start_nginx(folder, upstream, cores, certificate=None):
     port = free_port()
-    values = common(folder) | {"upstream": upstream, "port": port}
+    tls = {"listen": f"127.0.0.1:{port}", "tls": ""}
+    if certificate:
+        tls = {"listen": f"127.0.0.1:{port} ssl http2",
+               "tls": f"ssl_certificate {certificate}; ssl_certificate_key {certificate};"}
+    values = common(folder) | {"upstream": upstream} | tls
     return start("nginx", "nginx.conf", nginx_command, values, port, cores)
 
 
-def start_haproxy(folder, upstream, cores):
+def start_haproxy(folder, upstream, cores, certificate=None):
     port = free_port()
-    values = common(folder) | {"upstream": upstream, "port": port}
+    tls = f" ssl crt {certificate} alpn h2,http/1.1" if certificate else ""
+    values = common(folder) | {"upstream": upstream, "port": port, "tls": tls}
     return start("haproxy", "haproxy.cfg", lambda path: [find("haproxy"), "-f", str(path)], values, port, cores)
 
 
-def start_dispatcher(name, binary, folder, upstream, cores, mode, database):
+def start_dispatcher(name, binary, folder, upstream, cores, mode, database, certificate=None):
     """`database` is the body of the table [database]."""
     port, stats = free_port(), free_port()
     own = folder / name
     own.mkdir(exist_ok=True)
     values = common(folder) | {
         "upstream": upstream, "port": port, "stats": stats, "name": name, "mode": mode, "database": database,
+        "listen": "tls_listen" if certificate else "listen",
+        "tls": f'[[proxy.tls]]\ncertificate = "{certificate}"\nkey = "{certificate}"' if certificate else "",
     }
     program = start(
         name, "utm-dispatcher.toml", lambda path: [str(binary), "run", "--config", str(path)], values, port, cores

@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use utm_dispatcher::capture::evidence::{Evidence, Referrer};
-use utm_dispatcher::capture::registry::Registry;
+use utm_dispatcher::capture::registry::{Kind, Registry};
 use utm_dispatcher::hit::{Hit, Record};
 use utm_dispatcher::journal::frame;
 
@@ -12,7 +12,11 @@ fuzz_target!(|data: &[u8]| {
     // The first line is the query, the rest the `Referer` field.
     let line_end = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
     let (query, referrer) = data.split_at(line_end);
-    let evidence = Evidence::read(query, &Registry::new());
+    let registry = Registry::new();
+    let evidence = Evidence::read(query, &registry, true);
+    // What is personal may be left out, and changes nothing else.
+    let nameless = Evidence::read(query, &registry, false);
+    assert_eq!((nameless.campaign_hash, nameless.is_empty()), (evidence.campaign_hash, evidence.is_empty()));
     let (is_empty, campaign_hash, click_hash) =
         (evidence.is_empty(), evidence.campaign_hash, evidence.click_hash);
     assert!(!evidence.is_new_to(campaign_hash, click_hash));
@@ -28,8 +32,10 @@ fuzz_target!(|data: &[u8]| {
         assert!(!value.is_empty() && value.chars().count() <= 512 && !value.contains(char::is_control));
         assert_eq!(value.trim(), value.as_ref());
     }
-    for (_, value) in &touch.click_ids {
-        assert!(!value.is_empty() && value.len() <= 4096 && !value.contains(char::is_control));
+    for (name, value) in &touch.click_ids {
+        let is_sign = registry.find(name.as_bytes()).unwrap().kind == Kind::Sign;
+        assert_eq!(value.is_empty(), is_sign, "what names a person has no value");
+        assert!(value.len() <= 4096 && !value.contains(char::is_control));
     }
     assert!(touch.click_ids.is_sorted_by(|(one, _), (other, _)| one < other), "sorted, each name once");
 

@@ -34,8 +34,8 @@ fuzz_target!(|input: (&[u8], &[u8], bool, bool)| {
     headers.append("x-forwarded-proto", rest);
     let fields = if is_rfc7239 { ForwardedFields::Rfc7239 } else { ForwardedFields::XForwarded };
 
-    let stranger = Peer::new(truth, &trusted);
+    let stranger = Peer::new(truth, &trusted, false);
     assert_eq!(client(&headers, &stranger, &trusted, fields).address, truth);
-    let found = client(&headers, &Peer::new(proxy, &trusted), &trusted, fields).address;
+    let found = client(&headers, &Peer::new(proxy, &trusted, false), &trusted, fields).address;
     assert!(found == truth || (is_rfc7239 && found == proxy), "{found}");
 });

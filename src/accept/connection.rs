@@ -4,14 +4,17 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use http::Version;
+use http::header::HOST;
+use http::request::Parts;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::clock::{Clock, Timer};
 use crate::config::Timeouts;
-use crate::forward::Peer;
+use crate::forward::{Peer, Refusal, Tunnel};
 
 /// How long a silent connection is still listened to when the worker ends: a request may be on its way, and whoever is
 /// in the middle of a page sends the next one at once. It is answered with `Connection: close`.
@@ -34,6 +37,8 @@ pub(super) enum Phase {
     Idle,
     /// Idle for long: only the socket is kept.
     Resting,
+    /// No more HTTP: bytes go both ways. There is no phase after this one.
+    Tunnel,
 }
 
 /// A client's connection, shared by its socket, its requests and their answers.
@@ -42,15 +47,23 @@ pub struct Connection {
     peer: Peer,
     local: SocketAddr,
     phase: Cell<Phase>,
+    /// The task, while something waits for the end of the present answer.
+    waiting: RefCell<Option<Waker>>,
     /// Runs in every phase but `Serving`.
     timer: RefCell<Timer>,
     timeouts: Timeouts,
-    /// Whether what came last ends a head: then hyper has read nothing of the next request.
-    is_at_end_of_head: Cell<bool>,
+    /// Whether what came last ends a request: then hyper has read nothing of the next one.
+    is_between_requests: Cell<bool>,
+    /// Why the request that came last is none.
+    refusal: RefCell<Option<Refusal>>,
     /// The last call has begun.
     last_call: Cell<bool>,
+    /// What the connection goes on as when the present answer is out.
+    tunnel: RefCell<Option<Box<Tunnel>>>,
     /// Set when a request's body was left unread: the socket must then be closed with care.
     unread: Rc<Cell<bool>>,
+    /// The answer ends with the connection: nothing but a reset tells the client of one that was cut off.
+    answer_ends_with_it: Cell<bool>,
     /// Set for the whole worker when it ends.
     draining: Rc<Cell<bool>>,
 }
@@ -67,11 +80,15 @@ impl Connection {
             peer,
             local,
             phase: Cell::new(Phase::Fresh),
+            waiting: RefCell::default(),
             timer: RefCell::new(Timer::new(clock)),
             timeouts,
-            is_at_end_of_head: Cell::new(false),
+            is_between_requests: Cell::new(false),
+            refusal: RefCell::default(),
             last_call: Cell::new(false),
+            tunnel: RefCell::default(),
             unread: Rc::default(),
+            answer_ends_with_it: Cell::new(false),
             draining,
         };
         connection.enter(Phase::Fresh);
@@ -79,6 +96,9 @@ impl Connection {
     }
 
     pub(super) fn enter(&self, phase: Phase) {
+        if self.phase.get() == Phase::Tunnel {
+            return;
+        }
         self.phase.set(phase);
         let mut timer = self.timer.borrow_mut();
         match phase {
@@ -89,16 +109,62 @@ impl Connection {
             Phase::Idle if self.may_rest() => timer.arm(REST_AFTER),
             Phase::Idle => timer.arm(self.timeouts.keep_alive),
             Phase::Resting => timer.arm(self.timeouts.keep_alive.saturating_sub(REST_AFTER)),
-            Phase::Serving => timer.disarm(),
+            Phase::Serving | Phase::Tunnel => timer.disarm(),
+        }
+        if phase == Phase::Idle
+            && let Some(waker) = self.waiting.take()
+        {
+            waker.wake();
         }
     }
 
-    /// These bytes came from the client.
-    pub(super) fn hear(&self, bytes: &[u8]) {
-        self.is_at_end_of_head.set(bytes.ends_with(b"\r\n\r\n"));
+    /// Something came from the client; `is_between_requests` tells whether that ends a request.
+    pub(super) fn hear(&self, is_between_requests: bool) {
+        self.is_between_requests.set(is_between_requests);
         if matches!(self.phase.get(), Phase::Fresh | Phase::Idle) {
             self.enter(Phase::Head);
         }
+    }
+
+    /// Nothing comes from the client, which has sent the beginning of a head or not.
+    pub(super) fn hear_nothing(&self, is_within_head: bool) {
+        match self.phase.get() {
+            Phase::Idle if is_within_head => self.enter(Phase::Head),
+            // It was an empty line.
+            Phase::Head if !is_within_head => self.enter(Phase::Idle),
+            _ => {}
+        }
+    }
+
+    /// What has come waits for the end of the present answer; nobody else would wake the task then.
+    pub(super) fn wait_for_end_of_answer(&self, context: &Context<'_>) {
+        *self.waiting.borrow_mut() = Some(context.waker().clone());
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    /// The request that comes next is a stand-in for what is none. What the client sends after it is not looked at.
+    pub(super) fn refuse(&self, refusal: Refusal) {
+        self.unread.set(true);
+        *self.refusal.borrow_mut() = Some(refusal);
+    }
+
+    /// Why a request is none, if it stands in for what is none.
+    pub fn take_refusal(&self, head: &Parts) -> Option<Refusal> {
+        // An earlier request that has not been answered yet has a `Host`, or is of HTTP/1.0.
+        let is_stand_in = head.version == Version::HTTP_11 && !head.headers.contains_key(HOST);
+        if is_stand_in { self.refusal.take() } else { None }
+    }
+
+    /// An answer begins that has no end but the connection's (RFC 9112 section 6.3).
+    pub(super) fn begin_endless_answer(&self) {
+        self.answer_ends_with_it.set(true);
+    }
+
+    pub(super) fn answer_ends_with_it(&self) -> bool {
+        self.answer_ends_with_it.get()
     }
 
     /// The client says something, or goes away: hyper shall hear which.
@@ -114,7 +180,7 @@ impl Connection {
     }
 
     fn may_rest(&self) -> bool {
-        let holds_nothing = self.is_at_end_of_head.get() && !self.unread.get();
+        let holds_nothing = self.is_between_requests.get() && !self.unread.get();
         holds_nothing && !self.draining.get() && self.timeouts.keep_alive > REST_AFTER
     }
 
@@ -130,6 +196,16 @@ impl Connection {
             self.enter(Phase::Resting);
         }
         is_due
+    }
+
+    /// The present answer is 101: what comes after it is the tunnel's, and no timeout but that of sending runs.
+    pub fn switch_to(&self, tunnel: Box<Tunnel>) {
+        self.enter(Phase::Tunnel);
+        *self.tunnel.borrow_mut() = Some(tunnel);
+    }
+
+    pub(super) fn take_tunnel(&self) -> Option<Box<Tunnel>> {
+        self.tunnel.take()
     }
 
     /// Who is at the other end.

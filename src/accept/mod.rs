@@ -5,11 +5,21 @@
 
 mod bind;
 mod connection;
+mod gate;
+mod handed;
+mod http2;
+mod proxy_header;
+mod seats;
 mod serve;
 mod stream;
+mod tls;
 mod transport;
 mod worker;
 
-pub use bind::{BindError, Bound, bind};
+pub use bind::{BindError, Bound, bind, take_or_bind};
 pub use connection::{Answer, Connection};
+pub use gate::{Gate, Mode};
+pub use handed::{Handed, HandedError};
+pub use proxy_header::{Malformed, Parsed, parse as parse_proxy_header};
+pub use tls::{Certificates, TlsError};
 pub use worker::{Ended, Workers, start};

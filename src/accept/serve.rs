@@ -2,30 +2,38 @@
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
+use tokio_rustls::server::TlsStream;
 
+use super::bind::Kind;
 use super::connection::{Answer, Connection, Phase};
+use super::gate::Gate;
+use super::http2;
+use super::proxy_header;
+use super::seats::Seats;
 use super::stream::ClientStream;
+use super::tls::{Certificates, speaks_http2};
 use super::transport::Transport;
 use crate::clock::Clock;
-use crate::config::{Config, Limits, Live};
+use crate::config::{self, Config, Limits, Live};
 use crate::forward::Peer;
 use crate::telemetry::metrics::{Metrics, Reason};
 
@@ -43,6 +51,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\n\
     content-length: 21\r\ncache-control: no-store\r\nretry-after: 1\r\nconnection: close\r\n\r\ntoo many connections\n";
 
+const TOO_MANY_CONNECTIONS_OF_CLIENT: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\ncontent-type: text/plain\r\n\
+    content-length: 21\r\ncache-control: no-store\r\nretry-after: 1\r\nconnection: close\r\n\r\ntoo many connections\n";
+
 /// What all connections of one worker share.
 pub(super) struct Server<H> {
     config: Live<Config>,
@@ -52,6 +63,9 @@ pub(super) struct Server<H> {
     handler: H,
     /// Connections of all workers.
     open_in_all: Arc<AtomicUsize>,
+    /// Connections of all workers by client.
+    seats: Arc<Seats>,
+    certificates: Arc<Certificates>,
     /// Connections of this worker.
     open: Cell<usize>,
     all_closed: Notify,
@@ -91,6 +105,8 @@ impl<H> Server<H> {
         config: Live<Config>,
         metrics: Arc<Metrics>,
         open_in_all: Arc<AtomicUsize>,
+        seats: Arc<Seats>,
+        certificates: Arc<Certificates>,
         clock: Rc<Clock>,
         handler: H,
     ) -> Rc<Self> {
@@ -102,6 +118,8 @@ impl<H> Server<H> {
             clock,
             handler,
             open_in_all,
+            seats,
+            certificates,
             open,
             all_closed: Notify::new(),
             draining,
@@ -152,6 +170,7 @@ where
     pub(super) async fn take_connections(
         self: Rc<Self>,
         listener: TcpListener,
+        kind: Kind,
         mut drain_seen: watch::Receiver<bool>,
     ) {
         loop {
@@ -160,7 +179,7 @@ where
                 _ = drain_seen.wait_for(|drain| *drain) => break,
             };
             match accepted {
-                Ok((tcp, peer)) => self.admit(tcp, peer),
+                Ok((tcp, peer)) => self.admit(tcp, peer, kind),
                 Err(error) => pause_after(&error).await,
             }
         }
@@ -171,46 +190,148 @@ where
             if tcp.set_nonblocking(true).is_ok()
                 && let Ok(tcp) = TcpStream::from_std(tcp)
             {
-                self.admit(tcp, peer);
+                self.admit(tcp, peer, kind);
             }
         }
     }
 
-    fn admit(self: &Rc<Self>, tcp: TcpStream, peer: SocketAddr) {
+    fn admit(self: &Rc<Self>, tcp: TcpStream, peer: SocketAddr, kind: Kind) {
         self.metrics.connections.inc();
         let place = Place::take(self);
         let terms = self.terms();
         if self.open_in_all.load(Ordering::Relaxed) > terms.config.proxy.max_connections {
-            let reason = Reason { reason: "too_many_connections" };
-            self.metrics.requests_refused.get_or_create(&reason).inc();
-            // As much as fits into an empty socket buffer, which is all of it; nobody is waited for.
-            let _ = tcp.try_write(TOO_MANY_CONNECTIONS);
-            return;
+            return self.refuse(&tcp, kind, "too_many_connections", TOO_MANY_CONNECTIONS);
         }
-        tokio::task::spawn_local(Rc::clone(self).serve(tcp, peer, terms, place));
+        tokio::task::spawn_local(Rc::clone(self).serve(tcp, peer.ip(), kind, terms, place));
     }
 
-    async fn serve(self: Rc<Self>, tcp: TcpStream, peer: SocketAddr, terms: Rc<Terms>, _place: Place<H>) {
+    /// Refuses a connection. As much of the answer is sent as fits into an empty socket buffer, which is all of it; nobody
+    /// is waited for.
+    fn refuse(&self, tcp: &TcpStream, kind: Kind, reason: &'static str, answer: &[u8]) {
+        self.metrics.requests_refused.get_or_create(&Reason { reason }).inc();
+        if kind == Kind::Plain {
+            let _ = tcp.try_write(answer);
+        }
+    }
+
+    async fn serve(
+        self: Rc<Self>,
+        mut tcp: TcpStream,
+        peer: IpAddr,
+        kind: Kind,
+        terms: Rc<Terms>,
+        _place: Place<H>,
+    ) {
+        let proxy = &terms.config.proxy;
         let Ok(local) = tcp.local_addr() else { return };
         // Without it the answer's last packet may wait for the client's acknowledgement; not worth failing for.
         let _ = tcp.set_nodelay(true);
-        let peer = Peer::new(peer.ip(), &terms.config.proxy.trusted_proxies);
-        let timeouts = terms.config.proxy.timeouts;
-        let connection = Connection::new(peer, local, timeouts, &self.clock, Rc::clone(&self.draining));
-        let mut stream = ClientStream::new(
-            Transport::Plain(tcp),
-            Rc::clone(&connection),
-            timeouts.response_idle,
-            &self.clock,
-        );
+        let Some(client) = self.client(proxy, &mut tcp, peer).await else { return };
+        let peer = Peer::new(client, &proxy.trusted_proxies, kind == Kind::Tls);
+        let Some(_seat) = self.seats.take_seat(&peer, proxy.limits.connections_per_ip) else {
+            let reason = "too_many_connections_of_client";
+            return self.refuse(&tcp, kind, reason, TOO_MANY_CONNECTIONS_OF_CLIENT);
+        };
+        let connection = Connection::new(peer, local, proxy.timeouts, &self.clock, Rc::clone(&self.draining));
+        let transport = match kind {
+            Kind::Plain => Transport::Plain(tcp),
+            Kind::Tls => {
+                let Some(tls) = self.encrypt(proxy, tcp, &connection).await else { return };
+                let is_http2 = speaks_http2(&tls);
+                let transport = Transport::Tls(Box::new(tls));
+                if is_http2 {
+                    return self.serve_http2(proxy, &connection, transport).await;
+                }
+                transport
+            }
+        };
+        self.serve_http1(&terms, &connection, transport).await;
+    }
+
+    /// Who is at the other end: the peer, or what the load balancer says with the PROXY protocol.
+    async fn client(&self, proxy: &config::Proxy, tcp: &mut TcpStream, peer: IpAddr) -> Option<IpAddr> {
+        let peer = peer.to_canonical();
+        if !proxy.proxy_protocol {
+            return Some(peer);
+        }
+        if !proxy.trusted_proxies.iter().any(|network| network.contains(&peer)) {
+            self.refuse_connection("proxy_header_untrusted");
+            return None;
+        }
+        let reading = proxy_header::read(tcp);
+        let reason = match tokio::time::timeout(proxy.timeouts.first_byte, reading).await {
+            Ok(Ok(client)) => return Some(client.unwrap_or(peer)),
+            Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => "proxy_header_malformed",
+            Ok(Err(_)) => "proxy_header_closed",
+            Err(_) => "proxy_header_timeout",
+        };
+        self.refuse_connection(reason);
+        None
+    }
+
+    /// The handshake. Until the first byte comes, a connection is only its socket.
+    async fn encrypt(
+        &self,
+        proxy: &config::Proxy,
+        tcp: TcpStream,
+        connection: &Connection,
+    ) -> Option<TlsStream<TcpStream>> {
+        let speaks = poll_fn(|context| {
+            let mut first = [0];
+            match tcp.poll_peek(context, &mut ReadBuf::new(&mut first)) {
+                Poll::Ready(outcome) => Poll::Ready(outcome.is_ok_and(|count| count > 0)),
+                Poll::Pending => connection.poll_patience(context).map(|()| false),
+            }
+        });
+        if !speaks.await {
+            return None;
+        }
+        let handshake = Box::pin(self.certificates.handshake(tcp));
+        let reason = match tokio::time::timeout(proxy.timeouts.header, handshake).await {
+            Ok(Ok(tls)) => return Some(tls),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a TLS handshake failed");
+                if error.kind() == io::ErrorKind::UnexpectedEof { "tls_closed" } else { "tls_handshake" }
+            }
+            Err(_) => "tls_timeout",
+        };
+        self.refuse_connection(reason);
+        None
+    }
+
+    fn refuse_connection(&self, reason: &'static str) {
+        self.metrics.connections_refused.get_or_create(&Reason { reason }).inc();
+    }
+
+    async fn serve_http2(&self, proxy: &config::Proxy, connection: &Rc<Connection>, transport: Transport) {
+        connection.enter(Phase::Serving);
+        let serving = http2::serve(connection, transport, proxy, &self.clock, &self.handler);
+        if let Err(error) = Box::pin(serving).await {
+            tracing::debug!(%error, "a client connection ended early");
+        }
+    }
+
+    async fn serve_http1(&self, terms: &Terms, connection: &Rc<Connection>, transport: Transport) {
+        let send_idle = terms.config.proxy.timeouts.response_idle;
+        let gate = Gate::new(terms.config.proxy.limits, self.metrics.targets_escaped.clone());
+        let mut stream = ClientStream::new(transport, Rc::clone(connection), gate, send_idle, &self.clock);
         // A silent connection is only its socket: hyper's buffers are made when a client speaks, and go when it rests.
         while stream.has_something_to_say().await {
-            let service = service_fn(|request| self.answer(Rc::clone(&connection), request));
+            let service = service_fn(|request| self.answer(Rc::clone(connection), request));
             let serving = terms.http.serve_connection(TokioIo::new(stream), service).without_shutdown();
+            let leftover;
             match Box::pin(serving).await {
-                Ok(parts) => stream = parts.io.into_inner(),
+                Ok(parts) => (stream, leftover) = (parts.io.into_inner(), parts.read_buf),
                 // The client went away or sent what is no HTTP; hyper has answered where it could.
                 Err(error) => return tracing::debug!(%error, "a client connection ended early"),
+            }
+            if let Some(tunnel) = connection.take_tunnel() {
+                let idle = terms.config.proxy.timeouts.tunnel_idle;
+                stream.set_send_idle(idle);
+                tunnel.run(&mut stream, leftover, idle, &self.clock).await;
+                // Whatever the client still says is of no interest.
+                connection.unread().set(true);
+                break;
             }
             if !connection.is_resting() {
                 break;
@@ -225,12 +346,16 @@ where
         request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<Answer<B>>, Infallible>> + use<H, F, B> {
         connection.enter(Phase::Serving);
+        let is_http_10 = request.version() == Version::HTTP_10;
         // In a box of its own: hyper keeps room for the future as long as it serves the connection.
         let answer = Box::pin((self.handler)(Rc::clone(&connection), request));
         async move {
             let mut response = answer.await;
             if connection.is_draining() {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            if is_http_10 && response.body().size_hint().exact().is_none() {
+                connection.begin_endless_answer();
             }
             Ok(response.map(|body| Answer { body, connection }))
         }
@@ -266,7 +391,8 @@ impl<H> Drop for Place<H> {
 /// Ends a connection. A client that still sends must be listened to for a while: closing at once would reset the
 /// connection and could take the answer from it (RFC 9112 section 9.6).
 async fn close(mut transport: Transport, unread: bool) {
-    let _ = transport.shutdown().await;
+    // An encrypted connection has something to say at its end, which the client may not take.
+    let _ = tokio::time::timeout(LINGER_TIME, transport.shutdown()).await;
     if !unread {
         return;
     }

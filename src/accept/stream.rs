@@ -1,37 +1,42 @@
-//! A client's socket with the timeouts that hyper lacks: before the first byte, within a head, between requests, and
-//! while the client does not take what is sent.
+//! A client's socket with what hyper lacks: the gate that only good requests pass, and timeouts before the first byte,
+//! within a head, between requests, and while the client does not take what is sent.
 
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::connection::Connection;
-use super::transport::Transport;
-use crate::clock::{Clock, Timer};
+use super::connection::{Connection, Phase};
+use super::gate::{Gate, Mode};
+use super::transport::{SendTimer, Transport};
+use crate::clock::Clock;
+use crate::forward::Refusal;
 
 /// The socket as hyper sees it.
 #[derive(Debug)]
 pub(super) struct ClientStream {
     transport: Transport,
     connection: Rc<Connection>,
-    /// How long the client may take nothing of what is sent.
-    send_idle: Duration,
-    send_timer: Timer,
+    gate: Gate,
+    /// The connection is reset when this is dropped.
+    resets: bool,
+    send_timer: SendTimer,
 }
 
 impl ClientStream {
     pub(super) fn new(
         transport: Transport,
         connection: Rc<Connection>,
+        gate: Gate,
         send_idle: Duration,
         clock: &Rc<Clock>,
     ) -> Self {
-        ClientStream { transport, connection, send_idle, send_timer: Timer::new(clock) }
+        let send_timer = SendTimer::new(send_idle, clock);
+        ClientStream { transport, connection, gate, resets: false, send_timer }
     }
 
     /// Returns when bytes are there, or the end of them; false when it is not worth waiting for more.
@@ -46,20 +51,62 @@ impl ClientStream {
         .await
     }
 
-    /// What is below.
-    pub(super) fn into_transport(self) -> Transport {
+    /// What is below, to be closed in order.
+    pub(super) fn into_transport(mut self) -> Transport {
+        if self.resets {
+            self.set_reset(false);
+        }
         self.transport
     }
 
-    fn timed(&mut self, context: &Context<'_>, sent: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if sent.is_ready() {
-            self.send_timer.disarm();
-            return sent;
+    /// Whether the connection is reset when it is dropped, instead of closed.
+    fn set_reset(&mut self, resets: bool) {
+        self.resets = resets;
+        let linger = resets.then_some(Duration::ZERO);
+        // Where the system refuses, the client takes what it got for the whole, as behind other proxies.
+        let _ = socket2::SockRef::from(&*self.transport.tcp()).set_linger(linger);
+    }
+
+    /// From now on the client may take nothing for this long.
+    pub(super) fn set_send_idle(&mut self, idle: Duration) {
+        self.send_timer.set_idle(idle);
+    }
+}
+
+impl ClientStream {
+    /// Whether the gate takes bytes now. What it keeps of a request for an upgrade is let go here when the answer has
+    /// told what it is.
+    fn takes_bytes(&mut self) -> io::Result<bool> {
+        let mode = self.gate.mode();
+        match (mode, self.connection.phase()) {
+            (Mode::Waiting | Mode::Full, Phase::Tunnel) => self.gate.open(),
+            (Mode::Waiting | Mode::Full, Phase::Idle | Phase::Resting) => self.gate.resume(),
+            (Mode::Broken, _) => return Err(io::ErrorKind::InvalidData.into()),
+            _ => return Ok(matches!(mode, Mode::Reading | Mode::Waiting)),
         }
-        if !self.send_timer.is_armed() {
-            self.send_timer.arm(self.send_idle);
+        self.pass_refusal_on();
+        Ok(!self.gate.has_something() && self.gate.mode() == Mode::Reading)
+    }
+
+    fn pass_refusal_on(&mut self) {
+        if let Some(refusal) = self.gate.take_refusal() {
+            self.connection.refuse(refusal);
         }
-        self.send_timer.poll_due(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// The socket has nothing. Ready when it is not worth waiting for more; then there may be something to give.
+    fn poll_silence(&mut self, context: &Context<'_>) -> Poll<()> {
+        // While the client does not take what is sent, it has nothing to say: `send_timer` watches.
+        if self.send_timer.is_running() {
+            return Poll::Pending;
+        }
+        self.connection.hear_nothing(self.gate.is_within_head());
+        ready!(self.connection.poll_patience(context));
+        if self.connection.phase() == Phase::Head {
+            self.gate.refuse(Refusal::HeadTimeout);
+            self.pass_refusal_on();
+        }
+        Poll::Ready(())
     }
 }
 
@@ -70,19 +117,43 @@ impl AsyncRead for ClientStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let filled_before = buffer.filled().len();
-        let Poll::Ready(outcome) = Pin::new(&mut this.transport).poll_read(context, buffer) else {
-            // While the client does not take what is sent, it has nothing to say: `send_timer` watches.
-            if this.send_timer.is_armed() {
+        loop {
+            let takes_bytes = !this.gate.has_something() && this.takes_bytes()?;
+            if this.gate.has_something() {
+                this.gate.give(buffer.remaining(), |bytes| buffer.put_slice(bytes));
+                return Poll::Ready(Ok(()));
+            }
+            if this.gate.holds_something() {
+                this.connection.wait_for_end_of_answer(context);
+            }
+            if !takes_bytes {
+                // The answers to what went before are still to be sent; then it goes on, or the connection ends.
                 return Poll::Pending;
             }
-            // To hyper, patience that ends is a client that closes.
-            return this.connection.poll_patience(context).map(Ok);
-        };
-        if buffer.filled().len() > filled_before {
-            this.connection.hear(&buffer.filled()[filled_before..]);
+            let filled_before = buffer.filled().len();
+            if Pin::new(&mut this.transport).poll_read(context, buffer)?.is_pending() {
+                ready!(this.poll_silence(context));
+                if this.gate.has_something() {
+                    continue;
+                }
+                // To hyper, patience that ends is a client that closes.
+                return Poll::Ready(Ok(()));
+            }
+            let came = &buffer.filled()[filled_before..];
+            if came.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            let passed = this.gate.admit(came);
+            // An empty line between two requests is nothing.
+            if passed > 0 || !this.gate.is_between_messages() {
+                this.connection.hear(this.gate.is_between_messages());
+            }
+            this.pass_refusal_on();
+            buffer.set_filled(filled_before + passed);
+            if passed > 0 {
+                return Poll::Ready(Ok(()));
+            }
         }
-        Poll::Ready(outcome)
     }
 }
 
@@ -90,7 +161,7 @@ impl AsyncWrite for ClientStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let outcome = Pin::new(&mut this.transport).poll_write(context, bytes);
-        this.timed(context, outcome)
+        this.send_timer.watch(context, outcome)
     }
 
     fn poll_write_vectored(
@@ -100,7 +171,7 @@ impl AsyncWrite for ClientStream {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let outcome = Pin::new(&mut this.transport).poll_write_vectored(context, slices);
-        this.timed(context, outcome)
+        this.send_timer.watch(context, outcome)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -108,7 +179,13 @@ impl AsyncWrite for ClientStream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().transport).poll_flush(context)
+        let this = self.get_mut();
+        if this.connection.answer_ends_with_it() && !this.resets {
+            this.set_reset(true);
+        }
+        // An encrypted connection takes what the socket does not.
+        let outcome = Pin::new(&mut this.transport).poll_flush(context);
+        this.send_timer.watch(context, outcome)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -5,7 +5,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -16,8 +16,9 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
-use super::bind::Bound;
+use super::bind::{Bound, Kind};
 use super::connection::Connection;
+use super::seats::Seats;
 use super::serve::Server;
 use crate::clock::{Clock, TICK_MS};
 use crate::config::{Config, Live};
@@ -97,18 +98,23 @@ where
     let (drain, drain_seen) = watch::channel(false);
     let (ended_sender, ended) = mpsc::unbounded_channel();
     let open_in_all = Arc::new(AtomicUsize::new(0));
+    let seats = Seats::new();
+    let certificates = bound.certificates;
     let mut threads = Vec::with_capacity(bound.sockets.len());
     for (number, sockets) in bound.sockets.into_iter().enumerate() {
         let notice =
             EndNotice { ended: Ended { worker: number, drained: false }, sender: ended_sender.clone() };
+        let pulse = metrics.state.new_pulse();
         let (config, metrics, open_in_all) = (config.clone(), Arc::clone(metrics), Arc::clone(&open_in_all));
+        let seats = Arc::clone(&seats);
         let (make_handler, drain_seen) = (make_handler.clone(), drain_seen.clone());
+        let certificates = Arc::clone(&certificates);
         threads.push(std::thread::Builder::new().name(format!("proxy-{number}")).spawn(move || {
             run(notice, async move {
                 let clock = Clock::start();
                 let (handler, end) = make_handler(&clock);
-                let server = Server::new(config, metrics, open_in_all, clock, handler);
-                serve_until_drained(sockets, &server, drain_seen).await?;
+                let server = Server::new(config, metrics, open_in_all, seats, certificates, clock, handler);
+                serve_until_drained(sockets, &server, pulse, drain_seen).await?;
                 if tokio::time::timeout(END_TIMEOUT, end).await.is_err() {
                     tracing::warn!(worker = number, "the last records were not taken in time");
                 }
@@ -145,8 +151,9 @@ fn run(mut notice: EndNotice, serving: impl Future<Output = io::Result<()>>) {
 }
 
 async fn serve_until_drained<H, F, B>(
-    sockets: Vec<TcpListener>,
+    sockets: Vec<(TcpListener, Kind)>,
     server: &Rc<Server<H>>,
+    pulse: Arc<AtomicU64>,
     mut drain_seen: watch::Receiver<bool>,
 ) -> io::Result<()>
 where
@@ -155,11 +162,11 @@ where
     B: Body + Unpin + 'static,
     B::Error: std::error::Error + Send + Sync + 'static,
 {
-    tokio::task::spawn_local(tick(Rc::clone(server.clock())));
+    tokio::task::spawn_local(tick(Rc::clone(server.clock()), pulse));
     let mut listeners = Vec::with_capacity(sockets.len());
-    for socket in sockets {
+    for (socket, kind) in sockets {
         let listener = tokio::net::TcpListener::from_std(socket)?;
-        let taking = Rc::clone(server).take_connections(listener, drain_seen.clone());
+        let taking = Rc::clone(server).take_connections(listener, kind, drain_seen.clone());
         listeners.push(tokio::task::spawn_local(taking));
     }
     // A sender that is gone means the same as one that says so.
@@ -172,11 +179,12 @@ where
     Ok(())
 }
 
-async fn tick(clock: Rc<Clock>) {
+async fn tick(clock: Rc<Clock>, pulse: Arc<AtomicU64>) {
     let mut interval = tokio::time::interval(Duration::from_millis(TICK_MS));
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
         clock.tick();
+        pulse.fetch_add(1, Ordering::Relaxed);
     }
 }

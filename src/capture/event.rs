@@ -2,17 +2,20 @@
 //!
 //! `X-Utm-Event: purchase; order_id=1042; value=1499.00; currency=UAH` — the type of the action, then pairs whose values
 //! are percent-encoded. Several lines are several actions. Names: `order_id`, `order_number`, `value`, `currency`,
-//! `product_id`, `product_name`; all others are properties.
+//! `product_id`, `product_name`; all others are properties, in which what identifies people is masked ([`super::mask`]).
 
 use std::borrow::Cow;
 
 use rust_decimal::Decimal;
 
 use super::evidence::clean;
+use super::mask;
 use crate::hit::{Action, Way};
 
 /// Longest type of an action.
 const KIND_CHARS: usize = 50;
+/// The action whose properties people typed.
+const SEARCH: &str = "search";
 /// Most properties of an action.
 const PROPERTIES: usize = 50;
 
@@ -63,7 +66,10 @@ fn set<'a>(action: &mut Action<'a>, name: Cow<'a, str>, value: Cow<'a, str>) {
         "product_name" => action.product_name = Some(value),
         "value" if let Some(amount) = amount_of(&value) => action.value = Some(amount),
         "currency" if is_currency(&value) => action.currency = Some(Cow::Owned(value.to_ascii_uppercase())),
-        _ if action.properties.len() < PROPERTIES => action.properties.push((name, value)),
+        _ if action.properties.len() < PROPERTIES => {
+            let value = if action.kind == SEARCH { mask::search(value) } else { mask::text(value) };
+            action.properties.push((name, value));
+        }
         _ => {}
     }
 }
@@ -107,6 +113,16 @@ mod tests {
         for line in ["", ";a=b", "two words", "тип", "a=b"] {
             assert_eq!(read(line.as_bytes()), None, "{line}");
         }
+    }
+
+    #[test]
+    fn properties_name_nobody() {
+        let property =
+            |line: &'static str| read(line.as_bytes()).unwrap().properties[0].1.clone().into_owned();
+        assert_eq!(property("search; query=shoes%20anna@example.com"), "shoes {email}");
+        assert_eq!(property("search; query=380671234567"), "{phone}");
+        assert_eq!(property("lead; note=call+380671234567"), "call{phone}");
+        assert_eq!(property("lead; campaign=120210000000"), "120210000000");
     }
 
     proptest! {

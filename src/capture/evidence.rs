@@ -21,8 +21,10 @@ use std::borrow::Cow;
 use sha2::{Digest, Sha256};
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
+use super::mask;
 use super::query::{decode_name, decode_value, pairs};
-use super::registry::{Parameter, Registry};
+use super::registry::{Kind, Parameter, Registry};
+use crate::config::UtmField;
 use crate::hit::{Touch, touch_flags};
 
 /// Longest utm value, in characters.
@@ -46,14 +48,25 @@ pub struct Evidence<'a> {
 }
 
 impl<'a> Evidence<'a> {
-    /// Reads a query. No byte sequence is an error.
-    pub fn read(query: &'a [u8], registry: &Registry) -> Self {
+    /// Reads a query. No byte sequence is an error. Where nothing personal is kept (`keeps_personal`), click ids that
+    /// are have a name and no value.
+    pub fn read(query: &'a [u8], registry: &Registry, keeps_personal: bool) -> Self {
         let mut touch = Touch::default();
+        let mut ranks = [u8::MAX; UtmField::NAMES.len()];
         for (name, value) in pairs(query).take(PAIRS) {
             let mut buffer = [0; 64];
             let Some(name) = decode_name(name, &mut buffer) else { continue };
             let Some(value) = value.filter(|value| !value.is_empty()) else { continue };
-            read_pair(name, value, registry, &mut touch);
+            match utm_field(name) {
+                Some(field) => read_field(field, 0, value, &mut ranks, &mut touch),
+                None => match registry.find(name) {
+                    Some(Parameter { kind: Kind::Instead { field, rank }, .. }) => {
+                        read_field(*field, *rank, value, &mut ranks, &mut touch);
+                    }
+                    Some(parameter) => read_other(parameter, value, keeps_personal, &mut touch),
+                    None => {}
+                },
+            }
         }
         touch.click_ids.sort_unstable();
         if touch == Touch::default() {
@@ -79,13 +92,52 @@ impl<'a> Evidence<'a> {
             || (self.click_hash != 0 && self.click_hash != click_hash)
     }
 
-    /// The touch that this evidence and a referrer make; none when there is neither.
+    /// The values in which an e-mail address could be. Campaigns of mailings carry some.
+    fn values_with_at(&mut self) -> impl Iterator<Item = &mut Cow<'a, str>> {
+        let touch = &mut self.touch;
+        [
+            &mut touch.source,
+            &mut touch.medium,
+            &mut touch.campaign,
+            &mut touch.content,
+            &mut touch.term,
+            &mut touch.id,
+        ]
+        .into_iter()
+        .flatten()
+        .chain(touch.parameters.iter_mut().map(|(_, value)| value))
+        .filter(|value| value.contains('@'))
+    }
+
+    /// The touch that this evidence and a referrer make; none when there is neither. Its values name nobody by an e-mail
+    /// address; its id and the hashes are of the values as they came.
     pub fn touch(mut self, referrer: Option<Referrer<'a>>) -> Option<Touch<'a>> {
         let told = if self.is_empty() { referrer.as_ref()?.host.as_bytes() } else { &self.parts };
         let digest = Sha256::digest(told);
         self.touch.evidence = digest.iter().take(8).fold(0, |id, byte| (id << 8) | i64::from(*byte));
-        self.touch.referrer = referrer.map(|referrer| referrer.url);
+        self.touch.referrer = referrer.map(Referrer::masked);
+        for value in self.values_with_at() {
+            *value = mask::emails(std::mem::take(value));
+        }
         Some(self.touch)
+    }
+}
+
+/// As much of a touch as tells its source and medium, for who denies being known: names of click ids without their
+/// values, and the referrer's host.
+pub(super) fn nameless(touch: Touch<'_>) -> Touch<'_> {
+    let names =
+        touch.click_ids.into_iter().chain(touch.parameters).map(|(name, _)| (name, Cow::Borrowed("")));
+    let host = touch.referrer.as_deref().and_then(|url| {
+        let (scheme, rest) = url.split_once("://")?;
+        Some(format!("{scheme}://{}/", rest.split('/').next()?))
+    });
+    Touch {
+        source: touch.source,
+        medium: touch.medium,
+        click_ids: names.collect(),
+        referrer: host.map(Cow::Owned),
+        ..Touch::default()
     }
 }
 
@@ -122,37 +174,76 @@ impl<'a> Referrer<'a> {
     }
 }
 
-fn read_pair<'a>(name: &[u8], raw: &'a [u8], registry: &Registry, touch: &mut Touch<'a>) {
-    let slot = match name {
-        b"utm_source" => &mut touch.source,
-        b"utm_medium" => &mut touch.medium,
-        b"utm_campaign" => &mut touch.campaign,
-        b"utm_content" => &mut touch.content,
-        b"utm_term" => &mut touch.term,
-        b"utm_id" => &mut touch.id,
-        _ => return registry.find(name).into_iter().for_each(|parameter| read_other(parameter, raw, touch)),
+impl<'a> Referrer<'a> {
+    /// Its address, tokens in the path masked.
+    fn masked(self) -> Cow<'a, str> {
+        let path = self.url.find("://").and_then(|at| Some(at + 3 + self.url[at + 3..].find('/')?));
+        match path.map(|path| (path, mask::path(&self.url[path..]))) {
+            Some((path, Cow::Owned(masked))) => Cow::Owned([&self.url[..path], &masked].concat()),
+            _ => self.url,
+        }
+    }
+}
+
+fn utm_field(name: &[u8]) -> Option<UtmField> {
+    Some(match name.strip_prefix(b"utm_")? {
+        b"source" => UtmField::Source,
+        b"medium" => UtmField::Medium,
+        b"campaign" => UtmField::Campaign,
+        b"content" => UtmField::Content,
+        b"term" => UtmField::Term,
+        b"id" => UtmField::Id,
+        _ => return None,
+    })
+}
+
+/// Of the names of a field the one of the least rank counts, wherever it stands.
+fn read_field<'a>(
+    field: UtmField,
+    rank: u8,
+    raw: &'a [u8],
+    ranks: &mut [u8; UtmField::NAMES.len()],
+    touch: &mut Touch<'a>,
+) {
+    let known = &mut ranks[field as usize];
+    if rank > *known {
+        return;
+    }
+    let slot = match field {
+        UtmField::Source => &mut touch.source,
+        UtmField::Medium => &mut touch.medium,
+        UtmField::Campaign => &mut touch.campaign,
+        UtmField::Content => &mut touch.content,
+        UtmField::Term => &mut touch.term,
+        UtmField::Id => &mut touch.id,
     };
     let (value, flags) = clean(raw);
     match slot {
         _ if value.is_empty() => return,
-        Some(first) if *first != value => touch.flags |= touch_flags::REPEATED,
-        Some(_) => {}
-        None => *slot = Some(value),
+        Some(first) if rank == *known && *first != value => touch.flags |= touch_flags::REPEATED,
+        Some(_) if rank == *known => {}
+        _ => {
+            *slot = Some(value);
+            *known = rank;
+        }
     }
     touch.flags |= flags;
 }
 
-fn read_other<'a>(parameter: &Parameter, raw: &'a [u8], touch: &mut Touch<'a>) {
-    let (list, (value, flags)) = if parameter.is_click_id {
-        (&mut touch.click_ids, verbatim(raw))
-    } else {
-        (&mut touch.parameters, clean(raw))
+fn read_other<'a>(parameter: &Parameter, raw: &'a [u8], keeps_personal: bool, touch: &mut Touch<'a>) {
+    let is_dropped = parameter.kind == Kind::Sign || (parameter.is_personal && !keeps_personal);
+    let (list, (value, flags)) = match parameter.kind {
+        Kind::Beside => (&mut touch.parameters, clean(raw)),
+        _ => (&mut touch.click_ids, verbatim(raw)),
     };
-    match list.iter().find(|(known, _)| known == parameter.name) {
-        _ if value.is_empty() => return,
+    if value.is_empty() {
+        return;
+    }
+    let (value, flags) = if is_dropped { (Cow::Borrowed(""), 0) } else { (value, flags) };
+    match list.iter().find(|(known, _)| *known == parameter.name) {
         Some((_, first)) if *first != value => touch.flags |= touch_flags::REPEATED,
         Some(_) => {}
-        None => list.push((Cow::Borrowed(parameter.name), value)),
+        None => list.push((parameter.name.clone(), value)),
     }
     touch.flags |= flags;
 }
@@ -292,7 +383,7 @@ mod tests {
     use super::*;
 
     fn read(query: &[u8]) -> Evidence<'_> {
-        Evidence::read(query, &Registry::new())
+        Evidence::read(query, &Registry::new(), true)
     }
 
     #[test]
@@ -360,6 +451,31 @@ mod tests {
     }
 
     #[test]
+    fn other_names_stand_for_utm_parameters_in_their_order() {
+        let evidence = read(b"pk_source=pk&mtm_source=mtm&mtm_kwd=boots&piwik_campaign=p&utm_name=name");
+        assert_eq!(evidence.touch.source.as_deref(), Some("mtm"));
+        assert_eq!(evidence.touch.term.as_deref(), Some("boots"));
+        assert_eq!((evidence.touch.campaign.as_deref(), evidence.touch.flags), (Some("name"), 0));
+        for query in [&b"utm_source=u&mtm_source=m"[..], b"mtm_source=m&utm_source=u&utm_source=u"] {
+            assert_eq!(read(query).touch.source.as_deref(), Some("u"));
+            assert_eq!(read(query).campaign_hash, read(b"utm_source=u").campaign_hash);
+        }
+        assert_eq!(read(b"utm_source=&mtm_source=m").touch.source.as_deref(), Some("m"));
+    }
+
+    #[test]
+    fn what_is_personal_is_a_name_without_a_value_where_it_is_not_kept() {
+        let query = b"utm_source=a&gclid=G&srsltid=S&mkt_tok=T&gad_source=1";
+        let nameless = Evidence::read(query, &Registry::new(), false);
+        let pair = |name: &'static str, value: &'static str| (Cow::Borrowed(name), Cow::Borrowed(value));
+        assert_eq!(nameless.touch.click_ids, [pair("gclid", ""), pair("mkt_tok", ""), pair("srsltid", "S")]);
+        let kept = read(query);
+        assert_eq!(kept.touch.click_ids, [pair("gclid", "G"), pair("mkt_tok", ""), pair("srsltid", "S")]);
+        assert_eq!(kept.touch.parameters, [pair("gad_source", "1")]);
+        assert_eq!(read(b"mkt_tok=").touch.click_ids, []);
+    }
+
+    #[test]
     fn a_part_that_is_missing_is_no_new_evidence() {
         let both = read(b"utm_source=a&fbclid=x");
         let (campaign, click) = (both.campaign_hash, both.click_hash);
@@ -388,6 +504,28 @@ mod tests {
         );
         assert_eq!(read("about:blank"), None);
         assert_eq!(read("https:///x"), None);
+    }
+
+    #[test]
+    fn touches_name_nobody() {
+        let touch = |query: &'static str, referrer: &'static str| {
+            read(query.as_bytes()).touch(Referrer::read(referrer.as_bytes())).unwrap()
+        };
+        let mailed = touch(
+            "utm_source=anna%40example.com&utm_term=a+b%40c.ua",
+            "https://mail.example/m/4ab1f0a6dc5d1ad5bd0d",
+        );
+        assert_eq!(mailed.source.as_deref(), Some("{email}"));
+        assert_eq!(mailed.term.as_deref(), Some("a {email}"));
+        assert_eq!(mailed.referrer.as_deref(), Some("https://mail.example/m/{token}"));
+        let other =
+            touch("utm_source=bob%40example.com&utm_term=a+b%40c.ua", "https://4ab1f0a6dc5d1ad5bd0d.example");
+        assert_ne!(mailed.evidence, other.evidence, "whose mails they are is still told apart");
+        assert_eq!(
+            other.referrer.as_deref(),
+            Some("https://4ab1f0a6dc5d1ad5bd0d.example"),
+            "hosts are no tokens"
+        );
     }
 
     proptest! {

@@ -28,6 +28,8 @@ use crate::keys::KeyRing;
 
 const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
+/// How long after the last activity a return from a payment or sign-in still continues the session, seconds.
+const HOLD_S: u32 = 86_400;
 
 /// What a hit does to its visitor's sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +46,7 @@ pub struct Visit {
 
 impl Visit {
     /// The visit of a known visitor. A new session begins after `timeout_s` without activity or with new evidence;
-    /// `holds` keeps the present one whatever the time, for returns from payment and sign-in hosts.
+    /// `holds` keeps the present one for a day, for returns from payment and sign-in hosts.
     pub fn known(
         cookie: &VisitorCookie,
         evidence: &Evidence<'_>,
@@ -54,11 +56,11 @@ impl Visit {
         at_ms: u64,
     ) -> Self {
         let at_s = seconds(at_ms);
-        let is_idle = at_s.saturating_sub(cookie.active_s) >= timeout_s;
+        let idle_s = at_s.saturating_sub(cookie.active_s);
         let is_new = evidence.is_new_to(cookie.campaign_hash, cookie.click_hash);
-        let (begins, step) = match (is_idle, is_new) {
+        let (begins, step) = match (idle_s >= timeout_s, is_new) {
             (false, false) => (false, SessionStep::Continued),
-            _ if holds => (false, SessionStep::Held),
+            _ if holds && idle_s < HOLD_S => (false, SessionStep::Held),
             (_, true) => (true, SessionStep::NewEvidence),
             (true, false) => (true, SessionStep::Timeout),
         };
@@ -196,7 +198,7 @@ mod tests {
     fn next(cookie: &VisitorCookie, query: &'static str, holds: bool, after_s: u64) -> Visit {
         Visit::known(
             cookie,
-            &Evidence::read(query.as_bytes(), &Registry::new()),
+            &Evidence::read(query.as_bytes(), &Registry::new(), true),
             holds,
             TIMEOUT,
             &keys(),
@@ -247,8 +249,10 @@ mod tests {
     }
 
     #[test]
-    fn a_payment_return_never_begins_a_session() {
+    fn a_payment_return_begins_no_session_within_a_day() {
         assert!(!next(&first(), "gclid=x", true, 7200).begins);
+        assert!(!next(&first(), "", true, 86_399).begins);
+        assert!(next(&first(), "", true, 86_400).begins);
     }
 
     #[test]

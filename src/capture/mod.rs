@@ -6,28 +6,35 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, Uri};
 use uuid::Uuid;
 
+use crate::config::IdentifyBy;
 use crate::erasure::ForgottenVisitors;
-use crate::hit::{Action, BotCount, Hit, Identity, Record, Touch};
+use crate::exclusion::{self, Exclusions, Rule};
+use crate::hit::{Action, BotCount, Hit, Identity, Record, Touch, findings};
 use crate::keys::KeyRing;
 
 pub mod bot;
+pub mod consent;
 pub mod cookie;
 pub mod event;
 pub mod evidence;
 pub mod host;
 pub mod identity;
+pub mod mask;
 pub mod query;
 pub mod reasons;
 pub mod registry;
 mod response;
+pub mod restore;
 mod rules;
 
 use bot::{Signs, Verdict};
+use consent::Standing;
 use cookie::{NoCookie, VisitorCookie};
 use evidence::{Evidence, Referrer, cap_chars};
 use identity::Visit;
@@ -48,6 +55,8 @@ const PATH_CHARS: usize = 1024;
 const COOKIES: usize = 24;
 /// A cookie is refreshed at most this often, seconds.
 const REFRESH_S: u32 = 60;
+/// What is counted of who denies being known is counted by this time.
+const QUARTER_MS: u64 = 900_000;
 
 /// What a request's head says, kept until the response's head is there.
 #[derive(Debug)]
@@ -65,11 +74,13 @@ pub struct Observation {
     is_safe: bool,
     is_navigation: bool,
     may_be_new: bool,
-    denies: bool,
+    standing: Standing,
+    /// Whether the browser says that the link stands on a page of the same owner.
+    is_from_within: bool,
     /// The visitor id that the shop was told before there was one.
     told: Option<Uuid>,
     no_page_view: Option<NoPageView>,
-    excluded_by: Option<usize>,
+    excluded_by: Option<Arc<Rule>>,
 }
 
 /// Everything of a request that is not in its head.
@@ -110,10 +121,8 @@ pub struct ResponseHead<'a> {
 pub enum Ignored {
     /// It is for a file that is no page.
     Asset,
-    /// Its path is excluded.
-    ExcludedPath,
-    /// `Sec-GPC: 1`
-    Gpc,
+    /// A rule excludes it.
+    Excluded,
     /// A certain bot; counted by itself.
     Bot,
     /// Nobody saw a page, and nothing happened.
@@ -122,14 +131,13 @@ pub enum Ignored {
 
 impl Ignored {
     /// All of them, in their order.
-    pub const ALL: [Self; 5] = [Self::Asset, Self::ExcludedPath, Self::Gpc, Self::Bot, Self::NoPage];
+    pub const ALL: [Self; 4] = [Self::Asset, Self::Excluded, Self::Bot, Self::NoPage];
 
     /// The metric's label.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Asset => "asset",
-            Self::ExcludedPath => "excluded_path",
-            Self::Gpc => "gpc",
+            Self::Excluded => "excluded",
             Self::Bot => "bot",
             Self::NoPage => "no_page",
         }
@@ -172,6 +180,7 @@ impl Observation {
             None => fields.accept.is_some_and(|accept| contains(accept, b"text/html")),
         };
         let is_safe = method == Method::GET || method == Method::HEAD;
+        let denies = rules.honours_gpc && fields.gpc.is_some_and(|value| value == "1");
         let no_page_view = if method != Method::GET {
             Some(NoPageView::Method)
         } else if fields.is_prefetch {
@@ -190,18 +199,56 @@ impl Observation {
             signs: Signs {
                 accept_language: fields.accept_language.is_some(),
                 sec_fetch: fields.mode.is_some(),
+                headless_brand: fields.brands.is_some_and(|brands| contains(brands, b"Headless")),
                 https: arrival.https,
             },
             is_get: method == Method::GET,
             is_safe,
             is_navigation: is_navigation && !fields.is_prefetch && method != Method::HEAD,
             may_be_new: is_safe || is_from_own_page(headers),
-            denies: fields.gpc.is_some_and(|value| value == "1"),
+            standing: match Standing::of(&rules.identify_by, denies, &fields.cookies) {
+                Standing::Known if rules.only_observes => Standing::Day,
+                standing => standing,
+            },
+            is_from_within: fields.site.is_some_and(|site| site == "same-origin" || site == "same-site"),
             cookies: fields.cookies,
             told: None,
             no_page_view,
-            excluded_by: rules.excluded_by(path),
+            excluded_by: None,
         })
+    }
+
+    /// Looks whether a rule excludes the request, and counts it.
+    pub fn exclude(&mut self, exclusions: &Exclusions, rules: &Rules) {
+        if exclusions.is_empty() {
+            return;
+        }
+        let cookies: Vec<(&[u8], &[u8])> = if exclusions.needs_cookies() {
+            self.cookies.iter().flat_map(|field| cookie::pairs(field.as_bytes())).collect()
+        } else {
+            Vec::new()
+        };
+        let path = self.target.path();
+        let rule = exclusions.find(&exclusion::Seen {
+            address: self.client,
+            user_agent: self.user_agent.as_ref().map_or(&[], HeaderValue::as_bytes),
+            host: &self.host(),
+            path,
+            path_without_locale: rules.without_locale(path),
+            cookies: &cookies,
+        });
+        let rule = rule.cloned().inspect(|rule| rule.count());
+        self.excluded_by = rule;
+    }
+
+    /// The value of the rule that excludes the request.
+    pub fn exclusion(&self) -> Option<&str> {
+        self.excluded_by.as_deref().map(Rule::value)
+    }
+
+    /// When the request came, Unix milliseconds.
+    pub fn at_ms(&self) -> u64 {
+        self.at_ms
     }
 
     /// Visitor, session and evidence of this request, as far as the request alone says: for telling the shop. Whoever
@@ -213,15 +260,17 @@ impl Observation {
         rules: &Rules,
         mint: impl FnOnce() -> Uuid,
     ) -> Option<(Identity, Option<Touch<'_>>)> {
-        if self.excluded_by.is_some() || self.denies || self.judge(rules).is_certain() {
+        let is_nobody = self.excluded_by.is_some() || self.judge(rules).is_certain();
+        if is_nobody || self.standing == Standing::Denied {
             return None;
         }
         let cookie = self.own_cookie(secrets, rules).ok();
-        let is_new = cookie.is_none() && self.is_get && self.is_navigation;
+        let is_new =
+            cookie.is_none() && self.standing == Standing::Known && self.is_get && self.is_navigation;
         self.told = is_new.then(mint);
-        let (evidence, referrer) = self.evidence(cookie.as_ref(), rules);
-        let visit = self.visit(cookie.as_ref(), &evidence, self.told, secrets, rules);
-        Some((visit.identity, evidence.touch(referrer)))
+        let Origin { evidence, external, holds, .. } = self.origin(cookie.as_ref(), rules);
+        let visit = self.visit(cookie.as_ref(), &evidence, holds, self.told, secrets, rules);
+        Some((visit.identity, rules.redacted(evidence.touch(external))))
     }
 
     /// Decides what is recorded and which cookie is set. `mint` gives a new visitor id; it is called at most once.
@@ -235,21 +284,25 @@ impl Observation {
     ) -> Conclusion<'a> {
         let ResponseHead { status, headers, trust_events } = response;
         let actions: Vec<Action<'a>> = if trust_events {
-            headers.get_all(X_UTM_EVENT).iter().filter_map(|line| event::read(line.as_bytes())).collect()
+            let lines = headers.get_all(X_UTM_EVENT).iter();
+            lines.filter_map(|line| Some(rules.redacted_action(event::read(line.as_bytes())?))).collect()
         } else {
             Vec::new()
         };
         let verdict = self.judge(rules);
-        let reason = self.excluded_by.map(|_| Ignored::ExcludedPath).or(self.denies.then_some(Ignored::Gpc));
         let answer = Answer::of(status, headers, self.at_ms);
         let mut reasons = self.first_reasons(&answer, verdict);
-        if reason.is_some() || verdict.is_certain() {
-            let mut conclusion = self.conclude_without_identity(site, status, actions, verdict, reason);
-            if self.denies && answer.no_cookie.is_none() && self.carries_cookie(rules) {
-                conclusion.set_cookie = rules.expire_cookie(&self.host(), self.https);
-                reasons.cookie = CookieStep::Expired;
-            }
-            return Conclusion { reasons, ..conclusion };
+        let is_nobody = self.excluded_by.is_some() || verdict.is_certain();
+        if is_nobody || self.standing == Standing::Denied {
+            let set_cookie = self.expired_cookie(&answer, rules);
+            reasons.cookie = set_cookie.as_ref().map_or(CookieStep::NotDue, |_| CookieStep::Expired);
+            let conclusion = if is_nobody {
+                self.conclude_without_identity(site, status, actions, verdict)
+            } else {
+                reasons.identity = IdentityStep::Denied;
+                self.conclude_denied(site, status, &reasons, actions, rules)
+            };
+            return Conclusion { set_cookie, reasons, ..conclusion };
         }
         let page_view = reasons.no_page_view.is_none();
         let is_activity = page_view || !actions.is_empty();
@@ -260,15 +313,16 @@ impl Observation {
 
         let found = self.own_cookie(secrets, rules);
         let cookie = found.ok();
-        let (evidence, referrer) = self.evidence(cookie.as_ref(), rules);
+        let Origin { evidence, external, holds, findings, .. } = self.origin(cookie.as_ref(), rules);
         let answers_navigation =
             self.is_navigation && (page_view || answer.is_redirect_or_error || !evidence.is_empty());
         if !(is_activity || answers_navigation || (!self.is_safe && cookie.is_some())) {
             return Conclusion { reasons, ..nothing };
         }
-        let is_new = cookie.is_none() && answer.no_cookie.is_none() && self.may_be_new;
+        let may_be_given = self.standing == Standing::Known && answer.no_cookie.is_none();
+        let is_new = cookie.is_none() && may_be_given && self.may_be_new;
         let minted = is_new.then(|| self.told.unwrap_or_else(mint));
-        let mut visit = self.visit(cookie.as_ref(), &evidence, minted, secrets, rules);
+        let mut visit = self.visit(cookie.as_ref(), &evidence, holds, minted, secrets, rules);
         reasons.session = visit.step;
         reasons.identity = match found {
             Ok(_) => IdentityStep::Known,
@@ -276,13 +330,10 @@ impl Observation {
             Err(NoCookie::Absent) => IdentityStep::Minted,
             Err(NoCookie::Invalid) => IdentityStep::Replaced,
         };
-        let is_evidence = !evidence.is_empty() || referrer.is_some();
-        let touch = if visit.begins { evidence.touch(referrer) } else { None };
-        reasons.evidence = match &touch {
-            Some(_) => EvidenceStep::Touch,
-            None if is_evidence => EvidenceStep::Known,
-            None => EvidenceStep::None,
-        };
+        let told =
+            if evidence.is_empty() && external.is_none() { EvidenceStep::None } else { EvidenceStep::Known };
+        let touch = if visit.begins { rules.redacted(evidence.touch(external)) } else { None };
+        reasons.evidence = touch.as_ref().map_or(told, |_| EvidenceStep::Touch);
         let is_recorded = is_activity || (touch.is_some() && answers_navigation);
         let link_is_due = is_new || cookie.is_some_and(|cookie| cookie.flags & cookie::UNRECORDED != 0);
         if link_is_due && is_recorded {
@@ -295,18 +346,23 @@ impl Observation {
         });
         reasons.cookie = match (answer.no_cookie, &given) {
             (Some(refused), _) => refused,
+            (None, None) if self.standing == Standing::Day => CookieStep::Unwanted,
             (None, None) => CookieStep::ForeignPage,
             (None, Some(_)) if visit.begins && !(is_activity || answers_navigation) => CookieStep::NotDue,
             (None, Some(_)) if visit.begins => CookieStep::Set,
             (None, Some(new)) => self.refresh(cookie.as_ref(), new, is_activity),
         };
+        let expired = self.expired_cookie(&answer, rules);
+        reasons.cookie = expired.as_ref().map_or(reasons.cookie, |_| CookieStep::Expired);
         let set_cookie = given
             .filter(|_| matches!(reasons.cookie, CookieStep::Set | CookieStep::Refreshed))
-            .and_then(|new| rules.set_cookie(&new.encode(secrets.keys), &self.host(), self.https));
-        let record = is_recorded
-            .then(|| self.hit(site, status, page_view, Some(visit.identity), touch, actions, verdict, rules));
+            .and_then(|new| rules.set_cookie(&new.encode(secrets.keys), &self.host(), self.https))
+            .or(expired);
+        let record = is_recorded.then(|| {
+            let hit = self.hit(site, status, page_view, Some(visit.identity), touch, actions, verdict, rules);
+            Record::Hit(Box::new(Hit { findings, ..hit }))
+        });
         let ignored = record.is_none().then_some(Ignored::NoPage);
-        let record = record.map(|hit| Record::Hit(Box::new(hit)));
         Conclusion { record, set_cookie, page_view, ignored, reasons }
     }
 
@@ -325,7 +381,12 @@ impl Observation {
     /// What is known before anybody's identity is.
     fn first_reasons(&self, answer: &Answer, bot: Verdict) -> Reasons {
         let no_page_view = self.no_page_view.or(answer.no_page);
-        Reasons { no_page_view, excluded_by: self.excluded_by, bot, ..Reasons::default() }
+        Reasons {
+            no_page_view,
+            excluded_by: self.excluded_by.as_deref().map(Rule::kind),
+            bot,
+            ..Reasons::default()
+        }
     }
 
     /// A hit of nobody: only its orders, or the count of its bot, are kept.
@@ -335,7 +396,6 @@ impl Observation {
         status: StatusCode,
         mut actions: Vec<Action<'a>>,
         verdict: Verdict,
-        reason: Option<Ignored>,
     ) -> Conclusion<'a> {
         actions.retain(|action| action.order_id.is_some());
         let record = if !actions.is_empty() {
@@ -345,7 +405,7 @@ impl Observation {
             hit.path = self.path();
             hit.actions = actions;
             Some(Record::Hit(Box::new(hit)))
-        } else if reason.is_none() {
+        } else if self.excluded_by.is_none() {
             Some(Record::BotCount(BotCount {
                 at_ms: self.at_ms,
                 site: site.into(),
@@ -355,8 +415,55 @@ impl Observation {
         } else {
             None
         };
-        let ignored = (!matches!(record, Some(Record::Hit(_)))).then(|| reason.unwrap_or(Ignored::Bot));
+        let is_hit = matches!(record, Some(Record::Hit(_)));
+        let reason = self.excluded_by.as_ref().map_or(Ignored::Bot, |_| Ignored::Excluded);
+        let ignored = (!is_hit).then_some(reason);
         Conclusion { record, ignored, ..Conclusion::default() }
+    }
+
+    /// A hit of somebody who denies being known: a page view, a landing or an order, to be counted.
+    fn conclude_denied<'a>(
+        &'a self,
+        site: &'a str,
+        status: StatusCode,
+        reasons: &Reasons,
+        mut actions: Vec<Action<'a>>,
+        rules: &Rules,
+    ) -> Conclusion<'a> {
+        let page_view = reasons.no_page_view.is_none();
+        actions.retain(|action| action.order_id.is_some());
+        for action in &mut actions {
+            (action.product_id, action.product_name, action.properties) = (None, None, Vec::new());
+        }
+        if !page_view && actions.is_empty() {
+            return Conclusion { ignored: Some(Ignored::NoPage), ..Conclusion::default() };
+        }
+        let Origin { evidence, external, is_own, .. } = self.origin(None, rules);
+        let landing = page_view && !is_own && !self.is_from_within;
+        let touch = if landing { evidence.touch(external).map(evidence::nameless) } else { None };
+        // An order is the shop's, with its time; of all else the quarter of an hour is enough.
+        let at_ms = if actions.is_empty() { self.at_ms - self.at_ms % QUARTER_MS } else { self.at_ms };
+        let hit = Hit {
+            at_ms,
+            site: site.into(),
+            status: status.as_u16(),
+            page_view,
+            touch,
+            actions,
+            denied: true,
+            landing,
+            ..Hit::default()
+        };
+        Conclusion { record: Some(Record::Hit(Box::new(hit))), page_view, ..Conclusion::default() }
+    }
+
+    /// Takes our cookie from a browser that must not have it.
+    fn expired_cookie(&self, answer: &Answer, rules: &Rules) -> Option<HeaderValue> {
+        let is_unwanted = self.standing == Standing::Denied || rules.identify_by == IdentifyBy::Cookieless;
+        if !is_unwanted || rules.only_observes || answer.no_cookie.is_some() || !self.carries_cookie(rules) {
+            return None;
+        }
+        rules.expire_cookie(&self.host(), self.https)
     }
 
     #[allow(clippy::too_many_arguments, reason = "a hit has as many parts")]
@@ -386,14 +493,19 @@ impl Observation {
             actions,
             bot_score: verdict.score,
             bot_reasons: verdict.reasons,
+            ..Hit::default()
         }
     }
 
     fn judge(&self, rules: &Rules) -> Verdict {
-        rules.bots.judge(self.user_agent.as_ref().map_or(&[], HeaderValue::as_bytes), self.signs)
+        let user_agent = self.user_agent.as_ref().map_or(&[][..], HeaderValue::as_bytes);
+        rules.bots.judge(user_agent, self.target.path().as_bytes(), self.signs)
     }
 
     fn own_cookie(&self, secrets: Secrets<'_>, rules: &Rules) -> Result<VisitorCookie, NoCookie> {
+        if self.standing != Standing::Known {
+            return Err(NoCookie::Absent);
+        }
         let now_s = identity::seconds(self.at_ms);
         let fields = self.cookies.iter().map(HeaderValue::as_bytes);
         VisitorCookie::find(fields, &rules.cookie_name, secrets.keys, now_s).and_then(|cookie| {
@@ -412,6 +524,7 @@ impl Observation {
         &self,
         cookie: Option<&VisitorCookie>,
         evidence: &Evidence<'_>,
+        holds: bool,
         minted: Option<Uuid>,
         secrets: Secrets<'_>,
         rules: &Rules,
@@ -419,8 +532,6 @@ impl Observation {
         let keys = secrets.keys;
         match (cookie, minted) {
             (Some(cookie), _) => {
-                let holds =
-                    self.referrer().is_some_and(|referrer| rules.is_excluded_referrer(&referrer.host));
                 Visit::known(cookie, evidence, holds, rules.session_timeout_s, keys, self.at_ms)
             }
             (None, Some(visitor_id)) => Visit::minted(visitor_id, evidence, keys, self.at_ms),
@@ -428,27 +539,41 @@ impl Observation {
         }
     }
 
-    /// The acquisition evidence of this request: its tags and its external referrer, where somebody navigates by GET.
-    /// Tags on a link inside the shop are none while a session is open.
-    fn evidence(
-        &self,
-        cookie: Option<&VisitorCookie>,
-        rules: &Rules,
-    ) -> (Evidence<'_>, Option<Referrer<'_>>) {
-        if !(self.is_get && self.is_navigation) {
-            return Default::default();
-        }
+    /// Where this request comes from: its tags and its external referrer, where somebody navigates by GET.
+    ///
+    /// Tags on a link inside the shop are no evidence while a session is open, which it is too where a page of the same
+    /// host has the link and the browser has no cookie.
+    fn origin(&self, cookie: Option<&VisitorCookie>, rules: &Rules) -> Origin<'_> {
         let referrer = self.referrer();
+        let host = self.host();
+        let is_same_host = referrer.as_ref().is_some_and(|referrer| referrer.host == host);
+        let is_own =
+            is_same_host || referrer.as_ref().is_some_and(|referrer| host::same_owner(&referrer.host, &host));
+        let is_excluded =
+            !is_own && referrer.as_ref().is_some_and(|referrer| rules.is_excluded_referrer(&referrer.host));
+        // Who comes from another host of the shop by a link with tags of its own has followed a campaign.
+        let is_from_beside = is_own && !is_same_host;
+        let mut origin = Origin { is_own, holds: is_excluded || is_from_beside, ..Origin::default() };
+        if !(self.is_get && self.is_navigation) {
+            return origin;
+        }
         let now_s = identity::seconds(self.at_ms);
-        let is_own = referrer.as_ref().is_some_and(|referrer| host::same_owner(&referrer.host, &self.host()));
-        let is_open =
-            cookie.is_some_and(|cookie| now_s.saturating_sub(cookie.active_s) < rules.session_timeout_s);
-        let evidence = match self.target.query() {
-            Some(query) if !(is_own && is_open) => Evidence::read(query.as_bytes(), &rules.registry),
-            _ => Evidence::default(),
-        };
-        let external = referrer.filter(|referrer| !is_own && !rules.is_excluded_referrer(&referrer.host));
-        (evidence, external)
+        let is_open = cookie
+            .map_or(is_same_host, |cookie| now_s.saturating_sub(cookie.active_s) < rules.session_timeout_s);
+        match self.target.query() {
+            Some(query) if is_own && is_open => {
+                let has_tags = memchr::memmem::find(query.as_bytes(), b"utm_").is_some();
+                origin.findings |= if has_tags { findings::TAGS_ON_OWN_LINK } else { 0 };
+            }
+            Some(query) => {
+                let keeps_personal = self.standing.keeps_personal();
+                origin.evidence = Evidence::read(query.as_bytes(), &rules.registry, keeps_personal);
+                origin.holds = is_excluded || (is_from_beside && origin.evidence.is_empty());
+            }
+            None => {}
+        }
+        origin.external = referrer.filter(|_| !is_own && !is_excluded);
+        origin
     }
 
     fn referrer(&self) -> Option<Referrer<'_>> {
@@ -470,8 +595,9 @@ impl Observation {
         self.host.as_ref().and_then(|host| host.to_str().ok()).map_or(Cow::Borrowed(""), host::host_of)
     }
 
+    /// The path as it is stored.
     fn path(&self) -> Cow<'_, str> {
-        cap_chars(Cow::Borrowed(self.target.path()), PATH_CHARS).0
+        cap_chars(mask::path(self.target.path()), PATH_CHARS).0
     }
 
     fn user_agent(&self) -> Cow<'_, str> {
@@ -483,6 +609,9 @@ impl Observation {
 
     fn marketing_cookies<'a>(&'a self, rules: &Rules) -> Vec<(Cow<'a, str>, Cow<'a, str>)> {
         let mut found: Vec<(Cow<'a, str>, Cow<'a, str>)> = Vec::new();
+        if !self.standing.keeps_personal() {
+            return found;
+        }
         for (name, value) in self.cookies.iter().flat_map(|field| cookie::pairs(field.as_bytes())) {
             if !rules.records_cookie(name) || found.len() == COOKIES {
                 continue;
@@ -494,6 +623,20 @@ impl Observation {
         }
         found
     }
+}
+
+/// Where a request comes from.
+#[derive(Default)]
+struct Origin<'a> {
+    evidence: Evidence<'a>,
+    /// The referrer, when it is a page of others and no payment or sign-in.
+    external: Option<Referrer<'a>>,
+    /// Whether the referrer is a page of the shop.
+    is_own: bool,
+    /// Whether it comes back from a payment, a sign-in or another host of the shop: the session goes on.
+    holds: bool,
+    /// [`findings`] bits.
+    findings: u32,
 }
 
 /// What is looked at of a request's fields, found in one pass: a lookup of each would hash a name each. Of a field that
@@ -508,6 +651,8 @@ struct Fields<'a> {
     mode: Option<&'a HeaderValue>,
     destination: Option<&'a HeaderValue>,
     gpc: Option<&'a HeaderValue>,
+    brands: Option<&'a HeaderValue>,
+    site: Option<&'a HeaderValue>,
     cookies: Vec<HeaderValue>,
     is_prefetch: bool,
 }
@@ -525,6 +670,8 @@ impl<'a> Fields<'a> {
                 "sec-fetch-mode" => &mut found.mode,
                 "sec-fetch-dest" => &mut found.destination,
                 "sec-gpc" => &mut found.gpc,
+                "sec-ch-ua" => &mut found.brands,
+                "sec-fetch-site" => &mut found.site,
                 "cookie" => {
                     found.cookies.push(value.clone());
                     continue;

@@ -29,6 +29,11 @@ impl NamePatterns {
         compiled
     }
 
+    /// Whether nothing matches.
+    pub fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.prefixes.is_empty()
+    }
+
     /// Whether a parameter name, as it stands in the query, matches. `utm_source[]` counts as `utm_source`, since PHP
     /// reads it so; `utm.source` is another name.
     pub fn matches(&self, raw_name: &[u8]) -> bool {

@@ -8,8 +8,8 @@ use super::bot::Verdict;
 pub struct Reasons {
     /// Why this is no page view; none for one that may be.
     pub no_page_view: Option<NoPageView>,
-    /// The exclusion that holds, by its place among the rules ([`super::Rules::exclusion`]).
-    pub excluded_by: Option<usize>,
+    /// What the rule that excludes it is about.
+    pub excluded_by: Option<crate::exclusion::Kind>,
     /// What is thought of the client.
     pub bot: Verdict,
     /// Whose it is.
@@ -53,6 +53,8 @@ pub enum IdentityStep {
     Replaced,
     /// By the hash of the day.
     Cookieless,
+    /// Not at all: the visitor denies it.
+    Denied,
 }
 
 /// What a hit does to its visitor's session.
@@ -97,6 +99,8 @@ pub enum CookieStep {
     ClientGone,
     /// Not given: another site's page sent this request, and the browser left its cookie out.
     ForeignPage,
+    /// Not given: visitors are known for a day only, or this one has not agreed to more.
+    Unwanted,
 }
 
 /// What a hit says about where somebody came from.
@@ -146,6 +150,7 @@ impl IdentityStep {
             Self::Minted => "minted",
             Self::Replaced => "replaced",
             Self::Cookieless => "cookieless",
+            Self::Denied => "denied",
         }
     }
 }
@@ -178,6 +183,7 @@ impl CookieStep {
             Self::NotModified => "not_modified",
             Self::ClientGone => "client_gone",
             Self::ForeignPage => "foreign_page",
+            Self::Unwanted => "unwanted",
         }
     }
 
@@ -190,6 +196,7 @@ impl CookieStep {
             Self::ForeignPage => {
                 Some("another site's page sent it, and a new cookie would replace the visitor's")
             }
+            Self::Unwanted => Some("visitors are known for a day only, or this one has not agreed to more"),
             Self::NotDue | Self::Set | Self::Refreshed | Self::Fresh | Self::Expired => None,
         }
     }

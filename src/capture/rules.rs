@@ -1,13 +1,24 @@
 //! The configuration of capture, made ready for the request path.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
-use http::HeaderValue;
+use http::{HeaderValue, Uri};
 
 use super::bot::BotNames;
 use super::host::{is_within, registrable};
-use super::registry::Registry;
-use crate::config::{CookieDomain, StoreIp, Tracking};
+use super::mask;
+use super::query::{NamePatterns, decode_name};
+use super::registry::{Kind, Registry};
+use crate::config::{CookieDomain, IdentifyBy, StoreIp, Tracking, TrackingMode};
+use crate::hit::{Action, Touch};
+
+/// The parameters that every campaign has.
+const UTM: [&[u8]; 6] =
+    [b"utm_source", b"utm_medium", b"utm_campaign", b"utm_content", b"utm_term", b"utm_id"];
+
+/// What stands for a value that is not to be stored.
+const REDACTED: &str = "(redacted)";
 
 /// What capture goes by; one for all routes.
 #[derive(Debug, Clone)]
@@ -17,14 +28,17 @@ pub struct Rules {
     pub(super) stores_address: bool,
     pub(super) bots: BotNames,
     pub(super) registry: Registry,
+    redact: NamePatterns,
+    pub(super) identify_by: IdentifyBy,
+    pub(super) honours_gpc: bool,
+    /// Whether the traffic is left as it is.
+    pub(super) only_observes: bool,
     domain: CookieDomain,
     max_age_s: u64,
     assets: HashSet<String>,
-    excluded_paths: Vec<String>,
     locales: Vec<String>,
     excluded_referrers: Vec<String>,
-    /// Names, and whether each is only the beginning of one.
-    marketing_cookies: Vec<(String, bool)>,
+    marketing_cookies: CookieNames,
 }
 
 impl Rules {
@@ -36,21 +50,17 @@ impl Rules {
             session_timeout_s: u32::try_from(tracking.identity.session_timeout.as_secs()).unwrap_or(u32::MAX),
             stores_address: tracking.privacy.store_ip != StoreIp::None,
             bots: BotNames::new(),
-            registry: Registry::new(),
+            registry: Registry::with(&tracking.parameters),
+            redact: NamePatterns::new(tracking.privacy.redact_parameters.iter().map(String::as_str)),
+            identify_by: tracking.identity.mode.clone(),
+            honours_gpc: tracking.identity.honour_gpc,
+            only_observes: tracking.mode == TrackingMode::Observe,
             domain: tracking.identity.domain.clone(),
             max_age_s: tracking.identity.max_age.as_secs(),
             assets: lower(&tracking.static_extensions).into_iter().collect(),
-            excluded_paths: tracking.exclude_paths.clone(),
             locales: lower(&tracking.locale_prefixes),
             excluded_referrers: lower(&tracking.attribution.referrer_exclusions),
-            marketing_cookies: tracking
-                .cookies
-                .iter()
-                .map(|name| match name.strip_suffix('*') {
-                    Some(prefix) => (prefix.to_owned(), true),
-                    None => (name.clone(), false),
-                })
-                .collect(),
+            marketing_cookies: CookieNames::new(&tracking.cookies),
         }
     }
 
@@ -64,21 +74,55 @@ impl Rules {
         self.assets.contains(extension)
     }
 
-    /// Which of the excluded paths a path begins with, a language in front of it ignored.
-    pub(super) fn excluded_by(&self, path: &str) -> Option<usize> {
-        let bare = self.without_locale(path);
-        self.excluded_paths
-            .iter()
-            .position(|prefix| path.starts_with(prefix) || bare.starts_with(prefix.as_str()))
+    /// A target as it may be shown: values only of parameters that are recorded and tell of nobody.
+    pub fn shown(&self, target: &Uri) -> String {
+        mask::target(target, |raw| {
+            let mut buffer = [0; 64];
+            let Some(name) = decode_name(raw, &mut buffer) else { return false };
+            let is_known = UTM.contains(&name)
+                || self.registry.find(name).is_some_and(|parameter| {
+                    !parameter.is_personal && !matches!(parameter.kind, Kind::ClickId | Kind::Sign)
+                });
+            is_known && !self.redact.matches(raw)
+        })
     }
 
-    /// The exclusion at this place, as it is configured.
-    pub fn exclusion(&self, place: usize) -> Option<&str> {
-        self.excluded_paths.get(place).map(String::as_str)
+    /// A touch without the values that are not to be stored.
+    pub(super) fn redacted<'a>(&self, touch: Option<Touch<'a>>) -> Option<Touch<'a>> {
+        let mut touch = touch?;
+        if self.redact.is_empty() {
+            return Some(touch);
+        }
+        let utm = [
+            ("utm_source", &mut touch.source),
+            ("utm_medium", &mut touch.medium),
+            ("utm_campaign", &mut touch.campaign),
+            ("utm_content", &mut touch.content),
+            ("utm_term", &mut touch.term),
+            ("utm_id", &mut touch.id),
+        ];
+        let utm = utm.into_iter().filter_map(|(name, value)| Some((name, value.as_mut()?)));
+        let others = touch.parameters.iter_mut().chain(&mut touch.click_ids);
+        for (name, value) in utm.chain(others.map(|(name, value)| (&**name, value))) {
+            if self.redact.matches(name.as_bytes()) {
+                *value = Cow::Borrowed(REDACTED);
+            }
+        }
+        Some(touch)
+    }
+
+    /// An action without the values that are not to be stored.
+    pub(super) fn redacted_action<'a>(&self, mut action: Action<'a>) -> Action<'a> {
+        for (name, value) in &mut action.properties {
+            if !self.redact.is_empty() && self.redact.matches(name.as_bytes()) {
+                *value = Cow::Borrowed(REDACTED);
+            }
+        }
+        action
     }
 
     /// A path without the language in front of it.
-    fn without_locale<'a>(&self, path: &'a str) -> &'a str {
+    pub(super) fn without_locale<'a>(&self, path: &'a str) -> &'a str {
         let rest = path.strip_prefix('/').unwrap_or(path);
         let (first, end) =
             rest.split_once('/').map_or((rest, path.len()), |(first, _)| (first, first.len() + 1));
@@ -92,9 +136,7 @@ impl Rules {
 
     /// Whether a cookie is a marketing cookie.
     pub(super) fn records_cookie(&self, name: &[u8]) -> bool {
-        self.marketing_cookies.iter().any(|(known, is_prefix)| {
-            name.starts_with(known.as_bytes()) && (*is_prefix || name.len() == known.len())
-        })
+        self.marketing_cookies.hold(name)
     }
 
     /// The name of the visitor's cookie.
@@ -126,5 +168,71 @@ impl Rules {
         }
         line.push_str(if https { "; HttpOnly; Secure; SameSite=Lax" } else { "; HttpOnly; SameSite=Lax" });
         HeaderValue::try_from(line).ok()
+    }
+}
+
+/// Names, or beginnings of names. Most cookies of a shop are none of them: what the first bytes of a name rule out costs
+/// three looks into a table.
+#[derive(Debug, Clone)]
+struct CookieNames {
+    /// The name, and whether it is only the beginning of one.
+    names: Vec<(Box<[u8]>, bool)>,
+    /// By place and byte: a bit for each name that has that byte there, or is shorter.
+    may_be: Box<[[u64; 256]; 3]>,
+}
+
+impl CookieNames {
+    /// Up to 64 names; the configuration has no more.
+    fn new(patterns: &[String]) -> Self {
+        let names: Vec<(Box<[u8]>, bool)> = patterns
+            .iter()
+            .take(64)
+            .map(|pattern| match pattern.strip_suffix('*') {
+                Some(stem) => (stem.as_bytes().into(), true),
+                None => (pattern.as_bytes().into(), false),
+            })
+            .collect();
+        let mut may_be = Box::new([[0; 256]; 3]);
+        for (index, (name, _)) in names.iter().enumerate() {
+            for (place, bytes) in may_be.iter_mut().enumerate() {
+                match name.get(place) {
+                    Some(byte) => bytes[usize::from(*byte)] |= 1 << index,
+                    None => bytes.iter_mut().for_each(|bits| *bits |= 1 << index),
+                }
+            }
+        }
+        Self { names, may_be }
+    }
+
+    fn hold(&self, name: &[u8]) -> bool {
+        let places = self.may_be.iter().zip(name);
+        let mut candidates = places.fold(u64::MAX, |bits, (bytes, byte)| bits & bytes[usize::from(*byte)]);
+        while candidates != 0 {
+            let index = candidates.trailing_zeros() as usize;
+            candidates &= candidates - 1;
+            let Some((known, is_stem)) = self.names.get(index) else { return false };
+            if name.starts_with(known) && (*is_stem || name.len() == known.len()) {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cookies_are_known_by_name_or_beginning() {
+        let names = ["_ga", "_ga_*", "_gcl_*", "FPID", "x"].map(str::to_owned);
+        let names = CookieNames::new(&names);
+        for name in ["_ga", "_ga_", "_ga_ABC", "_gcl_aw", "FPID", "x"] {
+            assert!(names.hold(name.as_bytes()), "{name}");
+        }
+        for name in ["", "_", "_g", "_gat", "_gcl", "fpid", "FPI", "FPIDx", "xy", "session", "csrf"] {
+            assert!(!names.hold(name.as_bytes()), "{name}");
+        }
+        assert!(!CookieNames::new(&[]).hold(b"a"));
     }
 }

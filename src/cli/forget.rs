@@ -28,7 +28,7 @@ use crate::telemetry::metrics::Metrics;
 /// Bytes read at once: more than an erasure has.
 const CHUNK_BYTES: usize = 1 << 16;
 
-/// Whom to forget.
+/// Whom to forget, or to tell of.
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -67,7 +67,7 @@ pub(super) fn run(config: &Path, args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn subject(config: &Config, args: &Args) -> anyhow::Result<Subject> {
+pub(super) fn subject(config: &Config, args: &Args) -> anyhow::Result<Subject> {
     Ok(match &args.subject {
         SubjectArgs { visitor: Some(id), .. } => Subject::Visitor(*id),
         SubjectArgs { order: Some(id), .. } => {
@@ -85,7 +85,7 @@ fn subject(config: &Config, args: &Args) -> anyhow::Result<Subject> {
                 None => bail!("--customer identifies nobody"),
             }
         }
-        SubjectArgs { .. } => bail!("whom to forget?"),
+        SubjectArgs { .. } => bail!("who?"),
     })
 }
 

@@ -2,10 +2,13 @@
 
 mod check;
 mod demo;
+mod export;
 mod forget;
 mod journal;
 mod migrate;
 mod run;
+mod service;
+mod tail;
 mod token;
 
 use std::ffi::OsString;
@@ -50,10 +53,14 @@ enum Command {
     Migrate(migrate::Args),
     /// Show everything at work on this machine: a private database, a sample shop and its visitors
     Demo(demo::Args),
+    /// Show the last requests and those coming, and why each was counted or not
+    Tail(tail::Args),
     /// Tokens for the stats port
     Token(token::Args),
     /// Forget a person: identities go, totals stay
     Forget(forget::Args),
+    /// Print everything that is stored of a person, as JSON
+    Export(export::Args),
     /// What the journal holds
     Journal(journal::Args),
 }
@@ -90,8 +97,10 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
         Command::Check(args) => check::run(&cli.config, args),
         Command::Migrate(args) => migrate::run(&cli.config, args),
         Command::Demo(args) => demo::run(args),
+        Command::Tail(args) => tail::run(&cli.config, args),
         Command::Token(args) => token::run(&cli.config, args),
         Command::Forget(args) => forget::run(&cli.config, args),
+        Command::Export(args) => export::run(&cli.config, args),
         Command::Journal(args) => journal::run(&cli.config, args),
     }
 }

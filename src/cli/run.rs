@@ -6,6 +6,8 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::service;
+use crate::accept::Handed;
 use crate::app::App;
 use crate::config;
 use crate::reload::Reload;
@@ -21,39 +23,52 @@ pub(super) struct Args {}
 pub(super) fn run(file: &Path, _args: &Args) -> anyhow::Result<()> {
     let config = config::load(file)?;
     let log_level = logs::init(&config.log)?;
+    let handed = Handed::take().context("sockets were handed over (LISTEN_FDS)")?;
     super::in_office(async {
         // Before anything is there that a signal should end in order.
         let mut signals = Signals::new()?;
         // What log rotation tells servers by; its default would end the process.
         let rotated = signal(SignalKind::user_defined1()).context("SIGUSR1 cannot be handled")?;
-        let app = App::bind(config).await?;
+        let app = App::bind_or_take(config, handed).await?;
         for address in app.proxy_addresses() {
             tracing::info!(%address, "forwarding");
         }
         tracing::info!(address = %app.stats_address(), "statistics");
         let shutdown = CancellationToken::new();
-        tokio::spawn(reload_when_told(app.reload().with_log_level(log_level), file.to_owned())?);
+        let reload = app.reload().with_log_level(log_level);
+        tokio::spawn(reload_when_told(reload, file.to_owned(), shutdown.clone())?);
+        tokio::spawn(service::feed_watchdog(app.metrics()));
         tokio::spawn(reopen_logs(rotated, app.access_log()));
         let told = shutdown.clone();
         tokio::spawn(async move {
             signals.next().await;
             tracing::info!("drains: no new connections");
+            service::stopping();
             told.cancel();
             signals.next().await;
             tracing::warn!("second signal: ends at once");
             std::process::exit(1);
         });
+        service::ready();
         app.run(shutdown).await
     })
 }
 
-/// At each SIGHUP. Signals that come while one is obeyed are one more.
-fn reload_when_told(reload: Reload, file: PathBuf) -> anyhow::Result<impl Future<Output = ()>> {
+/// At each SIGHUP until `shutdown`. Signals that come while one is obeyed are one more.
+fn reload_when_told(
+    reload: Reload,
+    file: PathBuf,
+    shutdown: CancellationToken,
+) -> anyhow::Result<impl Future<Output = ()>> {
     let mut hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be handled")?;
     Ok(async move {
-        while hangup.recv().await.is_some() {
+        while shutdown.run_until_cancelled(hangup.recv()).await.flatten().is_some() {
             // Files may be on a disk that hangs.
-            tokio::task::block_in_place(|| reload.apply(config::load(&file)));
+            tokio::task::block_in_place(|| {
+                service::reloading();
+                reload.apply(config::load(&file));
+                service::ready();
+            });
         }
     })
 }

@@ -14,6 +14,7 @@ mod values;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -22,6 +23,8 @@ use jiff::tz::TimeZone;
 pub use error::ConfigErrors;
 pub use live::Live;
 pub use reload::Change;
+
+use crate::exclusion::{Kind, Rule};
 
 /// Reads the file at `path`, with the process's environment. Relative paths in it start from its folder.
 ///
@@ -84,8 +87,16 @@ pub struct Config {
 /// `[proxy]`: the public side.
 #[derive(Debug, Clone)]
 pub struct Proxy {
-    /// Addresses to listen on; port 0 takes a free one.
+    /// Addresses to listen on for plain HTTP; port 0 takes a free one.
     pub listen: Vec<SocketAddr>,
+    /// Addresses to listen on for TLS.
+    pub tls_listen: Vec<SocketAddr>,
+    /// `[[proxy.tls]]`; the first is for names that none is for.
+    pub tls: Vec<Tls>,
+    /// Whether what comes to `listen` is sent to `tls_listen`.
+    pub redirect_http: bool,
+    /// Whether each connection begins with a PROXY header, which only `trusted_proxies` may send.
+    pub proxy_protocol: bool,
     /// Worker threads, at least 1.
     pub workers: usize,
     /// A path that the proxy answers itself with 200 "ok".
@@ -209,6 +220,33 @@ pub struct Maintenance {
     pub retry_after: Duration,
 }
 
+/// `[[proxy.tls]]`: a certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// PEM file of the certificate and those that vouch for it.
+    pub certificate: PathBuf,
+    /// PEM file of its key.
+    pub key: PathBuf,
+    /// Host names that it is used for, lower case, `*.suffix` among them; none = those in the certificate.
+    pub names: Vec<String>,
+    /// Least version of TLS.
+    pub min_version: TlsVersion,
+}
+
+/// `proxy.tls.min_version`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// RFC 5246
+    V1_2,
+    /// RFC 8446
+    V1_3,
+}
+
+impl TlsVersion {
+    /// As the file spells them.
+    pub const NAMES: [(&str, Self); 2] = [("1.2", Self::V1_2), ("1.3", Self::V1_3)];
+}
+
 /// `[proxy.limits]`, in bytes unless said.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -220,6 +258,8 @@ pub struct Limits {
     pub uri_bytes: usize,
     /// The request body; none = no limit.
     pub body_bytes: Option<u64>,
+    /// Open connections of one client, all workers together; none = no limit but that of all.
+    pub connections_per_ip: Option<usize>,
 }
 
 /// `[proxy.timeouts]`
@@ -239,6 +279,8 @@ pub struct Timeouts {
     pub response_header: Duration,
     /// Idle time within a response body.
     pub response_idle: Duration,
+    /// Idle time of a connection that was upgraded.
+    pub tunnel_idle: Duration,
 }
 
 /// What of [`Timeouts`] a route may have otherwise: the shop's side.
@@ -401,12 +443,16 @@ pub struct Tracking {
     pub mode: TrackingMode,
     /// Parameters taken off where a route does not say.
     pub strip: Vec<String>,
+    /// Parameters that are recorded besides the delivered ones.
+    pub parameters: Vec<OwnParameter>,
+    /// Whether a redirect of the shop gets back the parameters that were taken off.
+    pub restore_on_redirect: bool,
     /// Marketing cookies to record; a trailing `*` makes a prefix.
     pub cookies: Vec<String>,
     /// Whether the shop is told visitor, session and campaign by `X-Utm-*`.
     pub upstream_headers: bool,
-    /// Path prefixes that are never recorded; locale prefixes are ignored.
-    pub exclude_paths: Vec<String>,
+    /// `[tracking.exclude]`
+    pub exclude: Exclude,
     /// File extensions (no dot) that are assets, not hits.
     pub static_extensions: Vec<String>,
     /// First path segments that name a language (`en`, `uk`).
@@ -419,23 +465,116 @@ pub struct Tracking {
     pub attribution: Attribution,
 }
 
+/// `[tracking.exclude]`: who and what is not recorded. Values of rules ([`Rule`]).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Exclude {
+    /// Paths by segments; locale prefixes are looked through.
+    pub paths: Vec<String>,
+    /// Addresses and networks.
+    pub ips: Vec<String>,
+    /// Parts of user agents.
+    pub user_agents: Vec<String>,
+    /// Ids of visitors.
+    pub visitors: Vec<String>,
+    /// Cookies, `name` or `name=value`.
+    pub cookies: Vec<String>,
+    /// Hosts, or `*.` and what they are below.
+    pub hosts: Vec<String>,
+    /// Path at which the proxy itself gives a browser a cookie by which it is excluded.
+    pub link: Option<String>,
+}
+
+impl Exclude {
+    /// The cookie that [`Exclude::link`] gives.
+    pub const COOKIE: &str = "_utmd_off";
+
+    /// The rules, ready for the request path.
+    pub fn rules(&self) -> Vec<Arc<Rule>> {
+        let cookie_of_link = self.link.is_some().then(|| Self::COOKIE.to_owned());
+        let of = |kind, values: &[String]| -> Vec<Arc<Rule>> {
+            values.iter().filter_map(|value| Rule::new(kind, value).ok()).map(Arc::new).collect()
+        };
+        [
+            of(Kind::Path, &self.paths),
+            of(Kind::Ip, &self.ips),
+            of(Kind::UserAgent, &self.user_agents),
+            of(Kind::Visitor, &self.visitors),
+            of(Kind::Cookie, &self.cookies),
+            of(Kind::Cookie, cookie_of_link.as_slice()),
+            of(Kind::Host, &self.hosts),
+        ]
+        .concat()
+    }
+}
+
 /// `tracking.mode`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TrackingMode {
     /// Strip, set the cookie, record.
     Record,
+    /// Record, and leave the traffic as it is: whoever comes is known for a day only.
+    Observe,
     /// Forward only.
     Off,
 }
 
 impl TrackingMode {
     /// As the file spells them.
-    pub const NAMES: [(&str, Self); 2] = [("record", Self::Record), ("off", Self::Off)];
+    pub const NAMES: [(&str, Self); 3] =
+        [("record", Self::Record), ("observe", Self::Observe), ("off", Self::Off)];
+}
+
+/// An item of `tracking.parameters`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnParameter {
+    /// Its name, in lower case.
+    pub name: String,
+    /// What it is.
+    pub meaning: ParameterMeaning,
+}
+
+/// What a parameter is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParameterMeaning {
+    /// Kept beside the utm parameters.
+    Beside,
+    /// Another name of a utm parameter, for links that have no such.
+    Instead(UtmField),
+    /// A click id: personal, and a part of the evidence.
+    ClickId,
+}
+
+/// The utm parameters by which touches are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "named as the parameters")]
+pub enum UtmField {
+    Source,
+    Medium,
+    Campaign,
+    Content,
+    Term,
+    Id,
+}
+
+impl UtmField {
+    /// As links spell them.
+    pub const NAMES: [(&str, Self); 6] = [
+        ("utm_source", Self::Source),
+        ("utm_medium", Self::Medium),
+        ("utm_campaign", Self::Campaign),
+        ("utm_content", Self::Content),
+        ("utm_term", Self::Term),
+        ("utm_id", Self::Id),
+    ];
 }
 
 /// `[tracking.identity]`
 #[derive(Debug, Clone)]
 pub struct IdentityConfig {
+    /// How visitors are known.
+    pub mode: IdentifyBy,
+    /// Whether `Sec-GPC: 1` means that a visitor denies being known.
+    pub honour_gpc: bool,
     /// Name of the cookie.
     pub cookie: String,
     /// Its `Domain` attribute.
@@ -446,6 +585,54 @@ pub struct IdentityConfig {
     pub secret_file: PathBuf,
     /// Idle time that ends a session.
     pub session_timeout: Duration,
+}
+
+/// `tracking.identity.mode`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IdentifyBy {
+    /// By the cookie.
+    Cookie,
+    /// By a hash that is valid for one day; nothing is stored in the browser.
+    Cookieless,
+    /// By the cookie where the visitor has agreed, for one day where nothing is known of that, not at all where the
+    /// visitor denies it.
+    Consent(Consent),
+}
+
+/// Where the shop's consent banner keeps the answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consent {
+    /// Name of its cookie.
+    pub cookie: String,
+    /// How its value is read.
+    pub pattern: ConsentPattern,
+}
+
+/// `tracking.identity.consent_pattern`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConsentPattern {
+    /// Cookiebot: the category "marketing".
+    Cookiebot,
+    /// OneTrust: the group C0004, targeting.
+    OneTrust,
+    /// IAB TCF: purposes 1 (storing) and 7 (measuring advertisements).
+    Tcf,
+    /// Texts of the value, decoded once.
+    Own {
+        /// Its presence is consent.
+        granted: String,
+        /// Its presence is a refusal; none = whatever is not consent.
+        denied: Option<String>,
+    },
+}
+
+impl ConsentPattern {
+    /// Banners that are known by name, and the cookie that they set.
+    pub const NAMES: [(&str, &str, Self); 3] = [
+        ("cookiebot", "CookieConsent", Self::Cookiebot),
+        ("onetrust", "OptanonConsent", Self::OneTrust),
+        ("tcf", "euconsent-v2", Self::Tcf),
+    ];
 }
 
 /// `tracking.identity.domain`
@@ -464,6 +651,8 @@ pub enum CookieDomain {
 pub struct Privacy {
     /// How client addresses are stored.
     pub store_ip: StoreIp,
+    /// Parameters and properties of actions whose values are never stored; a trailing `*` makes a prefix.
+    pub redact_parameters: Vec<String>,
     /// How long what is stored is kept.
     pub retain: Retain,
 }
@@ -509,6 +698,8 @@ pub struct Attribution {
     pub lookback: Duration,
     /// Hosts (payment, sign-in) whose referrals are no evidence; subdomains included.
     pub referrer_exclusions: Vec<String>,
+    /// Sources under other names: as tagged, as reported; lower case.
+    pub aliases: Vec<(String, String)>,
 }
 
 /// `[orders]`

@@ -49,6 +49,7 @@ pub(super) const KEYS: &[(&str, Takes)] = &[
     ("proxy.forwarded", Reload),
     ("proxy.health_path", Reload),
     ("proxy.limits.body_bytes", Reload),
+    ("proxy.limits.connections_per_ip", Reload),
     ("proxy.limits.header_bytes", Reload),
     ("proxy.limits.headers", Reload),
     ("proxy.limits.uri_bytes", Reload),
@@ -58,6 +59,8 @@ pub(super) const KEYS: &[(&str, Takes)] = &[
     ("proxy.maintenance.on", Reload),
     ("proxy.maintenance.retry_after", Reload),
     ("proxy.max_connections", Reload),
+    ("proxy.proxy_protocol", Reload),
+    ("proxy.redirect_http", Reload),
     ("proxy.request_id_header", Reload),
     ("proxy.timeouts.body_idle", Reload),
     ("proxy.timeouts.connect", Reload),
@@ -66,6 +69,12 @@ pub(super) const KEYS: &[(&str, Takes)] = &[
     ("proxy.timeouts.keep_alive", Reload),
     ("proxy.timeouts.response_header", Reload),
     ("proxy.timeouts.response_idle", Reload),
+    ("proxy.timeouts.tunnel_idle", Reload),
+    ("proxy.tls.certificate", Reload),
+    ("proxy.tls.key", Reload),
+    ("proxy.tls.min_version", Reload),
+    ("proxy.tls.names", Reload),
+    ("proxy.tls_listen", Restart),
     ("proxy.trusted_proxies", Reload),
     ("proxy.workers", Restart),
     ("route.host", Reload),
@@ -89,21 +98,35 @@ pub(super) const KEYS: &[(&str, Takes)] = &[
     ("stats.token.hash_file", Reload),
     ("stats.token.name", Reload),
     ("stats.token.scope", Reload),
+    ("tracking.attribution.aliases", Reload),
     ("tracking.attribution.lookback", Reload),
     ("tracking.attribution.referrer_exclusions", Reload),
     ("tracking.cookies", Reload),
+    ("tracking.exclude.cookies", Reload),
+    ("tracking.exclude.hosts", Reload),
+    ("tracking.exclude.ips", Reload),
+    ("tracking.exclude.link", Reload),
     ("tracking.exclude.paths", Reload),
+    ("tracking.exclude.user_agents", Reload),
+    ("tracking.exclude.visitors", Reload),
+    ("tracking.identity.consent_cookie", Reload),
+    ("tracking.identity.consent_pattern", Reload),
     ("tracking.identity.cookie", Reload),
     ("tracking.identity.domain", Reload),
+    ("tracking.identity.honour_gpc", Reload),
     ("tracking.identity.max_age", Reload),
+    ("tracking.identity.mode", Reload),
     ("tracking.identity.secret_file", Restart),
     ("tracking.identity.session_timeout", Reload),
     ("tracking.locale_prefixes", Reload),
     ("tracking.mode", Reload),
+    ("tracking.parameters", Reload),
+    ("tracking.privacy.redact_parameters", Reload),
     ("tracking.privacy.retain.events", Reload),
     ("tracking.privacy.retain.sessions", Reload),
     ("tracking.privacy.retain.visitors", Reload),
     ("tracking.privacy.store_ip", Reload),
+    ("tracking.restore_on_redirect", Reload),
     ("tracking.static_extensions", Reload),
     ("tracking.strip", Reload),
     ("tracking.upstream_headers", Reload),
@@ -152,6 +175,11 @@ impl Change {
 /// `new`, with what needs a restart as it is in `old`.
 fn keeping(old: &Config, mut new: Config) -> Config {
     new.proxy.listen.clone_from(&old.proxy.listen);
+    new.proxy.tls_listen.clone_from(&old.proxy.tls_listen);
+    if new.proxy.tls.is_empty() {
+        // Who is still listened to needs them.
+        new.proxy.tls.clone_from(&old.proxy.tls);
+    }
     new.proxy.workers = old.proxy.workers;
     new.proxy.access_log = old.proxy.access_log.clone();
     new.tracking.identity.secret_file.clone_from(&old.tracking.identity.secret_file);

@@ -8,8 +8,9 @@ use std::fmt;
 use super::error::starred_url;
 use super::values::{show_duration, show_months, show_size};
 use super::{
-    Config, CookieDomain, Database, DatabasePlace, Fsync, HostHeader, Journal, Log, Orders, Proxy, Route,
-    Stats, Tracking, Upstream, UpstreamServer,
+    Config, Consent, ConsentPattern, CookieDomain, Database, DatabasePlace, Fsync, HostHeader, IdentifyBy,
+    Journal, Log, Orders, OwnParameter, ParameterMeaning, Proxy, Route, Stats, Tracking, Upstream,
+    UpstreamServer, UtmField,
 };
 
 impl fmt::Display for Config {
@@ -97,7 +98,13 @@ impl Page {
 
     fn proxy(&mut self, proxy: &Proxy) {
         self.table("[proxy]");
-        self.list("listen", &proxy.listen);
+        for (key, addresses) in [("listen", &proxy.listen), ("tls_listen", &proxy.tls_listen)] {
+            if !addresses.is_empty() {
+                self.list(key, addresses);
+            }
+        }
+        self.plain("redirect_http", proxy.redirect_http);
+        self.plain("proxy_protocol", proxy.proxy_protocol);
         self.plain("workers", proxy.workers);
         self.optional("health_path", proxy.health_path.as_ref());
         self.list("trusted_proxies", &proxy.trusted_proxies);
@@ -114,6 +121,9 @@ impl Page {
         if let Some(bytes) = proxy.limits.body_bytes {
             self.text("body_bytes", show_size(bytes));
         }
+        if let Some(connections) = proxy.limits.connections_per_ip {
+            self.plain("connections_per_ip", connections);
+        }
         let times = &proxy.timeouts;
         self.table("[proxy.timeouts]");
         self.text("first_byte", show_duration(times.first_byte));
@@ -123,6 +133,7 @@ impl Page {
         self.text("connect", show_duration(times.connect));
         self.text("response_header", show_duration(times.response_header));
         self.text("response_idle", show_duration(times.response_idle));
+        self.text("tunnel_idle", show_duration(times.tunnel_idle));
         self.seen(proxy);
     }
 
@@ -147,6 +158,13 @@ impl Page {
             self.table("[[proxy.error_page]]");
             self.text("status", page.status);
             self.text("file", page.file.display());
+        }
+        for tls in &proxy.tls {
+            self.table("[[proxy.tls]]");
+            self.text("certificate", tls.certificate.display());
+            self.text("key", tls.key.display());
+            self.list("names", &tls.names);
+            self.text("min_version", name(&tls.min_version, &super::TlsVersion::NAMES));
         }
     }
 
@@ -201,13 +219,25 @@ impl Page {
         self.table("[tracking]");
         self.text("mode", name(&tracking.mode, &super::TrackingMode::NAMES));
         self.list("strip", &tracking.strip);
+        let parameters: Vec<String> = tracking.parameters.iter().map(show_parameter).collect();
+        self.list("parameters", &parameters);
+        self.plain("restore_on_redirect", tracking.restore_on_redirect);
         self.list("cookies", &tracking.cookies);
         self.plain("upstream_headers", tracking.upstream_headers);
-        self.list("exclude.paths", &tracking.exclude_paths);
+        let exclude = &tracking.exclude;
+        self.list("exclude.paths", &exclude.paths);
+        self.list("exclude.ips", &exclude.ips);
+        self.list("exclude.user_agents", &exclude.user_agents);
+        self.list("exclude.visitors", &exclude.visitors);
+        self.list("exclude.cookies", &exclude.cookies);
+        self.list("exclude.hosts", &exclude.hosts);
+        self.optional("exclude.link", exclude.link.as_ref());
         self.list("static_extensions", &tracking.static_extensions);
         self.list("locale_prefixes", &tracking.locale_prefixes);
         let identity = &tracking.identity;
         self.table("[tracking.identity]");
+        self.identify_by(&identity.mode);
+        self.plain("honour_gpc", identity.honour_gpc);
         self.text("cookie", &identity.cookie);
         self.text(
             "domain",
@@ -222,6 +252,7 @@ impl Page {
         self.text("session_timeout", show_duration(identity.session_timeout));
         self.table("[tracking.privacy]");
         self.text("store_ip", name(&tracking.privacy.store_ip, &super::StoreIp::NAMES));
+        self.list("redact_parameters", &tracking.privacy.redact_parameters);
         let retain = &tracking.privacy.retain;
         self.table("[tracking.privacy.retain]");
         self.text("events", show_months(retain.events));
@@ -230,6 +261,33 @@ impl Page {
         self.table("[tracking.attribution]");
         self.text("lookback", show_duration(tracking.attribution.lookback));
         self.list("referrer_exclusions", &tracking.attribution.referrer_exclusions);
+        let aliases = tracking.attribution.aliases.iter();
+        self.list(
+            "aliases",
+            &aliases.map(|(alias, source)| format!("{alias} = {source}")).collect::<Vec<_>>(),
+        );
+    }
+
+    fn identify_by(&mut self, mode: &IdentifyBy) {
+        match mode {
+            IdentifyBy::Cookie => self.text("mode", "cookie"),
+            IdentifyBy::Cookieless => self.text("mode", "cookieless"),
+            IdentifyBy::Consent(Consent { cookie, pattern }) => {
+                self.text("mode", "consent");
+                self.text("consent_cookie", cookie);
+                let known = ConsentPattern::NAMES.iter().find(|(_, _, known)| known == pattern);
+                match (pattern, known) {
+                    (ConsentPattern::Own { granted, denied: Some(denied) }, _) => {
+                        self.text("consent_pattern", format!("{granted}|{denied}"));
+                    }
+                    (ConsentPattern::Own { granted, denied: None }, _) => {
+                        self.text("consent_pattern", granted)
+                    }
+                    (_, Some((name, _, _))) => self.text("consent_pattern", name),
+                    (_, None) => {}
+                }
+            }
+        }
     }
 
     fn orders(&mut self, orders: &Orders) {
@@ -294,6 +352,15 @@ impl Page {
         self.text("format", name(&log.format, &super::LogFormat::NAMES));
         self.text("level", &log.level);
     }
+}
+
+fn show_parameter(parameter: &OwnParameter) -> String {
+    let meaning = match parameter.meaning {
+        ParameterMeaning::Beside => return parameter.name.clone(),
+        ParameterMeaning::ClickId => "click_id",
+        ParameterMeaning::Instead(field) => name(&field, &UtmField::NAMES),
+    };
+    format!("{} = {meaning}", parameter.name)
 }
 
 /// A URL, with a table around it where there is more to say.

@@ -41,9 +41,11 @@ fn whole_example() -> String {
     EXAMPLE.lines().map(line).collect()
 }
 
-/// The example with as many of its keys as one file may have.
-fn loadable_example() -> String {
+/// The example with as many of its keys as one file may have, and the files that it names in `files`.
+fn loadable_example(files: &Path) -> String {
     let alternatives = [
+        "consent_pattern",
+        "consent_cookie",
         "url_file",
         "managed",
         "data_dir",
@@ -57,7 +59,16 @@ fn loadable_example() -> String {
     ];
     let whole = whole_example();
     let lines = whole.lines().filter(|line| !alternatives.iter().any(|key| line.starts_with(key)));
-    lines.map(|line| format!("{line}\n")).collect()
+    write_certificate(files, "shop.example");
+    let text: String = lines.map(|line| format!("{line}\n")).collect();
+    text.replace("/etc/utm-dispatcher/tls", files.to_str().unwrap())
+}
+
+/// `fullchain.pem` and `privkey.pem`.
+fn write_certificate(files: &Path, name: &str) {
+    let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+    std::fs::write(files.join("fullchain.pem"), made.cert.pem()).unwrap();
+    std::fs::write(files.join("privkey.pem"), made.signing_key.serialize_pem()).unwrap();
 }
 
 /// Paths of all tables and keys that are written in `text`.
@@ -96,6 +107,7 @@ fn the_example_names_every_key() {
     assert_eq!(
         messages,
         [
+            "`consent_cookie` needs mode = \"consent\"",
             "the database is in one place: give one of `url`, `url_file` and `managed = true`",
             "the replica is in one place: give one of `database_url` and `database_url_file`",
             "a token has one of `hash` and `hash_file`",
@@ -138,7 +150,7 @@ fn every_key_has_an_answer_to_a_reload_and_the_example_says_which() {
 }
 
 /// Values that one key or another takes.
-const VALUES: [&str; 22] = [
+const VALUES: [&str; 24] = [
     "true",
     "false",
     "2",
@@ -151,6 +163,8 @@ const VALUES: [&str; 22] = [
     "[\"/seven\"]",
     "[\"seven\"]",
     "[\"10.0.0.0/8\"]",
+    "[\"seven = eight\"]",
+    "[\"00000000-0000-0000-0000-000000000007\"]",
     "\"/seven\"",
     "\"seven.example\"",
     "\"http://seven.example\"",
@@ -163,7 +177,7 @@ const VALUES: [&str; 22] = [
     "\"0700000000000000000000000000000000000000000000000000000000000000\"",
 ];
 /// The same for keys that take one of a few words.
-const WORDS: [&str; 12] = [
+const WORDS: [&str; 14] = [
     "round_robin",
     "off",
     "upstream",
@@ -176,11 +190,14 @@ const WORDS: [&str; 12] = [
     "both",
     "PL",
     "PLN",
+    "cookieless",
+    "1.3",
 ];
 
 #[test]
 fn a_reload_changes_what_the_table_says_and_keeps_the_rest() {
-    let whole = loadable_example();
+    let files = tempfile::tempdir().unwrap();
+    let whole = loadable_example(files.path());
     let old = read(&whole);
     let words = WORDS.map(|word| format!("\"{word}\""));
     let mut changed = BTreeSet::new();
@@ -227,11 +244,10 @@ fn a_reload_changes_what_the_table_says_and_keeps_the_rest() {
             written.iter().any(|key| path.ends_with(&format!(".{key}"))) && !changed.contains(path)
         })
         .collect();
-    // These two name each other; in a file with one upstream neither can change alone.
-    let untried: Vec<String> = untried
-        .into_iter()
-        .filter(|path| !["upstream.name", "route.upstream"].contains(&path.as_str()))
-        .collect();
+    // None of these can change alone: names of the one upstream, a certificate and its key, who may send a header.
+    let bound =
+        ["upstream.name", "route.upstream", "proxy.tls.certificate", "proxy.tls.key", "proxy.proxy_protocol"];
+    let untried: Vec<String> = untried.into_iter().filter(|path| !bound.contains(&path.as_str())).collect();
     assert!(untried.is_empty(), "no other value is known here for {untried:?}");
 }
 
@@ -251,11 +267,66 @@ fn a_changed_secret_is_seen_and_not_shown() {
 
 #[test]
 fn what_is_printed_reads_back_the_same() {
-    let whole = loadable_example();
+    let files = tempfile::tempdir().unwrap();
+    let whole = loadable_example(files.path());
     let shown = read(&whole).to_string();
     let masked = shown.replace(&"*".repeat(64), &"0".repeat(64));
     assert_eq!(read(&masked).to_string(), shown);
     assert_eq!(written_keys(&shown), written_keys(&whole));
+}
+
+#[test]
+fn certificates_that_cannot_be_used_are_pointed_at() {
+    let files = tempfile::tempdir().unwrap();
+    let with = |certificate: &str, key: &str| {
+        let table = format!(
+            "tls_listen = [\"127.0.0.1:0\"]\n[[proxy.tls]]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\n"
+        );
+        let text = minimal_with("[[upstream]]", &format!("{table}[[upstream]]"));
+        match parse(&text, files.path().join("config.toml").to_str().unwrap(), &env) {
+            Ok(config) => format!("{} certificates", config.proxy.tls.len()),
+            Err(errors) => errors.to_string().replace(files.path().to_str().unwrap(), "DIR"),
+        }
+    };
+    write_certificate(files.path(), "other.example");
+    std::fs::rename(files.path().join("privkey.pem"), files.path().join("other.pem")).unwrap();
+    write_certificate(files.path(), "shop.example");
+    assert_eq!(with("fullchain.pem", "privkey.pem"), "1 certificates");
+    let foreign = with("fullchain.pem", "other.pem");
+    assert!(
+        foreign.contains("the key in DIR/other.pem does not belong to the certificate in DIR/fullchain.pem")
+    );
+    assert!(
+        foreign.contains("key = \"other.pem\"\n") && foreign.contains("|       ^^^^^^^^^^^"),
+        "{foreign}"
+    );
+    let missing = with("missing.pem", "privkey.pem");
+    assert!(missing.contains("cannot read DIR/missing.pem: No such file or directory"), "{missing}");
+    assert!(
+        missing.contains("certificate = \"missing.pem\"\n") && missing.contains("^^^^^^^^^^^^^"),
+        "{missing}"
+    );
+    assert!(with("privkey.pem", "privkey.pem").contains("there is no certificate in DIR/privkey.pem"));
+    assert!(with("fullchain.pem", "fullchain.pem").contains("there is no private key in DIR/fullchain.pem"));
+}
+
+#[test]
+fn what_is_encrypted_and_what_is_not_is_told_apart() {
+    let with = |keys: &str| errors(&minimal_with("[proxy]", &format!("[proxy]\n{keys}")));
+    for (keys, wrong) in [
+        ("tls_listen = [\"127.0.0.1:1\"]", "there is no [[proxy.tls]] with a certificate for it"),
+        ("tls_listen = [\"127.0.0.1:8080\"]", "127.0.0.1:8080 is in `listen` as well"),
+        ("redirect_http = true", "there is no `tls_listen` to send anybody to"),
+        ("proxy_protocol = true", "name in `trusted_proxies` who sends it"),
+        ("tls = [{ certificate = \"a\", key = \"b\" }]", "`tls_listen` is missing from [proxy]"),
+        (
+            "tls = [{ certificate = \"a\", key = \"b\", min_version = \"1.1\" }]",
+            "`min_version` is `1.2` or `1.3`",
+        ),
+    ] {
+        let errors = with(keys);
+        assert!(errors.contains(wrong), "{keys}: {errors}");
+    }
 }
 
 #[test]
@@ -487,7 +558,8 @@ proptest::proptest! {
         line in 0..200_usize,
         value in "(true|false|-?[0-9]{1,25}|\"\\PC{0,20}\"|\\[(\"[a-z/*.:0-9-]{0,12}\",)*\\]|\\{a = 1\\}|1\\.5|2026-11-22)",
     ) {
-        let whole = loadable_example();
+        let files = tempfile::tempdir().unwrap();
+        let whole = loadable_example(files.path());
         let keys: Vec<&str> = whole.lines().filter(|line| !line.starts_with('#') && line.contains(" = ")).collect();
         let key = keys[line % keys.len()];
         let name = key.split(" = ").next().unwrap();
@@ -499,4 +571,46 @@ proptest::proptest! {
             }
         }
     }
+}
+
+#[test]
+fn consent_and_own_parameters_read_back_as_they_are_printed() {
+    let with = |mode: &str, rest: &str| {
+        let parameters = r#"parameters = ["Creo", "ref = utm_source", "aff=click_id"]"#;
+        format!("{MINIMAL}\n[tracking]\n{parameters}\n[tracking.identity]\nmode = \"{mode}\"\n{rest}\n")
+    };
+    for (rest, shown) in [
+        (
+            "consent_pattern = \"cookiebot\"",
+            "consent_cookie = \"CookieConsent\"\nconsent_pattern = \"cookiebot\"",
+        ),
+        (
+            "consent_pattern = \"tcf\"\nconsent_cookie = \"tc\"",
+            "consent_cookie = \"tc\"\nconsent_pattern = \"tcf\"",
+        ),
+        (
+            "consent_pattern = \"a=1|a=0\"\nconsent_cookie = \"c\"",
+            "consent_cookie = \"c\"\nconsent_pattern = \"a=1|a=0\"",
+        ),
+    ] {
+        let printed = read(&with("consent", rest)).to_string();
+        assert!(printed.contains(shown), "{printed}");
+        assert!(
+            printed.contains(r#"parameters = ["creo", "ref = utm_source", "aff = click_id"]"#),
+            "{printed}"
+        );
+        assert_eq!(read(&printed).to_string(), printed);
+    }
+    for (mode, rest, message) in [
+        ("consent", "", "mode = \"consent\" needs `consent_pattern`"),
+        ("consent", "consent_pattern = \"yes\"", "needs `consent_cookie`"),
+        ("consent", "consent_pattern = \"|no\"\nconsent_cookie = \"c\"", "is no text of a cookie's value"),
+        ("cookie", "consent_pattern = \"tcf\"", "`consent_pattern` needs mode = \"consent\""),
+        ("cookies", "", "`mode` is `cookie` or `cookieless` or `consent`"),
+    ] {
+        let message_of = errors(&with(mode, rest));
+        assert!(message_of.contains(message), "{message_of}");
+    }
+    let wrong = MINIMAL.to_owned() + "\n[tracking]\nparameters = [\"ref = utm_sorce\"]\n";
+    assert!(errors(&wrong).contains("`utm_sorce` is none of click_id, utm_source"), "{}", errors(&wrong));
 }

@@ -216,7 +216,7 @@ impl Writer {
         self.people[index].sessions += 1;
         let query = arrival.query(&mut self.rng);
         let referrer = arrival.referrer.and_then(|referrer| Referrer::read(referrer.as_bytes()));
-        let touch = Evidence::read(query.as_bytes(), &Registry::new()).touch(referrer).map(into_owned);
+        let touch = Evidence::read(query.as_bytes(), &Registry::new(), true).touch(referrer).map(into_owned);
         Visit { at_ms, person: self.people[index].clone(), session_id: self.session_id(at_ms), touch }
     }
 

@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 
 use super::connection::Lease;
 use super::fields::clean_trailers;
+use super::tunnel::Tunnel;
 use crate::clock::{Clock, Timer};
 
 /// Why a body ended before its end.
@@ -185,6 +186,8 @@ pub enum ResponseBody {
     Whole(Bytes),
     /// What the upstream sends.
     Upstream(Download),
+    /// None: after this answer the connection is the tunnel's, to whom it must be given before.
+    Tunnel(Box<Tunnel>),
 }
 
 /// The stream from an upstream, with the connection that it comes from.
@@ -244,7 +247,7 @@ impl Body for ResponseBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut *self {
-            ResponseBody::Empty => Poll::Ready(None),
+            ResponseBody::Empty | ResponseBody::Tunnel(_) => Poll::Ready(None),
             ResponseBody::Whole(text) => {
                 let frame = Frame::data(std::mem::take(text));
                 *self = ResponseBody::Empty;
@@ -256,7 +259,7 @@ impl Body for ResponseBody {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            ResponseBody::Empty => true,
+            ResponseBody::Empty | ResponseBody::Tunnel(_) => true,
             ResponseBody::Whole(text) => text.is_empty(),
             ResponseBody::Upstream(download) => download.incoming.is_end_stream(),
         }
@@ -264,7 +267,7 @@ impl Body for ResponseBody {
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            ResponseBody::Empty => SizeHint::with_exact(0),
+            ResponseBody::Empty | ResponseBody::Tunnel(_) => SizeHint::with_exact(0),
             ResponseBody::Whole(text) => SizeHint::with_exact(text.len() as u64),
             ResponseBody::Upstream(download) => download.incoming.size_hint(),
         }

@@ -11,11 +11,15 @@ use bytes::{Buf, Bytes};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use super::body::RequestBody;
 use super::dial::Socket;
 use super::server::{Server, Slot};
+
+/// Fields of a response; shops have been seen that set a hundred cookies.
+const MAX_FIELDS: usize = 256;
 
 /// An open connection.
 #[derive(Debug)]
@@ -29,6 +33,15 @@ pub(super) struct UpstreamConnection {
     /// Seconds for which the server said that it keeps it.
     pub(super) keep_alive: Cell<Option<u32>>,
     task: AbortHandle,
+    ended: oneshot::Receiver<(UpstreamStream, Bytes)>,
+}
+
+/// A connection that is no HTTP any more, and what came behind the response that ended it.
+#[derive(Debug)]
+pub(super) struct Switched {
+    pub(super) stream: UpstreamStream,
+    pub(super) leftover: Bytes,
+    _slot: Option<Slot>,
 }
 
 impl UpstreamConnection {
@@ -36,11 +49,18 @@ impl UpstreamConnection {
     pub(super) async fn open(socket: Socket, address: SocketAddr, now_ms: u64) -> hyper::Result<Self> {
         let wire = Rc::new(Wire::default());
         let stream = UpstreamStream { socket, wire: Rc::clone(&wire), write_failed: false };
-        let (sender, connection) =
-            http1::Builder::new().preserve_header_case(true).handshake(TokioIo::new(stream)).await?;
+        let (sender, connection) = http1::Builder::new()
+            .preserve_header_case(true)
+            .max_headers(MAX_FIELDS)
+            .handshake(TokioIo::new(stream))
+            .await?;
+        let (end, ended) = oneshot::channel();
         let task = tokio::task::spawn_local(async move {
-            // Whoever waits for a response is told the error; an idle connection that ends is no news.
-            let _ = connection.await;
+            // Whoever waits for a response is told the error; an idle connection that ends is no news. Its socket is
+            // asked for after a 101 only, and else closed here.
+            if let Ok(parts) = connection.without_shutdown().await {
+                let _ = end.send((parts.io.into_inner(), parts.read_buf));
+            }
         });
         Ok(UpstreamConnection {
             sender,
@@ -49,6 +69,7 @@ impl UpstreamConnection {
             opened_ms: now_ms,
             keep_alive: Cell::new(None),
             task: task.abort_handle(),
+            ended,
         })
     }
 
@@ -125,6 +146,12 @@ impl Lease {
         }
     }
 
+    /// What the connection is after a 101; its room at the server stays taken.
+    pub(super) async fn switch(mut self) -> Option<Switched> {
+        let (stream, leftover) = self.connection.take()?.ended.await.ok()?;
+        Some(Switched { stream, leftover, _slot: self.slot.take() })
+    }
+
     /// How long the server says that it keeps the connection.
     pub(super) fn note_keep_alive(&self, seconds: u32) {
         if let Some(connection) = &self.connection {
@@ -157,7 +184,8 @@ impl Drop for Lease {
 }
 
 /// A server's socket as hyper sees it.
-struct UpstreamStream {
+#[derive(Debug)]
+pub(super) struct UpstreamStream {
     socket: Socket,
     wire: Rc<Wire>,
     write_failed: bool,

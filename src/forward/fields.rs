@@ -1,7 +1,7 @@
 //! Header fields that end here: those of one connection (RFC 9110 section 7.6.1), those that only we may set.
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Response, Version};
+use http::{Response, StatusCode, Version};
 
 /// Fields that a `Connection` line may not take away, however often it names them: the message would change its
 /// meaning, or a client could hide where it comes from.
@@ -135,6 +135,7 @@ pub fn clean_request(headers: &mut HeaderMap, trusted: bool) -> bool {
 pub fn clean_response<B>(response: &mut Response<B>) {
     // The upstream's version is its own affair; hyper would answer in it.
     *response.version_mut() = Version::HTTP_11;
+    let is_switch = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
     if headers.contains_key(header::CONNECTION) {
         remove_connection(headers);
@@ -149,7 +150,12 @@ pub fn clean_response<B>(response: &mut Response<B>) {
     }
     headers.remove(KEEP_ALIVE);
     headers.remove(PROXY_CONNECTION);
-    headers.remove(header::UPGRADE);
+    if is_switch {
+        // It was asked for: this one is for the client.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    } else {
+        headers.remove(header::UPGRADE);
+    }
 }
 
 /// Takes from the trailers of a request or response what may not come after a body (RFC 9110 section 6.5.1), and what
@@ -166,7 +172,7 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// Whether the body's only coding is the chunked one, said once.
-pub(super) fn is_chunked_alone(headers: &HeaderMap) -> bool {
+fn is_chunked_alone(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(header::TRANSFER_ENCODING).iter();
     let first_is = values.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"chunked"));
     first_is && values.next().is_none()
@@ -202,6 +208,7 @@ fn nominate(value: &HeaderValue, nominated: &mut Vec<HeaderName>) {
         if let Ok(name) = HeaderName::from_bytes(token)
             && !is_protected(&name)
             && name != header::TE
+            && name != header::UPGRADE
         {
             nominated.push(name);
         }

@@ -34,11 +34,11 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// A peer on a plain connection.
-    pub fn new(address: IpAddr, trusted: &[IpNet]) -> Self {
+    /// The peer at this address, on a connection that is encrypted or not.
+    pub fn new(address: IpAddr, trusted: &[IpNet], https: bool) -> Self {
         let address = address.to_canonical();
         let text = address_value(address);
-        Peer { address, trusted: is_trusted(address, trusted), https: false, text }
+        Peer { address, trusted: is_trusted(address, trusted), https, text }
     }
 
     /// The same peer to whoever trusts these.
@@ -237,7 +237,13 @@ mod tests {
     use crate::config::Limits;
     use crate::forward::head;
 
-    const LIMITS: Limits = Limits { header_bytes: 65_536, headers: 200, uri_bytes: 32_768, body_bytes: None };
+    const LIMITS: Limits = Limits {
+        header_bytes: 65_536,
+        headers: 200,
+        uri_bytes: 32_768,
+        body_bytes: None,
+        connections_per_ip: None,
+    };
 
     /// What the shop is told of a request from 10.0.0.1 with these fields, and who the client is.
     fn told(trusted: &str, fields: ForwardedFields, lines: &[(&str, &str)]) -> (Client, Vec<String>) {
@@ -247,7 +253,7 @@ mod tests {
         }
         let authority = head::check(&mut head, &LIMITS).unwrap();
         let trusted = [trusted.parse().unwrap()];
-        let peer = Peer::new("10.0.0.1".parse().unwrap(), &trusted);
+        let peer = Peer::new("10.0.0.1".parse().unwrap(), &trusted, false);
         let mut headers = head.headers;
         let client = client(&headers, &peer, &trusted, fields);
         super::super::fields::clean_request(&mut headers, peer.trusted);

@@ -1,4 +1,4 @@
-//! What a request's head must look like to be forwarded; hyper lets through more than it should.
+//! What a request's head must look like to be forwarded, whatever the version of HTTP that it came in.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,6 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, Uri, Version};
 
-use super::fields::is_chunked_alone;
 use super::refusal::Refusal;
 use crate::config::Limits;
 
@@ -36,14 +35,17 @@ impl Authority {
         }
     }
 
+    /// The port that the client named.
+    pub(super) fn port(&self) -> Option<&str> {
+        self.text(self.host_end..).strip_prefix(':').filter(|port| !port.is_empty())
+    }
+
     /// The port that the client used: the one it named, else the scheme's.
     pub(super) fn port_value(&self, https: bool) -> HeaderValue {
-        match self.text(self.host_end..).strip_prefix(':') {
+        match self.port() {
             // Digits make a value.
-            Some(port) if !port.is_empty() => {
-                HeaderValue::from_str(port).unwrap_or(HeaderValue::from_static("0"))
-            }
-            _ => HeaderValue::from_static(if https { "443" } else { "80" }),
+            Some(port) => HeaderValue::from_str(port).unwrap_or(HeaderValue::from_static("0")),
+            None => HeaderValue::from_static(if https { "443" } else { "80" }),
         }
     }
 
@@ -54,16 +56,16 @@ impl Authority {
     }
 }
 
-/// Checks method, target, `Host` and framing, and turns an absolute target into a path.
+/// Checks method, target, `Host` and announced length, and turns an absolute target into a path.
 ///
 /// # Errors
 ///
-/// The answer to give instead: 400, 405, 413, 414 or 501.
+/// The answer to give instead: 400, 405, 413 or 414.
 pub fn check(head: &mut Parts, limits: &Limits) -> Result<Authority, Refusal> {
     check_method(&head.method)?;
     let authority = check_host(&head.headers, head.version)?;
     check_target(head, &authority, limits)?;
-    check_framing(&head.headers, limits)?;
+    check_length(&head.headers, limits)?;
     Ok(authority)
 }
 
@@ -90,7 +92,7 @@ fn check_host(headers: &HeaderMap, version: Version) -> Result<Authority, Refusa
 }
 
 /// Where the host ends in `uri-host [":" port]` (RFC 9110 section 7.2); none when it is malformed or empty.
-fn host_end(authority: &[u8]) -> Option<usize> {
+pub(crate) fn host_end(authority: &[u8]) -> Option<usize> {
     let end = match authority {
         [b'[', rest @ ..] => {
             let inner = rest.iter().position(|byte| *byte == b']')?;
@@ -151,24 +153,14 @@ fn origin_form(uri: &Uri) -> Result<Uri, Refusal> {
     }
 }
 
-fn check_framing(headers: &HeaderMap, limits: &Limits) -> Result<(), Refusal> {
-    if headers.contains_key(header::TRANSFER_ENCODING) && !is_chunked_alone(headers) {
-        return Err(transfer_coding_refusal(headers));
-    }
+/// How the body is framed was seen to before (`accept::Gate`).
+fn check_length(headers: &HeaderMap, limits: &Limits) -> Result<(), Refusal> {
     let Some(limit) = limits.body_bytes else { return Ok(()) };
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     match declared.and_then(|length| length.parse::<u64>().ok()) {
         Some(length) if length > limit => Err(Refusal::BodyTooLong),
         _ => Ok(()),
     }
-}
-
-/// `chunked` twice is malformed; any other coding is one that we do not have.
-fn transfer_coding_refusal(headers: &HeaderMap) -> Refusal {
-    let values = headers.get_all(header::TRANSFER_ENCODING).iter();
-    let mut codings = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    let only_chunked = codings.all(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"chunked"));
-    if only_chunked { Refusal::TransferCodingRepeated } else { Refusal::TransferCoding }
 }
 
 #[cfg(test)]

@@ -13,6 +13,24 @@ use super::pages::{Asker, Pages};
 /// An answer of our own.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
+    /// What came is no HTTP request.
+    #[error("malformed request")]
+    Malformed,
+    /// HTTP of a version other than 1.0 and 1.1, in the form of these.
+    #[error("this version of HTTP is not spoken")]
+    Version,
+    /// The method's name is too long for one.
+    #[error("the method is too long")]
+    MethodTooLong,
+    /// The header fields are more than `headers` or longer than `header_bytes`.
+    #[error("the header fields are too many or too long")]
+    HeadTooLarge,
+    /// The head did not arrive within `header`.
+    #[error("the head did not arrive in time")]
+    HeadTimeout,
+    /// Where the body ends can be understood in more than one way.
+    #[error("ambiguous or malformed framing")]
+    Framing,
     /// TRACE or CONNECT.
     #[error("this method is not forwarded")]
     Method,
@@ -25,12 +43,12 @@ pub enum Refusal {
     /// The target is longer than `uri_bytes`.
     #[error("the target is too long")]
     TargetTooLong,
+    /// More header fields than `limits.headers`.
+    #[error("too many header fields")]
+    TooManyFields,
     /// A transfer coding other than chunked.
     #[error("unknown transfer coding")]
     TransferCoding,
-    /// Chunked more than once.
-    #[error("malformed Transfer-Encoding")]
-    TransferCodingRepeated,
     /// The body is longer than `body_bytes`.
     #[error("the body is too long")]
     BodyTooLong,
@@ -90,14 +108,16 @@ impl Refusal {
     /// Status of the answer.
     pub fn status(&self) -> StatusCode {
         match self {
-            Refusal::Host | Refusal::Target | Refusal::TransferCodingRepeated | Refusal::Body => {
+            Refusal::Malformed | Refusal::Framing | Refusal::Host | Refusal::Target | Refusal::Body => {
                 StatusCode::BAD_REQUEST
             }
             Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Refusal::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Refusal::HeadTimeout | Refusal::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Refusal::BodyTooLong => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::TargetTooLong => StatusCode::URI_TOO_LONG,
-            Refusal::TransferCoding => StatusCode::NOT_IMPLEMENTED,
+            Refusal::HeadTooLarge | Refusal::TooManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Refusal::MethodTooLong | Refusal::TransferCoding => StatusCode::NOT_IMPLEMENTED,
+            Refusal::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Refusal::Unresolved(_)
             | Refusal::Unreachable(_)
             | Refusal::Tls(_)
@@ -112,11 +132,17 @@ impl Refusal {
     /// Label `reason` in the metrics.
     pub fn reason(&self) -> &'static str {
         match self {
-            Refusal::Method => "method",
+            Refusal::Malformed => "malformed",
+            Refusal::Version => "version",
+            Refusal::HeadTooLarge => "head_too_large",
+            Refusal::HeadTimeout => "head_timeout",
+            Refusal::Framing => "framing",
+            Refusal::Method | Refusal::MethodTooLong => "method",
             Refusal::Host => "host",
             Refusal::Target => "target",
             Refusal::TargetTooLong => "target_too_long",
-            Refusal::TransferCoding | Refusal::TransferCodingRepeated => "transfer_coding",
+            Refusal::TooManyFields => "too_many_fields",
+            Refusal::TransferCoding => "transfer_coding",
             Refusal::BodyTooLong => "body_too_long",
             Refusal::Body => "body",
             Refusal::BodyTimeout => "body_timeout",
@@ -135,7 +161,11 @@ impl Refusal {
 
     /// Whether the upstream is to blame, not the client.
     pub fn is_upstreams(&self) -> bool {
-        self.status().is_server_error() && !matches!(self, Refusal::TransferCoding | Refusal::Maintenance(_))
+        let is_none_of_theirs = matches!(
+            self,
+            Refusal::MethodTooLong | Refusal::TransferCoding | Refusal::Version | Refusal::Maintenance(_)
+        );
+        self.status().is_server_error() && !is_none_of_theirs
     }
 
     /// Whether a server failed in the exchange, and not the client.

@@ -16,9 +16,9 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{HeaderMap, HeaderName};
+use http::header::{HeaderMap, HeaderName, UPGRADE};
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use prometheus_client::metrics::counter::Counter;
 
@@ -28,6 +28,7 @@ use super::fleet::Fleet;
 use super::passage::Sending;
 use super::refusal::Refusal;
 use super::server::Slot;
+use super::tunnel::{Tunnel, Upgrade};
 use super::upstream::{Reuse, Upstream, Wish, stand_in};
 use crate::clock::{Clock, TICK_MS, Timer};
 use crate::config::UpstreamTimeouts;
@@ -55,6 +56,8 @@ struct Attempt<'a> {
     sent_at: Instant,
     /// Whether it may be repeated when it gets no answer.
     is_repeatable: bool,
+    /// What it asks to switch to.
+    upgrade: Option<&'a HeaderValue>,
 }
 
 /// How one attempt failed.
@@ -130,6 +133,7 @@ impl Upstreams {
         let wish = Wish { server: wanted, reuse, timeout: timeouts.connect };
         let progress = body.progress();
         let method = head.method.clone();
+        let upgrade = head.headers.get(UPGRADE).cloned();
         let mut unsent_left = MAX_UNSENT;
         let mut request = Request::from_parts(head, body);
         let mut lease = upstream.lease(wish, passage).await?;
@@ -138,7 +142,13 @@ impl Upstreams {
         loop {
             let sent_at = passage.send_by(&lease);
             let number = lease.server().map_or(0, |server| server.number);
-            let attempt = Attempt { upstream, timeouts, sent_at, is_repeatable: retries_left > 0 };
+            let attempt = Attempt {
+                upstream,
+                timeouts,
+                sent_at,
+                is_repeatable: retries_left > 0,
+                upgrade: upgrade.as_ref(),
+            };
             let failure = match self.exchange(attempt, lease, request, progress.as_deref()).await {
                 Ok(mut response) => {
                     passage.header = Some(sent_at.elapsed());
@@ -183,7 +193,7 @@ impl Upstreams {
         request: Request<RequestBody>,
         progress: Option<&Progress>,
     ) -> Result<Response<ResponseBody>, Failure> {
-        let Attempt { upstream, timeouts, sent_at, is_repeatable } = attempt;
+        let Attempt { upstream, timeouts, sent_at, is_repeatable, upgrade } = attempt;
         let was_reused = lease.is_reused;
         let fail = |lease: Lease, refusal, unsent, unanswered| Failure {
             refusal,
@@ -204,7 +214,22 @@ impl Upstreams {
         let sending = connection.sender.try_send_request(request);
         match self.within_response_time(sending, progress, timeouts.response_header).await {
             Some(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                Err(fail(lease, Refusal::UpstreamUpgraded, None, None))
+                server.standing.note_answer();
+                if !Upgrade::is_granted(upgrade, &response) {
+                    return Err(fail(lease, Refusal::UpstreamUpgraded, None, None));
+                }
+                match lease.switch().await {
+                    Some(upstream) => {
+                        Ok(response.map(|_| ResponseBody::Tunnel(Box::new(Tunnel::new(upstream)))))
+                    }
+                    None => Err(Failure {
+                        refusal: Refusal::UpstreamUpgraded,
+                        unsent: None,
+                        unanswered: None,
+                        was_reused,
+                        slot: None,
+                    }),
+                }
             }
             Some(Ok(response)) => {
                 if upstream.measures() {

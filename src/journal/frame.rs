@@ -6,11 +6,12 @@ use super::{HEADER_BYTES, MAX_PAYLOAD_BYTES};
 use crate::hit::Record;
 
 const MAGIC: &[u8; 8] = b"UTMDJRN1";
-/// Format of segments with hits, orders and counts.
-pub const FORMAT: u16 = 1;
+/// Format of segments with hits, orders and counts. A segment of a binary that wrote records of version 1 has format 1,
+/// and 2 where it has an erasure; they are read alike.
+pub const FORMAT: u16 = 3;
 /// Format of a segment with an erasure, which has no other record: a binary that knows no erasures must stop before it
 /// rather than pass over it.
-pub const ERASURE_FORMAT: u16 = 2;
+pub const ERASURE_FORMAT: u16 = 4;
 
 /// Bytes before a frame's payload.
 pub const FRAME_HEAD_BYTES: usize = 8;
@@ -178,7 +179,7 @@ mod tests {
         let bytes = header.encode();
         assert_eq!(
             hex(&bytes),
-            "5554 4d44 4a52 4e31 0001 0000 0011 2233 4455 6677 8899 aabb ccdd eeff \
+            "5554 4d44 4a52 4e31 0003 0000 0011 2233 4455 6677 8899 aabb ccdd eeff \
              0000 0000 0000 0007 0000 018b cfe5 6800"
                 .replace([' ', '\n'], "")
                 + &hex(&crc32c::crc32c(&bytes[..44]).to_be_bytes())
@@ -195,10 +196,10 @@ mod tests {
     fn frame_follows_the_documented_layout() {
         let mut out = Vec::new();
         append(&bot("x"), &mut out).unwrap();
-        // version 1, kind 5, at_ms 1, "default", "x", reasons 1
+        // version 2, kind 5, at_ms 1, "default", "x", reasons 1
         assert_eq!(
             hex(&out[8..]),
-            "0105".to_owned() + "01" + "07" + &hex(b"default") + "01" + &hex(b"x") + "01"
+            "0205".to_owned() + "01" + "07" + &hex(b"default") + "01" + &hex(b"x") + "01"
         );
         assert_eq!(&out[..4], u32::try_from(out.len() - 8).unwrap().to_be_bytes());
         assert_eq!(&out[4..8], crc32c::crc32c(&out[8..]).to_be_bytes());

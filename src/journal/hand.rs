@@ -100,19 +100,20 @@ impl Hand {
         None
     }
 
-    /// Returns once the frame is written, or need not be waited for any longer (counted).
-    pub async fn written(&self, ticket: Ticket) {
+    /// Returns once the frame is written, or need not be waited for any longer (false, and counted).
+    pub async fn written(&self, ticket: Ticket) -> bool {
         let shared = &self.shared;
         while shared.answered.get() <= ticket.0 {
             if shared.stalled.get() {
                 shared.metrics.responses_ahead_of_journal.inc();
-                return;
+                return false;
             }
             shared.released[(ticket.0 % 2) as usize].notified().await;
         }
         if shared.stalled.get() {
             shared.metrics.responses_ahead_of_journal.inc();
         }
+        !shared.stalled.get()
     }
 
     /// Hands over what is pending and ends the task; returns when the journal has answered or the task has given up.

@@ -15,7 +15,7 @@
 //! | offset | bytes | header field |
 //! |---|---|---|
 //! | 0 | 8 | `UTMDJRN1` |
-//! | 8 | 2 | format: 1, or 2 where the only record is an erasure |
+//! | 8 | 2 | format: 3, or 4 where the only record is an erasure; 1 and 2 by binaries with records of version 1 |
 //! | 10 | 2 | flags, 0 |
 //! | 12 | 16 | journal: the run's uuid |
 //! | 28 | 8 | segment number |
@@ -33,7 +33,7 @@
 //!
 //! # Promises
 //!
-//! * An erasure ([`crate::erasure`]) stands alone in a segment of format 2. A binary that knows no erasures refuses the
+//! * An erasure ([`crate::erasure`]) stands alone in a segment of format 4. A binary that knows no erasures refuses the
 //!   segment and stops there, rather than setting the record aside and passing on; the next one that does ships it.
 //! * A frame is handed to the kernel before the first byte of its response's head is sent, but a response waits no
 //!   longer than `journal.wait` ([`hand`]).

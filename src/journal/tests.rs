@@ -414,10 +414,10 @@ fn an_erasure_stands_alone_where_an_older_binary_stops() {
             (Header::decode(&bytes).unwrap().format, records)
         })
         .collect();
-    // A binary before erasures knows format 1, and refuses what is greater, as this one does with 3.
-    assert_eq!(formats, [(1, 1), (2, 1), (2, 1), (1, 2)]);
-    let newer = Header { format: 3, journal: uuid::Uuid::nil(), segment: 0, created_ms: 0 };
-    assert_eq!(Header::decode(&newer.encode()), Err(HeaderError::Newer(3)));
+    // A binary with records of version 1 knows formats 1 and 2, and refuses what is greater, as this one does with 5.
+    assert_eq!(formats, [(3, 1), (4, 1), (4, 1), (3, 2)]);
+    let newer = Header { format: 5, journal: uuid::Uuid::nil(), segment: 0, created_ms: 0 };
+    assert_eq!(Header::decode(&newer.encode()), Err(HeaderError::Newer(5)));
     let mut reader = Reader::new(&path, Position::default());
     let mut kinds = Vec::new();
     loop {

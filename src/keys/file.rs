@@ -173,7 +173,7 @@ mod tests {
         let path = directory.path().join("sub").join("secret");
         let fingerprints: Vec<_> = std::thread::scope(|scope| {
             let starts: Vec<_> = (0..8)
-                .map(|_| scope.spawn(|| KeyRing::load_or_create(&path).unwrap().fingerprint()))
+                .map(|_| scope.spawn(|| KeyRing::load_or_create(&path).unwrap().fingerprints()))
                 .collect();
             starts.into_iter().map(|start| start.join().unwrap()).collect()
         });
@@ -213,7 +213,7 @@ mod tests {
         assert_eq!(save(&held[1]).unwrap(), Saved::Preceded);
         let loaded = KeyRing::load_or_create(&path).unwrap();
         assert!(loaded.unsaved().is_none());
-        assert_eq!(loaded.fingerprint(), held[0].fingerprint());
+        assert_eq!(loaded.fingerprints(), held[0].fingerprints());
         assert_eq!(std::fs::read_dir(&in_the_way).unwrap().count(), 1, "nothing is left aside");
     }
 }

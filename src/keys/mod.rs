@@ -87,12 +87,14 @@ impl KeyRing {
         self.unsaved.as_ref()
     }
 
-    /// First 8 bytes of SHA-256 of the signing key: names the key without telling it.
-    pub fn fingerprint(&self) -> [u8; 8] {
-        let digest = Sha256::digest(self.keys[0].bytes);
-        let mut fingerprint = [0; 8];
-        fingerprint.copy_from_slice(&digest[..8]);
-        fingerprint
+    /// Of each key the first 8 bytes of its SHA-256, which name it without telling it; the signing key's first.
+    pub fn fingerprints(&self) -> Vec<[u8; 8]> {
+        let first_bytes = |key: &Key| {
+            let mut fingerprint = [0; 8];
+            fingerprint.copy_from_slice(&Sha256::digest(key.bytes)[..8]);
+            fingerprint
+        };
+        self.keys.iter().map(first_bytes).collect()
     }
 }
 
@@ -147,7 +149,8 @@ mod tests {
         assert_eq!((id, tag(signing)), (7, tag(keyed(&[1; 32]))));
         assert_eq!(ring.get(3).map(tag), Some(tag(keyed(&[2; 32]))));
         assert!(ring.get(0).is_none());
-        assert_eq!(ring.fingerprint(), Sha256::digest([1; 32])[..8]);
+        let digests = [Sha256::digest([1; 32]), Sha256::digest([2; 32])];
+        assert_eq!(ring.fingerprints(), digests.map(|digest| <[u8; 8]>::try_from(&digest[..8]).unwrap()));
     }
 
     #[test]

@@ -109,6 +109,15 @@ impl Router {
     }
 }
 
+impl Router {
+    /// Whether this proxy stands before a host, as far as routes tell: one that a route names, any where none names one.
+    pub fn serves(&self, host: &str) -> bool {
+        let names_hosts = self.rules.iter().any(|rule| !matches!(rule.host, HostRule::Any));
+        !names_hosts
+            || self.rules.iter().any(|rule| !matches!(rule.host, HostRule::Any) && rule.host.matches(host))
+    }
+}
+
 impl Rule {
     fn new(route: &crate::config::Route, trust_events: bool) -> Self {
         let host = match route.host.as_deref() {

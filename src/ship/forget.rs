@@ -27,13 +27,13 @@ type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 /// Everything that is a person's.
 #[derive(Debug, Default)]
-struct Found {
-    visitors: BTreeSet<Uuid>,
-    sessions: BTreeSet<Uuid>,
+pub(super) struct Found {
+    pub(super) visitors: BTreeSet<Uuid>,
+    pub(super) sessions: BTreeSet<Uuid>,
     evidence: BTreeSet<i64>,
-    orders: Orders,
+    pub(super) orders: Orders,
     /// Keyed hashes by which they are to be known again.
-    customers: BTreeSet<Vec<u8>>,
+    pub(super) customers: BTreeSet<Vec<u8>>,
 }
 
 /// Old and new, side by side, as statements take them.
@@ -109,7 +109,7 @@ pub(super) async fn add_sessions(
 
 impl Found {
     /// None when an order or a customer leads to too many.
-    async fn of(transaction: &Transaction<'_>, subject: &Subject) -> Result<Option<Found>, Error> {
+    pub(super) async fn of(transaction: &Transaction<'_>, subject: &Subject) -> Result<Option<Found>, Error> {
         let mut found = Found::default();
         match subject {
             Subject::Visitor(id) => _ = found.visitors.insert(*id),
@@ -236,7 +236,11 @@ async fn rename(
     let touched = (&evidence.old as &(dyn ToSql + Sync), Type::INT8_ARRAY);
     let new_touched = (&evidence.new as &(dyn ToSql + Sync), Type::INT8_ARRAY);
     let in_sessions = [visitor.clone(), new_visitor.clone(), session.clone(), new_session.clone()];
-    let with_evidence = [in_sessions.as_slice(), &[touched.clone(), new_touched.clone()]].concat();
+    let evidenced = [touched.clone(), new_touched.clone()];
+    let with_evidence = [in_sessions.as_slice(), &evidenced].concat();
+    let visitors_with_evidence = [[visitor.clone(), new_visitor.clone()], evidenced].concat();
+    let of_links: Vec<Parameter<'_>> =
+        vec![visitor.clone(), session.clone(), new_session.clone(), touched.clone(), new_touched.clone()];
     let of_orders: Vec<Parameter<'_>> = vec![
         (&sites, Type::INT4_ARRAY),
         (&orders, Type::TEXT_ARRAY),
@@ -246,8 +250,9 @@ async fn rename(
         new_touched,
     ];
     let of_visitors = [visitor.clone(), new_visitor];
-    let steps: [(&'static str, &str, &[Parameter<'_>]); 11] = [
-        ("visitors", include_str!("sql/forget_visitors.sql"), &of_visitors),
+    let steps: [(&'static str, &str, &[Parameter<'_>]); 12] = [
+        ("order_credits", include_str!("sql/forget_linked_credits.sql"), &of_links),
+        ("visitors", include_str!("sql/forget_visitors.sql"), &visitors_with_evidence),
         ("visitors", include_str!("sql/forget_minted.sql"), std::slice::from_ref(&visitor)),
         ("product_views", include_str!("sql/forget_product_views.sql"), &in_sessions),
         ("sessions", include_str!("sql/forget_sessions.sql"), &with_evidence),

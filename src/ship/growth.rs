@@ -96,6 +96,7 @@ async fn add_campaigns(
         TEXT_ARRAY: &fresh.row.source, TEXT_ARRAY: &fresh.row.medium, TEXT_ARRAY: &fresh.row.campaign,
         TEXT_ARRAY: &fresh.row.content, TEXT_ARRAY: &fresh.row.term, TEXT_ARRAY: &fresh.row.utm_id,
         TEXT_ARRAY: &fresh.row.parameters, TEXT_ARRAY: fresh.row.inferred,
+        TEXT_ARRAY: &fresh.row.label_source, TEXT_ARRAY: fresh.row.channel, INT8_ARRAY: fresh.row.labelled_by,
     }, INT8: cap)
 }
 

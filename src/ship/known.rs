@@ -65,6 +65,7 @@ impl KnownVisitors {
             .filter(|(id, visitor)| {
                 visitor.minted_from.is_some()
                     || visitor.registered_at.is_some()
+                    || visitor.first_touch.is_some()
                     || !self.0.get(**id).is_some_and(|known| known.covers(Known::of(visitor)))
             })
             .collect()
@@ -99,6 +100,8 @@ mod tests {
             last_seen: Timestamp::UNIX_EPOCH,
             minted_from: None,
             registered_at: None,
+            first_touch: None,
+            last_touch: None,
         };
         BTreeMap::from([(Uuid::nil(), visitor)])
     }

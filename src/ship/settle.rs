@@ -17,17 +17,28 @@ use super::forget;
 use super::rows::Rows;
 use super::rows::orders::Report;
 
-use crate::hit::OrderOutcome;
+use crate::hit::{IdentityMode, OrderOutcome};
 
 /// Orders by `(site_id, order_id)`.
 pub(super) type Orders = BTreeSet<(i32, String)>;
 
 /// Which orders this batch concerns: those it reports about, and those whose visitors' facts it brings.
 pub(super) async fn concerned(transaction: &Transaction<'_>, rows: &Rows) -> Result<Orders, Error> {
+    let minted_from = rows.visitors.values().filter_map(|visitor| visitor.minted_from);
+    let (mut cookieless, mut first): (BTreeSet<Uuid>, BTreeSet<Uuid>) =
+        (minted_from.collect(), BTreeSet::new());
+    for (key, session) in &rows.sessions {
+        if session.identity == IdentityMode::Cookieless.code() {
+            cookieless.insert(key.visitor_id);
+        } else if session.session_number == 1 {
+            first.insert(key.visitor_id);
+        }
+    }
+    let [cookieless, first] = [cookieless, first].map(|ids| ids.into_iter().collect::<Vec<Uuid>>());
     let least_at = rows.sessions.values().map(|session| session.least_at).min();
     let affected = send!(transaction, "affected_orders", rows.sessions, |(key, session)| {
         UUID_ARRAY: key.session_id, UUID_ARRAY: key.visitor_id, TIMESTAMPTZ_ARRAY: session.least_at,
-    }, TIMESTAMPTZ: least_at)?;
+    }, TIMESTAMPTZ: least_at, UUID_ARRAY: cookieless, UUID_ARRAY: first)?;
     let reported = rows.entries.keys().map(|key| (key.site_id, key.order_id.clone()));
     Ok(affected.iter().map(|row| (row.get(0), row.get(1))).chain(reported).collect())
 }

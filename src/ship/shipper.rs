@@ -20,6 +20,7 @@ use super::enrich::acquisition::Acquisition;
 use super::enrich::place::Places;
 use super::forgotten::ForgottenList;
 use super::known::KnownVisitors;
+use super::labels::CurrentLabels;
 use super::rows::{Enricher, Refused, Rows};
 use super::write::{self, Attempt, Fault, Terms};
 use crate::config::{Config, Live, StoreIp};
@@ -130,9 +131,10 @@ fn positions(rows: &[Row]) -> HashMap<Uuid, Position> {
     rows.iter().map(|row| (row.get("journal"), position(row))).collect()
 }
 
-fn enricher(settings: &ShipSettings) -> Enricher {
+fn enricher(settings: &ShipSettings, labels: &CurrentLabels) -> Enricher {
     Enricher {
         acquisition: Acquisition::default(),
+        labels: labels.clone(),
         places: Places::new(settings.geo_database.clone()),
         store_ip: settings.store_ip,
         locale_prefixes: settings.locale_prefixes.clone(),
@@ -145,6 +147,7 @@ fn enricher(settings: &ShipSettings) -> Enricher {
 pub struct Shipper {
     store: Store,
     settings: ShipSettings,
+    labels: CurrentLabels,
     /// Where the settings come from, if they may change, and what they were taken from last.
     follows: Option<(Live<Config>, Arc<Config>)>,
     enricher: Arc<Enricher>,
@@ -173,8 +176,9 @@ impl Shipper {
         Shipper {
             store,
             follows: None,
-            enricher: Arc::new(enricher(&settings)),
+            enricher: Arc::new(enricher(&settings, &CurrentLabels::default())),
             settings,
+            labels: CurrentLabels::default(),
             months: BTreeSet::new(),
             horizon: None,
             known: KnownVisitors::default(),
@@ -192,6 +196,11 @@ impl Shipper {
         }
     }
 
+    /// The same with the labels that somebody keeps current.
+    pub fn labelling(self, labels: CurrentLabels) -> Self {
+        Shipper { enricher: Arc::new(enricher(&self.settings, &labels)), labels, ..self }
+    }
+
     fn keep_up(&mut self) {
         let Some((config, taken)) = &mut self.follows else { return };
         let now = config.now();
@@ -201,7 +210,7 @@ impl Shipper {
         let settings = ShipSettings::from(&*now);
         *taken = now;
         if settings != self.settings {
-            self.enricher = Arc::new(enricher(&settings));
+            self.enricher = Arc::new(enricher(&settings, &self.labels));
             self.settings = settings;
         }
     }

@@ -147,7 +147,9 @@ pub(super) async fn attempt(
     } else {
         let mut rows = rows.clone();
         rows.overflow(&growth.refused);
-        write_facts(&transaction, &rows, visitors).await?;
+        let visitors: Vec<(&Uuid, &Visitor)> =
+            visitors.iter().filter_map(|(id, _)| rows.visitors.get_key_value(*id)).collect();
+        write_facts(&transaction, &rows, &visitors).await?;
     }
     let outcomes = settle::entries(&transaction, rows).await?;
     settle::orders(&transaction, &concerned, terms.lookback).await?;
@@ -234,6 +236,8 @@ async fn write_facts(
         write_cookies(transaction, rows),
         write_touches(transaction, rows),
         write_bot_hits(transaction, rows),
+        write_denied_hits(transaction, rows),
+        write_link_findings(transaction, rows),
     )?;
     let events: Vec<&Event> = rows.events.iter().chain(new_views.iter().map(|(_, view)| &view.hit)).collect();
     events::copy(transaction, &events).await
@@ -247,6 +251,14 @@ async fn write_visitors(
         UUID_ARRAY: id, INT4_ARRAY: visitor.site_id, INT2_ARRAY: visitor.identity,
         TIMESTAMPTZ_ARRAY: visitor.first_seen, TIMESTAMPTZ_ARRAY: visitor.last_seen,
         UUID_ARRAY: visitor.minted_from, TIMESTAMPTZ_ARRAY: visitor.registered_at,
+        TIMESTAMPTZ_ARRAY: visitor.first_touch.map(|touch| touch.at),
+        INT8_ARRAY: visitor.first_touch.map(|touch| touch.evidence),
+        INT8_ARRAY: visitor.first_touch.map(|touch| touch.campaign_id),
+        INT8_ARRAY: visitor.first_touch.and_then(|touch| touch.referrer_id),
+        TIMESTAMPTZ_ARRAY: visitor.last_touch.map(|touch| touch.at),
+        INT8_ARRAY: visitor.last_touch.map(|touch| touch.evidence),
+        INT8_ARRAY: visitor.last_touch.map(|touch| touch.campaign_id),
+        INT8_ARRAY: visitor.last_touch.and_then(|touch| touch.referrer_id),
     })
     .map(drop)
 }
@@ -273,6 +285,24 @@ async fn write_touches(transaction: &Transaction<'_>, rows: &Rows) -> Result<(),
 async fn write_bot_hits(transaction: &Transaction<'_>, rows: &Rows) -> Result<(), tokio_postgres::Error> {
     send!(transaction, "bot_hits", rows.bot_hits, |((hour, site, bot, reasons), hits)| {
         TIMESTAMPTZ_ARRAY: hour, INT4_ARRAY: site, TEXT_ARRAY: bot, INT4_ARRAY: reasons, INT8_ARRAY: hits,
+    })
+    .map(drop)
+}
+
+async fn write_denied_hits(transaction: &Transaction<'_>, rows: &Rows) -> Result<(), tokio_postgres::Error> {
+    send!(transaction, "denied_hits", rows.denied_hits, |((quarter, site, campaign), counts)| {
+        TIMESTAMPTZ_ARRAY: quarter, INT4_ARRAY: site, INT8_ARRAY: campaign,
+        INT8_ARRAY: counts.page_views, INT8_ARRAY: counts.landings, INT8_ARRAY: counts.orders,
+    })
+    .map(drop)
+}
+
+async fn write_link_findings(
+    transaction: &Transaction<'_>,
+    rows: &Rows,
+) -> Result<(), tokio_postgres::Error> {
+    send!(transaction, "link_findings", rows.link_findings, |((day, site, page, finding), hits)| {
+        DATE_ARRAY: day, INT4_ARRAY: site, INT8_ARRAY: page, INT2_ARRAY: finding, INT8_ARRAY: hits,
     })
     .map(drop)
 }

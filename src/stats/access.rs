@@ -24,13 +24,18 @@ use crate::stats::problem::StatsError;
 use crate::stats::tokens::{self, Verdict};
 use crate::stats::{AppState, Shared};
 
-/// The address at which a connection arrived: one of the port's own names.
+/// The ends of a connection.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct LocalAddress(Option<SocketAddr>);
+pub(crate) struct Peers {
+    /// The address at which it arrived: one of the port's own names.
+    local: Option<SocketAddr>,
+    /// Who asks.
+    pub(crate) remote: Option<SocketAddr>,
+}
 
-impl axum::extract::connect_info::Connected<IncomingStream<'_, TcpListener>> for LocalAddress {
-    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> LocalAddress {
-        LocalAddress(stream.io().local_addr().ok())
+impl axum::extract::connect_info::Connected<IncomingStream<'_, TcpListener>> for Peers {
+    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Peers {
+        Peers { local: stream.io().local_addr().ok(), remote: Some(*stream.remote_addr()) }
     }
 }
 
@@ -101,7 +106,7 @@ pub(crate) async fn guard(State(shared): AppState, request: Request, next: Next)
 /// Whether a request may have what it asks for.
 pub(crate) async fn admit(shared: &Shared, parts: &Parts) -> Result<(), StatsError> {
     let authority = host_of(parts).ok_or(StatsError::UnknownHost)?;
-    let local = parts.extensions.get::<ConnectInfo<LocalAddress>>().and_then(|info| info.0.0);
+    let local = parts.extensions.get::<ConnectInfo<Peers>>().and_then(|info| info.0.local);
     let access = shared.access();
     if !access.is_own_name(&host_name(&authority), local.map(|address| address.ip())) {
         return Err(StatsError::UnknownHost);
@@ -113,7 +118,7 @@ pub(crate) async fn admit(shared: &Shared, parts: &Parts) -> Result<(), StatsErr
     if let Some(scope) = token_scope(shared, &access, bearer(parts)).await? {
         let enough = match scope {
             Scope::Admin => true,
-            Scope::Read => reading,
+            Scope::Read => reading && !is_for_administrators(parts),
             Scope::Ingest => parts.method == Method::POST || parts.uri.path() == "/readyz",
         };
         if !enough {
@@ -124,6 +129,11 @@ pub(crate) async fn admit(shared: &Shared, parts: &Parts) -> Result<(), StatsErr
         return Err(StatsError::MediaType);
     }
     Ok(())
+}
+
+/// Rules that have addresses of people; and all of a person at once, which is more than reports tell.
+fn is_for_administrators(parts: &Parts) -> bool {
+    ["/api/v1/exclusions", "/api/v1/visitors/"].iter().any(|begin| parts.uri.path().starts_with(begin))
 }
 
 /// The scope of the request's token; none when no token is needed.

@@ -1,10 +1,12 @@
-//! `sources`, `campaigns`, `content`: how the groups of a dimension compare. Rows and `other` add up to `totals`.
+//! `sources`, `campaigns`, `content`, `channels`, and by what only single sessions have `devices`, `browsers`,
+//! `operating-systems`, `geo`, `referrers`, `landing-pages`: how the groups of a dimension compare. Rows and `other` add up to `totals`.
 
 use std::collections::HashSet;
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::{Map, Value};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
@@ -46,6 +48,15 @@ enum Dimension {
     Source,
     Campaign,
     Content,
+    Channel,
+    Device,
+    Browser,
+    System,
+    Country,
+    Region,
+    City,
+    Referrer,
+    Landing,
 }
 
 /// A group: what it is of, and its numbers.
@@ -59,6 +70,10 @@ struct Group {
 
 #[derive(Debug, Default, Serialize)]
 struct Keys {
+    #[serde(flatten)]
+    of_session: Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     content: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -98,6 +113,51 @@ pub(crate) async fn content(shared: AppState, query: RawQuery) -> Result<Respons
     breakdown(Dimension::Content, shared, query).await
 }
 
+/// `GET /api/v1/channels`
+pub(crate) async fn channels(shared: AppState, query: RawQuery) -> Result<Response, StatsError> {
+    breakdown(Dimension::Channel, shared, query).await
+}
+
+/// `GET /api/v1/devices`
+pub(crate) async fn devices(shared: AppState, query: RawQuery) -> Result<Response, StatsError> {
+    breakdown(Dimension::Device, shared, query).await
+}
+
+/// `GET /api/v1/browsers`
+pub(crate) async fn browsers(shared: AppState, query: RawQuery) -> Result<Response, StatsError> {
+    breakdown(Dimension::Browser, shared, query).await
+}
+
+/// `GET /api/v1/operating-systems`
+pub(crate) async fn operating_systems(shared: AppState, query: RawQuery) -> Result<Response, StatsError> {
+    breakdown(Dimension::System, shared, query).await
+}
+
+/// `GET /api/v1/geo`: countries
+pub(crate) async fn countries(shared: AppState, query: RawQuery) -> Result<Response, StatsError> {
+    breakdown(Dimension::Country, shared, query).await
+}
+
+/// `GET /api/v1/geo/regions`
+pub(crate) async fn regions(shared: AppState, query: RawQuery) -> Result<Response, StatsError> {
+    breakdown(Dimension::Region, shared, query).await
+}
+
+/// `GET /api/v1/geo/cities`
+pub(crate) async fn cities(shared: AppState, query: RawQuery) -> Result<Response, StatsError> {
+    breakdown(Dimension::City, shared, query).await
+}
+
+/// `GET /api/v1/referrers`
+pub(crate) async fn referrers(shared: AppState, query: RawQuery) -> Result<Response, StatsError> {
+    breakdown(Dimension::Referrer, shared, query).await
+}
+
+/// `GET /api/v1/landing-pages`
+pub(crate) async fn landing_pages(shared: AppState, query: RawQuery) -> Result<Response, StatsError> {
+    breakdown(Dimension::Landing, shared, query).await
+}
+
 async fn breakdown(
     dimension: Dimension,
     State(shared): AppState,
@@ -107,7 +167,11 @@ async fn breakdown(
     let passed = params.cursor.as_deref().map_or(Ok(0), decode_rank)?;
     let snapshot = shared.context.database.snapshot().await?;
     let scope = Scope::of(&params);
-    let way = Way::of(&snapshot, &scope, params.window, None).await?;
+    // What only sessions have is read from them, and their visitors are counted.
+    let way = match dimension.of_session() {
+        Some(_) => Way::Counted,
+        None => Way::of(&snapshot, &scope, params.window, None).await?,
+    };
     let is_counted = way == Way::Counted;
     let estimates = match way {
         Way::Counted => GroupVisitors::default(),
@@ -122,10 +186,15 @@ async fn breakdown(
     parameters.push((&params.sort.ascending, Type::BOOL));
     parameters.push((&offset, Type::INT8));
     parameters.push((&limit, Type::INT8));
-    parameters.push((&is_counted, Type::BOOL));
-    parameters.extend(estimates.keys.iter().map(|keys| (keys as _, Type::TEXT_ARRAY)));
-    parameters.push((&estimates.visitors, Type::INT8_ARRAY));
-    let rows = snapshot.rows(include_str!("sql/breakdown.sql"), &parameters).await?;
+    let sql = if dimension.of_session().is_some() {
+        include_str!("sql/breakdown_sessions.sql")
+    } else {
+        parameters.push((&is_counted, Type::BOOL));
+        parameters.extend(estimates.keys.iter().map(|keys| (keys as _, Type::TEXT_ARRAY)));
+        parameters.push((&estimates.visitors, Type::INT8_ARRAY));
+        include_str!("sql/breakdown.sql")
+    };
+    let rows = snapshot.rows(sql, &parameters).await?;
     let freshness = snapshot.conclude().await?;
     let parts = read(dimension, &rows).map_err(DatabaseError::from)?;
     let (Some(mut totals), Some(mut other)) = (parts.totals, parts.other) else {
@@ -211,15 +280,45 @@ impl Dimension {
             Dimension::Source => "source",
             Dimension::Campaign => "campaign",
             Dimension::Content => "content",
+            Dimension::Channel => "channel",
+            Dimension::Device => "device",
+            Dimension::Browser => "browser",
+            Dimension::System => "os",
+            Dimension::Country => "country",
+            Dimension::Region => "region",
+            Dimension::City => "city",
+            Dimension::Referrer => "referrer",
+            Dimension::Landing => "landing",
         }
     }
 
+    /// The names of the keys of what only single sessions have, in the order in which the statement has them.
+    fn of_session(self) -> Option<&'static [&'static str]> {
+        Some(match self {
+            Dimension::Device => &["device", "brand", "model"],
+            Dimension::Browser => &["browser", "version"],
+            Dimension::System => &["os", "version"],
+            Dimension::Country => &["country", "country_name"],
+            Dimension::Region => &["region", "country"],
+            Dimension::City => &["city", "region", "country"],
+            Dimension::Referrer => &["referrer"],
+            Dimension::Landing => &["landing_page", "landing_host"],
+            Dimension::Source | Dimension::Campaign | Dimension::Content | Dimension::Channel => return None,
+        })
+    }
+
     fn keys(self, key: &GroupKey) -> Keys {
+        if let Some(names) = self.of_session() {
+            let pairs = names.iter().zip(key);
+            let of_session = pairs.map(|(name, text)| ((*name).to_owned(), Value::from(text.clone())));
+            return Keys { of_session: of_session.collect(), ..Keys::default() };
+        }
         let [first, second, third] = key.each_ref().map(|text| Some(text.clone()));
         match self {
             Dimension::Source => Keys { source: first, ..Keys::default() },
-            Dimension::Campaign => Keys { campaign: first, source: second, medium: third, content: None },
-            Dimension::Content => Keys { content: first, campaign: second, source: third, medium: None },
+            Dimension::Campaign => Keys { campaign: first, source: second, medium: third, ..Keys::default() },
+            Dimension::Content => Keys { content: first, campaign: second, source: third, ..Keys::default() },
+            _ => Keys { channel: first, ..Keys::default() },
         }
     }
 }

@@ -64,9 +64,27 @@ impl ReportDatabase {
         Ok(ReportDatabase { pool, statement_timeout })
     }
 
-    /// Opens a snapshot.
-    pub async fn snapshot(&self) -> Result<Snapshot, DatabaseError> {
-        let client = self.pool.get().await.map_err(|error| {
+    /// Changes something, outside of any snapshot: one statement, whole or not at all.
+    pub async fn change(
+        &self,
+        statement: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<Vec<Row>, DatabaseError> {
+        let client = self.client().await?;
+        match timeout(self.statement_timeout + ANSWER_MARGIN, client.query_typed(statement, parameters)).await
+        {
+            Ok(answer) => answer.map_err(DatabaseError::from),
+            Err(_) => {
+                // It is in the middle of something, and must not be used again.
+                drop(Object::take(client));
+                Err(DatabaseError::Away)
+            }
+        }
+    }
+
+    /// A connection.
+    pub async fn client(&self) -> Result<Object, DatabaseError> {
+        self.pool.get().await.map_err(|error| {
             match &error {
                 PoolError::Backend(refused) if refused.code().is_some() => {
                     tracing::warn!(error = %chain(refused), "the database refuses a report's connection");
@@ -74,7 +92,12 @@ impl ReportDatabase {
                 _ => tracing::debug!(%error, "no connection for a report"),
             }
             DatabaseError::Away
-        })?;
+        })
+    }
+
+    /// Opens a snapshot.
+    pub async fn snapshot(&self) -> Result<Snapshot, DatabaseError> {
+        let client = self.client().await?;
         let snapshot = Snapshot { client: Some(client), statement_timeout: self.statement_timeout };
         snapshot.in_time(snapshot.connection()?.batch_execute(BEGIN)).await?;
         let milliseconds = self.statement_timeout.as_millis().clamp(1, 2_147_483_647).to_string();

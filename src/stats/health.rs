@@ -142,6 +142,10 @@ fn degrading_reasons(shared: &Shared, conditions: &Conditions) -> Vec<Cow<'stati
         conditions.undeclared_proxy.load(Ordering::Relaxed),
         "undeclared proxy: a private peer sends forwarding headers; the log has the trusted_proxies line to add",
     );
+    check(
+        conditions.certificates_refused.load(Ordering::Relaxed),
+        "certificates: changed files cannot be used, those read before are; the log says why",
+    );
     reasons
 }
 

@@ -9,17 +9,21 @@ pub mod tokens;
 
 mod access;
 mod again;
+mod aliases;
 mod answer;
 mod breakdown;
 mod csv;
 mod cursor;
 mod details;
+mod exclusions;
 mod explain;
+mod export;
 mod filters;
 pub(crate) mod forget;
 mod general;
 mod given;
 mod health;
+mod inspect;
 mod landing;
 mod money;
 mod order_item;
@@ -38,7 +42,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -47,7 +51,8 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, Live};
 use crate::customer::CustomerHasher;
 use crate::ingest::Ingest;
-use crate::stats::access::{Access, LocalAddress};
+use crate::inspect::Inspection;
+use crate::stats::access::{Access, Peers};
 use crate::stats::database::ReportDatabase;
 
 use crate::stats::params::{Accepts, ParameterError, Params};
@@ -72,6 +77,8 @@ pub struct StatsContext {
     pub ingest: Ingest,
     /// Hashes of customers.
     pub customers: CustomerHasher,
+    /// The last requests, and why each was counted.
+    pub inspection: Inspection,
 }
 
 /// The context with what follows from it.
@@ -118,11 +125,25 @@ fn urls() -> Router<Arc<Shared>> {
         .route("/api/v1/sources", get(breakdown::sources))
         .route("/api/v1/campaigns", get(breakdown::campaigns))
         .route("/api/v1/content", get(breakdown::content))
+        .route("/api/v1/channels", get(breakdown::channels))
+        .route("/api/v1/devices", get(breakdown::devices))
+        .route("/api/v1/browsers", get(breakdown::browsers))
+        .route("/api/v1/operating-systems", get(breakdown::operating_systems))
+        .route("/api/v1/geo", get(breakdown::countries))
+        .route("/api/v1/geo/regions", get(breakdown::regions))
+        .route("/api/v1/geo/cities", get(breakdown::cities))
+        .route("/api/v1/referrers", get(breakdown::referrers))
+        .route("/api/v1/landing-pages", get(breakdown::landing_pages))
         .route("/api/v1/sessions", get(sessions::sessions))
         .route("/api/v1/sessions/{id}", get(sessions::session))
+        .route("/api/v1/inspect", get(inspect::inspect))
         .route("/api/v1/orders", post(ingest::orders))
         .route("/api/v1/orders/{id}/explain", get(explain::explain))
-        .route("/api/v1/visitors/{id}", delete(forget::visitor))
+        .route("/api/v1/exclusions", get(exclusions::list).put(exclusions::put))
+        .route("/api/v1/exclusions/{id}", delete(exclusions::delete))
+        .route("/api/v1/aliases", get(aliases::list))
+        .route("/api/v1/aliases/{alias}", put(aliases::put).delete(aliases::delete))
+        .route("/api/v1/visitors/{id}", get(export::visitor).delete(forget::visitor))
 }
 
 /// Serves the port until `shutdown`, then lets open requests end.
@@ -132,7 +153,7 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
     let listen = listener.local_addr()?;
-    let service = router(context, listen).into_make_service_with_connect_info::<LocalAddress>();
+    let service = router(context, listen).into_make_service_with_connect_info::<Peers>();
     axum::serve(listener, service).with_graceful_shutdown(shutdown.cancelled_owned()).await
 }
 

@@ -1,4 +1,4 @@
-//! The parameters that every windowed statement shares: `$1`–`$18` window and filters, `$19`–`$23` money.
+//! The parameters that every windowed statement shares: `$1`–`$20` window and filters, `$21`–`$25` money.
 
 use jiff::Timestamp;
 use tokio_postgres::types::Type;
@@ -41,7 +41,7 @@ impl Scope {
         }
     }
 
-    /// `$1`–`$18`.
+    /// `$1`–`$20`.
     pub(crate) fn parameters(&self) -> Vec<Parameter<'_>> {
         let mut parameters: Vec<Parameter<'_>> = vec![
             (&self.from, Type::TIMESTAMPTZ),
@@ -80,7 +80,7 @@ impl Money {
         })
     }
 
-    /// `$19`–`$23`.
+    /// `$21`–`$25`.
     pub(crate) fn parameters(&self) -> Vec<Parameter<'_>> {
         vec![
             (&self.date_basis, Type::TEXT),

@@ -14,33 +14,34 @@ use crate::telemetry::metrics::Metrics;
 /// How often the key is compared.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// Notes the fingerprint of this proxy's key; says whether another key is in use as well.
-pub async fn note_key(store: &Store, fingerprint: [u8; 8]) -> Result<bool, StoreError> {
+/// Notes the fingerprint of the key that this proxy signs with, the first; says whether another proxy signs with one
+/// that is not among them, whose cookies mean nothing here.
+pub async fn note_key(store: &Store, fingerprints: &[[u8; 8]]) -> Result<bool, StoreError> {
     let client = store.office().await?;
-    let fingerprint = fingerprint.as_slice();
-    let parameters = [(&fingerprint as _, Type::BYTEA)];
+    let fingerprints: Vec<&[u8]> = fingerprints.iter().map(<[u8; 8]>::as_slice).collect();
+    let parameters = [(&fingerprints as _, Type::BYTEA_ARRAY)];
     Ok(client.query_typed_one(include_str!("sql/note_key.sql"), &parameters).await?.get("differs"))
 }
 
 /// Compares until `shutdown`, and says so in the log and by `/readyz` when another key is in use.
 pub async fn watch_key(
     store: Store,
-    fingerprint: [u8; 8],
+    fingerprints: Vec<[u8; 8]>,
     metrics: Arc<Metrics>,
     shutdown: CancellationToken,
 ) {
     loop {
         // A database that is away is told by the shipper.
-        if let Ok(differs) = note_key(&store, fingerprint).await
+        if let Ok(differs) = note_key(&store, &fingerprints).await
             && metrics.state.key_differs.swap(differs, Ordering::Relaxed) != differs
         {
             if differs {
                 tracing::error!(
-                    "another proxy of this database signs with another key: visitors are counted anew whenever they \
-                     come to the other one; give all proxies the same tracking.identity.secret_file"
+                    "another proxy of this database signs with a key that is not in tracking.identity.secret_file here: \
+                     visitors are counted anew whenever they come from the other one; give all proxies the same file"
                 );
             } else {
-                tracing::info!("all proxies of this database sign with the same key");
+                tracing::info!("all proxies of this database sign with keys that are known here");
             }
         }
         if shutdown.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_none() {

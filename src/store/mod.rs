@@ -6,11 +6,13 @@
 pub mod connect;
 pub mod forgotten;
 pub mod identity_keys;
+pub mod judge;
 pub mod locks;
 pub mod migrate;
 pub mod partitions;
 pub mod retention;
 pub mod rollups;
+pub mod salts;
 pub mod upkeep;
 
 pub use connect::Store;

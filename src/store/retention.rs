@@ -181,12 +181,20 @@ async fn delete_rows(
     now: Timestamp,
     metrics: &Metrics,
 ) -> Result<(), StoreError> {
-    let kept = [("visitors", retain.visitors), ("bot_hits", retain.sessions), ("quarantine", retain.events)];
+    let kept = [
+        ("visitors", retain.visitors),
+        ("bot_hits", retain.sessions),
+        ("denied_hits", retain.sessions),
+        ("link_findings", retain.sessions),
+        ("quarantine", retain.events),
+    ];
     for row in horizons_due(client, &kept, now).await? {
         let (kind, horizon): (&str, Timestamp) = (row.get("kind"), row.get("horizon"));
         let statement = match kind {
             "visitors" => include_str!("sql/delete_visitors.sql"),
             "bot_hits" => include_str!("sql/delete_bot_hits.sql"),
+            "denied_hits" => include_str!("sql/delete_denied_hits.sql"),
+            "link_findings" => include_str!("sql/delete_link_findings.sql"),
             _ => include_str!("sql/delete_quarantine.sql"),
         };
         let mut deleted = 0;

@@ -186,6 +186,10 @@ pub struct Metrics {
     pub connections: Counter,
     /// Connections open now.
     pub connections_open: Gauge,
+    /// Connections that ended before their first request for what the client did, by reason.
+    pub connections_refused: Family<Reason, Counter>,
+    /// When the first of the TLS certificates in use ends, Unix seconds; 0 without any.
+    pub tls_certificate_end_unix_seconds: Gauge,
     /// Requests that an upstream could not answer, by reason.
     pub upstream_errors: Family<Reason, Counter>,
     /// Requests sent to an upstream a second time.
@@ -206,6 +210,8 @@ pub struct Metrics {
     pub upstream_server_up: Family<ServerLabels, Gauge>,
     /// Requests refused before forwarding, by reason.
     pub requests_refused: Family<Reason, Counter>,
+    /// Targets of which bytes that no URI may have were percent-encoded.
+    pub targets_escaped: Counter,
     /// Records handed to the journal.
     pub hits: Counter,
     /// Hits that were counted as page views.
@@ -293,8 +299,12 @@ pub struct State {
     pub keys_unsaved: AtomicBool,
     /// A key file that was to be written has another key meanwhile.
     pub keys_replaced: AtomicBool,
+    /// Changed TLS certificates cannot be used; those before are.
+    pub certificates_refused: AtomicBool,
     /// What is wrong with the configuration that was read last and is not in force.
     pub config_refused: Mutex<Option<String>>,
+    /// Of each worker a number that grows as long as it is not stuck.
+    pub pulses: Mutex<Vec<Arc<AtomicU64>>>,
     /// Shutting down.
     pub draining: AtomicBool,
     /// Upstreams of which the last attempt to connect to every server failed.
@@ -308,6 +318,19 @@ pub struct State {
 }
 
 impl State {
+    /// A worker that begins; it is to count on.
+    pub fn new_pulse(&self) -> Arc<AtomicU64> {
+        let pulse = Arc::default();
+        self.pulses.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&pulse));
+        pulse
+    }
+
+    /// How far each worker has counted.
+    pub fn pulses(&self) -> Vec<u64> {
+        let pulses = self.pulses.lock().unwrap_or_else(PoisonError::into_inner);
+        pulses.iter().map(|pulse| pulse.load(Ordering::Relaxed)).collect()
+    }
+
     /// For how many seconds the oldest record has waited that is not in the database.
     pub fn unshipped_seconds(&self, now_ms: u64) -> u64 {
         seconds_since(&self.oldest_unshipped_ms, now_ms)
@@ -417,8 +440,14 @@ impl Metrics {
         to.register("connections_open", "Connections open now", connections_open.clone());
         to.register("upstream_errors", "Requests an upstream could not answer", upstream_errors.clone());
         to.register("upstream_retries", "Requests sent to an upstream again", upstream_retries.clone());
+        let Metrics { connections_refused, tls_certificate_end_unix_seconds, .. } = self;
+        to.register("connections_refused", "Connections without a request", connections_refused.clone());
+        let end = tls_certificate_end_unix_seconds.clone();
+        to.register("tls_certificate_end_unix_seconds", "When the first TLS certificate ends", end);
         let Metrics { requests_refused, hits, page_views, hits_ignored, hits_dropped, .. } = self;
         to.register("requests_refused", "Requests refused before forwarding", requests_refused.clone());
+        let escaped = self.targets_escaped.clone();
+        to.register("targets_escaped", "Targets with bytes that had to be percent-encoded", escaped);
         to.register("hits", "Records handed to the journal", hits.clone());
         to.register("page_views", "Page views", page_views.clone());
         to.register("hits_ignored", "Requests not recorded", hits_ignored.clone());

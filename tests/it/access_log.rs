@@ -145,7 +145,7 @@ async fn an_upstream_that_is_away_is_named_with_the_reason() {
     let combined = proxy(config.clone());
     assert_eq!(combined.get("/a b?x").await.status(), 400);
     assert_eq!(combined.get("/a?x=1").await.status(), 502);
-    let logged = lines(&path, 1).await;
+    let logged = lines(&path, 2).await;
     let last = logged.last().unwrap();
     assert!(last.starts_with("127.0.0.1 - - ["), "{last}");
     assert!(last.ends_with(" +0000] \"GET /a HTTP/1.1\" 502 11 \"-\" \"-\""), "{last}");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::harness::{Reply, Upstream, config, proxy, shop};
+use crate::harness::{DEADLINE, Reply, Upstream, config, eventually, proxy, shop, until};
 
 #[tokio::test]
 async fn malformed_requests_are_answered_and_not_forwarded() {
@@ -105,7 +105,9 @@ async fn silent_clients_are_let_go() {
     let mut slow_body = proxy.connect().await;
     slow_body.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe").await;
 
-    assert!(silent.is_closed().await && slow_head.is_closed().await && idle.is_closed().await);
+    assert!(silent.is_closed().await && idle.is_closed().await);
+    assert_eq!(slow_head.answer().await.status(), 408);
+    assert!(slow_head.is_closed().await);
     assert_eq!(slow_body.answer().await.status(), 408);
 }
 
@@ -180,12 +182,13 @@ async fn a_slow_head_does_not_get_more_time_by_trickling() {
     config.proxy.timeouts.header = Duration::from_millis(300);
     let proxy = proxy(config);
     let mut client = proxy.connect().await;
-    let mut letters = 0;
-    while tokio::io::AsyncWriteExt::write_all(&mut client.tcp, b"G").await.is_ok()
-        && !client.closes_within(Duration::from_millis(50)).await
-    {
-        letters += 1;
+    for letters in 0.. {
         assert!(letters < 200, "each letter bought time");
+        client.send("G").await;
+        if let Ok(answer) = tokio::time::timeout(Duration::from_millis(50), client.answer()).await {
+            assert_eq!(answer.status(), 408);
+            break;
+        }
     }
 }
 
@@ -209,4 +212,121 @@ async fn more_connections_than_allowed_are_told_so() {
         }
         assert!(start.elapsed() < crate::harness::DEADLINE);
     }
+}
+
+#[tokio::test]
+async fn one_client_cannot_have_all_connections() {
+    let upstream = Upstream::start(|_| Reply::ok("x")).await;
+    let mut config = config(&[upstream.address()]);
+    config.proxy.limits.connections_per_ip = Some(2);
+    let proxy = proxy(config);
+    let (mut first, mut second) = (proxy.connect().await, proxy.connect().await);
+    assert_eq!((first.get("/").await.status(), second.get("/").await.status()), (200, 200));
+    assert_eq!(proxy.connect().await.answer().await.status(), 429);
+    // Another address of the same machine is another client.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let tcp = socket.connect(proxy.address()).await.unwrap();
+    assert_eq!(crate::harness::Client::on(tcp).get("/").await.status(), 200);
+    drop(first);
+    eventually("a place is free again", DEADLINE, || async {
+        let mut client = proxy.connect().await;
+        client.try_send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.ok()?;
+        let answer = client.try_answer(true).await?;
+        (answer.status() == 200).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn proxies_in_front_may_have_any_number_of_connections() {
+    let upstream = Upstream::start(|_| Reply::ok("x")).await;
+    let mut config = config(&[upstream.address()]);
+    config.proxy.limits.connections_per_ip = Some(1);
+    config.proxy.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    let proxy = proxy(config);
+    let mut clients = Vec::new();
+    for _ in 0..5 {
+        let mut client = proxy.connect().await;
+        assert_eq!(client.get("/").await.status(), 200);
+        clients.push(client);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_let_go() {
+    let upstream = Upstream::start(|_| Reply::ok(vec![b'x'; 32 << 20])).await;
+    let mut config = config(&[upstream.address()]);
+    config.proxy.timeouts.response_idle = Duration::from_secs(1);
+    let proxy = proxy(config);
+    let mut client = proxy.connect().await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    until("the connection of one who does not read has ended", || {
+        upstream.closed() == 1 && proxy.metrics.connections_open.get() == 0
+    })
+    .await;
+    assert!(!client.answer().await.complete);
+}
+
+#[tokio::test]
+async fn an_answer_to_a_bad_request_is_not_lost_on_one_who_still_sends() {
+    let (upstream, proxy) = shop(|_| Reply::ok("x")).await;
+    for _ in 0..20 {
+        let mut client = proxy.connect().await;
+        let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 500000\r\nContent-Length: 500000\r\n\r\n";
+        client.send(head.to_owned() + &"x".repeat(500_000)).await;
+        assert_eq!(client.answer().await.status(), 400);
+        assert!(client.is_closed().await);
+    }
+    assert!(upstream.received().is_empty());
+}
+
+#[tokio::test]
+async fn the_times_of_a_connection_are_counted_each_for_itself() {
+    let upstream = Upstream::start(|_| Reply::ok("x")).await;
+    let mut config = config(&[upstream.address()]);
+    config.proxy.timeouts.header = Duration::from_millis(600);
+    let proxy = proxy(config);
+    // A second head that does not end is late by `header`, not by `keep_alive`; also one sent with the first.
+    for pipelined in [false, true] {
+        let mut client = proxy.connect().await;
+        let (first, second) = ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET / HTTP/1.1\r\nHo");
+        if pipelined {
+            client.send(first.to_owned() + second).await;
+            assert_eq!(client.answer().await.status(), 200);
+        } else {
+            client.send(first).await;
+            assert_eq!(client.answer().await.status(), 200);
+            client.send(second).await;
+        }
+        let start = std::time::Instant::now();
+        assert_eq!(client.answer().await.status(), 408);
+        assert!(start.elapsed() >= Duration::from_millis(500), "{:?}", start.elapsed());
+    }
+    // An empty line begins nothing.
+    let mut client = proxy.connect().await;
+    client.get("/").await;
+    client.send("\r").await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    client.send("\n").await;
+    assert!(!client.closes_within(Duration::from_millis(1500)).await);
+    assert_eq!(client.get("/").await.status(), 200);
+}
+
+#[tokio::test]
+async fn what_is_refused_is_counted_by_reason() {
+    let (_upstream, proxy) = shop(|_| Reply::ok("x")).await;
+    for (request, reason) in [
+        ("GET / HTTP/1.1\r\n\r\n", "host"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n", "framing"),
+        ("nonsense\r\n\r\n", "malformed"),
+    ] {
+        let mut client = proxy.connect().await;
+        client.send(request).await;
+        assert_eq!(client.answer().await.status(), 400);
+        let label = utm_dispatcher::telemetry::metrics::Reason { reason };
+        assert_eq!(proxy.metrics.requests_refused.get_or_create(&label).get(), 1, "{reason}");
+    }
+    proxy.get("/<>").await;
+    assert_eq!(proxy.metrics.targets_escaped.get(), 1);
 }

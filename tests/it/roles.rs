@@ -176,7 +176,9 @@ async fn an_owner_a_writer_and_a_schema_may_have_any_name() {
         client
     };
     let owning = connected(&owner).await;
-    for migration in migrate::migrations() {
+    let mut migrations = migrate::migrations();
+    migrations.sort_by_key(|migration| migration.version());
+    for migration in migrations {
         owning.batch_execute(migration.sql().unwrap()).await.unwrap();
     }
     owning.execute("SELECT grant_rights($1, $2)", &[&writer, &reader]).await.unwrap();

@@ -11,7 +11,9 @@ use crate::harness::{Client, Reply, Upstream, config, proxy, shop, until};
 #[tokio::test]
 async fn a_second_instance_on_the_same_port_is_refused() {
     let (_upstream, proxy) = shop(|_| Reply::ok("x")).await;
-    let refused = accept::bind(&[proxy.address()], 2);
+    let mut same = config(&[]).proxy;
+    same.listen = vec![proxy.address()];
+    let refused = accept::bind(&same);
     assert!(matches!(refused, Err(BindError::InUse(address)) if address == proxy.address()), "{refused:?}");
 }
 
@@ -93,8 +95,10 @@ async fn no_request_of_a_busy_client_is_lost_while_the_proxy_ends() {
 
 #[tokio::test]
 async fn a_panic_in_one_connection_is_only_that_connections() {
-    let config = Live::new(config(&[]));
-    let bound = accept::bind(&config.now().proxy.listen, 1).unwrap();
+    let mut config = config(&[]);
+    config.proxy.workers = 1;
+    let config = Live::new(config);
+    let bound = accept::bind(&config.now().proxy).unwrap();
     let metrics = std::sync::Arc::default();
     let workers = accept::start(bound, &config, &metrics, |_| {
         let answer = |_, request: http::Request<hyper::body::Incoming>| async move {

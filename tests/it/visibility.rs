@@ -85,7 +85,7 @@ async fn journals_are_found_and_measured_while_the_database_is_away() {
 
 fn header_of_a_newer_format() -> Vec<u8> {
     let mut bytes = Header { format: 1, journal: Uuid::nil(), segment: 0, created_ms: 0 }.encode();
-    bytes[8..10].copy_from_slice(&3_u16.to_be_bytes());
+    bytes[8..10].copy_from_slice(&u16::MAX.to_be_bytes());
     let sum = crc32c::crc32c(&bytes[..44]);
     bytes[44..].copy_from_slice(&sum.to_be_bytes());
     bytes.to_vec()

@@ -53,7 +53,8 @@ fn resolve<'a>(source: &'a Source<'a>, document: &'a DeTable<'a>) -> Option<Conf
     let journal = office::journal(&root.table("journal"));
     let tracking = tracking::tracking(&root.table("tracking"), journal.as_ref());
     let proxy = shop::proxy(&root.table("proxy"), tracking.privacy.store_ip);
-    let listen = proxy.as_ref().map(|proxy| proxy.listen.clone()).unwrap_or_default();
+    let listen =
+        proxy.as_ref().map(|proxy| [&proxy.listen[..], &proxy.tls_listen].concat()).unwrap_or_default();
     let upstreams = shop::upstreams(&root, &listen);
     let timeouts = proxy.as_ref().map(|proxy| proxy.timeouts.into()).unwrap_or_default();
     let routes = shop::routes(&root, &upstreams, &tracking.strip, timeouts);

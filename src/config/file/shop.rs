@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use super::super::reader::{Table, Value};
 use super::super::{
-    Balance, ForwardedFields, HealthCheck, HostHeader, Limits, Proxy, Route, StoreIp, Timeouts, Upstream,
-    UpstreamServer, UpstreamTimeouts, UpstreamTls, authorities, error, values,
+    Balance, ForwardedFields, HealthCheck, HostHeader, Limits, Proxy, Route, StoreIp, Timeouts, Tls,
+    TlsVersion, Upstream, UpstreamServer, UpstreamTimeouts, UpstreamTls, authorities, error, values,
 };
 use super::seen;
+use crate::certificates::{Certificate, CertificateError};
 
 const DEFAULT_MAX_CONNECTIONS: usize = 10_000;
 /// Workers keep sets of servers in the bits of a number.
@@ -18,16 +19,24 @@ const DEFAULT_SITE: &str = "default";
 
 /// `[proxy]` with its limits and time limits.
 pub(super) fn proxy(table: &Table<'_>, store_ip: StoreIp) -> Option<Proxy> {
-    let listen = table.required("listen", |value| {
-        let addresses = value.list(|item| item.parse(values::listen_address))?;
-        match addresses
-            .iter()
-            .enumerate()
-            .find(|(i, address)| address.port() != 0 && addresses[..*i].contains(address))
-        {
-            Some((_, twice)) => value.refuse(format!("{twice} is listed twice")),
-            None if addresses.is_empty() => value.refuse("the proxy needs an address to listen on"),
-            None => Some(addresses),
+    let tls_listen = table.optional("tls_listen", addresses);
+    let listen = match table.value("listen") {
+        None if tls_listen.is_some() => Some(Vec::new()),
+        _ => table.required("listen", addresses),
+    };
+    let tls_listen = tls_listen.unwrap_or_default();
+    let twice = tls_listen.iter().find(|own| own.port() != 0 && listen.iter().flatten().any(|it| it == *own));
+    if let (Some(twice), Some(value)) = (twice, table.value("tls_listen")) {
+        value.refuse::<()>(format!(
+            "{twice} is in `listen` as well: one address is either plain or encrypted"
+        ));
+    }
+    let tls = certificates(table);
+    let redirect_http = table.or("redirect_http", false, |value| {
+        let redirects = value.flag()?;
+        match redirects && tls_listen.is_empty() {
+            true => value.refuse("there is no `tls_listen` to send anybody to"),
+            false => Some(redirects),
         }
     });
     let workers = table.or("workers", 0, |value| value.number(0..=1024));
@@ -43,6 +52,15 @@ pub(super) fn proxy(table: &Table<'_>, store_ip: StoreIp) -> Option<Proxy> {
     let access_log = seen::access_log(&table.table("access_log"), store_ip);
     let error_pages = seen::error_pages(table);
     let maintenance = seen::maintenance(&table.table("maintenance"));
+    let proxy_protocol = table.or("proxy_protocol", false, |value| {
+        let is_on = value.flag()?;
+        match is_on && trusted_proxies.is_empty() {
+            true => {
+                value.refuse("name in `trusted_proxies` who sends it: from others no connection is taken")
+            }
+            false => Some(is_on),
+        }
+    });
     let max_connections =
         table.or("max_connections", DEFAULT_MAX_CONNECTIONS, |value| value.number(1..=10_000_000));
     let drain_timeout = table.or("drain_timeout", Duration::from_secs(30), time);
@@ -52,9 +70,12 @@ pub(super) fn proxy(table: &Table<'_>, store_ip: StoreIp) -> Option<Proxy> {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => workers,
     };
-    let listen = listen?;
     Some(Proxy {
-        listen,
+        listen: listen?,
+        tls_listen,
+        tls: tls?,
+        redirect_http,
+        proxy_protocol,
         workers,
         health_path,
         trusted_proxies,
@@ -70,6 +91,48 @@ pub(super) fn proxy(table: &Table<'_>, store_ip: StoreIp) -> Option<Proxy> {
     })
 }
 
+/// At least one address, none twice.
+fn addresses(value: &Value<'_>) -> Option<Vec<SocketAddr>> {
+    let addresses = value.list(|item| item.parse(values::listen_address))?;
+    let is_twice =
+        |(i, address): &(usize, &SocketAddr)| address.port() != 0 && addresses[..*i].contains(address);
+    match addresses.iter().enumerate().find(is_twice) {
+        Some((_, twice)) => value.refuse(format!("{twice} is listed twice")),
+        None if addresses.is_empty() => value.refuse("the proxy needs an address to listen on"),
+        None => Some(addresses),
+    }
+}
+
+/// All `[[proxy.tls]]`. Their files are read, so that what is wrong with them is known before the program runs.
+fn certificates(table: &Table<'_>) -> Option<Vec<Tls>> {
+    let certificates = table.tables("tls");
+    let is_complete = match (table.value("tls_listen"), certificates.first()) {
+        (Some(value), None) => value.refuse("there is no [[proxy.tls]] with a certificate for it"),
+        (None, Some(first)) => {
+            first.refuse("`tls_listen` is missing from [proxy]: the addresses that take TLS with this")
+        }
+        _ => Some(()),
+    };
+    // All are read before any failure counts, so that all are reported.
+    let certificates: Vec<Option<Tls>> = certificates.iter().map(certificate).collect();
+    is_complete.and_then(|()| certificates.into_iter().collect())
+}
+
+fn certificate(table: &Table<'_>) -> Option<Tls> {
+    let certificate = table.required("certificate", |value| value.path());
+    let key = table.required("key", |value| value.path());
+    let names = table.or("names", Vec::new(), |value| value.list(|item| item.parse(values::host_pattern)));
+    let min_version = table.or("min_version", TlsVersion::V1_2, |value| value.choice(&TlsVersion::NAMES));
+    let (certificate, key) = (certificate?, key?);
+    match Certificate::load(&certificate, &key) {
+        Ok(_) => Some(Tls { certificate, key, names, min_version }),
+        Err(error) => {
+            let key = if matches!(error, CertificateError::Chain(_)) { "certificate" } else { "key" };
+            table.value(key)?.refuse(error.to_string())
+        }
+    }
+}
+
 fn limits(table: &Table<'_>) -> Limits {
     Limits {
         // Below 8 KiB the HTTP parser has no room for one line; above 64 KiB a target fits no `Uri`.
@@ -77,6 +140,7 @@ fn limits(table: &Table<'_>) -> Limits {
         headers: table.or("headers", 200, |value| value.number(1..=10_000)),
         uri_bytes: table.or("uri_bytes", 32 << 10, |value| size(value, 256..=65_534)),
         body_bytes: table.optional("body_bytes", |value| size(value, 0..=u64::MAX)),
+        connections_per_ip: table.optional("connections_per_ip", |value| value.number(1..=1_000_000)),
     }
 }
 
@@ -90,6 +154,7 @@ fn timeouts(table: &Table<'_>) -> Timeouts {
         connect: or("connect", 3),
         response_header: or("response_header", 60),
         response_idle: or("response_idle", 60),
+        tunnel_idle: or("tunnel_idle", 60 * 60),
     }
 }
 

@@ -6,18 +6,23 @@ use std::time::Duration;
 
 use super::super::reader::{Table, Value};
 use super::super::{
-    Attribution, CookieDomain, IdentityConfig, Journal, Privacy, Retain, StoreIp, Tracking, TrackingMode,
-    error, values,
+    Attribution, Consent, ConsentPattern, CookieDomain, Exclude, IdentifyBy, IdentityConfig, Journal,
+    OwnParameter, ParameterMeaning, Privacy, Retain, StoreIp, Tracking, TrackingMode, UtmField, error,
+    values,
 };
 use super::shop::some_time;
+use crate::exclusion::{Kind, Rule};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// Parameters that no shop needs.
 const DEFAULT_STRIP: [&str; 1] = ["utm_*"];
 
-/// Cookies by which advertisers recognise their own clicks: Meta, Google, TikTok.
-const DEFAULT_COOKIES: [&str; 5] = ["_fbp", "_fbc", "_ga", "_gcl_*", "_ttp"];
+/// Cookies by which advertisers recognise their own clicks; the table says whose they are.
+const DEFAULT_COOKIES: &str = include_str!("../data/cookies.tsv");
+
+/// Names in `cookies`.
+const MOST_COOKIES: usize = 64;
 
 /// What pages pull in. Documents that people open (pdf, zip) are left out: campaigns link to them.
 const DEFAULT_STATIC_EXTENSIONS: [&str; 31] = [
@@ -109,17 +114,37 @@ pub(super) fn tracking(table: &Table<'_>, journal: Option<&Journal>) -> Tracking
     Tracking {
         mode: table.or("mode", TrackingMode::Record, |value| value.choice(&TrackingMode::NAMES)),
         strip: table.or("strip", owned(&DEFAULT_STRIP), name_patterns),
-        cookies: table.or("cookies", owned(&DEFAULT_COOKIES), name_patterns),
+        parameters: table.or("parameters", Vec::new(), |value| value.list(|item| item.parse(parameter))),
+        restore_on_redirect: table.or("restore_on_redirect", true, |value| value.flag()),
+        cookies: table.or("cookies", default_cookies(), marketing_cookies),
         upstream_headers: table.or("upstream_headers", false, |value| value.flag()),
-        exclude_paths: table.table("exclude").or("paths", Vec::new(), path_prefixes),
+        exclude: exclude(&table.table("exclude")),
         static_extensions: table.or("static_extensions", owned(&DEFAULT_STATIC_EXTENSIONS), extensions),
         locale_prefixes: table.or("locale_prefixes", Vec::new(), locales),
         identity: identity(&table.table("identity"), journal),
         privacy: Privacy {
             store_ip: privacy.or("store_ip", StoreIp::Truncated, |value| value.choice(&StoreIp::NAMES)),
+            redact_parameters: privacy.or("redact_parameters", Vec::new(), name_patterns),
             retain: retain(&privacy.table("retain"), attribution.lookback),
         },
         attribution,
+    }
+}
+
+fn exclude(table: &Table<'_>) -> Exclude {
+    let rules = |key, kind| {
+        table.or(key, Vec::new(), |value| {
+            value.list(|item| item.parse(|text| Rule::new(kind, text).map(|rule| rule.value().to_owned())))
+        })
+    };
+    Exclude {
+        paths: rules("paths", Kind::Path),
+        ips: rules("ips", Kind::Ip),
+        user_agents: rules("user_agents", Kind::UserAgent),
+        visitors: rules("visitors", Kind::Visitor),
+        cookies: rules("cookies", Kind::Cookie),
+        hosts: rules("hosts", Kind::Host),
+        link: table.optional("link", |value| value.parse(values::path_prefix)),
     }
 }
 
@@ -131,6 +156,8 @@ pub(super) fn name_patterns(value: &Value<'_>) -> Option<Vec<String>> {
 fn identity(table: &Table<'_>, journal: Option<&Journal>) -> IdentityConfig {
     let default_secret = journal.map_or_else(PathBuf::new, |journal| journal.dir.join("secret"));
     IdentityConfig {
+        mode: identify_by(table),
+        honour_gpc: table.or("honour_gpc", true, |value| value.flag()),
         cookie: table.or("cookie", "_utmd".to_owned(), |value| value.parse(values::cookie_name)),
         domain: table.or("domain", CookieDomain::Auto, cookie_domain),
         max_age: table.or("max_age", 390 * DAY, some_time),
@@ -139,13 +166,122 @@ fn identity(table: &Table<'_>, journal: Option<&Journal>) -> IdentityConfig {
     }
 }
 
+fn identify_by(table: &Table<'_>) -> IdentifyBy {
+    const MODES: [(&str, u8); 3] = [("cookie", 0), ("cookieless", 1), ("consent", 2)];
+    let mode = table.or("mode", 0, |value| value.choice(&MODES));
+    let cookie = table.optional("consent_cookie", |value| value.parse(values::cookie_name));
+    let pattern = table.optional("consent_pattern", |value| value.parse(consent_pattern));
+    if mode < 2 {
+        if let Some(key) = ["consent_cookie", "consent_pattern"].into_iter().find_map(|key| table.value(key))
+        {
+            key.refuse::<()>(format!("`{}` needs mode = \"consent\"", key.key()));
+        }
+        return if mode == 0 { IdentifyBy::Cookie } else { IdentifyBy::Cookieless };
+    }
+    let known = pattern.as_ref().and_then(|pattern| {
+        let known = ConsentPattern::NAMES.into_iter().find(|(_, _, known)| known == pattern);
+        known.map(|(_, cookie, _)| cookie.to_owned())
+    });
+    match (cookie.or(known), pattern) {
+        (Some(cookie), Some(pattern)) => return IdentifyBy::Consent(Consent { cookie, pattern }),
+        (cookie, None) if table.value("consent_pattern").is_none() => {
+            let and_cookie =
+                if cookie.is_none() { ", or `consent_cookie` and the text of its value" } else { "" };
+            table.refuse::<()>(format!(
+                "mode = \"consent\" needs `consent_pattern`: cookiebot, onetrust, tcf{and_cookie}"
+            ));
+        }
+        (None, Some(_)) => {
+            table.refuse::<()>(
+                "a `consent_pattern` of your own needs `consent_cookie`, the cookie that it is of",
+            );
+        }
+        // The pattern was refused.
+        _ => {}
+    }
+    IdentifyBy::Cookieless
+}
+
+/// A banner's name, or `granted` or `granted|denied`, texts of the value.
+fn consent_pattern(text: &str) -> Result<ConsentPattern, String> {
+    if let Some((_, _, known)) = ConsentPattern::NAMES.into_iter().find(|(name, _, _)| *name == text) {
+        return Ok(known);
+    }
+    let (granted, denied) = match text.split_once('|') {
+        Some((granted, denied)) => (granted, Some(denied)),
+        None => (text, None),
+    };
+    if granted.is_empty() || denied.is_some_and(|denied| denied.is_empty() || denied.contains('|')) {
+        return Err(format!(
+            "`{text}` is no text of a cookie's value such as \"ads=yes\" or \"ads=yes|ads=no\""
+        ));
+    }
+    Ok(ConsentPattern::Own { granted: granted.to_owned(), denied: denied.map(str::to_owned) })
+}
+
+/// `name`, or `name = meaning`.
+fn parameter(text: &str) -> Result<OwnParameter, String> {
+    let (name, meaning) = match text.split_once('=') {
+        Some((name, meaning)) => (name.trim(), Some(meaning.trim())),
+        None => (text.trim(), None),
+    };
+    let name = values::name_pattern(name)?.to_ascii_lowercase();
+    if name.contains('*') || name.len() > 63 {
+        return Err(format!("`{name}` is no name of at most 63 bytes"));
+    }
+    let meaning = match meaning {
+        None => ParameterMeaning::Beside,
+        Some("click_id") => ParameterMeaning::ClickId,
+        Some(meaning) => {
+            let field = UtmField::NAMES.into_iter().find(|(name, _)| *name == meaning);
+            let (_, field) = field.ok_or_else(|| {
+                format!("`{meaning}` is none of click_id, utm_source, utm_medium, utm_campaign, utm_content, utm_term, utm_id")
+            })?;
+            ParameterMeaning::Instead(field)
+        }
+    };
+    Ok(OwnParameter { name, meaning })
+}
+
+fn marketing_cookies(value: &Value<'_>) -> Option<Vec<String>> {
+    let names = name_patterns(value)?;
+    if names.len() > MOST_COOKIES {
+        return value.refuse(format!("`cookies` are at most {MOST_COOKIES} names"));
+    }
+    Some(names)
+}
+
+fn default_cookies() -> Vec<String> {
+    let rows = DEFAULT_COOKIES.lines().filter(|line| !line.starts_with('#'));
+    rows.filter_map(|line| line.split('\t').next()).map(str::to_owned).collect()
+}
+
 fn attribution(table: &Table<'_>) -> Attribution {
     Attribution {
         lookback: table.or("lookback", 90 * DAY, some_time),
         referrer_exclusions: table.or("referrer_exclusions", owned(&DEFAULT_REFERRER_EXCLUSIONS), |value| {
             value.list(|item| item.parse(values::host))
         }),
+        aliases: table.or("aliases", Vec::new(), aliases),
     }
+}
+
+/// `"alias = source"`, each alias once.
+fn aliases(value: &Value<'_>) -> Option<Vec<(String, String)>> {
+    let seen = std::cell::RefCell::new(std::collections::BTreeSet::new());
+    value.list(|item| {
+        item.parse(|text| {
+            let named = |text: &str| text.trim().to_lowercase();
+            let pair = text.split_once('=').map(|(alias, source)| (named(alias), named(source)));
+            match pair.filter(|(alias, source)| !alias.is_empty() && !source.is_empty()) {
+                None => Err(format!("`{text}` is no alias such as \"insta = instagram\"")),
+                Some((alias, _)) if !seen.borrow_mut().insert(alias.clone()) => {
+                    Err(format!("`{alias}` has a source already"))
+                }
+                Some(pair) => Ok(pair),
+            }
+        })
+    })
 }
 
 /// Each at least as long as what it explains: an order is credited to touches, these belong to sessions, those to visitors.
@@ -203,10 +339,6 @@ fn cookie_domain(value: &Value<'_>) -> Option<CookieDomain> {
         format!("`domain` is `auto`, `host` or a domain such as \"shop.example\", not `{text}`"),
         error::did_you_mean(&text, ["auto", "host"]),
     )
-}
-
-fn path_prefixes(value: &Value<'_>) -> Option<Vec<String>> {
-    value.list(|item| item.parse(values::path_prefix))
 }
 
 fn extensions(value: &Value<'_>) -> Option<Vec<String>> {

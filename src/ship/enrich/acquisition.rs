@@ -1,10 +1,11 @@
 //! Source and medium of a touch: as tagged, else as its click id or its referrer tells. A pure function of the
-//! touch and of two tables (the registry of parameters, `data/referrers.tsv`); what was not tagged is marked as
+//! touch and of tables (the registry of parameters, `data/sources.tsv`, the program's own aliases); what was not tagged is marked as
 //! inferred.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use super::sources::{Aliases, Sources, host_of};
 use crate::capture::registry::{Told, parameters};
 use crate::hit::Touch;
 
@@ -18,49 +19,46 @@ pub struct Acquired<'a> {
     pub source: Option<Cow<'a, str>>,
     /// As tagged, or inferred.
     pub medium: Option<Cow<'a, str>>,
-    /// Name of the click id, or `referrer`, when the source is inferred.
+    /// Name of the click id, or `referrer`, when source or medium is inferred.
     pub inferred: Option<&'static str>,
 }
 
-/// The two tables.
+/// The tables.
 #[derive(Debug)]
 pub struct Acquisition {
     /// Parameters that tell a source.
     telling: Vec<(&'static str, Told)>,
-    hosts: HashMap<&'static str, (&'static str, &'static str)>,
-    labels: HashMap<&'static str, (&'static str, &'static str)>,
+    sources: Sources,
+    aliases: Aliases,
 }
 
 impl Default for Acquisition {
     fn default() -> Self {
-        let telling = parameters().filter_map(|parameter| Some((parameter.name, parameter.tells?))).collect();
-        let (mut hosts, mut labels) = (HashMap::new(), HashMap::new());
-        for [host, source, medium] in rows(include_str!("../data/referrers.tsv")) {
-            match host.strip_suffix(".*") {
-                Some(label) => labels.insert(label, (source, medium)),
-                None => hosts.insert(host, (source, medium)),
-            };
-        }
-        Acquisition { telling, hosts, labels }
+        let telling = parameters().filter_map(|parameter| match parameter.name {
+            Cow::Borrowed(name) => Some((name, parameter.tells?)),
+            Cow::Owned(_) => None,
+        });
+        let telling = telling.collect();
+        Acquisition { telling, sources: Sources::default(), aliases: Aliases::new(HashMap::new()) }
     }
-}
-
-/// Rows of three columns; `#` begins a comment.
-fn rows(table: &'static str) -> impl Iterator<Item = [&'static str; 3]> {
-    table.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
-        let mut columns = line.split('\t');
-        Some([columns.next()?, columns.next()?, columns.next()?])
-    })
 }
 
 impl Acquisition {
     /// In this order: `utm_source`; a click id, which keeps a tagged medium; the referrer, when there is no utm
-    /// parameter at all. Utm parameters without a source, and nothing that tells it, leave the source open.
+    /// parameter at all. Utm parameters without a source, and nothing that tells it, leave the source open. A tagged source
+    /// without a medium is given that of a click id which proves an ad of this very source (google and gclid; not
+    /// duckduckgo and gclid).
     pub fn of<'a>(&self, touch: &'a Touch<'_>) -> Acquired<'a> {
         let tagged = |value: &'a Option<Cow<'_, str>>| value.as_deref().map(Cow::Borrowed);
         let (source, medium) = (tagged(&touch.source), tagged(&touch.medium));
-        if source.is_some() {
-            return Acquired { source, medium, inferred: None };
+        if let Some(source) = source {
+            let proof = if medium.is_none() { self.proof_of(&source, touch) } else { None };
+            return match proof {
+                Some((name, told)) => {
+                    Acquired { source: Some(source), medium: Some(Cow::Borrowed(told)), inferred: Some(name) }
+                }
+                None => Acquired { source: Some(source), medium, inferred: None },
+            };
         }
         let other_utm = [&touch.medium, &touch.campaign, &touch.content, &touch.term, &touch.id]
             .iter()
@@ -80,13 +78,21 @@ impl Acquisition {
         }
     }
 
+    /// The click id that proves an ad of this source, and the medium it tells.
+    fn proof_of(&self, source: &str, touch: &Touch<'_>) -> Option<(&'static str, &'static str)> {
+        if touch.click_ids.is_empty() {
+            return None;
+        }
+        let named = self.aliases.name(source, &self.sources);
+        self.telling
+            .iter()
+            .find(|(name, told)| !told.needs_evidence && told.source == named.name && carries(touch, name))
+            .map(|(name, told)| (*name, told.medium))
+    }
+
     fn referred(&self, host: String) -> Acquired<'static> {
-        let known = suffixes(&host).find_map(|suffix| self.hosts.get(suffix)).or_else(|| {
-            let domain = psl::domain_str(&host)?;
-            self.labels.get(domain.split('.').next()?)
-        });
-        let (source, medium) = match known {
-            Some(&(source, medium)) => (Cow::Borrowed(source), medium),
+        let (source, medium) = match self.sources.of_host(&host) {
+            Some(known) => (Cow::Borrowed(known.name), known.kind.medium()),
             None => (Cow::Owned(host), "referral"),
         };
         Acquired { source: Some(source), medium: Some(Cow::Borrowed(medium)), inferred: Some(BY_REFERRER) }
@@ -95,25 +101,6 @@ impl Acquisition {
 
 fn carries(touch: &Touch<'_>, name: &str) -> bool {
     touch.click_ids.iter().chain(&touch.parameters).any(|(have, _)| have.eq_ignore_ascii_case(name))
-}
-
-/// `a.b.c`, `b.c`, `c`: hosts match on label boundaries only.
-fn suffixes(host: &str) -> impl Iterator<Item = &str> {
-    std::iter::successors(Some(host), |rest| rest.split_once('.').map(|(_, parent)| parent))
-}
-
-/// Host of a URL (also `android-app://package`), lower case, without user, port and `www.`.
-pub fn host_of(url: &str) -> Option<String> {
-    let (_, rest) = url.split_once("://")?;
-    let authority = rest.split(['/', '?', '#']).next()?;
-    let host = authority.rsplit('@').next()?;
-    let host = match host.strip_prefix('[') {
-        Some(literal) => literal.split(']').next()?,
-        None => host.split(':').next()?,
-    };
-    let host = host.trim_end_matches('.').to_ascii_lowercase();
-    let host = host.strip_prefix("www.").unwrap_or(&host);
-    (!host.is_empty()).then(|| host.to_owned())
 }
 
 #[cfg(test)]
@@ -179,13 +166,10 @@ mod tests {
     #[test]
     fn referrers_match_on_label_boundaries() {
         assert_eq!(told(&referred("https://www.google.com.ua/")), is("google", "organic", "referrer"));
-        assert_eq!(
-            told(&referred("https://gemini.google.com/app")),
-            is("gemini.google.com", "ai", "referrer")
-        );
-        assert_eq!(told(&referred("https://chatgpt.com/")), is("chatgpt.com", "ai", "referrer"));
+        assert_eq!(told(&referred("https://gemini.google.com/app")), is("gemini", "ai", "referrer"));
+        assert_eq!(told(&referred("https://chatgpt.com/")), is("chatgpt", "ai", "referrer"));
         assert_eq!(told(&referred("https://l.instagram.com/")), is("instagram", "social", "referrer"));
-        assert_eq!(told(&referred("https://netflix.com/")), is("netflix.com", "referral", "referrer"));
+        assert_eq!(told(&referred("https://netflix.com/")), is("netflix", "video", "referrer"));
         assert_eq!(
             told(&referred("https://notfacebook.com/")),
             is("notfacebook.com", "referral", "referrer")
@@ -198,10 +182,16 @@ mod tests {
     }
 
     #[test]
-    fn hosts_are_taken_out_of_urls() {
-        assert_eq!(host_of("https://user@WWW.Example.com:8443/a?b").as_deref(), Some("example.com"));
-        assert_eq!(host_of("http://[2001:db8::1]:80/").as_deref(), Some("2001:db8::1"));
-        assert_eq!(host_of("no url"), None);
-        assert_eq!(host_of("https:///x"), None);
+    fn a_click_id_tells_the_medium_of_its_own_source_only() {
+        let tagged = |source: &'static str, id| Touch { source: Some(source.into()), ..clicked(id) };
+        let of = |touch: Touch<'_>| told(&touch);
+        assert_eq!(of(tagged("Google", "gclid")), is("Google", "cpc", "gclid"));
+        assert_eq!(of(tagged("adwords", "wbraid")), is("adwords", "cpc", "wbraid"));
+        assert_eq!(of(tagged("bing", "msclkid")), is("bing", "cpc", "msclkid"));
+        let open = |source: &str| (Some(source.to_owned()), None, None);
+        assert_eq!(of(tagged("duckduckgo", "gclid")), open("duckduckgo"));
+        assert_eq!(of(tagged("facebook", "fbclid")), open("facebook"), "Meta adds it to organic links too");
+        let organic = Touch { medium: Some("organic".into()), ..tagged("google", "gclid") };
+        assert_eq!(of(organic), (Some("google".into()), Some("organic".into()), None));
     }
 }

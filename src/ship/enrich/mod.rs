@@ -5,7 +5,9 @@
 pub mod acquisition;
 pub mod address;
 pub mod agent;
+pub mod channel;
 pub mod place;
+pub mod sources;
 
 pub use acquisition::Acquired;
 pub use agent::Agent;

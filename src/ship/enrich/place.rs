@@ -94,6 +94,56 @@ fn read(reader: &Reader<Vec<u8>>, address: IpAddr) -> Option<Place> {
 mod tests {
     use super::*;
 
+    /// Places that are made up (`data/make-test-places.py`).
+    const TEST_PLACES: &[u8] = include_bytes!("../data/test-places.mmdb");
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn addresses_of_the_public_internet_have_a_place() {
+        let files = tempfile::tempdir().unwrap();
+        let path = files.path().join("geo.mmdb");
+        std::fs::write(&path, TEST_PLACES).unwrap();
+        let places = Places::new(Some(path));
+        let kyiv = places.look_up(ip("5.5.5.77")).unwrap();
+        assert_eq!(
+            (
+                kyiv.country.as_deref(),
+                kyiv.country_name.as_deref(),
+                kyiv.region.as_deref(),
+                kyiv.city.as_deref()
+            ),
+            (Some("UA"), Some("Ukraine"), Some("Kyiv City"), Some("Kyiv"))
+        );
+        assert_eq!(kyiv.timezone.as_deref(), Some("Europe/Kyiv"));
+        assert_eq!(places.look_up(ip("::ffff:5.5.5.77")), Some(kyiv), "an address of IPv4 in IPv6");
+        let germany = places.look_up(ip("5.5.6.1")).unwrap();
+        assert_eq!((germany.country.as_deref(), germany.city), (Some("DE"), None));
+        assert_eq!(places.look_up(ip("2a01:100::1")).unwrap().city.as_deref(), Some("Warsaw"));
+        assert_eq!(places.look_up(ip("8.8.8.8")), None);
+        assert_eq!(places.look_up(ip("10.1.2.3")), None, "though the file has it");
+    }
+
+    #[test]
+    fn a_file_that_is_replaced_is_read_again_and_a_broken_one_is_not() {
+        let files = tempfile::tempdir().unwrap();
+        let path = files.path().join("geo.mmdb");
+        let places = Places::new(Some(path.clone()));
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let replace = |bytes: &[u8], seconds| {
+            std::fs::write(&path, bytes).unwrap();
+            std::fs::File::options().write(true).open(&path).unwrap().set_modified(at(seconds)).unwrap();
+            places.opened.lock().unwrap().checked = None;
+        };
+        assert_eq!(places.look_up(ip("5.5.5.5")), None);
+        replace(TEST_PLACES, 1_000_000);
+        assert!(places.look_up(ip("5.5.5.5")).is_some());
+        replace(b"no database", 1_000_060);
+        assert!(places.look_up(ip("5.5.5.5")).is_some(), "what was read before is kept");
+    }
+
     #[test]
     fn a_missing_file_is_no_error() {
         let places = Places::new(Some("/nonexistent/geo.mmdb".into()));

@@ -10,7 +10,8 @@ use super::{Enricher, Folding, Rows, json_object};
 use crate::hit::{Action, Hit, Touch};
 use crate::ship::dictionary::{self, Kind, OVERFLOW};
 use crate::ship::enrich::Place;
-use crate::ship::enrich::acquisition::host_of;
+use crate::ship::enrich::channel::Tagged;
+use crate::ship::enrich::sources::host_of;
 
 /// A row that may be new.
 #[derive(Debug, Clone)]
@@ -50,6 +51,9 @@ pub struct Campaign {
     pub utm_id: Option<String>,
     pub parameters: Option<String>,
     pub inferred: Option<&'static str>,
+    pub label_source: Option<String>,
+    pub channel: &'static str,
+    pub labelled_by: i64,
 }
 
 /// A row of `pages`; its columns there.
@@ -133,6 +137,13 @@ impl Dictionaries {
         if !enricher.is_written(Kind::Campaign, id) {
             let [_, source, medium, campaign, content, term, utm_id, ..] =
                 fields.map(|field| field.map(str::to_owned));
+            let labeller = enricher.labels.now();
+            let labels = labeller.label(Tagged {
+                source: source.as_deref(),
+                medium: medium.as_deref(),
+                campaign: campaign.as_deref(),
+                inferred: acquired.inferred,
+            });
             offer(&mut self.campaigns, id, || Campaign {
                 site_id,
                 source,
@@ -143,6 +154,9 @@ impl Dictionaries {
                 utm_id,
                 parameters,
                 inferred: acquired.inferred,
+                label_source: labels.source,
+                channel: labels.channel,
+                labelled_by: labeller.fingerprint(),
             });
         }
         id
@@ -282,6 +296,12 @@ impl Rows {
                 replace_some(Kind::Referrer, &mut touch.referrer_id);
             }
         }
+        for visitor in self.visitors.values_mut() {
+            for touch in [&mut visitor.first_touch, &mut visitor.last_touch].into_iter().flatten() {
+                replace(Kind::Campaign, &mut touch.campaign_id);
+                replace_some(Kind::Referrer, &mut touch.referrer_id);
+            }
+        }
         for touch in self.touches.values_mut() {
             replace(Kind::Campaign, &mut touch.campaign_id);
             replace(Kind::Page, &mut touch.page_id);
@@ -290,6 +310,14 @@ impl Rows {
         for event in &mut self.events {
             replace(Kind::Page, &mut event.page_id);
             replace_some(Kind::Product, &mut event.product_key);
+        }
+        for ((quarter, site, mut campaign), counts) in std::mem::take(&mut self.denied_hits) {
+            replace(Kind::Campaign, &mut campaign);
+            self.denied_hits.entry((quarter, site, campaign)).or_default().add(counts);
+        }
+        for ((day, site, mut page, finding), hits) in std::mem::take(&mut self.link_findings) {
+            replace(Kind::Page, &mut page);
+            *self.link_findings.entry((day, site, page, finding)).or_default() += hits;
         }
         for ((key, mut product, slot), mut view) in std::mem::take(&mut self.product_views) {
             replace(Kind::Product, &mut product);

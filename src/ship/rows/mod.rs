@@ -4,6 +4,7 @@
 //! records of a batch, and in `sql/`, between a batch and the table. That is what makes the order of arrival
 //! irrelevant.
 
+pub mod denied;
 pub mod dictionaries;
 pub mod events;
 pub mod orders;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
+use jiff::civil::Date;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -22,6 +24,7 @@ use super::dictionary::{self, Kind, Written};
 use super::enrich::acquisition::Acquisition;
 use super::enrich::place::Places;
 use super::forgotten::{ForgottenList, NewSession};
+use super::labels::CurrentLabels;
 use crate::config::StoreIp;
 use crate::erasure::Erasure;
 use crate::hit::{BotCount, Hit, IdentityMode, Record, RecordError};
@@ -33,6 +36,8 @@ use crate::store::partitions::Month;
 pub struct Enricher {
     /// Source and medium.
     pub acquisition: Acquisition,
+    /// Channels and names of sources.
+    pub labels: CurrentLabels,
     /// Places.
     pub places: Places,
     /// How addresses are stored.
@@ -81,6 +86,10 @@ pub struct Rows {
     pub events: Vec<events::Event>,
     /// `bot_hits`
     pub bot_hits: BTreeMap<(Timestamp, i32, String, i32), i64>,
+    /// `denied_hits`
+    pub denied_hits: BTreeMap<(Timestamp, i32, i64), denied::Counts>,
+    /// `link_findings`
+    pub link_findings: BTreeMap<(Date, i32, i64, i16), i64>,
     /// `order_entries`
     pub entries: BTreeMap<orders::EntryKey, orders::Entry>,
     /// Reports whose senders wait.
@@ -235,6 +244,10 @@ impl Rows {
         self.newest_ms = self.newest_ms.max(hit.at_ms);
         let site_id = self.dictionaries.site(&hit.site, enricher);
         self.add_orders_of(hit, at, hash, site_id);
+        if hit.denied {
+            self.add_denied(hit, at, site_id, enricher);
+            return Ok(());
+        }
         if !self.takes_facts_of(key.map_or(at, |key| at.min(key.session_hour))) {
             return Ok(());
         }
@@ -242,10 +255,11 @@ impl Rows {
         let folding = Folding { hit, at, hash, site_id, page_id };
         if let Some((key, identity)) = key.zip(hit.identity.as_ref()) {
             let touched = hit.touch.as_ref().map(|touch| self.add_touch(key, touch, &folding, enricher));
-            self.add_visitor(identity, &folding);
+            self.add_visitor(identity, touched, &folding);
             self.add_session(key, identity, touched, &folding, enricher);
             self.add_cookies(key, &folding);
         }
+        self.add_findings(&folding);
         self.add_events(key, &folding, enricher);
         Ok(())
     }

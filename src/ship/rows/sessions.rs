@@ -42,7 +42,7 @@ pub struct Entry {
     pub address: Option<String>,
 }
 
-/// The touch a session is credited to; the least wins.
+/// A touch, as rows name the one that they are credited to: of a session the least.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs, reason = "the migration documents the columns")]
 pub struct FirstTouch {
@@ -112,7 +112,7 @@ impl Rows {
                 site_id: folding.site_id,
                 flags: touch.flags.cast_signed(),
                 status: status(folding.hit.status),
-                click_ids: json_object(&touch.click_ids).filter(|_| !folding.is_anonymous()),
+                click_ids: click_ids(touch).filter(|_| !folding.is_anonymous()),
             };
             self.touches.insert((key, touch.evidence), row);
         }
@@ -242,6 +242,17 @@ impl Funnel {
             _ => return None,
         })
     }
+}
+
+/// Click ids as they are stored: those whose value was not to be kept are left out.
+fn click_ids(touch: &Touch<'_>) -> Option<String> {
+    let kept: Vec<(&str, &str)> = touch
+        .click_ids
+        .iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| (name.as_ref(), value.as_ref()))
+        .collect();
+    json_object(&kept)
 }
 
 /// HTTP has three digits.

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::sessions::FirstTouch;
 use super::{Folding, Rows};
 use crate::hit::Identity;
 
@@ -16,10 +17,17 @@ pub struct Visitor {
     pub last_seen: Timestamp,
     pub minted_from: Option<Uuid>,
     pub registered_at: Option<Timestamp>,
+    pub first_touch: Option<FirstTouch>,
+    pub last_touch: Option<FirstTouch>,
 }
 
 impl Rows {
-    pub(super) fn add_visitor(&mut self, identity: &Identity, folding: &Folding<'_>) {
+    pub(super) fn add_visitor(
+        &mut self,
+        identity: &Identity,
+        touch: Option<FirstTouch>,
+        folding: &Folding<'_>,
+    ) {
         let at = folding.at;
         let day = day_of(at);
         let registered = folding.hit.actions.iter().any(|action| action.kind == "registration");
@@ -30,12 +38,16 @@ impl Rows {
             last_seen: day,
             minted_from: None,
             registered_at: None,
+            first_touch: None,
+            last_touch: None,
         });
         row.site_id = row.site_id.min(folding.site_id);
         row.identity = row.identity.min(identity.mode.code());
         row.first_seen = row.first_seen.min(at);
         row.last_seen = row.last_seen.max(day);
         row.minted_from = row.minted_from.max(identity.minted_from);
+        row.first_touch = [row.first_touch, touch].into_iter().flatten().min();
+        row.last_touch = row.last_touch.max(touch);
         if registered {
             row.registered_at = earliest(row.registered_at, at);
         }

@@ -1,6 +1,8 @@
--- Orders that facts of a batch may change: those of a visitor who did something up to the moment of the order, and
--- those that name a session or a visitor which they were not joined to so far.
--- $1 sessions, $2 visitors, $3 least time of each session's hits, $4 the least of these times
+-- Orders that facts of a batch may change: those of a visitor who did something up to the moment of the order, those
+-- that name a session or a visitor which they were not joined to so far, and those of visitors who were minted from one
+-- of these, or from the same id as one of these: session_links may change for them.
+-- $1 sessions, $2 visitors, $3 least time of each session's hits, $4 the least of these times, $5 cookieless ids of the
+-- batch and those that its visitors were minted from, $6 visitors whose first session it has
 -- → site_id, order_id
 --
 -- $4 lets the orders of that time be read rather than all; OFFSET 0 has entries looked up one by one rather than read as
@@ -25,3 +27,14 @@ CROSS JOIN LATERAL (
     SELECT o.* FROM order_entries e JOIN orders o USING (site_id, order_id) WHERE e.visitor_id = s.visitor_id OFFSET 0
 ) o
 WHERE o.placed_at >= s.least_at OR o.visitor_id IS DISTINCT FROM s.visitor_id
+UNION
+SELECT o.site_id, o.order_id
+FROM (
+    SELECT n.cookieless_id FROM unnest($5::uuid[]) AS n(cookieless_id)
+    UNION
+    SELECT v.minted_from
+    FROM unnest($6::uuid[]) AS n(visitor_id) JOIN visitors v USING (visitor_id)
+    WHERE v.minted_from IS NOT NULL
+) c
+JOIN visitors v ON v.minted_from = c.cookieless_id
+JOIN orders o ON o.visitor_id = v.visitor_id

@@ -8,9 +8,8 @@ SELECT o.site_id, o.order_id, 'last_non_direct', 1, t.session_id, t.evidence, t.
 FROM (SELECT DISTINCT a.site_id, a.order_id FROM unnest($1::integer[], $2::text[]) AS a(site_id, order_id)) a
 JOIN orders o USING (site_id, order_id)
 LEFT JOIN LATERAL (
-    SELECT t.session_id, t.evidence, t.at, t.campaign_id, t.referrer_id FROM touches t
-    WHERE t.visitor_id = o.visitor_id
-      AND t.at <= o.placed_at AND t.at > o.placed_at - make_interval(secs => $3::double precision)
+    SELECT t.session_id, t.evidence, t.at, t.campaign_id, t.referrer_id FROM touches_of(o.visitor_id) t
+    WHERE t.at <= o.placed_at AND t.at > o.placed_at - make_interval(secs => $3::double precision)
     ORDER BY t.at DESC, t.evidence DESC, t.session_id DESC LIMIT 1
 ) t ON true
 WHERE o.visitor_id IS NOT NULL

@@ -1,9 +1,14 @@
 -- Merges visitors; a row that would stay as it is is not written. last_seen comes as the beginning of a UTC day, so most
 -- hits change nothing.
--- $1 visitor_id, $2 site_id, $3 identity, $4 first_seen, $5 last_seen, $6 minted_from, $7 registered_at
-INSERT INTO visitors AS v (visitor_id, site_id, identity, first_seen, last_seen, minted_from, registered_at)
+-- $1 visitor_id, $2 site_id, $3 identity, $4 first_seen, $5 last_seen, $6 minted_from, $7 registered_at,
+-- $8 first_touch_at, $9 first_evidence, $10 first_campaign_id, $11 first_referrer_id,
+-- $12 last_touch_at, $13 last_evidence, $14 last_campaign_id, $15 last_referrer_id
+INSERT INTO visitors AS v (visitor_id, site_id, identity, first_seen, last_seen, minted_from, registered_at,
+                           first_touch_at, first_evidence, first_campaign_id, first_referrer_id,
+                           last_touch_at, last_evidence, last_campaign_id, last_referrer_id)
 SELECT * FROM unnest($1::uuid[], $2::integer[], $3::smallint[], $4::timestamptz[], $5::timestamptz[], $6::uuid[],
-                     $7::timestamptz[]) AS n(visitor_id)
+                     $7::timestamptz[], $8::timestamptz[], $9::bigint[], $10::bigint[], $11::bigint[],
+                     $12::timestamptz[], $13::bigint[], $14::bigint[], $15::bigint[]) AS n(visitor_id)
 ORDER BY n.visitor_id
 ON CONFLICT (visitor_id) DO UPDATE SET
     site_id       = least(v.site_id, excluded.site_id),
@@ -11,7 +16,21 @@ ON CONFLICT (visitor_id) DO UPDATE SET
     first_seen    = least(v.first_seen, excluded.first_seen),
     last_seen     = greatest(v.last_seen, excluded.last_seen),
     minted_from   = greatest(v.minted_from, excluded.minted_from),
-    registered_at = least(v.registered_at, excluded.registered_at)
+    registered_at = least(v.registered_at, excluded.registered_at),
+    (first_touch_at, first_evidence, first_campaign_id, first_referrer_id) = (
+        SELECT * FROM (VALUES
+            (excluded.first_touch_at, excluded.first_evidence, excluded.first_campaign_id, excluded.first_referrer_id),
+            (v.first_touch_at, v.first_evidence, v.first_campaign_id, v.first_referrer_id)
+        ) AS g(touch_at, evidence, campaign_id, referrer_id)
+        ORDER BY g.touch_at, g.evidence, g.campaign_id, g.referrer_id NULLS FIRST LIMIT 1
+    ),
+    (last_touch_at, last_evidence, last_campaign_id, last_referrer_id) = (
+        SELECT * FROM (VALUES
+            (excluded.last_touch_at, excluded.last_evidence, excluded.last_campaign_id, excluded.last_referrer_id),
+            (v.last_touch_at, v.last_evidence, v.last_campaign_id, v.last_referrer_id)
+        ) AS g(touch_at, evidence, campaign_id, referrer_id)
+        ORDER BY g.touch_at DESC NULLS LAST, g.evidence DESC, g.campaign_id DESC, g.referrer_id DESC NULLS LAST LIMIT 1
+    )
 WHERE (v.site_id, v.identity, v.first_seen, v.last_seen, v.minted_from, v.registered_at) IS DISTINCT FROM (
     least(v.site_id, excluded.site_id),
     least(v.identity, excluded.identity),
@@ -19,3 +38,5 @@ WHERE (v.site_id, v.identity, v.first_seen, v.last_seen, v.minted_from, v.regist
     greatest(v.last_seen, excluded.last_seen),
     greatest(v.minted_from, excluded.minted_from),
     least(v.registered_at, excluded.registered_at))
+   OR excluded.first_touch_at <= v.first_touch_at OR excluded.last_touch_at >= v.last_touch_at
+   OR (excluded.first_touch_at IS NOT NULL AND v.first_touch_at IS NULL)

@@ -1,6 +1,6 @@
 -- How many sessions, views and conversions does the window have?
 --
--- $1–$18   window and filters, as report_sums() takes them
+-- $1–$20   window and filters, as report_sums() takes them
 -- One row: total_sessions, new_visitors (first visits), page_views, bounces, seconds, conversions, lead_sessions,
 --          registrations, points (all bigint)
 SELECT coalesce(sum(s.sessions), 0)::bigint                       AS total_sessions,
@@ -12,4 +12,4 @@ SELECT coalesce(sum(s.sessions), 0)::bigint                       AS total_sessi
        coalesce(sum(s.lead_sessions), 0)::bigint                  AS lead_sessions,
        coalesce(sum(s.registrations), 0)::bigint                  AS registrations,
        coalesce(sum(s.points), 0)::bigint                         AS points
-FROM report_sums($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) s
+FROM report_sums($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) s

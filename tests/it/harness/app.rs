@@ -89,6 +89,21 @@ impl Running {
         (response.status().as_u16(), response.json().await.unwrap())
     }
 
+    /// Puts something to an address of the API; answers status and body.
+    pub(crate) async fn put(&self, target: &str, body: &str) -> (u16, Value) {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = client.put(format!("{}/api/v1/{target}", self.stats));
+        let response =
+            request.header("content-type", "application/json").body(body.to_owned()).send().await.unwrap();
+        (response.status().as_u16(), response.json().await.unwrap())
+    }
+
+    /// Deletes something of the API; answers the status.
+    pub(crate) async fn delete(&self, target: &str) -> u16 {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        client.delete(format!("{}/api/v1/{target}", self.stats)).send().await.unwrap().status().as_u16()
+    }
+
     /// Ends it as SIGTERM does.
     pub(crate) async fn stop(self) {
         self.shutdown.cancel();

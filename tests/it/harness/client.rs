@@ -12,6 +12,8 @@ use super::DEADLINE;
 pub(crate) struct Client {
     pub(crate) tcp: TcpStream,
     buffer: Vec<u8>,
+    /// The connection ended with an error.
+    was_reset: bool,
 }
 
 /// A response.
@@ -21,6 +23,8 @@ pub(crate) struct Answer {
     pub(crate) head: String,
     /// The body, chunks joined.
     pub(crate) body: Vec<u8>,
+    /// Lines after the last chunk.
+    pub(crate) trailers: Vec<String>,
     /// Whether the body ended as its framing says.
     pub(crate) complete: bool,
 }
@@ -44,11 +48,31 @@ impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let tcp = TcpStream::connect(address).await.unwrap();
         tcp.set_nodelay(true).unwrap();
-        Client { tcp, buffer: Vec::new() }
+        Client::on(tcp)
+    }
+
+    /// On a connection that is there.
+    pub(crate) fn on(tcp: TcpStream) -> Self {
+        Client { tcp, buffer: Vec::new(), was_reset: false }
     }
 
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.tcp.write_all(bytes.as_ref()).await.unwrap();
+    }
+
+    /// Sends what a server that has closed may refuse.
+    pub(crate) async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
+        self.tcp.write_all(bytes.as_ref()).await
+    }
+
+    /// The next response, to HEAD or not; none when the server closes before it.
+    pub(crate) async fn try_answer(&mut self, has_body: bool) -> Option<Answer> {
+        while !self.buffer.windows(4).any(|window| window == b"\r\n\r\n") {
+            if !self.fill().await {
+                return None;
+            }
+        }
+        Some(self.read_answer(has_body).await)
     }
 
     pub(crate) async fn get(&mut self, target: &str) -> Answer {
@@ -64,6 +88,13 @@ impl Client {
     /// The next response to HEAD.
     pub(crate) async fn answer_to_head(&mut self) -> Answer {
         self.read(false).await
+    }
+
+    /// These many bytes, of whatever they are.
+    pub(crate) async fn read_exact(&mut self, bytes: &mut [u8]) {
+        let (read, complete) = tokio::time::timeout(DEADLINE, self.exactly(bytes.len())).await.unwrap();
+        assert!(complete, "closed before");
+        bytes.copy_from_slice(&read);
     }
 
     /// Whether the server has closed; waits for it.
@@ -91,18 +122,18 @@ impl Client {
         };
         let head: String = self.buffer[..end].iter().map(|byte| char::from(*byte)).collect();
         self.buffer.drain(..end + 4);
-        let mut answer = Answer { head, body: Vec::new(), complete: true };
+        let mut answer = Answer { head, body: Vec::new(), trailers: Vec::new(), complete: true };
         let status = answer.status();
         if !has_body || matches!(status, 100..=199 | 204 | 304) {
             return answer;
         }
         let (body, complete) = if answer.value("transfer-encoding").is_some() {
-            self.chunks().await
+            self.chunks(&mut answer.trailers).await
         } else if let Some(length) = answer.value("content-length") {
             self.exactly(length.parse().unwrap()).await
         } else {
             while self.fill().await {}
-            (std::mem::take(&mut self.buffer), true)
+            (std::mem::take(&mut self.buffer), !self.was_reset)
         };
         (answer.body, answer.complete) = (body, complete);
         answer
@@ -117,7 +148,7 @@ impl Client {
         (self.buffer.drain(..length).collect(), true)
     }
 
-    async fn chunks(&mut self) -> (Vec<u8>, bool) {
+    async fn chunks(&mut self, trailers: &mut Vec<String>) -> (Vec<u8>, bool) {
         let mut body = Vec::new();
         loop {
             let Some(line) = self.line().await else { return (body, false) };
@@ -127,6 +158,7 @@ impl Client {
                     if trailer.is_empty() {
                         return (body, true);
                     }
+                    trailers.push(trailer);
                 }
                 return (body, false);
             }
@@ -155,7 +187,11 @@ impl Client {
     async fn fill(&mut self) -> bool {
         let mut chunk = vec![0; 64 << 10];
         match self.tcp.read(&mut chunk).await {
-            Ok(0) | Err(_) => false,
+            Ok(0) => false,
+            Err(_) => {
+                self.was_reset = true;
+                false
+            }
             Ok(count) => {
                 self.buffer.extend_from_slice(&chunk[..count]);
                 true

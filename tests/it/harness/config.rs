@@ -92,6 +92,10 @@ fn loopback() -> SocketAddr {
 fn proxy() -> Proxy {
     Proxy {
         listen: vec![loopback()],
+        tls_listen: Vec::new(),
+        tls: Vec::new(),
+        redirect_http: false,
+        proxy_protocol: false,
         workers: 2,
         health_path: None,
         trusted_proxies: Vec::new(),
@@ -107,7 +111,13 @@ fn proxy() -> Proxy {
         },
         max_connections: 10_000,
         drain_timeout: Duration::from_secs(30),
-        limits: Limits { header_bytes: 64 << 10, headers: 200, uri_bytes: 32 << 10, body_bytes: None },
+        limits: Limits {
+            header_bytes: 64 << 10,
+            headers: 200,
+            uri_bytes: 32 << 10,
+            body_bytes: None,
+            connections_per_ip: None,
+        },
         timeouts: Timeouts {
             first_byte: Duration::from_secs(10),
             header: Duration::from_secs(15),
@@ -116,6 +126,7 @@ fn proxy() -> Proxy {
             connect: Duration::from_secs(3),
             response_header: Duration::from_secs(60),
             response_idle: Duration::from_secs(60),
+            tunnel_idle: Duration::from_secs(3600),
         },
     }
 }
@@ -124,22 +135,31 @@ fn tracking() -> Tracking {
     Tracking {
         mode: TrackingMode::Record,
         strip: vec!["utm_*".to_owned()],
+        parameters: Vec::new(),
+        restore_on_redirect: true,
         cookies: Vec::new(),
         upstream_headers: false,
-        exclude_paths: Vec::new(),
+        exclude: Exclude::default(),
         static_extensions: vec!["css".to_owned(), "js".to_owned()],
         locale_prefixes: Vec::new(),
         identity: IdentityConfig {
+            mode: IdentifyBy::Cookie,
+            honour_gpc: true,
             cookie: "_utmd".to_owned(),
             domain: CookieDomain::Auto,
             max_age: Duration::from_secs(390 * 86_400),
             secret_file: PathBuf::from("secret"),
             session_timeout: Duration::from_secs(1800),
         },
-        privacy: Privacy { store_ip: StoreIp::Truncated, retain: Retain::default() },
+        privacy: Privacy {
+            store_ip: StoreIp::Truncated,
+            redact_parameters: Vec::new(),
+            retain: Retain::default(),
+        },
         attribution: Attribution {
             lookback: Duration::from_secs(90 * 86_400),
             referrer_exclusions: Vec::new(),
+            aliases: Vec::new(),
         },
     }
 }

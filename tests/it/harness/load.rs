@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use super::{Reply, Upstream};
+use super::{Received, Reply, Upstream};
 
 /// Fields of a browser that is a person's.
 pub(crate) const BROWSER: &str = "Host: shop.test\r\n\
@@ -53,6 +53,7 @@ struct Shared {
     received: Mutex<HashMap<String, Receipt>>,
     failures: Mutex<Vec<String>>,
     cut: AtomicU64,
+    refused: AtomicU64,
     times: Mutex<Vec<Duration>>,
     odd: AtomicBool,
     bulky: AtomicBool,
@@ -69,6 +70,8 @@ pub(crate) struct Outcome {
     /// Requests on a connection that had been used and was closed before a byte of the answer: where a server ends,
     /// HTTP cannot avoid them, and browsers send them again.
     pub(crate) cut: u64,
+    /// Connections that were not taken.
+    pub(crate) refused: u64,
 }
 
 impl Load {
@@ -83,6 +86,7 @@ impl Load {
             received: Mutex::default(),
             failures: Mutex::default(),
             cut: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
             times: Mutex::default(),
             odd: AtomicBool::new(false),
             bulky: AtomicBool::new(false),
@@ -138,6 +142,7 @@ impl Load {
             received: std::mem::take(&mut *self.shared.received.lock().unwrap()),
             failures: std::mem::take(&mut *self.shared.failures.lock().unwrap()),
             cut: self.shared.cut.load(Ordering::Relaxed),
+            refused: self.shared.refused.load(Ordering::Relaxed),
         }
     }
 }
@@ -150,23 +155,25 @@ impl Drop for Load {
 
 /// A shop for them: pages, orders, pages that are gone, and odd ones.
 pub(crate) async fn shop() -> Upstream {
-    Upstream::start(|request| {
-        let path = request.target().split('?').next().unwrap_or_default();
-        let html = "Content-Type: text/html";
-        let mut segments = path.split('/').skip(1);
-        let (name, kind, number) = (segments.next(), segments.next(), segments.next());
-        match (name, kind, number) {
-            (Some(name), Some("order"), Some(number)) => {
-                let order = format!("{name}-{number}");
-                let event = format!("X-Utm-Event: purchase; order_id={order}; value={VALUE}; currency=UAH");
-                Reply::with("200 OK", &[html, &event, &format!("X-Order: {order}")], "<p>thanks</p>")
-            }
-            (_, Some("gone"), _) => Reply::with("404 Not Found", &[html], "<p>gone</p>"),
-            (_, Some("odd"), _) => Reply::with("203 Odd", &[html], "<p>odd</p>"),
-            _ => Reply::with("200 OK", &[html], "<p>page</p>"),
+    Upstream::start(page).await
+}
+
+/// What it answers.
+pub(crate) fn page(request: &Received) -> Reply {
+    let path = request.target().split('?').next().unwrap_or_default();
+    let html = "Content-Type: text/html";
+    let mut segments = path.split('/').skip(1);
+    let (name, kind, number) = (segments.next(), segments.next(), segments.next());
+    match (name, kind, number) {
+        (Some(name), Some("order"), Some(number)) => {
+            let order = format!("{name}-{number}");
+            let event = format!("X-Utm-Event: purchase; order_id={order}; value={VALUE}; currency=UAH");
+            Reply::with("200 OK", &[html, &event, &format!("X-Order: {order}")], "<p>thanks</p>")
         }
-    })
-    .await
+        (_, Some("gone"), _) => Reply::with("404 Not Found", &[html], "<p>gone</p>"),
+        (_, Some("odd"), _) => Reply::with("203 Odd", &[html], "<p>odd</p>"),
+        _ => Reply::with("200 OK", &[html], "<p>page</p>"),
+    }
 }
 
 /// A visitor, who is replaced by a new one after some pages.
@@ -181,6 +188,7 @@ async fn visit(shared: Arc<Shared>) {
             None => match TcpStream::connect(proxy).await {
                 Ok(tcp) => tcp,
                 Err(_) => {
+                    shared.refused.fetch_add(1, Ordering::Relaxed);
                     tokio::time::sleep(Duration::from_millis(5)).await;
                     continue;
                 }

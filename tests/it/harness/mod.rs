@@ -12,6 +12,7 @@ pub(crate) mod load;
 pub(crate) mod postgres;
 pub(crate) mod program;
 pub(crate) mod proxy;
+pub(crate) mod tls;
 pub(crate) mod upstream;
 
 use std::net::{SocketAddr, TcpListener};

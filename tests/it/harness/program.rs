@@ -1,7 +1,8 @@
 //! The real program as a process of its own, for signals and crashes.
 
 use std::fs::File;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -21,6 +22,29 @@ pub(crate) struct Program {
     log: PathBuf,
     environment: Vec<(String, String)>,
     child: Option<Child>,
+    /// The service manager's end of what the process tells it.
+    manager: Option<tokio::net::UnixDatagram>,
+}
+
+/// Sockets that a service manager holds.
+#[derive(Debug)]
+pub(crate) struct Sockets {
+    proxy: TcpListener,
+    stats: TcpListener,
+}
+
+impl Sockets {
+    /// Bound where the program will look for visitors and questions.
+    pub(crate) fn of(program: &Program) -> Self {
+        let bind = |address| {
+            let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+            socket.set_reuse_address(true).unwrap();
+            socket.bind(&SocketAddr::into(address)).unwrap();
+            socket.listen(4096).unwrap();
+            TcpListener::from(socket)
+        };
+        Self { proxy: bind(program.proxy), stats: bind(program.stats) }
+    }
 }
 
 /// What differs from configuration to configuration.
@@ -89,7 +113,7 @@ impl Program {
         let config = settings.files.join(format!("{}.toml", proxy.port()));
         std::fs::write(&config, settings.text(proxy, stats)).unwrap();
         let log = settings.files.join("log");
-        Self { proxy, stats, settings, config, log, environment: Vec::new(), child: None }
+        Self { proxy, stats, settings, config, log, environment: Vec::new(), child: None, manager: None }
     }
 
     /// Another one with the same files, on other ports.
@@ -118,6 +142,12 @@ impl Program {
         std::fs::write(&self.config, change(text)).unwrap();
     }
 
+    /// How the process ended that was told to.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        let mut child = self.child.take().unwrap();
+        tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap()
+    }
+
     /// Sends a signal, by its name without `SIG`.
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.pid().to_string();
@@ -142,6 +172,51 @@ impl Program {
     /// Variables of the environment of the next processes.
     pub(crate) fn environment(&mut self, variables: &[(&str, &str)]) {
         self.environment = variables.iter().map(|&(name, value)| (name.into(), value.into())).collect();
+    }
+
+    /// Starts a process that takes its sockets from a service manager, and waits until it says that it is ready.
+    pub(crate) async fn start_on(&mut self, sockets: &Sockets) {
+        let notify = self.settings.files.join("notify");
+        let _ = std::fs::remove_file(&notify);
+        let manager = tokio::net::UnixDatagram::bind(&notify).unwrap();
+        // The sockets are the standard streams of a shell, which puts them where they belong and becomes the program.
+        let script = "exec 3<&0 4<&1 </dev/null >&2; export LISTEN_FDS=2 LISTEN_PID=$$ \
+                      LISTEN_FDNAMES=utm-dispatcher.socket:stats; exec \"$0\" run --config \"$1\"";
+        let log = File::options().create(true).append(true).open(&self.log).unwrap();
+        let child = Command::new("/bin/sh")
+            .args(["-c", script, env!("CARGO_BIN_EXE_utm-dispatcher")])
+            .arg(&self.config)
+            .env("NOTIFY_SOCKET", &notify)
+            .env("WATCHDOG_USEC", "3000000")
+            .stdin(OwnedFd::from(sockets.proxy.try_clone().unwrap()))
+            .stdout(OwnedFd::from(sockets.stats.try_clone().unwrap()))
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        self.child = Some(child);
+        self.manager = Some(manager);
+        self.tells("READY=1").await;
+    }
+
+    /// Waits until the process tells its service manager this.
+    pub(crate) async fn tells(&self, state: &str) -> String {
+        let manager = self.manager.as_ref().unwrap();
+        let mut buffer = [0; 1024];
+        loop {
+            let received = tokio::time::timeout(super::DEADLINE, manager.recv(&mut buffer)).await;
+            let length = received.unwrap_or_else(|_| panic!("no {state} in time: {}", self.log())).unwrap();
+            let told = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            if told.lines().any(|line| line.starts_with(state)) {
+                return told;
+            }
+        }
+    }
+
+    /// Another process for the same configuration and the same addresses.
+    pub(crate) fn successor(&self) -> Self {
+        let (settings, config, log) = (self.settings.clone(), self.config.clone(), self.log.clone());
+        let (proxy, stats, environment) = (self.proxy, self.stats, self.environment.clone());
+        Self { proxy, stats, settings, config, log, environment, child: None, manager: None }
     }
 
     /// Starts a process and waits until it forwards.

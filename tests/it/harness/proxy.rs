@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tempfile::TempDir;
-use utm_dispatcher::accept::{self, Workers};
+use utm_dispatcher::accept::{self, Certificates, Workers};
 use utm_dispatcher::clock::WallClock;
 use utm_dispatcher::config::{Config, Live};
 use utm_dispatcher::erasure::Forgotten;
+use utm_dispatcher::exclusion::{CurrentExclusions, Exclusions};
 use utm_dispatcher::hit::{Hit, Record};
+use utm_dispatcher::inspect::Inspection;
 use utm_dispatcher::journal::Position;
 use utm_dispatcher::journal::reader::Reader;
 use utm_dispatcher::journal::writer::{Progress, Writer, WriterConfig};
@@ -25,6 +27,7 @@ use super::Client;
 pub(crate) struct Proxy {
     pub(crate) workers: Workers,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) certificates: Arc<Certificates>,
     progress: Arc<Progress>,
     files: TempDir,
 }
@@ -32,7 +35,8 @@ pub(crate) struct Proxy {
 /// Starts the data plane.
 pub(crate) fn proxy(config: Config) -> Proxy {
     let metrics = Arc::new(Metrics::default());
-    let bound = accept::bind(&config.proxy.listen, config.proxy.workers).unwrap();
+    let bound = accept::bind(&config.proxy).unwrap();
+    let certificates = Arc::clone(bound.certificates());
     let files = tempfile::tempdir().unwrap();
     let writer_config = WriterConfig {
         journal_dir: files.path().to_owned(),
@@ -41,20 +45,27 @@ pub(crate) fn proxy(config: Config) -> Proxy {
         max_bytes: config.journal.max_bytes,
     };
     let writer = Writer::start(writer_config, Arc::clone(&metrics)).unwrap();
+    let excluded = config.tracking.exclude.rules();
     let recording = Recording {
         batches: writer.batches,
         wait: config.journal.wait,
         keys: Arc::new(KeyRing::load_or_create(&files.path().join("secret")).unwrap()),
         salts: Salts::new().unwrap(),
         forgotten: Forgotten::default(),
+        exclusions: {
+            let exclusions = CurrentExclusions::default();
+            exclusions.replace(Exclusions::new(excluded));
+            exclusions
+        },
         clock: WallClock::default(),
+        inspection: Inspection::new().0,
     };
     let access_log = AccessLog::start(&config.proxy.access_log, &metrics).unwrap().map(|(log, _)| log);
     let config = Live::new(config);
     let snapshot = Live::new(Snapshot::new(&config.now(), &metrics).unwrap());
     let workers =
         utm_dispatcher::proxy::start(bound, &config, &snapshot, recording, access_log, &metrics).unwrap();
-    Proxy { workers, metrics, progress: writer.progress, files }
+    Proxy { workers, metrics, certificates, progress: writer.progress, files }
 }
 
 impl Proxy {

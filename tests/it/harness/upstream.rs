@@ -184,6 +184,11 @@ impl Upstream {
         self.shared.received.lock().unwrap().clone()
     }
 
+    /// All requests since this was asked last.
+    pub(crate) fn take_received(&self) -> Vec<Received> {
+        std::mem::take(&mut *self.shared.received.lock().unwrap())
+    }
+
     /// The only request so far.
     pub(crate) fn only(&self) -> Received {
         let received = self.received();

@@ -6,4 +6,11 @@
 mod stage;
 
 mod basics;
+mod identity;
+mod left_out;
+mod origins;
+mod privacy;
+mod redirects;
+mod sessions;
+mod values;
 mod wire;

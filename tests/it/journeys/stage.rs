@@ -13,13 +13,16 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 use utm_dispatcher::clock::WallClock;
-use utm_dispatcher::config::{Config, Retain};
+use utm_dispatcher::config::{Config, Live, Retain};
+use utm_dispatcher::exclusion::CurrentExclusions;
+use utm_dispatcher::store::judge::Judge;
 
 use crate::harness::app::{Running, app_config};
 use crate::harness::client::Answer;
 use crate::harness::postgres::{self, Database};
-use crate::harness::{Client, Received, Reply, Upstream, eventually};
+use crate::harness::{Client, Received, Reply, Upstream, config, eventually};
 
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
@@ -81,6 +84,8 @@ impl Stage {
         config.proxy.workers = 1;
         config.proxy.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
         // Journeys are as true in years to come.
+        config.tracking.attribution.referrer_exclusions =
+            ["paypal.com", "wayforpay.com", "accounts.google.com"].map(str::to_owned).to_vec();
         config.tracking.privacy.retain = Retain { events: None, sessions: None, visitors: None };
         (self.configure)(&mut config);
         let clock = WallClock::at(0);
@@ -110,7 +115,7 @@ impl Stage {
             takes_cookies: true,
             proxy: 0,
             page: None,
-            last: Answer { head: String::new(), body: Vec::new(), complete: true },
+            last: Answer { head: String::new(), body: Vec::new(), trailers: Vec::new(), complete: true },
         }
     }
 
@@ -145,6 +150,13 @@ impl Stage {
         self.note_order(order);
     }
 
+    /// Somebody is forgotten, by the id of the visitor.
+    pub(super) async fn forget(&self, visitor: &str) {
+        self.settled().await;
+        let (status, answer) = self.proxies[0].running.forget(visitor).await;
+        assert_eq!((status, &answer["results"]["outcome"]), (200, &json!("forgotten")), "{answer}");
+    }
+
     fn note_order(&mut self, order: &str) {
         if !self.orders.iter().any(|known| known == order) {
             self.orders.push(order.to_owned());
@@ -174,6 +186,44 @@ impl Stage {
         answer["results"].clone()
     }
 
+    /// Waits until a report says so.
+    pub(super) async fn report_when(&self, target: &str, says: impl Fn(&Value) -> bool) {
+        eventually(target, Duration::from_secs(30), async || says(&self.report(target).await).then_some(()))
+            .await;
+    }
+
+    /// Tells the API of an alias or a rule; answers status and body.
+    pub(super) async fn put(&self, target: &str, body: &str) -> (u16, Value) {
+        self.proxies[0].running.put(target, body).await
+    }
+
+    /// Has the API delete something; answers the status.
+    pub(super) async fn delete(&self, target: &str) -> u16 {
+        self.proxies[0].running.delete(target).await
+    }
+
+    /// Has everything that is recorded judged, which the office does every half minute.
+    pub(super) async fn judged(&self) {
+        self.settled().await;
+        let mut judge =
+            Judge::new(self.database.store(), Live::new(config(&[])), CurrentExclusions::default());
+        judge.look().await.unwrap();
+        judge.judge_all(&CancellationToken::new()).await.unwrap();
+    }
+
+    /// Status and text of any answer of the stats port, when everything is in the database.
+    pub(super) async fn ask(&self, target: &str) -> (u16, String) {
+        self.settled().await;
+        self.proxies[0].running.ask(target).await
+    }
+
+    /// The texts in the first column of a query's rows, when everything is in the database.
+    pub(super) async fn texts(&self, sql: &str) -> Vec<String> {
+        self.settled().await;
+        let rows = self.database.connect().await.query(sql, &[]).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+
     /// The only value of a query's only row, as text, when everything is in the database.
     pub(super) async fn value(&self, sql: &str) -> Option<String> {
         self.settled().await;
@@ -192,7 +242,9 @@ impl Stage {
         let mut sessions = self.report("sessions?period=all_time&bots=include&limit=1000").await;
         let sessions = sessions.as_array_mut().unwrap();
         sessions.sort_by_key(|session| {
-            (text(session, "first_seen").to_owned(), session["session_number"].as_i64())
+            let field = |name| text(session, name).to_owned();
+            // Ids of visitors with a cookie are in the order in which they were made.
+            (field("first_seen"), session["session_number"].as_i64(), field("identity"), field("visitor_id"))
         });
         let mut visitors: Vec<&str> = Vec::new();
         for session in sessions.iter() {
@@ -343,6 +395,16 @@ impl Visitor {
         self.jar.iter().find(|cookie| cookie.name == name).map(|cookie| cookie.value.as_str())
     }
 
+    /// The address of the page that is open.
+    pub(super) fn page(&self) -> &str {
+        self.page.as_deref().expect("a page")
+    }
+
+    /// Asks for an address and follows no redirect.
+    pub(super) async fn asks(&mut self, stage: &Stage, target: &str) {
+        self.request(stage, "GET", &format!("{SHOP}{target}"), None).await;
+    }
+
     /// Follows a link on a foreign page; `referrer` is all that the browser tells of it.
     pub(super) async fn arrives_from(&mut self, stage: &Stage, referrer: &str, target: &str) {
         self.navigate(stage, "GET", target, Some(referrer)).await;
@@ -477,6 +539,10 @@ fn shop(request: &Received) -> Reply {
             let event = format!("X-Utm-Event: purchase; order_id={order}; value={value}; currency=UAH");
             Reply::with("303 See Other", &["Location: /thanks", &event], "")
         }
+        // Somebody searches for what stands in the query.
+        ["search"] => {
+            Reply::with("200 OK", &[HTML, &format!("X-Utm-Event: search; query={query}")], "<p>found</p>")
+        }
         // Loses the query, as many shops do.
         ["old", ..] => redirect("301 Moved Permanently", "/new"),
         ["cacheable-old", ..] => Reply::with(
@@ -528,7 +594,8 @@ fn values(touch: &Value) -> String {
 }
 
 fn joined<const N: usize>(words: [&str; N]) -> String {
-    let there: Vec<&str> = words.into_iter().filter(|word| !word.is_empty() && *word != "(none)").collect();
+    let there = words.into_iter().filter(|word| !word.is_empty() && *word != "(none)");
+    let there: Vec<String> = there.map(|word| format!("{word:.40}")).collect();
     there.join(" / ")
 }
 

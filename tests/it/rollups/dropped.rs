@@ -93,7 +93,7 @@ async fn months_that_were_dropped_are_told_by_their_rollups() {
 async fn of_the_sessions_only_hours_with_a_mark_are_read() {
     let seed = two_busy_months().await;
     seed.client.batch_execute("INSERT INTO dirty_hours VALUES ('2026-05-10T10:00:00Z')").await.unwrap();
-    let nulls = "NULL, ".repeat(13) + "NULL";
+    let nulls = "NULL, ".repeat(15) + "NULL";
     let plan = format!(
         "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF)
          SELECT sum(sessions) FROM report_sums(NULL, '2026-06-01T00:00:00Z', NULL, 'exclude', {nulls})"

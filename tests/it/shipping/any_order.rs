@@ -112,9 +112,28 @@ pub(super) fn any_record() -> impl Strategy<Value = Record<'static>> {
     prop_oneof![10 => any_hit(), 3 => any_report(), 1 => bot]
 }
 
+/// A hit before its visitor was minted, and one of somebody who denies being known.
+fn nameless_hit() -> impl Strategy<Value = Record<'static>> {
+    (moment(), 1u8..4, evidence(), any::<(bool, bool)>()).prop_map(
+        |(at_ms, visitor, touch, (denied, landing))| {
+            let findings = u32::from(landing);
+            if denied {
+                let touch = touch.filter(|_| landing);
+                let who =
+                    Hit { identity: None, client_address: None, ..page_view(identity(1, 1, at_ms), at_ms) };
+                return hit(Hit { denied, landing, touch, ..who });
+            }
+            let day = at_ms - at_ms % 86_400_000;
+            let of_the_day = Identity { mode: IdentityMode::Cookieless, ..identity(visitor + 100, 1, day) };
+            hit(Hit { touch, findings, ..page_view(of_the_day, at_ms) })
+        },
+    )
+}
+
 /// Records, and for each its journal and its place in the shuffle.
 fn case() -> impl Strategy<Value = Vec<(Record<'static>, usize, u32)>> {
-    prop::collection::vec((any_record(), 0usize..4, any::<u32>()), 1..50)
+    let record = prop_oneof![4 => any_record(), 1 => nameless_hit()];
+    prop::collection::vec((record, 0usize..4, any::<u32>()), 1..50)
 }
 
 pub(super) async fn clear(client: &Client) {

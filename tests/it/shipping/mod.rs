@@ -3,6 +3,7 @@
 mod any_order;
 mod faults;
 mod feed;
+mod floods;
 mod forgetting;
 mod orders;
 mod retention;
@@ -160,7 +161,8 @@ fn order(fact: OrderFact) -> Record<'static> {
 async fn dump(client: &Client) -> BTreeMap<String, Vec<String>> {
     let mut tables = BTreeMap::new();
     // How often an hour was marked says nothing of what is known.
-    for table in tables_of(client).await.into_iter().filter(|table| table != "dirty_hours") {
+    let marks = ["dirty_hours", "unjudged_hours"];
+    for table in tables_of(client).await.into_iter().filter(|table| !marks.contains(&table.as_str())) {
         let sql = format!(
             "SELECT (to_jsonb(t) - 'seen_at' - 'computed_at' - 'quarantine_id')::text FROM {table} t ORDER BY 1"
         );

@@ -49,6 +49,7 @@ async fn readiness_says_what_is_wrong_and_fails_only_when_the_shop_does() {
     state.keys_replaced.store(true, Ordering::Relaxed);
     state.journal_stalled.store(true, Ordering::Relaxed);
     state.undeclared_proxy.store(true, Ordering::Relaxed);
+    state.certificates_refused.store(true, Ordering::Relaxed);
     state.note_disk(Some("its disk has no room".to_owned()));
     state.sync_fails.store(true, Ordering::Relaxed);
     state.journals_unseen.store(true, Ordering::Relaxed);

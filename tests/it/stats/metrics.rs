@@ -20,6 +20,8 @@ fn fill(metrics: &Metrics) {
         access_log_dropped: _,
         connections: _,
         connections_open: _,
+        connections_refused,
+        tls_certificate_end_unix_seconds: _,
         upstream_errors,
         upstream_retries: _,
         upstream_waiting,
@@ -30,6 +32,7 @@ fn fill(metrics: &Metrics) {
         upstream_server_in_flight,
         upstream_server_up,
         requests_refused,
+        targets_escaped: _,
         hits: _,
         page_views: _,
         hits_ignored,
@@ -64,7 +67,8 @@ fn fill(metrics: &Metrics) {
     } = metrics;
     let second = Some(Duration::from_secs(1));
     traffic.open(vec!["some".to_owned()]).end(0, 200, Duration::from_secs(1), second, 1);
-    for family in [upstream_errors, requests_refused, hits_ignored, batch_failures, records_refused] {
+    let families = [upstream_errors, requests_refused, connections_refused, hits_ignored, batch_failures];
+    for family in families.into_iter().chain([records_refused]) {
         family.get_or_create(&Reason { reason: "some" }).inc();
     }
     for family in [partitions_dropped, rows_deleted] {

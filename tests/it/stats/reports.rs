@@ -558,7 +558,7 @@ async fn filters_that_are_not_given_cost_nothing() {
     let seed = small_shop().await;
     let parameters =
         "now() - interval '7 days', now(), NULL, 'exclude', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-                      NULL, NULL, NULL, NULL, NULL, NULL";
+                      NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL";
     let plan = async |question: &str| {
         let rows =
             seed.client.query_typed(&format!("EXPLAIN {question}"), &[] as &[(_, Type)]).await.unwrap();

@@ -71,6 +71,7 @@ impl Server {
             metrics: Arc::clone(&metrics),
             ingest,
             customers: customers.clone(),
+            inspection: utm_dispatcher::inspect::Inspection::new().0,
         };
         tokio::spawn(utm_dispatcher::stats::serve(listener, context, shutdown.clone()));
         let client = Client::builder().no_proxy().build().unwrap();

@@ -1,0 +1,279 @@
+//! HTTP/2: the same to the shop and in the records as HTTP/1, many requests at a time, and clients that take nothing.
+
+use std::process::Command;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body::Frame;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Empty, Full, StreamBody};
+use hyper::body::Incoming;
+use tokio_util::sync::CancellationToken;
+
+use crate::harness::tls::Authority;
+use crate::harness::{Received, Reply, Upstream, proxy, skip, until};
+
+const PAGE: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: X-Hop\r\nX-Hop: 1\r\n\
+                    X-Kept: 1\r\nContent-Length: 4\r\n\r\npage";
+
+type Body = BoxBody<Bytes, hyper::Error>;
+
+fn empty() -> Body {
+    Empty::new().map_err(|never| match never {}).boxed()
+}
+
+fn full(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed()
+}
+
+fn get(target: &str) -> Request<Body> {
+    Request::get(format!("https://shop.test{target}")).body(empty()).unwrap()
+}
+
+async fn body(response: Response<Incoming>) -> Bytes {
+    response.into_body().collect().await.unwrap().to_bytes()
+}
+
+/// The fields that a shop is sent, sorted.
+fn fields(received: &Received) -> Vec<String> {
+    let mut fields: Vec<String> = received.head.split("\r\n").skip(1).map(str::to_ascii_lowercase).collect();
+    fields.sort();
+    fields
+}
+
+#[tokio::test]
+async fn a_page_view_is_forwarded_and_recorded_like_one_of_http1() {
+    let authority = Authority::new();
+    let upstream = Upstream::start(|_| Reply::raw(PAGE)).await;
+    let proxy = proxy(authority.config(upstream.address()));
+    let target = "/a//b%2F?utm_source=x&y=1&gclid=7";
+    let request = |uri: String| {
+        Request::get(uri)
+            .header("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0")
+            .header("accept", "text/html")
+            .header("accept-language", "uk")
+            .header("sec-fetch-mode", "navigate")
+            .header("sec-fetch-dest", "document")
+            .header("referer", "https://ads.test/")
+            .header("x-utm-visitor", "forged")
+            .header("te", "trailers")
+    };
+    let (mut one, mut two) = (authority.http1(proxy.address()).await, authority.http2(proxy.address()).await);
+    let old = request(target.to_owned()).header("host", "shop.test").header("cookie", "a=1; b=2; c=3");
+    let old = one.send_request(old.body(empty()).unwrap()).await.unwrap();
+    let new = request(format!("https://shop.test{target}"));
+    let new = new.header("cookie", "a=1").header("cookie", "b=2").header("cookie", "c=3");
+    let new = two.send_request(new.body(empty()).unwrap()).await.unwrap();
+    assert_eq!(new.headers()["x-kept"], "1");
+    assert!(!new.headers().contains_key("x-hop") && !new.headers().contains_key("connection"));
+    assert!(new.headers()["set-cookie"].to_str().unwrap().contains("; Secure"));
+    assert_eq!((old.status(), body(new).await.as_ref()), (http::StatusCode::OK, &b"page"[..]));
+    drop(old);
+
+    let received = upstream.received();
+    assert_eq!(received[0].head.lines().next(), received[1].head.lines().next());
+    assert_eq!(fields(&received[0]), fields(&received[1]));
+    assert_eq!(received[1].values("host"), ["shop.test"]);
+    assert_eq!(received[1].values("cookie"), ["a=1; b=2; c=3"]);
+    let hits = proxy.hits();
+    let plain = |number: usize| {
+        // Who and when differ, nothing else.
+        let hit = format!("{:?}", hits[number]);
+        let ids = hit.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+        let is_told_apart =
+            |word: &&str| word.len() == 36 || word.parse::<u64>().is_ok_and(|n| n > 1_000_000);
+        ids.filter(|word| !is_told_apart(word)).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(hits.len(), 2);
+    assert_eq!(plain(0), plain(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_requests_at_a_time_are_answered_each_with_its_own() {
+    let authority = Authority::new();
+    let gate = CancellationToken::new();
+    let held = gate.clone();
+    let upstream = Upstream::start(move |request| {
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", request.target().len());
+        Reply::new().wait(&held).write(answer).write(request.target())
+    })
+    .await;
+    let proxy = proxy(authority.config(upstream.address()));
+    let client = authority.http2(proxy.address()).await;
+    let asked: Vec<_> = (0..100)
+        .map(|number| {
+            let mut client = client.clone();
+            tokio::spawn(async move {
+                let target = format!("/{number}");
+                let response = client.send_request(get(&target)).await.unwrap();
+                assert_eq!(body(response).await, target);
+            })
+        })
+        .collect();
+    until("all are at the shop", || upstream.received().len() == 100).await;
+    gate.cancel();
+    for answer in asked {
+        answer.await.unwrap();
+    }
+    assert_eq!(proxy.metrics.connections.get(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_bodies_pass_whole_both_ways() {
+    let authority = Authority::new();
+    let bytes: Bytes = (0..2_000_000_u32).flat_map(u32::to_le_bytes).collect::<Vec<_>>().into();
+    let answer = bytes.clone();
+    let upstream = Upstream::start(move |_| Reply::ok(&answer)).await;
+    let proxy = proxy(authority.config(upstream.address()));
+    let mut client = authority.http2(proxy.address()).await;
+    let request = Request::put("https://shop.test/").body(full(bytes.clone())).unwrap();
+    let response = client.send_request(request).await.unwrap();
+    assert_eq!(response.headers()["content-length"], "8000000");
+    assert!(body(response).await == bytes);
+    assert!(upstream.only().body == bytes);
+}
+
+#[tokio::test]
+async fn bodies_without_length_and_trailers_pass_both_ways() {
+    let authority = Authority::new();
+    let upstream = Upstream::start(|_| {
+        Reply::raw(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n\
+             4\r\nbody\r\n0\r\nX-Sum: 9\r\nX-Utm-Event: purchase\r\n\r\n",
+        )
+    })
+    .await;
+    let proxy = proxy(authority.config(upstream.address()));
+    let mut client = authority.http2(proxy.address()).await;
+    let mut trailers = HeaderMap::new();
+    trailers.insert("x-check", HeaderValue::from_static("7"));
+    // A body is unusual for GET, and must not be lost.
+    let frames = [Ok(Frame::data(Bytes::from("question"))), Ok(Frame::trailers(trailers))];
+    let request = Request::get("https://shop.test/").header("trailer", "x-check").header("te", "trailers");
+    let request = request.body(BodyExt::boxed(StreamBody::new(futures_util::stream::iter(frames)))).unwrap();
+    let answer = client.send_request(request).await.unwrap().into_body().collect().await.unwrap();
+    let sums = answer.trailers().unwrap();
+    assert_eq!((sums.len(), &sums["x-sum"]), (1, &HeaderValue::from_static("9")));
+    assert_eq!(answer.to_bytes(), "body");
+    let received = upstream.only();
+    assert_eq!(
+        (received.body.as_slice(), received.value("transfer-encoding")),
+        (&b"question"[..], Some("chunked"))
+    );
+}
+
+#[tokio::test]
+async fn what_names_two_hosts_or_too_much_is_refused() {
+    let authority = Authority::new();
+    let upstream = Upstream::start(|_| Reply::raw(PAGE)).await;
+    let proxy = proxy(authority.config(upstream.address()));
+    let mut client = authority.http2(proxy.address()).await;
+    let mut status = async |request: http::request::Builder| {
+        let response = client.send_request(request.body(empty()).unwrap()).await.unwrap();
+        assert!(!response.headers().contains_key("connection"));
+        response.status().as_u16()
+    };
+    let page = || Request::get("https://shop.test/");
+    assert_eq!(status(page().header("host", "other.test")).await, 400);
+    assert_eq!(status(page().header("host", "SHOP.test")).await, 200);
+    assert_eq!(status(Request::trace("https://shop.test/")).await, 405);
+    assert_eq!(status(Request::get(format!("https://shop.test/{}", "a".repeat(33 << 10)))).await, 414);
+    let many = (0..201).fold(page(), |request, number| request.header(format!("x-{number}"), "1"));
+    assert_eq!(status(many).await, 431);
+    assert_eq!(status(page().header("x", "a".repeat(200 << 10))).await, 431);
+    assert_eq!(status(page()).await, 200, "the connection is as good as before");
+    assert_eq!(upstream.received().len(), 2);
+}
+
+#[tokio::test]
+async fn a_connection_ends_when_it_is_idle_or_the_worker_ends_but_no_request_does() {
+    let authority = Authority::new();
+    let gate = CancellationToken::new();
+    let held = gate.clone();
+    let upstream = Upstream::start(move |request| match request.target() {
+        "/slow" => Reply::new().wait(&held).write(PAGE),
+        _ => Reply::raw(PAGE),
+    })
+    .await;
+    let mut config = authority.config(upstream.address());
+    config.proxy.timeouts.keep_alive = Duration::from_millis(300);
+    let proxy = proxy(config);
+    let open = || proxy.metrics.connections_open.get();
+    let mut idle = authority.http2(proxy.address()).await;
+    body(idle.send_request(get("/")).await.unwrap()).await;
+    until("the idle one has ended", || open() == 0 && idle.is_closed()).await;
+
+    let mut busy = authority.http2(proxy.address()).await;
+    let slow = tokio::spawn(busy.send_request(get("/slow")));
+    until("the request is at the shop", || upstream.received().len() == 2).await;
+    proxy.workers.drain();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(busy.send_request(get("/late")).await.is_err(), "no more requests are taken");
+    gate.cancel();
+    assert_eq!(body(slow.await.unwrap().unwrap()).await, "page");
+    until("that one has ended as well", || open() == 0).await;
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_loses_its_stream_and_no_other() {
+    let authority = Authority::new();
+    let upstream = Upstream::start(|request| match request.target() {
+        "/large" => Reply::ok(vec![b'x'; 4 << 20]),
+        _ => Reply::raw(PAGE),
+    })
+    .await;
+    let mut config = authority.config(upstream.address());
+    config.proxy.timeouts.response_idle = Duration::from_millis(500);
+    let proxy = proxy(config);
+    let mut client = authority.http2(proxy.address()).await;
+    let large = client.send_request(get("/large")).await.unwrap();
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(body(client.send_request(get("/")).await.unwrap()).await, "page");
+    }
+    assert!(large.into_body().collect().await.is_err(), "it was reset");
+    until("the shop's connection is closed", || upstream.closed() > 0).await;
+}
+
+/// Floods, by a client that can be as rude as one likes (tests/attacks/http2.py).
+#[tokio::test(flavor = "multi_thread")]
+async fn floods_cost_little_and_others_are_served() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/attacks/http2.py");
+    let python = std::env::var("UTM_DISPATCHER_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    if !Command::new(&python).args(["-c", "import h2"]).output().is_ok_and(|output| output.status.success()) {
+        return skip("python3 with the package h2 is missing");
+    }
+    let authority = Authority::new();
+    let upstream = Upstream::start(|request| match request.target() {
+        "/large" => Reply::ok(vec![b'x'; 1 << 20]),
+        _ => Reply::raw(PAGE),
+    })
+    .await;
+    let proxy = proxy(authority.config(upstream.address()));
+    let mut bystander = authority.http2(proxy.address()).await;
+    let port = proxy.address().port().to_string();
+    let before = resident_bytes();
+    let attack =
+        tokio::task::spawn_blocking(move || Command::new(python).args([script, &port]).output().unwrap());
+    let mut served = 0;
+    while !attack.is_finished() {
+        assert_eq!(body(bystander.send_request(get("/")).await.unwrap()).await, "page");
+        served += 1;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let output = attack.await.unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
+    println!("{told}{served} requests of a bystander were answered meanwhile");
+    assert!(served > 5);
+    let grown = resident_bytes().saturating_sub(before);
+    assert!(grown < 200 << 20, "{grown} bytes more");
+    until("what the attacker left has ended", || proxy.metrics.connections_open.get() <= 1).await;
+}
+
+/// Memory of this process.
+fn resident_bytes() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap();
+    text.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+}

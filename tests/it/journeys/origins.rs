@@ -1,0 +1,138 @@
+//! From where people come: sources under one name, channels, click ids and referrers.
+
+use serde_json::Value;
+
+use super::stage::{MINUTE, Stage};
+
+/// `source channel sessions` of the rows of a report, one a line.
+fn rows(report: &Value, field: &str) -> String {
+    let mut lines: Vec<String> = report
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| format!("{} {}", row[field].as_str().unwrap(), row["sessions"]))
+        .collect();
+    lines.sort();
+    lines.join("\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_source_under_many_names_is_one_row() {
+    let mut stage = Stage::open().await;
+    for tag in ["Facebook", "facebook", "FB-ads", "fb", "m.facebook.com", "Meta"] {
+        let mut visitor = stage.visitor();
+        visitor.clicks(&stage, &format!("/?utm_source={tag}")).await;
+        stage.pass(MINUTE);
+    }
+    let sources = stage.report("sources?period=all_time").await;
+    assert_eq!(rows(&sources, "source"), "facebook 6");
+    let channels = stage.report("channels?period=all_time").await;
+    assert_eq!(rows(&channels, "channel"), "Organic Social 5\nPaid Social 1");
+    let filtered = stage.report("channels?period=all_time&source=facebook&channel=paid+social").await;
+    assert_eq!(rows(&filtered, "channel"), "Paid Social 1");
+    let seen =
+        "SELECT string_agg(source, ',' ORDER BY source COLLATE \"C\") FROM campaigns WHERE campaign_id <> 0";
+    assert_eq!(stage.value(seen).await.unwrap(), "FB-ads,Facebook,Meta,facebook,fb,m.facebook.com");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_are_told_apart_by_their_labels() {
+    let mut stage = Stage::open().await;
+    for referrer in [
+        "https://x.com/",
+        "https://t.co/abc",
+        "https://www.netflix.com/browse",
+        "https://notwikipedia.org/",
+        "https://www.google.com.ua/",
+        "android-app://com.google.android.gm/",
+        "https://chatgpt.com/",
+        "https://blog.example/post",
+    ] {
+        stage.visitor().arrives_from(&stage, referrer, "/").await;
+        stage.pass(MINUTE);
+    }
+    stage.visitor().types(&stage, "/").await;
+    let sources = stage.report("sources?period=all_time").await;
+    insta::assert_snapshot!(rows(&sources, "source"), @r"
+    (direct) 1
+    blog.example 1
+    chatgpt 1
+    gmail 1
+    google 1
+    netflix 1
+    notwikipedia.org 1
+    twitter 2
+    ");
+    let channels = stage.report("channels?period=all_time").await;
+    insta::assert_snapshot!(rows(&channels, "channel"), @r"
+    AI Assistants 1
+    Direct 1
+    Email 1
+    Organic Search 1
+    Organic Social 2
+    Organic Video 1
+    Referral 2
+    ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_click_id_proves_an_advertisement_of_its_own_source_only() {
+    let mut stage = Stage::open().await;
+    for target in [
+        "/?gclid=Q",
+        "/?utm_source=google&gclid=Q",
+        "/?utm_source=duckduckgo&gclid=Q",
+        "/?fbclid=Q",
+        "/?srsltid=Q",
+        "/?utm_source=newsletter-autumn",
+    ] {
+        stage.visitor().clicks(&stage, target).await;
+        stage.pass(MINUTE);
+    }
+    let channels = stage.report("channels?period=all_time").await;
+    insta::assert_snapshot!(rows(&channels, "channel"), @r"
+    Email 1
+    Organic Search 1
+    Organic Shopping 1
+    Organic Social 1
+    Paid Search 2
+    ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_assistant_recommends_and_the_order_is_its_own() {
+    let mut stage = Stage::open().await;
+    let mut daryna = stage.visitor();
+    daryna.arrives_from(&stage, "https://chatgpt.com/", "/p/boots?utm_source=chatgpt.com").await;
+    stage.pass(5 * MINUTE);
+    daryna.orders(&mut stage, "7", "900.00").await;
+    let channels = stage.report("channels?period=all_time").await;
+    let row = &channels[0];
+    assert_eq!((row["channel"].as_str(), row["orders"].as_i64()), (Some("AI Assistants"), Some(1)));
+    assert_eq!(row["revenue"], "900.00");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alias_that_is_given_later_holds_for_the_past_too() {
+    let mut stage = Stage::with(|config| {
+        config.tracking.attribution.aliases = vec![("bloger".to_owned(), "anna".to_owned())];
+    })
+    .await;
+    for tag in ["Bloger", "anna", "promo7"] {
+        stage.visitor().clicks(&stage, &format!("/?utm_source={tag}&utm_medium=social")).await;
+        stage.pass(MINUTE);
+    }
+    stage
+        .report_when("sources?period=all_time", |sources| rows(sources, "source") == "anna 2\npromo7 1")
+        .await;
+    assert_eq!(stage.put("aliases/Promo7", r#"{"source": "Anna"}"#).await.0, 200);
+    stage.report_when("sources?period=all_time", |sources| rows(sources, "source") == "anna 3").await;
+    let listed = stage.report("aliases").await;
+    assert_eq!(listed[1], serde_json::json!({"alias": "promo7", "source": "anna", "origin": "api"}));
+    assert_eq!(stage.delete("aliases/promo7").await, 204);
+    assert_eq!(stage.delete("aliases/promo7").await, 404);
+    stage
+        .report_when("sources?period=all_time", |sources| rows(sources, "source") == "anna 2\npromo7 1")
+        .await;
+    assert_eq!(stage.put("aliases/x", r#"{"sourse": "a"}"#).await.0, 400);
+}

@@ -1,0 +1,217 @@
+//! When a visit begins, goes on and ends.
+
+use super::stage::{DAY, HOUR, MINUTE, Stage};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_an_hour_of_silence_ends_a_visit() {
+    let mut stage = Stage::open().await;
+    let mut olena = stage.visitor();
+    olena.types(&stage, "/").await;
+    stage.pass(29 * MINUTE);
+    olena.browses(&stage, "/p/1").await;
+    stage.pass(30 * MINUTE);
+    olena.browses(&stage, "/p/2").await;
+    insta::assert_snapshot!(stage.story().await, @r"
+    visitor 1, cookie
+      03-10 10:00 session 1: (direct), 2 pages
+      03-10 10:59 session 2: (direct), 1 page
+    ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_of_the_landing_is_the_same_visit() {
+    let mut stage = Stage::open().await;
+    let mut olena = stage.visitor();
+    olena.clicks(&stage, "/?utm_source=viber&utm_campaign=sale").await;
+    olena.reloads(&stage).await;
+    stage.pass(10 * MINUTE);
+    olena.clicks(&stage, "/?utm_source=Viber&utm_campaign=SALE").await;
+    insta::assert_snapshot!(stage.story().await, @r"
+    visitor 1, cookie
+      03-10 10:00 session 1: viber / sale, 3 pages
+        03-10 10:00 viber / sale
+    ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_other_campaign_is_another_visit_there_and_back() {
+    let mut stage = Stage::open().await;
+    let mut olena = stage.visitor();
+    for target in [
+        "/?utm_source=a&utm_medium=email",
+        "/?utm_source=b&utm_medium=sms",
+        "/?utm_source=a&utm_medium=email",
+    ] {
+        olena.clicks(&stage, target).await;
+        stage.pass(5 * MINUTE);
+    }
+    olena.orders(&mut stage, "7", "100.00").await;
+    insta::assert_snapshot!(stage.story().await, @r"
+    visitor 1, cookie
+      03-10 10:00 session 1: a / email, 1 page
+        03-10 10:00 a / email
+      03-10 10:05 session 2: b / sms, 1 page
+        03-10 10:05 b / sms
+      03-10 10:10 session 3: a / email, 2 pages
+        03-10 10:10 a / email
+    order 7: 100.00 of visitor 1 by cookie ← a / email
+    ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tags_on_links_within_the_shop_take_nothing_from_the_campaign_and_are_found() {
+    let mut stage = Stage::open().await;
+    let mut olena = stage.visitor();
+    olena.clicks(&stage, "/?utm_source=google&utm_medium=cpc&utm_campaign=brand").await;
+    olena.browses(&stage, "/sale?utm_source=banner&utm_medium=home").await;
+    olena.orders(&mut stage, "7", "100.00").await;
+    insta::assert_snapshot!(stage.story().await, @r"
+    visitor 1, cookie
+      03-10 10:00 session 1: google / cpc / brand, 3 pages
+        03-10 10:00 google / cpc / brand
+    order 7: 100.00 of visitor 1 by cookie ← google / cpc / brand
+    ");
+    let found = "SELECT path || ' ' || hits FROM link_findings JOIN pages USING (page_id)";
+    assert_eq!(stage.value(found).await.as_deref(), Some("/sale 1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_pays_at_paypal_for_an_hour_is_still_in_the_visit() {
+    let mut stage = Stage::open().await;
+    let mut olena = stage.visitor();
+    olena.clicks(&stage, "/?utm_source=google&utm_medium=cpc").await;
+    olena.browses(&stage, "/checkout").await;
+    stage.pass(HOUR);
+    olena.arrives_from(&stage, "https://www.paypal.com/", "/paid?token=EC-1").await;
+    olena.orders(&mut stage, "7", "100.00").await;
+    insta::assert_snapshot!(stage.story().await, @r"
+    visitor 1, cookie
+      03-10 10:00 session 1: google / cpc, 4 pages
+        03-10 10:00 google / cpc
+    order 7: 100.00 of visitor 1 by cookie ← google / cpc
+    ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_return_from_the_bank_the_day_after_is_another_visit_of_the_same_campaign_s_visitor() {
+    let mut stage = Stage::open().await;
+    let mut olena = stage.visitor();
+    olena.clicks(&stage, "/?utm_source=google&utm_medium=cpc").await;
+    stage.pass(DAY);
+    olena.arrives_from(&stage, "https://secure.wayforpay.com/", "/paid").await;
+    olena.orders(&mut stage, "7", "100.00").await;
+    insta::assert_snapshot!(stage.story().await, @r"
+    visitor 1, cookie
+      03-10 10:00 session 1: google / cpc, 1 page
+        03-10 10:00 google / cpc
+      03-11 10:00 session 2: (direct), 2 pages
+    order 7: 100.00 of visitor 1 by cookie ← google / cpc
+    ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signing_in_with_google_in_mid_visit_is_no_referral() {
+    let mut stage = Stage::open().await;
+    let mut olena = stage.visitor();
+    olena.arrives_from(&stage, "https://www.instagram.com/", "/").await;
+    stage.pass(40 * MINUTE);
+    olena.arrives_from(&stage, "https://accounts.google.com/", "/login").await;
+    insta::assert_snapshot!(stage.story().await, @r"
+    visitor 1, cookie
+      03-10 10:00 session 1: instagram / social, 2 pages
+        03-10 10:00 instagram / social from https://www.instagram.com/
+    ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_visit_over_midnight_is_one() {
+    let mut stage = Stage::open().await;
+    stage.set_time("2026-03-10T23:50:00Z");
+    let mut olena = stage.visitor();
+    olena.clicks(&stage, "/?utm_source=viber").await;
+    stage.pass(20 * MINUTE);
+    olena.browses(&stage, "/p/1").await;
+    insta::assert_snapshot!(stage.story().await, @r"
+    visitor 1, cookie
+      03-10 23:50 session 1: viber, 2 pages
+        03-10 23:50 viber
+    ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_day_on_which_clocks_go_forward_has_twenty_three_hours() {
+    let mut stage = Stage::open().await;
+    // In Kyiv 29 March 2026 goes from 22:00 to 21:00 UTC.
+    for time in
+        ["2026-03-28T21:59:00Z", "2026-03-28T22:00:00Z", "2026-03-29T20:59:00Z", "2026-03-29T21:00:00Z"]
+    {
+        stage.set_time(time);
+        stage.visitor().types(&stage, "/").await;
+    }
+    let day = "general-stats?from=2026-03-29&to=2026-03-30&timezone=Europe/Kyiv";
+    assert_eq!(stage.report(day).await["total_sessions"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_browser_fetched_ahead_counts_when_it_is_seen() {
+    let mut stage = Stage::open().await;
+    let mut olena = stage.visitor().saying("Sec-Purpose: prefetch;prerender");
+    olena.arrives_from(&stage, "https://www.google.com/", "/p/1").await;
+    olena.says_nothing_special();
+    stage.pass(MINUTE);
+    olena.arrives_from(&stage, "https://www.google.com/", "/p/1").await;
+    insta::assert_snapshot!(stage.story().await, @r"
+    visitor 1, cookie
+      03-10 10:01 session 1: google / organic, 1 page
+        03-10 10:01 google / organic from https://www.google.com/
+    ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unchanged_page_is_seen_again() {
+    let mut stage = Stage::open().await;
+    let mut olena = stage.visitor();
+    olena.arrives_from(&stage, "https://duckduckgo.com/", "/p/1").await;
+    stage.pass(5 * MINUTE);
+    olena.browses(&stage, "/unchanged").await;
+    insta::assert_snapshot!(stage.story().await, @r"
+    visitor 1, cookie
+      03-10 10:00 session 1: duckduckgo / organic, 2 pages
+        03-10 10:00 duckduckgo / organic from https://duckduckgo.com/
+    ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_subdomains_are_one_shop() {
+    let mut stage = Stage::open().await;
+    let mut olena = stage.visitor();
+    olena.clicks(&stage, "https://shop.ua/?utm_source=viber").await;
+    olena.browses(&stage, "https://m.shop.ua/p/1").await;
+    stage.pass(45 * MINUTE);
+    olena.browses(&stage, "https://pay.shop.ua/card").await;
+    insta::assert_snapshot!(stage.story().await, @r"
+    visitor 1, cookie
+      03-10 10:00 session 1: viber, 3 pages
+        03-10 10:00 viber
+    ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_link_on_the_shop_s_blog_counts_when_the_visit_is_over() {
+    let mut stage = Stage::open().await;
+    let mut olena = stage.visitor();
+    olena.arrives_from(&stage, "https://www.google.com/", "/").await;
+    stage.pass(5 * MINUTE);
+    olena.arrives_from(&stage, "https://blog.shop.ua/boots", "/p/1?utm_source=blog").await;
+    stage.pass(HOUR);
+    olena.arrives_from(&stage, "https://blog.shop.ua/boots", "/p/1").await;
+    stage.pass(HOUR);
+    olena.arrives_from(&stage, "https://blog.shop.ua/boots", "/p/1?utm_source=blog").await;
+    insta::assert_snapshot!(stage.story().await, @r"
+    visitor 1, cookie
+      03-10 10:00 session 1: google / organic, 3 pages
+        03-10 10:00 google / organic from https://www.google.com/
+      03-10 12:05 session 2: blog, 1 page
+        03-10 12:05 blog
+    ");
+}
