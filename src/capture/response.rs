@@ -48,7 +48,7 @@ impl Answer {
     }
 }
 
-/// Whether a cookie may be set on a response: no cache may hand it to others. `at_ms` as of [`Answer::of`].
+/// Whether a cookie may be set on a response: no cache may hand it to others. `at_ms` is now, Unix time.
 pub fn may_set_cookie(status: StatusCode, headers: &HeaderMap, at_ms: u64) -> bool {
     Answer::of(status, headers, at_ms).no_cookie.is_none()
 }

@@ -133,7 +133,8 @@ fn check_says_what_would_become_of_the_requests_of_a_log() {
     let gzip = Command::new("gzip").arg("-c").arg(&plain).output().unwrap();
     std::fs::write(&packed, gzip.stdout).unwrap();
     let told = |log: &Path| {
-        let arguments = ["check", "--config", config.to_str().unwrap(), "--access-log", log.to_str().unwrap()];
+        let arguments =
+            ["check", "--config", config.to_str().unwrap(), "--access-log", log.to_str().unwrap()];
         let output = utm_dispatcher(&arguments);
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
         stdout(&output).to_owned()
@@ -162,6 +163,7 @@ fn check_says_what_would_become_of_the_requests_of_a_log() {
     assert_eq!(told(&packed).split_once('\n').unwrap().1, text.split_once('\n').unwrap().1);
 
     let missing = folder.path().join("missing.log");
-    let arguments = ["check", "--config", config.to_str().unwrap(), "--access-log", missing.to_str().unwrap()];
+    let arguments =
+        ["check", "--config", config.to_str().unwrap(), "--access-log", missing.to_str().unwrap()];
     assert_eq!(utm_dispatcher(&arguments).status.code(), Some(1));
 }

@@ -105,7 +105,10 @@ impl Findings {
         }
         self.requests += 1;
         let (number, mut line) = (self.lines, logged.line.clone());
-        if [b" HTTP/2.0".as_slice(), b" HTTP/2", b" HTTP/3.0", b" HTTP/3"].iter().any(|end| line.ends_with(end)) {
+        if [b" HTTP/2.0".as_slice(), b" HTTP/2", b" HTTP/3.0", b" HTTP/3"]
+            .iter()
+            .any(|end| line.ends_with(end))
+        {
             let kind = "came over HTTP/2 or 3: something in front must speak it, or [[proxy.tls]] be there";
             self.noted.entry(kind).or_default().add(number, Some(&logged));
             let end = line.iter().rposition(|byte| *byte == b' ').unwrap_or(line.len());
@@ -151,7 +154,11 @@ impl Findings {
 
 impl Kind {
     fn print(&self, title: &str, out: &mut impl Write) -> std::io::Result<()> {
-        writeln!(out, "  {}  {title} ({} of them were answered with less than 400)", self.count, self.answered)?;
+        writeln!(
+            out,
+            "  {}  {title} ({} of them were answered with less than 400)",
+            self.count, self.answered
+        )?;
         self.examples.iter().try_for_each(|example| writeln!(out, "      {example}"))
     }
 }
@@ -189,7 +196,10 @@ fn verdict(
     let is_stripped = config.tracking.mode != TrackingMode::Off
         && route.tracking
         && matches!(head.method, Method::GET | Method::HEAD)
-        && head.uri.path_and_query().is_some_and(|target| strip(target.as_str().as_bytes(), &route.strip).is_some());
+        && head
+            .uri
+            .path_and_query()
+            .is_some_and(|target| strip(target.as_str().as_bytes(), &route.strip).is_some());
     if is_stripped {
         changes.push("parameters are taken off its query (strip)");
     }
@@ -198,7 +208,9 @@ fn verdict(
 
 fn authority_of(target: &[u8]) -> &[u8] {
     let after = ["http://", "https://"].iter().find_map(|scheme| target.strip_prefix(scheme.as_bytes()));
-    after.map_or(UNKNOWN_HOST.as_bytes(), |rest| rest.split(|byte| b"/?#".contains(byte)).next().unwrap_or(rest))
+    after.map_or(UNKNOWN_HOST.as_bytes(), |rest| {
+        rest.split(|byte| b"/?#".contains(byte)).next().unwrap_or(rest)
+    })
 }
 
 /// What the gate before the HTTP parser makes of a head.

@@ -41,7 +41,9 @@ fn unescaped(text: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((first, after)) = rest.split_first() {
-        let hex = |digits: &[u8]| std::str::from_utf8(digits).ok().and_then(|text| u8::from_str_radix(text, 16).ok());
+        let hex = |digits: &[u8]| {
+            std::str::from_utf8(digits).ok().and_then(|text| u8::from_str_radix(text, 16).ok())
+        };
         let (byte, length) = match (first, after) {
             (b'\\', [b'x', high, low, ..]) => match hex(&[*high, *low]) {
                 Some(byte) => (byte, 4),
@@ -86,7 +88,8 @@ mod tests {
 
     #[test]
     fn lines_of_the_usual_forms_are_read() {
-        let combined = br#"192.0.2.1 - bob [10/Oct/2026:13:55:36 +0000] "GET /a?b=\x22\"c HTTP/1.1" 200 23 "-" "x""#;
+        let combined =
+            br#"192.0.2.1 - bob [10/Oct/2026:13:55:36 +0000] "GET /a?b=\x22\"c HTTP/1.1" 200 23 "-" "x""#;
         let logged = read(combined).unwrap();
         assert_eq!(logged.line, b"GET /a?b=\"\"c HTTP/1.1");
         assert_eq!(logged.status, Some(200));
