@@ -18,6 +18,7 @@ use crate::capture::CLIENT_CLOSED_REQUEST;
 use crate::clock::unix_ms;
 use crate::config::Config;
 use crate::forward::{BodyError, Client, Passage, Peer, Received, ResponseBody};
+use crate::record::Late;
 use crate::route::{NO_ROUTE, Route, Router};
 use crate::telemetry::access_log::{AccessLog, End, Entry, HAND_OVER_AFTER, Pen, UpstreamPart};
 use crate::telemetry::metrics::Metrics;
@@ -106,6 +107,8 @@ pub struct Exchange {
     pub request_id: Option<HeaderValue>,
     /// Whether who asks would rather have JSON than a page.
     pub wants_json: bool,
+    /// What the answer's body is read for.
+    pub late: Option<Box<Late>>,
     /// Of the answer; none while there is none.
     status: Option<u16>,
     /// Why the proxy answers itself.
@@ -143,6 +146,7 @@ impl Exchange {
             passage: Passage::default(),
             request_id: None,
             wants_json: false,
+            late: None,
             status: None,
             reason: None,
             sent_bytes: 0,
@@ -171,7 +175,8 @@ impl Exchange {
         if is_to_head || response.body().is_end_stream() {
             self.end = Some(End::Complete);
         }
-        response.map(|body| AnswerBody { body, exchange: self })
+        let late = self.late.take();
+        response.map(|body| AnswerBody { body, late, held: None, exchange: self })
     }
 
     fn note_status(&mut self, status: u16) {
@@ -266,7 +271,50 @@ fn bytes_of(value: &Option<HeaderValue>) -> &[u8] {
 #[derive(Debug)]
 pub struct AnswerBody {
     body: ResponseBody,
+    /// What it is read for; none when that is done.
+    late: Option<Box<Late>>,
+    /// Its end, while what was read is recorded.
+    held: Option<Option<Result<Frame<Bytes>, BodyError>>>,
     exchange: Exchange,
+}
+
+impl AnswerBody {
+    /// What comes next. Where the body is read, its end waits until what it told of is recorded, no longer than the journal
+    /// lets a response wait.
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = match self.held.take() {
+            Some(frame) => frame,
+            None => {
+                let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
+                    return Poll::Pending;
+                };
+                if let (Some(late), Some(Ok(frame))) = (&mut self.late, &frame)
+                    && let Some(data) = frame.data_ref()
+                {
+                    late.take(data);
+                }
+                frame
+            }
+        };
+        let Some(late) = &mut self.late else { return Poll::Ready(frame) };
+        let is_last = match &frame {
+            Some(Ok(_)) => self.body.is_end_stream(),
+            Some(Err(_)) | None => true,
+        };
+        if !is_last {
+            late.step();
+            return Poll::Ready(frame);
+        }
+        if !matches!(frame, Some(Err(_))) {
+            late.end();
+        }
+        if late.poll_recorded(context).is_pending() {
+            self.held = Some(frame);
+            return Poll::Pending;
+        }
+        self.late = None;
+        Poll::Ready(frame)
+    }
 }
 
 impl Body for AnswerBody {
@@ -277,8 +325,8 @@ impl Body for AnswerBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let AnswerBody { body, exchange } = &mut *self;
-        let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(context) else { return Poll::Pending };
+        let Poll::Ready(frame) = self.poll_next(context) else { return Poll::Pending };
+        let AnswerBody { body, exchange, .. } = &mut *self;
         match &frame {
             Some(Ok(frame)) => {
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
@@ -295,7 +343,7 @@ impl Body for AnswerBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.held.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -15,6 +15,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::accept::{self, Bound, Connection, Workers};
 use crate::capture::Rules;
+use crate::capture::actions::ActionRules;
 use crate::clock::Clock;
 use crate::config::{Config, Live};
 use crate::exchange::{AnswerBody, Books, Exchange};
@@ -37,6 +38,7 @@ pub struct Snapshot {
     config: Arc<Config>,
     router: Arc<Router>,
     rules: Arc<Rules>,
+    actions: Arc<ActionRules>,
     fleet: Arc<Fleet>,
     maintenance: Maintenance,
 }
@@ -64,6 +66,7 @@ impl Snapshot {
         Ok(Self {
             router: Arc::new(Router::new(config)),
             rules: Arc::new(Rules::new(&config.tracking)),
+            actions: Arc::new(ActionRules::new(&config.actions, &config.tracking)),
             maintenance: Maintenance::watch(&config.proxy.maintenance),
             fleet: Fleet::start(&config.upstreams, metrics, fleet)?,
             config: Arc::clone(config),
@@ -117,7 +120,7 @@ impl Worker {
     ) -> Rc<Self> {
         let now = snapshot.now();
         let upstreams = Upstreams::new(&now.fleet, None, metrics, clock);
-        let recorder = Recorder::start(recording, &now.config.tracking, &now.rules, metrics);
+        let recorder = Recorder::start(recording, &now.config.tracking, &now.rules, &now.actions, metrics);
         let worker = Rc::new(Self {
             snapshot: snapshot.clone(),
             proxy: RefCell::new(Proxy::new(now, upstreams, recorder, access_log.as_ref(), metrics, clock)),
@@ -197,7 +200,7 @@ impl Proxy {
         clock: &Rc<Clock>,
     ) -> Rc<Self> {
         let upstreams = Upstreams::new(&to.fleet, Some(&self.upstreams), metrics, clock);
-        let recorder = self.recorder.next(&to.config.tracking, &to.rules);
+        let recorder = self.recorder.next(&to.config.tracking, &to.rules, &to.actions);
         Proxy::new(to, upstreams, recorder, access_log, metrics, clock)
     }
 
@@ -228,7 +231,7 @@ impl Proxy {
         &self,
         connection: &Connection,
         mut head: Parts,
-        body: RequestBody,
+        mut body: RequestBody,
         exchange: &mut Exchange,
     ) -> Result<Response<ResponseBody>, Refusal> {
         if let Some(refusal) = connection.take_refusal(&head) {
@@ -259,6 +262,9 @@ impl Proxy {
         }
 
         let mut watch = self.recorder.watch(&head, route, client);
+        if let Some(reader) = watch.reader() {
+            body.copy_to(reader);
+        }
 
         let said_from = fields::clean_request(&mut head.headers, peer.trusted);
         self.note_undeclared_proxy(said_from, peer);
@@ -290,7 +296,7 @@ impl Proxy {
             let serves = |host: &str| self.router.serves(host);
             self.recorder.restore(&target, route, &authority.host(), serves, &mut response);
         }
-        watch.conclude(&mut response).await;
+        exchange.late = watch.conclude(&mut response).await;
         Ok(response.map(|body| match body {
             ResponseBody::Tunnel(tunnel) => {
                 connection.switch_to(tunnel);

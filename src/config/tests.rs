@@ -150,7 +150,7 @@ fn every_key_has_an_answer_to_a_reload_and_the_example_says_which() {
 }
 
 /// Values that one key or another takes.
-const VALUES: [&str; 24] = [
+const VALUES: [&str; 27] = [
     "true",
     "false",
     "2",
@@ -164,6 +164,9 @@ const VALUES: [&str; 24] = [
     "[\"seven\"]",
     "[\"10.0.0.0/8\"]",
     "[\"seven = eight\"]",
+    "[\"text:seven\"]",
+    "[\"seven = text:eight\"]",
+    "[\"woocommerce\"]",
     "[\"00000000-0000-0000-0000-000000000007\"]",
     "\"/seven\"",
     "\"seven.example\"",
@@ -177,7 +180,7 @@ const VALUES: [&str; 24] = [
     "\"0700000000000000000000000000000000000000000000000000000000000000\"",
 ];
 /// The same for keys that take one of a few words.
-const WORDS: [&str; 14] = [
+const WORDS: [&str; 17] = [
     "round_robin",
     "off",
     "upstream",
@@ -192,6 +195,9 @@ const WORDS: [&str; 14] = [
     "PLN",
     "cookieless",
     "1.3",
+    "404",
+    "text:seven",
+    "seven",
 ];
 
 #[test]
@@ -244,9 +250,10 @@ fn a_reload_changes_what_the_table_says_and_keeps_the_rest() {
             written.iter().any(|key| path.ends_with(&format!(".{key}"))) && !changed.contains(path)
         })
         .collect();
-    // None of these can change alone: names of the one upstream, a certificate and its key, who may send a header.
+    // None of these can change alone: a redirect that values are taken from, names of the one upstream, a certificate and
+    // its key, who may send a header.
     let bound =
-        ["upstream.name", "route.upstream", "proxy.tls.certificate", "proxy.tls.key", "proxy.proxy_protocol"];
+        ["action.location", "upstream.name", "route.upstream", "proxy.tls.certificate", "proxy.tls.key", "proxy.proxy_protocol"];
     let untried: Vec<String> = untried.into_iter().filter(|path| !bound.contains(&path.as_str())).collect();
     assert!(untried.is_empty(), "no other value is known here for {untried:?}");
 }

@@ -5,7 +5,7 @@ use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use super::{Enricher, FoldError, Rows, json_object, time};
-use crate::hit::{CustomerKeyKind, Hit, OrderEntryKind, OrderFact};
+use crate::hit::{CustomerKeyKind, Hit, OrderEntryKind, OrderFact, Way};
 
 /// Key of `order_entries`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,17 +55,28 @@ pub struct Report {
 }
 
 impl Rows {
-    /// A purchase that names its order is a placed order.
+    /// A purchase that names its order is a placed order, a payment that does is money for it.
+    ///
+    /// Where a rule saw a purchase, the path is its reference: an order's thank-you page may tell what the request that
+    /// placed it did not, its value for one.
     pub(super) fn add_orders_of(&mut self, hit: &Hit<'_>, at: Timestamp, hash: i64, site_id: i32) {
-        for action in hit.actions.iter().filter(|action| action.kind == "purchase") {
+        for action in &hit.actions {
             let Some(order_id) = action.order_id.as_deref() else { continue };
+            let (kind, reference) = match (action.kind.as_ref(), action.way) {
+                ("purchase", Way::Rule) => (OrderEntryKind::Placed, hit.path.as_ref()),
+                ("purchase", _) => (OrderEntryKind::Placed, ""),
+                ("payment", _) => (OrderEntryKind::Paid, action.reference.as_deref().unwrap_or_default()),
+                _ => continue,
+            };
             let key = EntryKey {
                 site_id,
                 order_id: order_id.to_owned(),
-                kind: OrderEntryKind::Placed.code(),
-                reference: String::new(),
+                kind: kind.code(),
+                reference: reference.to_owned(),
                 way: action.way.code(),
             };
+            let identifier =
+                |kind| action.customer.iter().find(|(have, _)| *have == kind).map(|(_, hash)| hash.to_vec());
             let entry = Entry {
                 at,
                 received_at: at,
@@ -77,9 +88,9 @@ impl Rows {
                 session_id: hit.identity.map(|identity| identity.session_id),
                 by_cookie: hit.identity.is_some(),
                 click_ids: None,
-                phone: None,
-                email: None,
-                user_id: None,
+                phone: identifier(CustomerKeyKind::Phone),
+                email: identifier(CustomerKeyKind::Email),
+                user_id: identifier(CustomerKeyKind::UserId),
                 items: None,
                 properties: json_object(&action.properties),
             };

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use utm_dispatcher::accept::{self, Certificates, Workers};
 use utm_dispatcher::clock::WallClock;
 use utm_dispatcher::config::{Config, Live};
+use utm_dispatcher::customer::CustomerHasher;
 use utm_dispatcher::erasure::Forgotten;
 use utm_dispatcher::exclusion::{CurrentExclusions, Exclusions};
 use utm_dispatcher::hit::{Hit, Record};
@@ -50,6 +51,10 @@ pub(crate) fn proxy(config: Config) -> Proxy {
         batches: writer.batches,
         wait: config.journal.wait,
         keys: Arc::new(KeyRing::load_or_create(&files.path().join("secret")).unwrap()),
+        customers: CustomerHasher::new(
+            &KeyRing::load_or_create(&files.path().join("customer-key")).unwrap(),
+            config.orders.phone_country.as_deref(),
+        ),
         salts: Salts::new().unwrap(),
         forgotten: Forgotten::default(),
         exclusions: {

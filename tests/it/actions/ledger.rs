@@ -1,0 +1,1 @@
+//! Orders that rules see, beside what the shop says of them.
