@@ -397,6 +397,8 @@ pub struct Action<'a> {
     pub reference: Option<Cow<'a, str>>,
     /// Keyed hashes of what identifies the customer.
     pub customer: Vec<(CustomerKeyKind, [u8; 16])>,
+    /// Of a `purchase`: seen on a page that anybody may open who knows the order's id.
+    pub is_weak: bool,
 }
 
 impl<'a> Action<'a> {
@@ -414,6 +416,7 @@ impl<'a> Action<'a> {
             properties: Vec::new(),
             reference: None,
             customer: Vec::new(),
+            is_weak: false,
         }
     }
 

@@ -334,7 +334,7 @@ impl Watch {
             return None;
         };
         let fired = match self.asked.is_some() {
-            true => self.fired(&observation, response).await,
+            true => self.fired(response).await,
             false => Fired::default(),
         };
         let (set_cookie, ticket, later) =
@@ -363,7 +363,7 @@ impl Watch {
     }
 
     /// What action rules say as far as the response's body is not needed.
-    async fn fired<B: Body>(&mut self, observation: &Observation, response: &Response<B>) -> Fired {
+    async fn fired<B: Body>(&mut self, response: &Response<B>) -> Fired {
         let recorder = Rc::clone(&self.recorder);
         let Some(asked) = &mut self.asked else { return Fired::default() };
         let webhook = recorder.actions.is_webhook(asked);
@@ -478,8 +478,7 @@ impl Drop for Watch {
         if let Ok(status) = StatusCode::from_u16(CLIENT_CLOSED_REQUEST) {
             let mut outcome = None;
             if let Some(observation) = self.observation.take() {
-                let (_, ticket, _) =
-                    self.record(&observation, status, &HeaderMap::new(), Fired::default());
+                let (_, ticket, _) = self.record(&observation, status, &HeaderMap::new(), Fired::default());
                 outcome = ticket.map(|_| Journal::Ahead);
             }
             self.tell(status, outcome);

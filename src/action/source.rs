@@ -138,7 +138,8 @@ impl FromStr for Source {
         if rest.is_empty() {
             return Err(format!("`{text}` lacks what to take: `{word}:{wanted}`"));
         }
-        let bare = || rest.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or(rest).to_owned();
+        let bare =
+            || rest.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or(rest).to_owned();
         let header = || {
             rest.parse::<HeaderName>().map_err(|_| format!("`{rest}` in `{text}` cannot be a header's name"))
         };
@@ -164,8 +165,9 @@ impl FromStr for Source {
 
 /// `CSS@attribute`, or `CSS` for its text; `CSS@text` is the text as well.
 fn html_part(text: &str) -> Result<HtmlPart, String> {
-    let is_name =
-        |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_:".contains(&byte));
+    let is_name = |name: &str| {
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_:".contains(&byte))
+    };
     let (css, part) = match text.rsplit_once('@') {
         Some((css, "text")) => (css, Part::Text),
         Some((css, name)) if is_name(name) => (css, Part::Attribute(name.to_ascii_lowercase())),
@@ -190,7 +192,9 @@ impl fmt::Display for Source {
             | Source::ResponseJson(text)
             | Source::Text(text) => f.write_str(text),
             Source::Header(name) | Source::ResponseHeader(name) => write!(f, "{name}"),
-            Source::ResponseHtml(HtmlPart { css, part: Part::Attribute(name) }) => write!(f, "{}@{name}", css.0),
+            Source::ResponseHtml(HtmlPart { css, part: Part::Attribute(name) }) => {
+                write!(f, "{}@{name}", css.0)
+            }
             Source::ResponseHtml(HtmlPart { css, part: Part::Text }) => write!(f, "{}@text", css.0),
         }
     }
@@ -228,7 +232,9 @@ impl FromStr for Condition {
         };
         // With blanks around, since selectors have signs of equality of their own.
         let (source, any_of) = match rest.split_once(" = ") {
-            Some((source, values)) => (source, values.split('|').map(|value| value.trim().to_owned()).collect()),
+            Some((source, values)) => {
+                (source, values.split('|').map(|value| value.trim().to_owned()).collect())
+            }
             None => (rest, Vec::new()),
         };
         if any_of.iter().any(String::is_empty) {
@@ -269,7 +275,9 @@ mod tests {
         }
         assert_eq!("path:{slug}".parse::<Source>().unwrap(), Source::Path("slug".to_owned()));
         assert_eq!("response_html: h1 ".parse::<Source>().unwrap().to_string(), "response_html:h1@text");
-        for wrong in ["", "form", "form:", "from:x", "json:x", "header:a b", "response_html:###", "response_html:@id"] {
+        for wrong in
+            ["", "form", "form:", "from:x", "json:x", "header:a b", "response_html:###", "response_html:@id"]
+        {
             assert!(wrong.parse::<Source>().is_err(), "{wrong}");
         }
     }

@@ -143,7 +143,9 @@ impl Segment {
 
     fn names(&self) -> impl Iterator<Item = &str> {
         let pieces: &[Piece] = if let Segment::Parts(pieces) = self { pieces } else { &[] };
-        pieces.iter().filter_map(|piece| if let Piece::Name(name) = piece { Some(name.as_str()) } else { None })
+        pieces
+            .iter()
+            .filter_map(|piece| if let Piece::Name(name) = piece { Some(name.as_str()) } else { None })
     }
 
     /// Whether a path's segment is meant; tells the parts at the names, the last one first.

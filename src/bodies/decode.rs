@@ -21,6 +21,15 @@ pub(super) struct Malformed;
 
 type Brotli = BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>;
 
+/// What was done of a piece.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Decoded {
+    /// Bytes of it that are used up.
+    pub(super) read: usize,
+    /// Whether more comes out of what is used up already.
+    pub(super) has_more: bool,
+}
+
 /// What takes an encoding off.
 pub(super) enum Decoder {
     Plain,
@@ -62,22 +71,22 @@ impl Decoder {
         })
     }
 
-    /// Decodes the beginning of `input`; answers how much of it was used, at least a byte of what is there.
-    pub(super) fn decode(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<usize, Malformed> {
+    /// Decodes the beginning of `input`, which is empty only after more was announced.
+    pub(super) fn decode(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<Decoded, Malformed> {
         let piece = &input[..input.len().min(DEFLATE_PIECE)];
         match self {
             Self::Plain => {
                 let length = input.len().min(PIECE);
                 out.extend_from_slice(&input[..length]);
-                return Ok(length);
+                return Ok(Decoded { read: length, has_more: false });
             }
             Self::Gzip(decoder) => {
-                decoder.write_all(piece).map_err(|_| Malformed)?;
+                decoder.write_all(piece).and_then(|()| decoder.flush()).map_err(|_| Malformed)?;
                 out.append(decoder.get_mut());
             }
             Self::Deflate => {
                 // RFC 9110 means zlib; some send deflate without its frame.
-                let [first, ..] = piece else { return Ok(0) };
+                let Some(first) = piece.first() else { return Err(Malformed) };
                 *self = match first & 0x0f == 8 && first >> 4 <= 7 {
                     true => Self::Zlib(ZlibDecoder::new(Vec::new())),
                     false => Self::RawDeflate(DeflateDecoder::new(Vec::new())),
@@ -85,11 +94,11 @@ impl Decoder {
                 return self.decode(input, out);
             }
             Self::Zlib(decoder) => {
-                decoder.write_all(piece).map_err(|_| Malformed)?;
+                decoder.write_all(piece).and_then(|()| decoder.flush()).map_err(|_| Malformed)?;
                 out.append(decoder.get_mut());
             }
             Self::RawDeflate(decoder) => {
-                decoder.write_all(piece).map_err(|_| Malformed)?;
+                decoder.write_all(piece).and_then(|()| decoder.flush()).map_err(|_| Malformed)?;
                 out.append(decoder.get_mut());
             }
             Self::Brotli(state) => return brotli(state, input, out),
@@ -97,17 +106,17 @@ impl Decoder {
                 out.resize(PIECE, 0);
                 let status = decoder.run_on_buffers(input, out).map_err(|_| Malformed)?;
                 out.truncate(status.bytes_written);
-                if status.bytes_read == 0 && status.bytes_written == 0 {
+                if status.bytes_read == 0 && status.bytes_written == 0 && !input.is_empty() {
                     return Err(Malformed);
                 }
-                return Ok(status.bytes_read);
+                return Ok(Decoded { read: status.bytes_read, has_more: status.bytes_written == PIECE });
             }
         }
-        Ok(piece.len())
+        Ok(Decoded { read: piece.len(), has_more: false })
     }
 }
 
-fn brotli(state: &mut Brotli, input: &[u8], out: &mut Vec<u8>) -> Result<usize, Malformed> {
+fn brotli(state: &mut Brotli, input: &[u8], out: &mut Vec<u8>) -> Result<Decoded, Malformed> {
     out.resize(PIECE, 0);
     let (mut left, mut read, mut room, mut written, mut total) = (input.len(), 0, PIECE, 0, 0);
     let result =
@@ -116,9 +125,9 @@ fn brotli(state: &mut Brotli, input: &[u8], out: &mut Vec<u8>) -> Result<usize, 
     match result {
         BrotliResult::ResultFailure => Err(Malformed),
         // What follows the end belongs to nothing.
-        BrotliResult::ResultSuccess => Ok(input.len()),
-        _ if read == 0 && written == 0 => Err(Malformed),
-        _ => Ok(read),
+        BrotliResult::ResultSuccess => Ok(Decoded { read: input.len(), has_more: false }),
+        _ if read == 0 && written == 0 && !input.is_empty() => Err(Malformed),
+        _ => Ok(Decoded { read, has_more: written == PIECE }),
     }
 }
 

@@ -14,7 +14,7 @@ use bytes::{Buf, Bytes};
 use http::HeaderMap;
 
 use crate::action::HtmlPart;
-use decode::Decoder;
+use decode::{Decoded, Decoder};
 use html::PageReader;
 
 /// How many bytes are read at a time, decoded or not.
@@ -115,13 +115,13 @@ impl BodyReader {
             && let Some(piece) = self.waiting.front_mut()
         {
             self.scratch.clear();
-            let Ok(read) = decoder.decode(piece, &mut self.scratch) else {
+            let Ok(Decoded { read, has_more }) = decoder.decode(piece, &mut self.scratch) else {
                 self.stop(Lack::Malformed);
                 break;
             };
             piece.advance(read);
             self.waiting_bytes -= read;
-            if piece.is_empty() {
+            if piece.is_empty() && !has_more {
                 self.waiting.pop_front();
             }
             budget = budget.saturating_sub(self.scratch.len().max(read).max(1));
@@ -237,6 +237,18 @@ mod tests {
     }
 
     #[test]
+    fn little_that_becomes_much_is_read_to_its_end() {
+        let body = vec![b'x'; 300_000];
+        for encoding in ["gzip", "deflate", "zstd"] {
+            for piece in [1, 1000, 100_000] {
+                let mut reader = BodyReader::new(&headers(encoding), WHOLE);
+                read(&mut reader, &encoded(encoding, &body), piece);
+                assert!(reader.text() == Some(&body) && reader.lack().is_none(), "{encoding} {piece}");
+            }
+        }
+    }
+
+    #[test]
     fn what_is_cut_off_or_wrong_says_so() {
         let whole = encoded("gzip", &b"abc".repeat(1000));
         let mut reader = BodyReader::new(&headers("gzip"), WHOLE);
@@ -255,8 +267,8 @@ mod tests {
     fn brotli_is_read() {
         // Made by zlib.brotliCompressSync of Node.
         let body = [
-            0x1b, 0x17, 0x00, 0xf8, 0x8d, 0x94, 0x6e, 0xde, 0x44, 0x55, 0x86, 0xd6, 0x0a, 0x20, 0x6c, 0x6f, 0x4a, 0x11,
-            0x79, 0xe2, 0x80, 0xae, 0x16,
+            0x1b, 0x17, 0x00, 0xf8, 0x8d, 0x94, 0x6e, 0xde, 0x44, 0x55, 0x86, 0xd6, 0x0a, 0x20, 0x6c, 0x6f,
+            0x4a, 0x11, 0x79, 0xe2, 0x80, 0xae, 0x16,
         ];
         let mut reader = BodyReader::new(&headers("br"), WHOLE);
         read(&mut reader, &body, 3);
@@ -268,7 +280,8 @@ mod tests {
     fn parts_of_a_page_are_found_in_pieces() {
         let page = "<!doctype html><h1>No</h1><h1 class=a>Red &amp; <b>blue</b>\n</h1><h1 class=a>other</h1>\
                     <div id=\"p\" data-items='[&quot;1&quot;]' data-id=17></div>";
-        let parts = [part("response_html:h1.a"), part("response_html:#p@data-items"), part("response_html:.none")];
+        let parts =
+            [part("response_html:h1.a"), part("response_html:#p@data-items"), part("response_html:.none")];
         let wanted: Vec<&HtmlPart> = parts.iter().collect();
         for piece in [1, 7, 1000] {
             let mut reader =

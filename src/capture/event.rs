@@ -50,7 +50,9 @@ fn set<'a>(action: &mut Action<'a>, name: Cow<'a, str>, value: Cow<'a, str>) {
     match name.as_ref() {
         "order_id" => action.order_id = Some(value),
         "order_number" => action.order_number = Some(value),
-        "reference" if matches!(action.kind.as_ref(), "purchase" | "payment") => action.reference = Some(value),
+        "reference" if matches!(action.kind.as_ref(), "purchase" | "payment") => {
+            action.reference = Some(value)
+        }
         "product_id" => action.product_id = Some(value),
         "product_name" => action.product_name = Some(value),
         "value" if let Some(amount) = amount_of(&value) => action.value = Some(amount),

@@ -323,7 +323,9 @@ impl Observation {
         let verdict = self.judge(rules);
         let answer = Answer::of(status, headers, self.at_ms);
         let mut reasons = self.first_reasons(&answer, verdict);
-        if fired.page_view && !matches!(reasons.no_page_view, Some(NoPageView::Prefetch | NoPageView::ClientGone)) {
+        if fired.page_view
+            && !matches!(reasons.no_page_view, Some(NoPageView::Prefetch | NoPageView::ClientGone))
+        {
             reasons.no_page_view = None;
         }
         let is_nobody = self.excluded_by.is_some() || verdict.is_certain() || webhook;
@@ -396,7 +398,8 @@ impl Observation {
             .filter(|_| matches!(reasons.cookie, CookieStep::Set | CookieStep::Refreshed))
             .and_then(|new| rules.set_cookie(&new.encode(secrets.keys), &self.host(), self.https))
             .or(expired);
-        let later = awaits_body.then(|| Box::new(self.late_hit(site, status, visit.identity, verdict, rules)));
+        let later =
+            awaits_body.then(|| Box::new(self.late_hit(site, status, visit.identity, verdict, rules)));
         let record = is_recorded.then(|| {
             let hit = self.hit(site, status, page_view, Some(visit.identity), touch, actions, verdict, rules);
             Record::Hit(Box::new(Hit { findings, ..hit }))

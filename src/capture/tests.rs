@@ -133,7 +133,8 @@ impl Browser {
         let secrets = Secrets { keys: &self.keys, salt: &[7; 16], forgotten: &self.forgotten };
         let status = StatusCode::from_u16(status).unwrap();
         let response = ResponseHead { status, headers: &headers, trust_events: true };
-        let conclusion = observation.conclude("default", response, Fired::default(), secrets, &self.rules, || MINTED);
+        let conclusion =
+            observation.conclude("default", response, Fired::default(), secrets, &self.rules, || MINTED);
         let set_cookie = conclusion.set_cookie.map(|line| line.to_str().unwrap().to_owned());
         if let Some(line) = &set_cookie {
             let value = line.strip_prefix("_utmd=").unwrap().split(';').next().unwrap();

@@ -104,7 +104,9 @@ pub(super) fn run(config: &Path, args: &Args) -> anyhow::Result<()> {
     let What::Test { file } = &args.action;
     let config = config::load(config)?;
     if config.actions.is_empty() {
-        anyhow::bail!("there are no action rules: write some under [[action]], or name a set in tracking.presets");
+        anyhow::bail!(
+            "there are no action rules: write some under [[action]], or name a set in tracking.presets"
+        );
     }
     let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let archive: Archive = serde_json::from_slice(&text)
@@ -150,13 +152,14 @@ impl Entry {
         let request = read(&request, Wanted { text: true, parts: &[], limit });
         let response =
             read(&self.response.content.bytes(), Wanted { text: wants_text, parts: &parts, limit });
-        let texts = [&request, &response]
-            .map(|it| BodyText::new(it.text().unwrap_or_default(), it.lack().is_none()));
+        let texts =
+            [&request, &response].map(|it| BodyText::new(it.text().unwrap_or_default(), it.lack().is_none()));
         let part = |part: &_| response.part(part);
         let bodies = Bodies { request: Some(&texts[0]), response: Some(&texts[1]), part: Some(&part) };
         let answered = rules.answered(status, &response_headers);
-        let outcomes =
-            rules.actions(&asked, &answered, bodies, Stage::Trial, &|_, _, value| (!value.is_empty()).then_some([0; 16]));
+        let outcomes = rules.actions(&asked, &answered, bodies, Stage::Trial, &|_, _, value| {
+            (!value.is_empty()).then_some([0; 16])
+        });
         let lacks = [("request", request.lack()), ("response", response.lack())];
         for (whose, lack) in lacks.into_iter().filter_map(|(whose, lack)| Some((whose, lack?))) {
             let _ = writeln!(out, "    of the {whose} only a part is read: {}", lack.sentence());
@@ -189,7 +192,8 @@ fn values(action: &Action<'_>) -> String {
         ("product_id", &action.product_id),
         ("product_name", &action.product_name),
     ];
-    values.extend(texts.into_iter().filter_map(|(name, value)| Some(format!("{name} = {}", value.as_ref()?))));
+    values
+        .extend(texts.into_iter().filter_map(|(name, value)| Some(format!("{name} = {}", value.as_ref()?))));
     values.extend(action.value.map(|value| format!("value = {value}")));
     values.extend(action.currency.iter().map(|code| format!("currency = {code}")));
     values.extend(action.properties.iter().map(|(name, value)| format!("{name} = {value}")));
@@ -202,7 +206,10 @@ impl Request {
     fn body(&self) -> (Vec<u8>, Option<String>) {
         let Some(data) = &self.post_data else { return (Vec::new(), None) };
         if !data.text.is_empty() || data.params.is_empty() {
-            return (data.text.clone().into_bytes(), Some(data.mime_type.clone()).filter(|it| !it.is_empty()));
+            return (
+                data.text.clone().into_bytes(),
+                Some(data.mime_type.clone()).filter(|it| !it.is_empty()),
+            );
         }
         let pairs = data.params.iter().map(|parameter| (&parameter.name, &parameter.value));
         let text = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();

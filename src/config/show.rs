@@ -8,9 +8,9 @@ use std::fmt;
 use super::error::starred_url;
 use super::values::{show_duration, show_months, show_size};
 use super::{
-    ActionRule, Config, Consent, ConsentPattern, CookieDomain, Database, DatabasePlace, Fsync, HostHeader, IdentifyBy,
-    Journal, Log, Orders, OwnParameter, ParameterMeaning, Proxy, Route, Stats, Tracking, Upstream,
-    UpstreamServer, UtmField,
+    ActionRule, Config, Consent, ConsentPattern, CookieDomain, Database, DatabasePlace, Fsync, HostHeader,
+    IdentifyBy, Journal, Log, Orders, OwnParameter, ParameterMeaning, Proxy, Route, Stats, Tracking,
+    Upstream, UpstreamServer, UtmField,
 };
 use crate::hit::CustomerKeyKind;
 

@@ -252,8 +252,14 @@ fn a_reload_changes_what_the_table_says_and_keeps_the_rest() {
         .collect();
     // None of these can change alone: a redirect that values are taken from, names of the one upstream, a certificate and
     // its key, who may send a header.
-    let bound =
-        ["action.location", "upstream.name", "route.upstream", "proxy.tls.certificate", "proxy.tls.key", "proxy.proxy_protocol"];
+    let bound = [
+        "action.location",
+        "upstream.name",
+        "route.upstream",
+        "proxy.tls.certificate",
+        "proxy.tls.key",
+        "proxy.proxy_protocol",
+    ];
     let untried: Vec<String> = untried.into_iter().filter(|path| !bound.contains(&path.as_str())).collect();
     assert!(untried.is_empty(), "no other value is known here for {untried:?}");
 }
@@ -620,4 +626,46 @@ fn consent_and_own_parameters_read_back_as_they_are_printed() {
     }
     let wrong = MINIMAL.to_owned() + "\n[tracking]\nparameters = [\"ref = utm_sorce\"]\n";
     assert!(errors(&wrong).contains("`utm_sorce` is none of click_id, utm_source"), "{}", errors(&wrong));
+}
+
+#[test]
+fn rules_that_cannot_work_are_pointed_at() {
+    let rule = |keys: &str| errors(&format!("{MINIMAL}\n[[action]]\n{keys}\n"));
+    for (keys, said) in [
+        ("type = \"add_to_card\"\npath = \"/\"", "did you mean `add_to_cart`?"),
+        ("type = \"Lead\"\npath = \"/\"", "small letters"),
+        ("type = \"lead\"\npath = \"cart\"", "it begins with /"),
+        ("type = \"lead\"\npth = \"/\"", "did you mean `path`?"),
+        ("type = \"lead\"\npath = \"/\"\nproduct_id = \"from:x\"", "did you mean `form`?"),
+        ("type = \"lead\"\npath = \"/\"\nproduct_id = \"json:x\"", "a pointer begins with /"),
+        ("type = \"lead\"\npath = \"/\"\nvalue = \"response_html:##\"", "no selector"),
+        ("type = \"lead\"\npath = \"/{slug}\"\nproduct_id = \"path:slag\"", "did you mean `slug`?"),
+        ("type = \"purchase\"\npath = \"/\"\norder_id = \"location:id\"", "needs `location`"),
+        ("type = \"page_view\"\npath = \"/\"\nwhen = \"form:x\"", "cannot look at bodies"),
+        ("type = \"payment\"\npath = \"/\"", "`order_id` or `reference`"),
+        ("type = \"lead\"\npath = \"/\"\ncustomer = [\"phon = form:x\"]", "did you mean `phone`?"),
+        ("type = \"lead\"\npath = []", "an empty list"),
+    ] {
+        let told = rule(keys);
+        assert!(told.contains(said) && told.contains(" | "), "{keys}: {told}");
+    }
+    let told = errors(&format!("{MINIMAL}\n[tracking]\npresets = [\"wocommerce\"]\n"));
+    assert!(told.contains("did you mean `woocommerce`?"), "{told}");
+    let files = tempfile::tempdir().unwrap();
+    let own = files.path().join("own.toml");
+    std::fs::write(&own, "[[action]]\ntype = \"lead\"\npath = \"lead\"\n").unwrap();
+    let told = errors(&format!("{MINIMAL}\n[tracking]\npresets = [\"{}\"]\n", own.display()));
+    assert!(told.contains("own.toml, line 3: `lead` is no path"), "{told}");
+}
+
+#[test]
+fn presets_are_rules_and_are_printed_as_what_they_are() {
+    for preset in ["twocomms", "django-oscar", "woocommerce"] {
+        let own = "[[action]]\ntype = \"lead\"\npath = \"/own\"\n";
+        let read_once = read(&format!("{MINIMAL}\n{own}[tracking]\npresets = [\"{preset}\"]\n"));
+        assert!(read_once.actions.len() > 3, "{preset}");
+        assert_eq!(read_once.actions[0].paths[0].to_string(), "/own", "the file's own come first");
+        let shown = read_once.to_string();
+        assert_eq!(read(&shown).to_string(), shown, "{preset}");
+    }
 }

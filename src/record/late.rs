@@ -85,13 +85,12 @@ impl Late {
 
     fn actions(&mut self, recorder: &Recorder) -> Vec<Action<'static>> {
         let request = self.request.as_ref().map(|reader| reader.borrow());
-        let request = request.as_ref().map(|reader| {
-            BodyText::new(reader.text().unwrap_or_default(), reader.lack().is_none())
-        });
+        let request = request
+            .as_ref()
+            .map(|reader| BodyText::new(reader.text().unwrap_or_default(), reader.lack().is_none()));
         let response = self.response.text().map(|text| BodyText::new(text, self.response.lack().is_none()));
         let part = |part: &_| self.response.part(part);
-        let bodies =
-            Bodies { request: request.as_ref(), response: response.as_ref(), part: Some(&part) };
+        let bodies = Bodies { request: request.as_ref(), response: response.as_ref(), part: Some(&part) };
         let answered = recorder.actions.answered(self.status, &self.headers);
         let outcomes =
             recorder.actions.actions(&self.asked, &answered, bodies, Stage::Body, &recorder.hash());

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 /// The modules, each above all that it may import: what all share, the request path, the office, what joins them. The
 /// request path stands below the office, so that nothing in it can come to wait for a database.
 const BOTTOM_UP: [&str; 4] = [SHARED, REQUEST_PATH, OFFICE, "reload app demo cli"];
-const SHARED: &str = "clock exclusion action certificates erasure hit config files telemetry journal keys customer";
+const SHARED: &str =
+    "clock exclusion action certificates erasure hit config files telemetry journal keys customer";
 const REQUEST_PATH: &str = "bodies capture forward route accept salts inspect record exchange proxy";
 const OFFICE: &str = "ingest store ship stats managed";
 

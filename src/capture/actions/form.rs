@@ -6,7 +6,7 @@ use std::borrow::Cow;
 const FIELDS: usize = 500;
 
 /// The first value of a field; what was cut off is left out. Files are no values.
-pub(super) fn field(body: &[u8], content_type: &str, is_whole: bool, name: &str) -> Option<String> {
+pub fn field(body: &[u8], content_type: &str, is_whole: bool, name: &str) -> Option<String> {
     let (essence, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
     match essence.trim().to_ascii_lowercase().as_str() {
         "application/x-www-form-urlencoded" => urlencoded(body, is_whole, name),

@@ -13,6 +13,7 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 use crate::action::{HtmlPart, Source, Where};
 use crate::config::{ActionRule, Tracking};
 use crate::hit::{Action, CustomerKeyKind, Way};
+pub use form::field as form_field;
 pub use money::amount_in;
 use tree::Tree;
 pub use values::{Answered, Bodies, BodyText, Read};
@@ -28,6 +29,8 @@ pub const PAGE_VIEW: &str = "page_view";
 pub struct ActionRules {
     tree: Tree,
     rules: Vec<ActionRule>,
+    /// Of each rule: whether it sees orders on a page only, where another sees carts or checkouts.
+    weak: Vec<bool>,
     locales: Vec<String>,
     body_bytes: usize,
 }
@@ -92,6 +95,7 @@ impl ActionRules {
         }
         Self {
             tree,
+            weak: rules.iter().map(|rule| is_weak(rule, rules)).collect(),
             rules: rules.to_vec(),
             locales: tracking.locale_prefixes.clone(),
             body_bytes: tracking.action_body_bytes,
@@ -173,13 +177,16 @@ impl ActionRules {
 
     /// The head of an answer, as rules look at it.
     pub fn answered<'a>(&self, status: StatusCode, headers: &'a HeaderMap) -> Answered<'a> {
-        let location = values::location_path(headers).map(|path| without_locale(&self.locales, path).to_owned());
+        let location =
+            values::location_path(headers).map(|path| without_locale(&self.locales, path).to_owned());
         Answered { status, headers, location }
     }
 
     /// Leaves out the rules that a response's head rules out; answers whether its body is needed.
     pub fn narrow(&self, asked: &mut Asked, answered: &Answered<'_>) -> bool {
-        asked.rules.retain(|number| self.rules.get(*number).is_some_and(|rule| miss(rule, answered).is_none()));
+        asked
+            .rules
+            .retain(|number| self.rules.get(*number).is_some_and(|rule| miss(rule, answered).is_none()));
         self.sources(asked).any(|source| source.place() == Where::ResponseBody)
     }
 
@@ -232,14 +239,14 @@ impl ActionRules {
             if !is_now {
                 continue;
             }
-            let has_fired = outcomes
-                .iter()
-                .any(|(_, outcome)| matches!(outcome, Ok(action) if action.kind == rule.kind));
+            let has_fired =
+                outcomes.iter().any(|(_, outcome)| matches!(outcome, Ok(action) if action.kind == rule.kind));
             let outcome = match miss(rule, answered) {
                 _ if !is_for(rule, &asked.site, &asked.method) => Err(Miss::NotFor),
                 Some(miss) => Err(miss),
                 None if has_fired => Err(Miss::Another),
-                None => action(rule, &Read::of(asked, rule, answered, bodies), &asked.site, hash),
+                None => action(rule, &Read::of(asked, rule, answered, bodies), &asked.site, hash)
+                    .map(|action| Action { is_weak: self.weak.get(number) == Some(&true), ..action }),
             };
             outcomes.push((number, outcome));
         }
@@ -276,6 +283,15 @@ fn is_for(rule: &ActionRule, site: &str, method: &Method) -> bool {
     is_method && rule.site.as_deref().is_none_or(|own| own == site)
 }
 
+/// An order that is only read off a page could be anybody's who opens the page, where carts and checkouts are seen too.
+fn is_weak(rule: &ActionRule, rules: &[ActionRule]) -> bool {
+    let is_before = |other: &ActionRule| {
+        matches!(other.kind.as_str(), "add_to_cart" | "initiate_checkout")
+            && (other.site.is_none() || rule.site.is_none() || other.site == rule.site)
+    };
+    rule.kind == "purchase" && rule.methods == [Method::GET] && rules.iter().any(is_before)
+}
+
 /// What the answer's head has against a rule.
 fn miss(rule: &ActionRule, answered: &Answered<'_>) -> Option<Miss> {
     let status = answered.status.as_u16();
@@ -308,7 +324,8 @@ fn action(rule: &ActionRule, read: &Read<'_>, site: &str, hash: Hash<'_>) -> Out
     action.order_number = first(&rule.order_number).map(Into::into);
     action.product_id = first(&rule.product_id).map(Into::into);
     action.product_name = first(&rule.product_name).map(Into::into);
-    action.value = rule.value.iter().filter_map(|source| read.value(source)).find_map(|text| amount_in(&text));
+    action.value =
+        rule.value.iter().filter_map(|source| read.value(source)).find_map(|text| amount_in(&text));
     let codes = rule.currency.iter().filter_map(|source| read.value(source));
     action.currency =
         codes.map(|code| code.to_ascii_uppercase()).find(|code| event::is_currency(code)).map(Into::into);
@@ -334,4 +351,3 @@ fn kind_of(value: &str) -> Option<CustomerKeyKind> {
     let digits = value.bytes().filter(u8::is_ascii_digit).count();
     (digits >= 7).then_some(CustomerKeyKind::Phone)
 }
-

@@ -164,11 +164,11 @@ fn check(table: &Table<'_>, rule: &ActionRule) -> Option<()> {
         };
         if let Some((name, key, template, known)) = names {
             let near = error::did_you_mean(name, known).map(|help| format!(": {help}")).unwrap_or_default();
-            return table.refuse(format!("`{source}`: there is no {{{name}}} in {key} = \"{template}\"{near}"));
+            return table
+                .refuse(format!("`{source}`: there is no {{{name}}} in {key} = \"{template}\"{near}"));
         }
     }
-    let looks_late =
-        |source: &Source| matches!(source.place(), Where::RequestBody | Where::ResponseBody);
+    let looks_late = |source: &Source| matches!(source.place(), Where::RequestBody | Where::ResponseBody);
     if rule.kind == "page_view" && rule.sources().any(looks_late) {
         return table.refuse(
             "a page_view is decided when the response's head is there: its rule cannot look at bodies",
@@ -195,7 +195,8 @@ fn kind(value: &Value<'_>) -> Option<String> {
 
 fn method(value: &Value<'_>) -> Option<Method> {
     value.parse(|text| {
-        let is_method = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
+        let is_method =
+            !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
         match Method::from_bytes(text.as_bytes()) {
             Ok(method) if is_method => Ok(method),
             _ => Err(format!("`{text}` is no method such as \"POST\"")),

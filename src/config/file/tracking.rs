@@ -125,10 +125,7 @@ pub(super) fn tracking(table: &Table<'_>, journal: Option<&Journal>, presets: &A
         upstream_headers: table.or("upstream_headers", false, |value| value.flag()),
         exclude: exclude(&table.table("exclude"), &presets.excluded_paths),
         static_extensions: table.or("static_extensions", owned(&DEFAULT_STATIC_EXTENSIONS), extensions),
-        locale_prefixes: joined(
-            table.or("locale_prefixes", Vec::new(), locales),
-            &presets.locale_prefixes,
-        ),
+        locale_prefixes: joined(table.or("locale_prefixes", Vec::new(), locales), &presets.locale_prefixes),
         action_body_bytes: table.or("action_body_bytes", DEFAULT_ACTION_BODY_BYTES, |value| {
             let bytes = value.parse(values::size)?;
             match usize::try_from(bytes).ok().filter(|bytes| *bytes <= MOST_ACTION_BODY_BYTES) {

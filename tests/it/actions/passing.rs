@@ -55,7 +55,8 @@ fn message() -> impl Strategy<Value = Message> {
         Just("<h1>Title</h1><p id=d data-d='1'>text</p>"),
         Just("\0\u{fffd}--x\r\n")
     ];
-    let encoding = prop_oneof![Just("identity"), Just("gzip"), Just("br"), Just("deflate"), Just("zstd"), Just("odd")];
+    let encoding =
+        prop_oneof![Just("identity"), Just("gzip"), Just("br"), Just("deflate"), Just("zstd"), Just("odd")];
     let content_type = prop_oneof![
         Just("text/html"),
         Just("application/json"),
@@ -99,14 +100,24 @@ impl Message {
             reply = if number < 3 { reply.pause(Duration::from_millis(1)) } else { reply };
             reply = reply.write(piece);
         }
-        if self.framing == Framing::Truncated { reply.close() } else { reply }
+        // Late enough that the head is out.
+        if self.framing == Framing::Truncated {
+            reply.pause(Duration::from_millis(50)).close()
+        } else {
+            reply
+        }
     }
 }
 
 #[test]
 fn what_is_read_passes_unchanged() {
     let runtime = Runtime::new().unwrap();
-    let mut runner = TestRunner::new(Cases { cases: 60, failure_persistence: None, ..Cases::default() });
+    let mut runner = TestRunner::new(Cases {
+        cases: 60,
+        failure_persistence: None,
+        max_shrink_iters: 20,
+        ..Cases::default()
+    });
     runner
         .run(&(message(), message()), |(mut request, response)| {
             if request.framing == Framing::Truncated {
@@ -170,7 +181,9 @@ async fn all_but_the_end_of_a_body_goes_out_at_once() {
     let rules = "[[action]]\ntype = \"lead\"\npath = \"/*\"\nproperties = [\"title = response_html:h1\"]\n";
     let proxy = proxy(with_rules(upstream.address(), rules));
     let mut client = proxy.connect().await;
-    client.send("GET / HTTP/1.1\r\nHost: shop.test\r\nUser-Agent: Mozilla/5.0 (X11) Firefox/120.0\r\n\r\n").await;
+    client
+        .send("GET / HTTP/1.1\r\nHost: shop.test\r\nUser-Agent: Mozilla/5.0 (X11) Firefox/120.0\r\n\r\n")
+        .await;
     let mut bytes = Vec::new();
     while !bytes.ends_with(b"<h1>first</h1>") {
         let mut byte = [0];
@@ -188,14 +201,18 @@ async fn all_but_the_end_of_a_body_goes_out_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_leaves_within_a_page_is_recorded_with_what_it_told_so_far() {
     let upstream = Upstream::start(move |_| {
-        Reply::raw("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 1000\r\n\r\n<h1>Red</h1><p>")
-            .until_closed()
+        Reply::raw(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 1000\r\n\r\n<h1>Red</h1><p>",
+        )
+        .until_closed()
     })
     .await;
     let rules = "[[action]]\ntype = \"product_view\"\npath = \"/p/{id}\"\nproduct_id = \"path:id\"\nproduct_name = \"response_html:h1\"\n";
     let proxy = proxy(with_rules(upstream.address(), rules));
     let mut client = proxy.connect().await;
-    client.send("GET /p/7 HTTP/1.1\r\nHost: shop.test\r\nUser-Agent: Mozilla/5.0 (X11) Firefox/120.0\r\n\r\n").await;
+    client
+        .send("GET /p/7 HTTP/1.1\r\nHost: shop.test\r\nUser-Agent: Mozilla/5.0 (X11) Firefox/120.0\r\n\r\n")
+        .await;
     let mut bytes = Vec::new();
     while !bytes.ends_with(b"<p>") {
         let mut byte = [0];
@@ -206,7 +223,9 @@ async fn who_leaves_within_a_page_is_recorded_with_what_it_told_so_far() {
     until("it is recorded", || {
         let hits = proxy.hits();
         let mut actions = hits.iter().flat_map(|hit| &hit.actions);
-        actions.any(|action| action.product_id.as_deref() == Some("7") && action.product_name.as_deref() == Some("Red"))
+        actions.any(|action| {
+            action.product_id.as_deref() == Some("7") && action.product_name.as_deref() == Some("Red")
+        })
     })
     .await;
 }

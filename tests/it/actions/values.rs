@@ -59,7 +59,9 @@ fn shown(hits: &[Hit<'_>]) -> Vec<String> {
                 ("reference", &action.reference),
             ];
             let mut parts = vec![action.kind.to_string()];
-            parts.extend(texts.into_iter().filter_map(|(name, text)| Some(format!("{name}={}", text.as_ref()?))));
+            parts.extend(
+                texts.into_iter().filter_map(|(name, text)| Some(format!("{name}={}", text.as_ref()?))),
+            );
             parts.extend(action.value.map(|value| format!("value={}", value.normalize())));
             parts.extend(action.properties.iter().map(|(name, value)| format!("{name}={value}")));
             parts.extend(action.customer.iter().map(|(kind, _)| format!("{kind:?}")));
@@ -173,8 +175,10 @@ when = "response_json:/ok = false"
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_that_are_loaded_as_data_are_page_views_where_a_rule_says_so() {
-    let (_upstream, proxy) =
-        shop("[[action]]\ntype = \"page_view\"\nmethod = \"GET\"\npath = \"/data/*\"\nwhen = \"query:page\"\n").await;
+    let (_upstream, proxy) = shop(
+        "[[action]]\ntype = \"page_view\"\nmethod = \"GET\"\npath = \"/data/*\"\nwhen = \"query:page\"\n",
+    )
+    .await;
     let mut client = proxy.connect().await;
     let data = "Accept: application/json\r\n";
     for (target, more) in [
@@ -227,7 +231,11 @@ async fn of_who_denies_being_known_only_the_order_is_kept() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_shop_says_itself_stands_for_what_a_rule_would() {
     let upstream = Upstream::start(|_| {
-        Reply::with("200 OK", &["X-Utm-Event: purchase; order_id=1; value=5", "Content-Type: application/json"], "{\"id\": 1}")
+        Reply::with(
+            "200 OK",
+            &["X-Utm-Event: purchase; order_id=1; value=5", "Content-Type: application/json"],
+            "{\"id\": 1}",
+        )
     })
     .await;
     let rules = "[[action]]\ntype = \"purchase\"\npath = \"/a\"\norder_id = \"response_json:/id\"\n[[action]]\ntype = \"purchase\"\npath = \"/b\"\norder_id = \"text:1\"\n";
