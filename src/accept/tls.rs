@@ -22,14 +22,12 @@ use tokio::time::MissedTickBehavior;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::certificates::{Certificate, CertificateError};
+use crate::certificates::{Certificate, CertificateError, Ending};
 use crate::config::{Tls, TlsVersion};
 use crate::telemetry::metrics::Metrics;
 
 /// How often files are looked at for a change.
 const LOOK_AFTER: Duration = Duration::from_secs(2);
-/// A certificate that ends sooner is worth a warning.
-const SOON: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// ALPN names (RFC 7301), the preferred one first.
 const HTTP_2: &[u8] = b"h2";
@@ -234,13 +232,12 @@ fn stamps(tls: &[Tls]) -> Vec<Option<Stamp>> {
 
 fn warn_of_end(certificate: &Certificate, file: &Path) {
     let file = file.display();
-    let left = certificate.not_after.map(|end| end.duration_since(SystemTime::now()));
-    match left {
-        Some(Err(_)) => tracing::warn!(%file, "a TLS certificate has expired; browsers refuse it"),
-        Some(Ok(left)) if left < SOON => {
+    match certificate.ending(SystemTime::now()) {
+        Some(Ending::Past) => tracing::warn!(%file, "a TLS certificate has expired; browsers refuse it"),
+        Some(Ending::In(left)) => {
             tracing::warn!(%file, hours = left.as_secs() / 3600, "a TLS certificate expires soon");
         }
-        _ => {}
+        None => {}
     }
 }
 
