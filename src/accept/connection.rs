@@ -61,7 +61,8 @@ pub struct Connection {
     last_call: Cell<bool>,
     /// What the connection goes on as when the present answer is out.
     tunnel: RefCell<Option<Box<Tunnel>>>,
-    /// Set when a request's body was left unread: the socket must then be closed with care.
+    /// Set when the present answer is the last and the client may not have sent all of its request: the socket must then
+    /// be closed with care.
     unread: Rc<Cell<bool>>,
     /// The answer ends with the connection: nothing but a reset tells the client of one that was cut off.
     answer_ends_with_it: Cell<bool>,
@@ -146,17 +147,20 @@ impl Connection {
         self.phase.get()
     }
 
-    /// The request that comes next is a stand-in for what is none. What the client sends after it is not looked at.
+    /// The request that comes next is a stand-in for what is none.
     pub(super) fn refuse(&self, refused: Refused) {
-        self.unread.set(true);
         *self.refused.borrow_mut() = Some(refused);
     }
 
-    /// What a request stands in for that is none.
+    /// What a request stands in for that is none. What the client sends after that is not looked at.
     pub fn take_refused(&self, head: &Parts) -> Option<Refused> {
         // An earlier request that has not been answered yet has a `Host`, or is of HTTP/1.0.
         let is_stand_in = head.version == Version::HTTP_11 && !head.headers.contains_key(HOST);
-        if is_stand_in { self.refused.take() } else { None }
+        let refused = if is_stand_in { self.refused.take() } else { None };
+        if refused.is_some() {
+            self.unread.set(true);
+        }
+        refused
     }
 
     /// An answer begins that has no end but the connection's (RFC 9112 section 6.3).

@@ -1,6 +1,8 @@
 //! Everything that operators do to a running program, at once and under load: reloads, new certificates, an upstream's
 //! server killed and started again, the end. `./dev churn` is the long form.
 
+use std::net::SocketAddr;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -54,126 +56,151 @@ fn with_slow_page(request: &Received) -> Reply {
     }
 }
 
-async fn churn(time: Duration) {
-    let database = postgres::database().await;
-    let shop = Upstream::start(with_slow_page).await;
-    let mut second = Some(Upstream::start_at(free_address(), page).await);
-    let address = second.as_ref().unwrap().address();
-    let authority = Arc::new(Authority::new());
-    let mut newest = authority.write("shop", &["shop.test"]);
-    let files = tempfile::tempdir().unwrap();
-    let mut program = Program::new(shop.address(), &database.url, files.path());
-    let encrypted = free_address();
-    let (echo, first) = (echo().await, shop.address());
-    program.edit(|text| {
-        let one = format!("servers = [\"http://{first}\"]");
-        let both = format!("servers = [\"http://{first}\", \"http://{address}\"]");
-        let (pem, key) = (authority.path("shop.pem"), authority.path("shop.key"));
-        let (pem, key, drain) = (pem.display(), key.display(), DRAIN.as_secs());
-        let text = text.replace(&one, &both).replace(
-            "[proxy]\n",
-            &format!("[proxy]\ntls_listen = [\"{encrypted}\"]\ndrain_timeout = \"{drain}s\"\n"),
-        );
-        format!(
-            "{text}\n[[proxy.tls]]\ncertificate = \"{pem}\"\nkey = \"{key}\"\n\
-             [[upstream]]\nname = \"echo\"\nservers = [\"http://{echo}\"]\n\
-             [[upstream]]\nname = \"first\"\nservers = [\"http://{first}\"]\n\
-             [[route]]\npath = \"/ws\"\nupstream = \"echo\"\n\
-             [[route]]\npath = \"/slow\"\nupstream = \"first\"\n"
-        )
-    });
-    program.start().await;
-    let mut socket = open_socket(&authority, encrypted).await;
-    let loads: Vec<(&str, u64, Load)> = (0_u64..)
-        .zip(ways(&authority))
-        .map(|(number, (name, way, visitors))| {
-            let proxy = if name.starts_with("HTTP/1.1") { program.proxy } else { encrypted };
-            let first = number * 100_000_000;
-            let pause = Duration::from_millis(20);
-            (
-                name,
-                u64::try_from(visitors).unwrap(),
-                Load::start_by(way, proxy, visitors, "visit", first, pause),
-            )
-        })
-        .collect();
+/// The program, those around it, and what has been done to it.
+struct Stand {
+    shop: Upstream,
+    second: Option<Upstream>,
+    second_address: SocketAddr,
+    authority: Arc<Authority>,
+    program: Program,
+    encrypted: SocketAddr,
+    reloads: usize,
+    swaps: usize,
+    kills: usize,
+}
 
-    let (begun, mut reloads, mut kills, mut swaps, mut echoes) = (Instant::now(), 0, 0, 0, 0);
-    while begun.elapsed() < time {
+impl Stand {
+    async fn build(database_url: &str, files: &Path) -> Self {
+        let shop = Upstream::start(with_slow_page).await;
+        let second = Upstream::start_at(free_address(), page).await;
+        let authority = Arc::new(Authority::new());
+        authority.write("shop", &["shop.test"]);
+        let mut program = Program::new(shop.address(), database_url, files);
+        let (encrypted, echo) = (free_address(), echo().await);
+        let (first, second_address) = (shop.address(), second.address());
         program.edit(|text| {
+            let one = format!("servers = [\"http://{first}\"]");
+            let both = format!("servers = [\"http://{first}\", \"http://{second_address}\"]");
+            let (pem, key) = (authority.path("shop.pem"), authority.path("shop.key"));
+            let (pem, key, drain) = (pem.display(), key.display(), DRAIN.as_secs());
+            let text = text.replace(&one, &both).replace(
+                "[proxy]\n",
+                &format!("[proxy]\ntls_listen = [\"{encrypted}\"]\ndrain_timeout = \"{drain}s\"\n"),
+            );
+            format!(
+                "{text}\n[[proxy.tls]]\ncertificate = \"{pem}\"\nkey = \"{key}\"\n\
+                 [[upstream]]\nname = \"echo\"\nservers = [\"http://{echo}\"]\n\
+                 [[upstream]]\nname = \"first\"\nservers = [\"http://{first}\"]\n\
+                 [[route]]\npath = \"/ws\"\nupstream = \"echo\"\n\
+                 [[route]]\npath = \"/slow\"\nupstream = \"first\"\n"
+            )
+        });
+        program.start().await;
+        let second = Some(second);
+        Self { shop, second, second_address, authority, program, encrypted, reloads: 0, swaps: 0, kills: 0 }
+    }
+
+    /// Visitors on every way: how it is called, how many they are, and what becomes of them.
+    fn visitors(&self) -> Vec<(&'static str, u64, Load)> {
+        let start = |(number, (name, way, visitors)): (u64, (&'static str, Way, usize))| {
+            let proxy = if name.starts_with("HTTP/1.1") { self.program.proxy } else { self.encrypted };
+            let (first, pause) = (number * 100_000_000, Duration::from_millis(20));
+            let load = Load::start_by(way, proxy, visitors, "visit", first, pause);
+            (name, u64::try_from(visitors).unwrap(), load)
+        };
+        (0..).zip(ways(&self.authority)).map(start).collect()
+    }
+
+    /// One reload, sometimes of a new certificate, and sometimes a server's end or return after it.
+    async fn turn(&mut self) {
+        let reloads = self.reloads;
+        self.program.edit(|text| {
             let text = text.split("\n# churn").next().unwrap().to_owned();
             let path = ["/a", "/b"][reloads % 2];
             format!("{text}\n# churn\n[[route]]\npath = \"{path}\"\nupstream = \"shop\"\n")
         });
-        if reloads % 3 == 1 {
-            newest = authority.write("shop", &["shop.test"]);
-            swaps += 1;
+        let newest = (reloads % 3 == 1).then(|| self.authority.write("shop", &["shop.test"]));
+        self.program.reload().await;
+        self.reloads += 1;
+        if let Some(newest) = newest {
+            self.swaps += 1;
+            let shown = certificate(&self.authority, self.encrypted).await;
+            assert_eq!(shown, newest, "after reload {reloads}");
         }
-        program.reload().await;
-        reloads += 1;
-        assert_eq!(certificate(&authority, encrypted).await, newest, "after reload {reloads}");
-        if reloads % 5 == 2 {
-            second.take().unwrap().kill();
-            kills += 1;
+        if reloads % 5 == 1 {
+            self.second.take().unwrap().kill();
+            self.kills += 1;
         }
-        if second.is_none() && reloads % 5 == 4 {
-            second = Some(Upstream::start_at(address, page).await);
+        if reloads % 5 == 3 {
+            self.second = Some(Upstream::start_at(self.second_address, page).await);
         }
-        if reloads % 2 == 0 {
-            says_it_again(&mut socket, echoes).await;
-            echoes += 1;
-        }
+    }
+
+    /// SIGTERM, while an answer over HTTP/2 is awaited; how long the end took.
+    async fn end(&mut self) -> Duration {
+        let slow = slow_stream(&self.authority, self.encrypted).await;
+        until("the slow request is at the shop", || {
+            self.shop.received().iter().any(|request| request.target() == "/slow")
+        })
+        .await;
+        let begun = Instant::now();
+        self.program.signal("TERM");
+        slow.await.unwrap();
+        let status = self.program.ended().await;
+        let time = begun.elapsed();
+        assert!(status.success() && time < DRAIN + END, "{status} after {time:?}: {}", self.program.log());
+        time
+    }
+}
+
+async fn churn(time: Duration) {
+    let database = postgres::database().await;
+    let files = tempfile::tempdir().unwrap();
+    let mut stand = Stand::build(&database.url, files.path()).await;
+    let mut socket = open_socket(&stand.authority, stand.encrypted).await;
+    let loads = stand.visitors();
+    let (begun, mut echoes) = (Instant::now(), 0);
+    while begun.elapsed() < time {
+        stand.turn().await;
+        says_it_again(&mut socket, echoes).await;
+        echoes += 1;
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    says_it_again(&mut socket, echoes).await;
-    let cut_before: Vec<(u64, u64)> = loads.iter().map(|(_, _, load)| load.cut_and_opened()).collect();
+    let before: Vec<(u64, u64)> = loads.iter().map(|(_, _, load)| load.cut_and_opened()).collect();
+    let end = stand.end().await;
 
-    let slow = slow_stream(&authority, encrypted).await;
-    until("the slow request is at the shop", || {
-        shop.received().iter().any(|request| request.target() == "/slow")
-    })
-    .await;
-    let ended_at = Instant::now();
-    program.signal("TERM");
-    let farewell = slow.await.unwrap();
-    let status = program.ended().await;
-    let end = ended_at.elapsed();
-    let mut all = Outcome::default();
-    let mut lines = Vec::new();
-    for ((name, visitors, load), (cut_before, opened)) in loads.into_iter().zip(cut_before) {
+    let (mut all, mut lines) = (Outcome::default(), Vec::new());
+    for ((name, visitors, load), (cut, opened)) in loads.into_iter().zip(before) {
         let outcome = load.stop().await;
+        let (answers, failed, cut_at_end) =
+            (outcome.received.len(), outcome.failures.len(), outcome.cut - cut);
         lines.push(format!(
-            "{name}: {} answers, {} failed, {} cut before the end, {} at it, {} connections",
-            outcome.received.len(),
-            outcome.failures.len(),
-            cut_before,
-            outcome.cut - cut_before,
-            opened
+            "{name}: {answers} answers on {opened} connections, {failed} failed, {cut} cut, {cut_at_end} cut by the end"
         ));
-        assert_eq!(cut_before, 0, "{lines:?}");
-        let is_kept = matches!(name, "HTTP/1.1" | "TLS");
-        assert!(!is_kept || opened == visitors, "connections outlive reloads: {lines:?}");
-        assert!(name != "HTTP/2" || opened == 1, "connections outlive reloads: {lines:?}");
-        assert!(!outcome.received.is_empty(), "{lines:?}");
+        assert!(answers > 0 && cut == 0, "{lines:?}");
+        let connections = match name {
+            "HTTP/1.1" | "TLS" => Some(visitors),
+            "HTTP/2" => Some(1),
+            _ => None,
+        };
+        assert!(connections.is_none_or(|all| all == opened), "connections outlive reloads: {lines:?}");
         all.received.extend(outcome.received);
         all.failures.extend(outcome.failures);
     }
+    let Stand { reloads, swaps, kills, .. } = stand;
     println!(
-        "{reloads} reloads, {swaps} new certificates, {kills} kills of a server in {time:?}; {}; the WebSocket answered {} \
-         times; the end took {end:?}",
-        lines.join("; "),
-        echoes + 1
+        "{reloads} reloads, {swaps} new certificates, {kills} kills of a server in {time:?}; {}; the WebSocket answered \
+         {echoes} times; the end took {end:?}",
+        lines.join("; ")
     );
     assert!(all.failures.is_empty(), "{:?}", all.failures);
-    assert_eq!(farewell, "slow", "a stream of HTTP/2 ends, after its connection was told to go");
-    assert!(status.success() && end < DRAIN + END, "{status} after {end:?}: {}", program.log());
-    assert_eq!(program.log().matches("configuration reloaded").count(), reloads);
-    program.start().await;
+    assert_eq!(stand.program.log().matches("configuration reloaded").count(), reloads);
+    stand.program.start().await;
     nothing_is_lost_or_doubled(&all, &database).await;
 }
 
 /// A WebSocket in TLS, whose server has said hello.
-async fn open_socket(authority: &Authority, proxy: std::net::SocketAddr) -> Socket {
+async fn open_socket(authority: &Authority, proxy: SocketAddr) -> Socket {
     let stream = authority.connect(proxy, "shop.test", &["http/1.1"]).await.unwrap();
     let (mut socket, response) = client_async("ws://shop.test/ws", stream).await.unwrap();
     assert_eq!(response.status(), 101);
@@ -189,16 +216,13 @@ async fn says_it_again(socket: &mut Socket, number: usize) {
 }
 
 /// What a new handshake is shown.
-async fn certificate(authority: &Authority, proxy: std::net::SocketAddr) -> CertificateDer<'static> {
+async fn certificate(authority: &Authority, proxy: SocketAddr) -> CertificateDer<'static> {
     let stream = authority.connect(proxy, "shop.test", &["http/1.1"]).await.unwrap();
     stream.get_ref().1.peer_certificates().unwrap()[0].clone()
 }
 
 /// Asks for the slow page over HTTP/2. Answers its text, if the connection was told to go before it came.
-async fn slow_stream(
-    authority: &Authority,
-    proxy: std::net::SocketAddr,
-) -> tokio::task::JoinHandle<&'static str> {
+async fn slow_stream(authority: &Authority, proxy: SocketAddr) -> tokio::task::JoinHandle<&'static str> {
     let stream = authority.connect(proxy, "shop.test", &["h2"]).await.unwrap();
     let is_told = Arc::new(AtomicBool::new(false));
     let frames = Frames { stream, head: Vec::new(), left: 0, is_told: Arc::clone(&is_told) };

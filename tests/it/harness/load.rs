@@ -276,7 +276,7 @@ async fn visit(shared: Arc<Shared>) {
 
 /// A visitor's connection.
 enum Line {
-    Http1(Either<TcpStream, TlsStream<TcpStream>>),
+    Http1(Box<Either<TcpStream, TlsStream<TcpStream>>>),
     Http2(SendRequest<tls::Body>),
 }
 
@@ -284,7 +284,7 @@ impl Line {
     /// None when the connection ends before a byte of the answer, or before the request.
     async fn ask(&mut self, target: &str, cookie: Option<&str>) -> Result<Option<Answer>, String> {
         match self {
-            Line::Http1(stream) => ask(stream, target, cookie).await,
+            Line::Http1(stream) => ask(&mut **stream, target, cookie).await,
             Line::Http2(sender) => ask_http2(sender, target, cookie).await,
         }
     }
@@ -308,11 +308,12 @@ impl Shared {
             Way::Kept | Way::Fresh => {
                 let tcp = TcpStream::connect(proxy).await.map_err(|_| None)?;
                 self.opened.fetch_add(1, Ordering::Relaxed);
-                return Ok((Line::Http1(Either::Left(tcp)), false));
+                return Ok((Line::Http1(Box::new(Either::Left(tcp))), false));
             }
             Way::Tls(authority) | Way::FreshTls(authority) => authority,
         };
-        Ok((Line::Http1(Either::Right(self.encrypt(authority, proxy, &["http/1.1"]).await?)), false))
+        let stream = self.encrypt(authority, proxy, &["http/1.1"]).await?;
+        Ok((Line::Http1(Box::new(Either::Right(stream))), false))
     }
 
     async fn encrypt(
