@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::accept::{self, Bound, Handed, Workers};
+use crate::assets::Assets;
 use crate::clock::WallClock;
 use crate::config::{Config, DatabasePlace, Live};
 use crate::customer::CustomerHasher;
@@ -210,6 +211,7 @@ impl App {
             salts: self.salts.clone(),
             forgotten: forgotten.clone(),
             exclusions: exclusions.clone(),
+            assets: Assets::default(),
             clock: self.clock,
             inspection: inspection.clone(),
         };

@@ -26,6 +26,7 @@ pub mod salts;
 pub mod telemetry;
 
 pub mod accept;
+pub mod assets;
 pub mod capture;
 pub mod forward;
 pub mod journal;

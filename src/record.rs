@@ -15,6 +15,7 @@ use http::{Method, Response, StatusCode, Uri};
 use prometheus_client::metrics::counter::Counter;
 use uuid::Uuid;
 
+use crate::assets::Assets;
 use crate::capture::mask;
 use crate::capture::query::strip;
 use crate::capture::reasons::Reasons;
@@ -54,6 +55,8 @@ pub struct Recording {
     pub forgotten: Forgotten,
     /// Who and what is left out.
     pub exclusions: CurrentExclusions,
+    /// Who fetches files of pages.
+    pub assets: Assets,
     /// What time it is.
     pub clock: WallClock,
     /// Who wants to know why a request was counted.
@@ -69,6 +72,7 @@ pub struct Recorder {
     salts: Salts,
     forgotten: Forgotten,
     exclusions: CurrentExclusions,
+    assets: Assets,
     clock: WallClock,
     inspection: Inspection,
     mode: TrackingMode,
@@ -105,6 +109,7 @@ impl Recorder {
             salts: recording.salts.clone(),
             forgotten: recording.forgotten.clone(),
             exclusions: recording.exclusions.clone(),
+            assets: recording.assets.clone(),
             clock: recording.clock.clone(),
             inspection: recording.inspection.clone(),
             mode: tracking.mode,
@@ -136,8 +141,14 @@ impl Recorder {
             let mut observation =
                 Observation::of(&head.method, &head.uri, &head.headers, arrival, &self.rules);
             match &mut observation {
-                Some(observation) => observation.exclude(&self.exclusions.now(), &self.rules),
-                None => self.count_ignored(Ignored::Asset),
+                Some(observation) => {
+                    observation.exclude(&self.exclusions.now(), &self.rules);
+                    observation.note_assets(self.assets.are_fetched_by(client.address, arrival.at_ms));
+                }
+                None => {
+                    self.assets.note(client.address, arrival.at_ms);
+                    self.count_ignored(Ignored::Asset);
+                }
             }
             observation
         } else {

@@ -32,6 +32,8 @@ pub mod registry;
 mod response;
 pub mod restore;
 mod rules;
+#[cfg(test)]
+pub(crate) mod uap_core;
 
 use bot::{Signs, Verdict};
 use consent::Standing;
@@ -81,6 +83,8 @@ pub struct Observation {
     told: Option<Uuid>,
     no_page_view: Option<NoPageView>,
     excluded_by: Option<Arc<Rule>>,
+    /// Whether files of pages were fetched from the same address lately.
+    fetched_assets: bool,
 }
 
 /// Everything of a request that is not in its head.
@@ -215,6 +219,7 @@ impl Observation {
             told: None,
             no_page_view,
             excluded_by: None,
+            fetched_assets: false,
         })
     }
 
@@ -239,6 +244,11 @@ impl Observation {
         });
         let rule = rule.cloned().inspect(|rule| rule.count());
         self.excluded_by = rule;
+    }
+
+    /// Notes whether files of pages were fetched from the same address lately.
+    pub fn note_assets(&mut self, fetched: bool) {
+        self.fetched_assets = fetched;
     }
 
     /// The value of the rule that excludes the request.
@@ -411,6 +421,7 @@ impl Observation {
                 site: site.into(),
                 bot: verdict.bot.into(),
                 reasons: verdict.reasons,
+                rules: bot::RULES_VERSION,
             }))
         } else {
             None
@@ -493,6 +504,8 @@ impl Observation {
             actions,
             bot_score: verdict.score,
             bot_reasons: verdict.reasons,
+            bot_rules: bot::RULES_VERSION,
+            fetched_assets: self.fetched_assets,
             ..Hit::default()
         }
     }

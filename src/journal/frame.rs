@@ -165,7 +165,13 @@ mod tests {
     use crate::hit::BotCount;
 
     fn bot(name: &str) -> Record<'_> {
-        Record::BotCount(BotCount { at_ms: 1, site: "default".into(), bot: name.into(), reasons: 1 })
+        Record::BotCount(BotCount {
+            at_ms: 1,
+            site: "default".into(),
+            bot: name.into(),
+            reasons: 1,
+            rules: 2,
+        })
     }
 
     #[test]

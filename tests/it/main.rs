@@ -14,6 +14,7 @@ mod churn;
 mod config;
 mod conformance;
 mod demo;
+mod discretion;
 mod faults;
 mod forgetting;
 mod forwarding;

@@ -5,7 +5,9 @@
 
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use words::TABLE;
+
+mod words;
 
 /// Version of words and rules, noted with each verdict; to be raised with every change of them.
 pub const RULES_VERSION: u8 = 2;
@@ -115,56 +117,6 @@ pub struct Signs {
     pub https: bool,
 }
 
-/// Names besides those of the list: whole words, compared without case; `*` where a word may go on.
-const OWN_NAMES: [(&str, Reason); 40] = [
-    ("googlebot*", Reason::Crawler),
-    ("adsbot*", Reason::Crawler),
-    ("google-safety", Reason::Crawler),
-    ("chrome-lighthouse", Reason::Monitor),
-    ("lighthouse", Reason::Monitor),
-    ("pagespeed", Reason::Monitor),
-    ("pingdom*", Reason::Monitor),
-    ("monitoring", Reason::Monitor),
-    ("site24x7", Reason::Monitor),
-    ("better uptime", Reason::Monitor),
-    ("updown.io", Reason::Monitor),
-    ("kube-probe", Reason::Monitor),
-    ("googlehc", Reason::Monitor),
-    ("elb-healthchecker", Reason::Monitor),
-    ("haproxy", Reason::Monitor),
-    ("headlesschrome*", Reason::Headless),
-    ("phantomjs", Reason::Headless),
-    ("puppeteer", Reason::Headless),
-    ("playwright", Reason::Headless),
-    ("selenium", Reason::Headless),
-    ("cypress", Reason::Headless),
-    ("slackbot*", Reason::LinkPreview),
-    ("bingpreview", Reason::LinkPreview),
-    ("skypeuripreview", Reason::LinkPreview),
-    ("viberbot", Reason::LinkPreview),
-    ("okhttp", Reason::HttpLibrary),
-    ("python-urllib", Reason::HttpLibrary),
-    ("python-requests", Reason::HttpLibrary),
-    ("aiohttp", Reason::HttpLibrary),
-    ("node-fetch", Reason::HttpLibrary),
-    ("undici", Reason::HttpLibrary),
-    ("guzzlehttp", Reason::HttpLibrary),
-    ("java/1*", Reason::HttpLibrary),
-    ("libwww-perl", Reason::HttpLibrary),
-    ("winhttp", Reason::HttpLibrary),
-    ("postmanruntime", Reason::HttpLibrary),
-    ("insomnia", Reason::HttpLibrary),
-    ("sqlmap", Reason::Scanner),
-    ("ubermetrics-technologies.com", Reason::Crawler),
-    ("ranksonicsiteauditor", Reason::Crawler),
-];
-
-/// Ends of words that only programs have: `FooBot/1.0`, `foo-crawler`.
-const OWN_ENDS: [&str; 7] = ["bot", "bots", "crawler", "spider", "scraper", "fetcher", "crawling"];
-
-/// Words of people's agents that end like that: a maker of phones.
-const PEOPLE: [&str; 1] = ["cubot"];
-
 /// Beginnings of paths that no page of a shop has. Those with a lower score are pages of some shops' own staff.
 const SCANNER_PATHS: [(&[u8], u8); 26] = [
     (b"/.env", CERTAIN),
@@ -194,88 +146,6 @@ const SCANNER_PATHS: [(&[u8], u8); 26] = [
     (b"/wp-admin/setup-config.php", CERTAIN),
     (b"/xmlrpc.php", 60),
 ];
-
-/// A word to look for.
-#[derive(Debug)]
-struct Word {
-    name: &'static str,
-    reason: Reason,
-    open_start: bool,
-    open_end: bool,
-}
-
-/// All words, ready for one pass over a user agent.
-#[derive(Debug)]
-struct Table {
-    automaton: AhoCorasick,
-    words: Vec<Word>,
-}
-
-/// Constant data, so that all workers share it.
-static TABLE: LazyLock<Option<Table>> = LazyLock::new(Table::new);
-
-impl Table {
-    /// None should the constant data ever not compile: then the list lets everybody pass.
-    fn new() -> Option<Self> {
-        let own = OWN_NAMES.map(|(name, reason)| Word::new(name, reason));
-        let ends = OWN_ENDS.map(|end| Word { open_start: true, ..Word::new(end, Reason::Crawler) });
-        // Of several words at a place the first one names the bot.
-        let words: Vec<Word> = listed().chain(own).chain(ends).collect();
-        let automaton = AhoCorasick::builder()
-            .ascii_case_insensitive(true)
-            .match_kind(MatchKind::Standard)
-            .kind(Some(AhoCorasickKind::DFA))
-            .build(words.iter().map(|word| word.name))
-            .ok()?;
-        Some(Table { automaton, words })
-    }
-
-    fn find(&self, user_agent: &[u8]) -> Option<&Word> {
-        let word_of = |found: &aho_corasick::Match| {
-            let word = &self.words[found.pattern()];
-            word.stands_at(user_agent, found.start(), found.end()).then_some((found.pattern(), word))
-        };
-        let found = self.automaton.find_overlapping_iter(user_agent).filter_map(|found| word_of(&found));
-        found.min_by_key(|(pattern, _)| *pattern).map(|(_, word)| word)
-    }
-}
-
-impl Word {
-    fn new(name: &'static str, reason: Reason) -> Self {
-        Word {
-            name: name.trim_matches('*'),
-            reason,
-            open_start: name.starts_with('*'),
-            open_end: name.ends_with('*'),
-        }
-    }
-
-    /// Whether the word stands by itself where it was found, and is not a part of one of people's.
-    fn stands_at(&self, text: &[u8], start: usize, end: usize) -> bool {
-        let first_is_word = is_word(text[start]);
-        let last_is_word = is_word(text[end - 1]);
-        let starts = self.open_start || !first_is_word || start == 0 || !is_word(text[start - 1]);
-        let ends = self.open_end || !last_is_word || text.get(end).is_none_or(|byte| !is_word(*byte));
-        starts && ends && !PEOPLE.iter().any(|name| ends_with_ignoring_case(&text[..end], name))
-    }
-}
-
-/// The words of the list.
-fn listed() -> impl Iterator<Item = Word> {
-    include_str!("data/bots.tsv").lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
-        let (name, kind) = line.split_once('\t')?;
-        let reason = match kind {
-            "crawler" => Reason::Crawler,
-            "preview" => Reason::LinkPreview,
-            "library" => Reason::HttpLibrary,
-            "headless" => Reason::Headless,
-            "monitor" => Reason::Monitor,
-            "scanner" => Reason::Scanner,
-            _ => return None,
-        };
-        Some(Word::new(name, reason))
-    })
-}
 
 /// The names of programs.
 #[derive(Debug, Clone, Default)]
@@ -318,21 +188,14 @@ impl BotNames {
     }
 }
 
-fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-}
-
 fn begins(path: &[u8], begin: &[u8]) -> bool {
     path.get(..begin.len()).is_some_and(|start| start.eq_ignore_ascii_case(begin))
-}
-
-fn ends_with_ignoring_case(text: &[u8], end: &str) -> bool {
-    text.len() >= end.len() && text[text.len() - end.len()..].eq_ignore_ascii_case(end.as_bytes())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::uap_core;
 
     const PERSON: Signs =
         Signs { accept_language: true, sec_fetch: true, headless_brand: false, https: true };
@@ -406,54 +269,32 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_list_is_well_formed() {
-        let rows = include_str!("data/bots.tsv").lines().filter(|line| !line.starts_with('#'));
-        let words: Vec<Word> = listed().collect();
-        assert_eq!(words.len(), rows.clone().count(), "every row is read");
-        for word in words {
-            assert!(word.name.len() > 1 && word.name == word.name.to_ascii_lowercase(), "{word:?}");
-        }
-        assert!(TABLE.is_some());
-    }
-
     /// The sample strings that come with the list.
     #[test]
     fn nearly_all_samples_of_the_list_are_bots() {
-        let samples: Vec<&str> = include_str!("data/bot-agents.txt").lines().collect();
+        let samples: Vec<&str> = include_str!("../data/bot-agents.txt").lines().collect();
         let left: Vec<&&str> = samples.iter().filter(|agent| !judge(agent).is_certain()).collect();
         println!("{} of {} samples are bots; left: {left:#?}", samples.len() - left.len(), samples.len());
         assert!(samples.len() > 2000);
         assert!(left.len() * 100 <= samples.len(), "{left:#?}");
     }
 
-    /// Browsers of people: `UAP_CORE` names a checkout of ua-parser/uap-core, whose tests are too large to be here.
+    /// Agents of people: all that uap-core's cases of devices, and its list of Firefoxes, do not call a spider.
     #[test]
-    #[ignore = "needs a checkout of uap-core: UAP_CORE=… cargo test --lib -- --ignored browsers_of_people"]
-    fn browsers_of_people_are_rarely_taken_for_bots() {
-        let folder = std::path::PathBuf::from(std::env::var_os("UAP_CORE").expect("UAP_CORE"));
-        let text = std::fs::read_to_string(folder.join("test_resources/firefox_user_agent_strings.yaml"))
-            .unwrap()
-            + &std::fs::read_to_string(folder.join("tests/test_os.yaml")).unwrap()
-            + &std::fs::read_to_string(folder.join("tests/test_ua.yaml")).unwrap();
-        let mut agents: Vec<(&str, &str)> = Vec::new();
-        let quoted =
-            |line: &'static str| line.split_once(':').map(|(_, text)| text.trim().trim_matches(['\'', '"']));
-        let mut lines = text.leak().lines().peekable();
-        while let Some(line) = lines.next() {
-            let Some(agent) = line.trim_start().strip_prefix("- user_agent_string:") else { continue };
-            let family = lines.peek().and_then(|line| quoted(line)).unwrap_or_default();
-            agents.push((agent.trim().trim_matches(['\'', '"']), family));
-        }
-        // Some of its cases are programs, which it names as such.
-        let is_program = |family: &str| judge(family).is_certain();
-        let people: Vec<_> = agents
-            .iter()
-            .filter(|(agent, family)| agent.starts_with("Mozilla/5.0") && !is_program(family))
-            .collect();
-        let taken: Vec<_> = people.iter().filter(|(agent, _)| judge(agent).is_certain()).collect();
-        println!("{} of {} browsers are taken for bots: {taken:#?}", taken.len(), people.len());
-        assert!(people.len() > 1000 && taken.len() * 200 <= people.len());
+    #[ignore = "needs a checkout of uap-core: UAP_CORE=… cargo test --lib -- --ignored people_are_rarely"]
+    fn people_are_rarely_taken_for_bots() {
+        let mut cases = uap_core::cases("tests/test_device.yaml");
+        cases.extend(uap_core::cases("test_resources/firefox_user_agent_strings.yaml"));
+        let is = |case: &uap_core::Case, family| case.get("family").is_some_and(|known| known == family);
+        let agents = cases.iter().filter(|case| !is(case, "Spider")).map(|case| &case["user_agent_string"]);
+        let people: Vec<&String> = agents.filter(|agent| agent.starts_with("Mozilla/5.0")).collect();
+        let taken: Vec<_> = people.iter().filter(|agent| judge(agent).is_certain()).collect();
+        println!("{} of {} people are taken for bots: {taken:#?}", taken.len(), people.len());
+        assert!(people.len() > 10_000 && taken.len() * 200 <= people.len());
+        let spiders: Vec<_> = cases.iter().filter(|case| is(case, "Spider")).collect();
+        let missed: Vec<_> =
+            spiders.iter().filter(|case| !judge(&case["user_agent_string"]).is_certain()).collect();
+        println!("{} of {} spiders are taken for people", missed.len(), spiders.len());
     }
 
     #[test]
