@@ -10,49 +10,47 @@ WITH affected AS (
     SELECT e.*, row_number() OVER (PARTITION BY e.site_id, e.order_id
                                    ORDER BY e.way DESC, e.at, e.received_at, e.hash, e.kind, e.reference) AS rank
     FROM affected JOIN order_entries e USING (site_id, order_id)
-), report AS (
-    -- Whatever its kind: what holds of the whole order.
+), claim AS (
+    -- counts: payments, cancellations and refunds count once for each reference.
+    -- joined_by: the cookie on a request, else a session that was named and is known, else a visitor; the names sort so.
+    SELECT e.*,
+           row_number() OVER (PARTITION BY e.site_id, e.order_id, e.kind, e.reference
+                              ORDER BY e.value IS NULL, e.rank) = 1 AS counts,
+           s.visitor_id AS session_visitor,
+           CASE WHEN e.by_cookie THEN CASE WHEN e.visitor_id IS NOT NULL THEN 'cookie' END
+                WHEN s.visitor_id IS NOT NULL THEN 'session'
+                WHEN EXISTS (SELECT FROM visitors v WHERE v.visitor_id = e.visitor_id) THEN 'visitor' END AS joined_by
+    FROM entry e
+    LEFT JOIN LATERAL (SELECT min(s.visitor_id::text)::uuid AS visitor_id FROM sessions s
+                       WHERE NOT e.by_cookie AND s.session_id = e.session_id) s ON true
+), ledger AS (
+    -- One pass and no join: a planner that knows nothing of so new rows would join all with all.
     SELECT site_id, order_id,
-           min(at) AS at,
-           (array_agg(way ORDER BY at, rank))[1] AS way,
+           -- Whatever its kind: what holds of the whole order.
            (array_agg(currency ORDER BY kind <> 1, rank) FILTER (WHERE currency IS NOT NULL))[1] AS currency,
            (array_agg(order_number ORDER BY kind <> 1, rank) FILTER (WHERE order_number IS NOT NULL))[1]
                AS order_number,
-           (array_agg(at ORDER BY rank) FILTER (WHERE kind = 5))[1] AS delivered_at
-    FROM entry GROUP BY site_id, order_id
-), placed AS (
-    SELECT site_id, order_id,
-           (array_agg(at ORDER BY rank))[1] AS at,
-           (array_agg(way ORDER BY rank))[1] AS way,
-           (array_agg(value ORDER BY rank) FILTER (WHERE value IS NOT NULL))[1] AS value
-    FROM entry WHERE kind = 1 GROUP BY site_id, order_id
-), piece AS (
-    -- Payments, cancellations and refunds: one report for each reference.
-    SELECT DISTINCT ON (site_id, order_id, kind, reference) site_id, order_id, kind, value, at
-    FROM entry WHERE kind IN (2, 3, 4)
-    ORDER BY site_id, order_id, kind, reference, value IS NULL, rank
-), ledger AS (
-    SELECT site_id, order_id,
-           sum(value) FILTER (WHERE kind = 2) AS paid,
-           coalesce(bool_or(value IS NULL) FILTER (WHERE kind = 2), false) AS paid_rest,
-           min(at) FILTER (WHERE kind = 2) AS paid_at,
-           coalesce(sum(value) FILTER (WHERE kind = 3), 0) AS cancelled,
-           max(value) FILTER (WHERE kind = 3) AS most_cancelled,
-           coalesce(bool_or(value IS NULL) FILTER (WHERE kind = 3), false) AS cancelled_rest,
-           coalesce(sum(value) FILTER (WHERE kind = 4), 0) AS refunded,
-           coalesce(bool_or(value IS NULL) FILTER (WHERE kind = 4), false) AS refunded_rest
-    FROM piece GROUP BY site_id, order_id
+           (array_agg(at ORDER BY rank) FILTER (WHERE kind = 5))[1] AS delivered_at,
+           coalesce((array_agg(at ORDER BY rank) FILTER (WHERE kind = 1))[1], min(at)) AS placed_at,
+           coalesce((array_agg(way ORDER BY rank) FILTER (WHERE kind = 1))[1], (array_agg(way ORDER BY at, rank))[1])
+               AS placed_way,
+           (array_agg(value ORDER BY rank) FILTER (WHERE kind = 1 AND value IS NOT NULL))[1] AS placed_value,
+           sum(value) FILTER (WHERE kind = 2 AND counts) AS paid_named,
+           coalesce(bool_or(value IS NULL) FILTER (WHERE kind = 2 AND counts), false) AS paid_rest,
+           min(at) FILTER (WHERE kind = 2 AND counts) AS paid_at,
+           coalesce(sum(value) FILTER (WHERE kind = 3 AND counts), 0) AS cancelled_named,
+           max(value) FILTER (WHERE kind = 3 AND counts) AS most_cancelled,
+           coalesce(bool_or(value IS NULL) FILTER (WHERE kind = 3 AND counts), false) AS cancelled_rest,
+           coalesce(sum(value) FILTER (WHERE kind = 4 AND counts), 0) AS refunded_named,
+           coalesce(bool_or(value IS NULL) FILTER (WHERE kind = 4 AND counts), false) AS refunded_rest,
+           (array_agg(CASE joined_by WHEN 'session' THEN session_visitor ELSE visitor_id END
+                      ORDER BY joined_by, kind <> 1, rank) FILTER (WHERE joined_by IS NOT NULL))[1] AS visitor_id,
+           (array_agg(CASE joined_by WHEN 'visitor' THEN NULL ELSE session_id END
+                      ORDER BY joined_by, kind <> 1, rank) FILTER (WHERE joined_by IS NOT NULL))[1] AS session_id,
+           min(joined_by) AS joined_by
+    FROM claim GROUP BY site_id, order_id
 ), valued AS (
-    SELECT r.site_id, r.order_id, r.order_number, r.currency, r.delivered_at,
-           coalesce(p.at, r.at) AS placed_at, coalesce(p.way, r.way) AS placed_way,
-           coalesce(p.value, l.paid) AS gross, l.paid_at, l.paid AS paid_named,
-           coalesce(l.paid_rest, false) AS paid_rest,
-           coalesce(l.cancelled, 0) AS cancelled_named, l.most_cancelled,
-           coalesce(l.cancelled_rest, false) AS cancelled_rest,
-           coalesce(l.refunded, 0) AS refunded_named, coalesce(l.refunded_rest, false) AS refunded_rest
-    FROM report r
-    LEFT JOIN placed p USING (site_id, order_id)
-    LEFT JOIN ledger l USING (site_id, order_id)
+    SELECT l.*, coalesce(l.placed_value, l.paid_named) AS gross FROM ledger l
 ), cancelled AS (
     -- A cancellation without value, or of the whole value, takes all that was not refunded, once.
     SELECT v.*,
@@ -73,33 +71,6 @@ WITH affected AS (
     SELECT max(h.horizon) AS since, max(h.horizon) + interval '2 days' + make_interval(secs => $3::double precision)
                AS wholly_since
     FROM retention_horizons h WHERE h.kind IN ('events', 'sessions')
-), standing AS (
-    SELECT o.site_id, o.order_id, o.visitor_id, o.session_id, o.joined_by
-    FROM money m JOIN orders o USING (site_id, order_id) CROSS JOIN kept
-    WHERE o.credits_stand OR least(o.placed_at, m.placed_at) < kept.wholly_since
-       OR (o.joined_by = 'session' AND NOT EXISTS (SELECT FROM sessions s WHERE s.session_id = o.session_id)
-           AND EXISTS (SELECT FROM entry e WHERE (e.site_id, e.order_id, e.session_id)
-                                               = (o.site_id, o.order_id, o.session_id)))
-       OR (o.joined_by = 'visitor' AND NOT EXISTS (SELECT FROM visitors v WHERE v.visitor_id = o.visitor_id)
-           AND EXISTS (SELECT FROM entry e WHERE (e.site_id, e.order_id, e.visitor_id)
-                                               = (o.site_id, o.order_id, o.visitor_id)))
-), joined AS (
-    -- The cookie on a request, else a session that was named and is known, else a visitor.
-    SELECT DISTINCT ON (site_id, order_id) site_id, order_id, visitor_id, session_id, joined_by
-    FROM (
-        SELECT site_id, order_id, visitor_id, session_id, 'cookie' AS joined_by, 1 AS precedence, kind, rank
-        FROM entry WHERE by_cookie AND visitor_id IS NOT NULL
-        UNION ALL
-        SELECT e.site_id, e.order_id, s.visitor_id, e.session_id, 'session', 2, e.kind, e.rank
-        FROM entry e
-        CROSS JOIN LATERAL (SELECT min(s.visitor_id::text)::uuid AS visitor_id FROM sessions s
-                            WHERE s.session_id = e.session_id) s
-        WHERE NOT e.by_cookie AND s.visitor_id IS NOT NULL
-        UNION ALL
-        SELECT e.site_id, e.order_id, e.visitor_id, NULL, 'visitor', 3, e.kind, e.rank
-        FROM entry e WHERE NOT e.by_cookie AND EXISTS (SELECT FROM visitors v WHERE v.visitor_id = e.visitor_id)
-    ) named
-    ORDER BY site_id, order_id, precedence, kind <> 1, rank
 )
 INSERT INTO orders AS o (site_id, order_id, order_number, placed_at, placed_way, paid_at, delivered_at, currency,
                          gross, paid, cancelled, refunded, net, visitor_id, session_id, joined_by, points,
@@ -113,8 +84,19 @@ SELECT m.site_id, m.order_id, m.order_number, m.placed_at, m.placed_way, m.paid_
        k.order_id IS NOT NULL OR coalesce(m.placed_at < kept.wholly_since, false)
 FROM money m
 CROSS JOIN kept
-LEFT JOIN standing k ON (k.site_id, k.order_id) = (m.site_id, m.order_id)
-LEFT JOIN joined j ON (j.site_id, j.order_id) = (m.site_id, m.order_id) AND (m.placed_at < kept.since) IS NOT TRUE
+LEFT JOIN LATERAL (
+    -- The join and credits that it keeps, if any: by index for each order.
+    SELECT o.order_id, o.visitor_id, o.session_id, o.joined_by FROM orders o
+    WHERE o.site_id = m.site_id AND o.order_id = m.order_id
+      AND (o.credits_stand OR least(o.placed_at, m.placed_at) < kept.wholly_since
+           OR (o.joined_by = 'session' AND NOT EXISTS (SELECT FROM sessions s WHERE s.session_id = o.session_id)
+               AND EXISTS (SELECT FROM order_entries e WHERE (e.site_id, e.order_id) = (o.site_id, o.order_id)
+                                                         AND e.session_id = o.session_id))
+           OR (o.joined_by = 'visitor' AND NOT EXISTS (SELECT FROM visitors v WHERE v.visitor_id = o.visitor_id)
+               AND EXISTS (SELECT FROM order_entries e WHERE (e.site_id, e.order_id) = (o.site_id, o.order_id)
+                                                         AND e.visitor_id = o.visitor_id)))
+) k ON true
+LEFT JOIN LATERAL (SELECT m.visitor_id, m.session_id, m.joined_by WHERE (m.placed_at < kept.since) IS NOT TRUE) j ON true
 LEFT JOIN LATERAL (
     SELECT s.session_id FROM sessions s
     WHERE j.session_id IS NULL AND s.visitor_id = j.visitor_id
