@@ -32,8 +32,6 @@ pub mod registry;
 mod response;
 pub mod restore;
 mod rules;
-#[cfg(test)]
-pub(crate) mod uap_core;
 
 use bot::{Signs, Verdict};
 use consent::Standing;

@@ -55,8 +55,8 @@ const OWN_NAMES: [(&str, Reason); 40] = [
 /// Ends of words that only programs have: `FooBot/1.0`, `foo-crawler`.
 const OWN_ENDS: [&str; 7] = ["bot", "bots", "crawler", "spider", "scraper", "fetcher", "crawling"];
 
-/// Words of people's agents that end like that: a maker of phones.
-const PEOPLE: [&str; 1] = ["cubot"];
+/// Words of people's agents that end like that: a maker of phones, and phones that are named as a bot is.
+const PEOPLE: [&str; 4] = ["cubot", "htc butterfly", "htc_butterfly", "htc j butterfly"];
 
 /// A word to look for.
 #[derive(Debug)]

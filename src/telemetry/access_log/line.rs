@@ -27,7 +27,7 @@ pub struct Entry<'a> {
     pub https: bool,
     /// As sent.
     pub method: &'a str,
-    /// Path of the target as sent, without its query.
+    /// Path of the target, without its query, tokens masked.
     pub path: &'a str,
     /// Length of the query, without `?`.
     pub query_bytes: usize,

@@ -242,7 +242,13 @@ impl DedicatedPostgres {
         let mut cluster = Cluster::open_in(&fresh_home(), dedicated_settings()).expect("a private Postgres");
         let mut command = Command::new(program.with_file_name("pg_basebackup"));
         ServerUser::choose().expect("a user for Postgres").drop_to(&mut command);
-        command.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--username=postgres", "--pgdata"]);
+        command.args([
+            "--write-recovery-conf",
+            "--checkpoint=fast",
+            "--no-sync",
+            "--username=postgres",
+            "--pgdata",
+        ]);
         command.arg(cluster.home().join("data")).arg("--host").arg(self.cluster.socket_dir());
         let output = command.current_dir("/").output().expect("pg_basebackup");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
