@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
@@ -35,7 +35,28 @@ pub enum CertificateError {
     Key(String),
 }
 
+/// A certificate that ends sooner is worth a warning.
+const SOON: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// How near a certificate's end is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// It is over: browsers refuse the certificate.
+    Past,
+    /// Less than a week.
+    In(Duration),
+}
+
 impl Certificate {
+    /// Whether it has ended or soon will.
+    pub fn ending(&self, now: SystemTime) -> Option<Ending> {
+        match self.not_after?.duration_since(now) {
+            Err(_) => Some(Ending::Past),
+            Ok(left) if left < SOON => Some(Ending::In(left)),
+            Ok(_) => None,
+        }
+    }
+
     /// Reads both files.
     ///
     /// # Errors

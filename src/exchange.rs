@@ -14,6 +14,7 @@ use http::uri::PathAndQuery;
 use http::{Method, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 
+use crate::accept::RequestLine;
 use crate::capture::{CLIENT_CLOSED_REQUEST, mask};
 use crate::clock::unix_ms;
 use crate::config::Config;
@@ -121,7 +122,8 @@ pub struct Exchange {
 /// What the log says of a request; taken by reference count.
 #[derive(Debug)]
 struct Facts {
-    method: Method,
+    /// None of what is no request.
+    method: Option<Method>,
     target: Option<PathAndQuery>,
     version: Version,
     client: Client,
@@ -151,11 +153,26 @@ impl Exchange {
         }
     }
 
+    /// Whether some of the request is still to come.
+    pub fn awaits_body(&self) -> bool {
+        !self.received.is_over()
+    }
+
     /// It goes this way, and is this client's.
     pub fn note_way(&mut self, route: &Route, client: Client) {
         self.route = route.number;
         if let Some(facts) = &mut self.facts {
             facts.client = client;
+        }
+    }
+
+    /// It stands in for what is no request, and began with this line, if with any.
+    pub fn note_line(&mut self, line: Option<RequestLine>) {
+        if let Some(facts) = &mut self.facts {
+            (facts.method, facts.target) = (None, None);
+            if let Some(RequestLine { method, path, version }) = line {
+                (facts.method, facts.target, facts.version) = (Some(method), path, version);
+            }
         }
     }
 
@@ -167,7 +184,7 @@ impl Exchange {
     /// The head of the answer goes out; the exchange lasts as long as its body.
     pub fn answer(mut self, response: Response<ResponseBody>) -> Response<AnswerBody> {
         self.note_status(response.status().as_u16());
-        let is_to_head = self.facts.as_ref().is_some_and(|facts| facts.method == Method::HEAD);
+        let is_to_head = self.facts.as_ref().is_some_and(|facts| facts.method == Some(Method::HEAD));
         if is_to_head || response.body().is_end_stream() {
             self.end = Some(End::Complete);
         }
@@ -197,7 +214,7 @@ impl Exchange {
             at_ms: unix_ms(),
             client: facts.client.address,
             https: facts.client.https,
-            method: facts.method.as_str(),
+            method: facts.method.as_ref().map_or("", Method::as_str),
             path: &path,
             query_bytes: query.len(),
             version: facts.version,
@@ -236,7 +253,7 @@ impl Facts {
     fn of(peer: &Peer, head: &Parts) -> Self {
         let field = |name: &header::HeaderName| head.headers.get(name).cloned();
         Facts {
-            method: head.method.clone(),
+            method: Some(head.method.clone()),
             target: head.uri.path_and_query().cloned(),
             version: head.version,
             client: Client { address: peer.address, https: peer.https },

@@ -25,7 +25,6 @@ use crate::forward::{
 use crate::record::{Recorder, Recording};
 use crate::route::Router;
 use crate::telemetry::access_log::AccessLog;
-use crate::telemetry::causes::Causes;
 use crate::telemetry::metrics::{Metrics, Reason};
 
 /// How often a worker looks whether there is a newer snapshot when no request makes it look.
@@ -220,6 +219,10 @@ impl Proxy {
         if let (Some(ids), Some(id)) = (&self.request_ids, &exchange.request_id) {
             ids.tell_client(response.headers_mut(), id);
         }
+        if exchange.awaits_body() {
+            // What is still to come may never be read: no other request should be sent behind it.
+            connection.unread().set(true);
+        }
         exchange.answer(response)
     }
 
@@ -231,8 +234,9 @@ impl Proxy {
         body: RequestBody,
         exchange: &mut Exchange,
     ) -> Result<Response<ResponseBody>, Refusal> {
-        if let Some(refusal) = connection.take_refusal(&head) {
-            return Err(refusal);
+        if let Some(refused) = connection.take_refused(&head) {
+            exchange.note_line(refused.line);
+            return Err(refused.refusal);
         }
         if self.is_health_check(&head) {
             exchange.note_reason("health");
@@ -282,10 +286,17 @@ impl Proxy {
             self.upstreams.send(route.upstream, head, body, sending).await
         };
         let mut response = match answer {
-            Ok(response) => response,
-            Err(refusal) => self.refuse(&refusal, exchange),
+            Ok(mut response) => {
+                fields::clean_response(&mut response);
+                response
+            }
+            Err(refusal) => {
+                if refusal.is_upstreams() {
+                    self.upstreams.complain(route.upstream, &refusal);
+                }
+                self.refuse(&refusal, exchange)
+            }
         };
-        fields::clean_response(&mut response);
         if let Some(target) = stripped {
             let serves = |host: &str| self.router.serves(host);
             self.recorder.restore(&target, route, &authority.host(), serves, &mut response);
@@ -366,7 +377,6 @@ impl Proxy {
         let reason = Reason { reason: refusal.reason() };
         if refusal.is_upstreams() {
             self.metrics.upstream_errors.get_or_create(&reason).inc();
-            tracing::warn!(reason = reason.reason, error = %Causes(refusal), "an upstream could not answer");
         } else {
             self.metrics.requests_refused.get_or_create(&reason).inc();
         }

@@ -82,13 +82,14 @@ impl Reload {
         }
         self.snapshot.replace(snapshot);
         self.config.replace(config);
-        self.metrics.note_config_reloaded();
         let (changed, needs_restart) = (listed(&changed), listed(&needs_restart));
         if needs_restart == NONE {
             tracing::info!(%changed, "configuration reloaded");
         } else {
             tracing::warn!(%changed, %needs_restart, "configuration reloaded; some of it stays as it was until a restart");
         }
+        // Last: whoever sees it counted finds it in the log.
+        self.metrics.note_config_reloaded();
     }
 }
 

@@ -80,7 +80,7 @@ fn pass(bytes: &[u8], mut length: impl FnMut(usize) -> usize, room: usize) -> (V
         Mode::Waiting | Mode::Full => End::Upgrade,
         Mode::Broken => End::BadBody,
         Mode::Refused => {
-            assert!(gate.take_refusal().is_some());
+            assert!(gate.take_refused().is_some());
             let length = if out.ends_with(b"HEAD / HTTP/1.1\r\n\r\n") { 19 } else { 18 };
             assert!(out.ends_with(b" / HTTP/1.1\r\n\r\n"));
             out.truncate(out.len() - length);

@@ -12,9 +12,10 @@ use http::header::HOST;
 use http::request::Parts;
 use http_body::{Body, Frame, SizeHint};
 
+use super::gate::Refused;
 use crate::clock::{Clock, Timer};
 use crate::config::Timeouts;
-use crate::forward::{Peer, Refusal, Tunnel};
+use crate::forward::{Peer, Tunnel};
 
 /// How long a silent connection is still listened to when the worker ends: a request may be on its way, and whoever is
 /// in the middle of a page sends the next one at once. It is answered with `Connection: close`.
@@ -54,13 +55,14 @@ pub struct Connection {
     timeouts: Timeouts,
     /// Whether what came last ends a request: then hyper has read nothing of the next one.
     is_between_requests: Cell<bool>,
-    /// Why the request that came last is none.
-    refusal: RefCell<Option<Refusal>>,
+    /// What came last and is no request.
+    refused: RefCell<Option<Refused>>,
     /// The last call has begun.
     last_call: Cell<bool>,
     /// What the connection goes on as when the present answer is out.
     tunnel: RefCell<Option<Box<Tunnel>>>,
-    /// Set when a request's body was left unread: the socket must then be closed with care.
+    /// Set when the present answer is the last and the client may not have sent all of its request: the socket must then
+    /// be closed with care.
     unread: Rc<Cell<bool>>,
     /// The answer ends with the connection: nothing but a reset tells the client of one that was cut off.
     answer_ends_with_it: Cell<bool>,
@@ -84,7 +86,7 @@ impl Connection {
             timer: RefCell::new(Timer::new(clock)),
             timeouts,
             is_between_requests: Cell::new(false),
-            refusal: RefCell::default(),
+            refused: RefCell::default(),
             last_call: Cell::new(false),
             tunnel: RefCell::default(),
             unread: Rc::default(),
@@ -145,17 +147,20 @@ impl Connection {
         self.phase.get()
     }
 
-    /// The request that comes next is a stand-in for what is none. What the client sends after it is not looked at.
-    pub(super) fn refuse(&self, refusal: Refusal) {
-        self.unread.set(true);
-        *self.refusal.borrow_mut() = Some(refusal);
+    /// The request that comes next is a stand-in for what is none.
+    pub(super) fn refuse(&self, refused: Refused) {
+        *self.refused.borrow_mut() = Some(refused);
     }
 
-    /// Why a request is none, if it stands in for what is none.
-    pub fn take_refusal(&self, head: &Parts) -> Option<Refusal> {
+    /// What a request stands in for that is none. What the client sends after that is not looked at.
+    pub fn take_refused(&self, head: &Parts) -> Option<Refused> {
         // An earlier request that has not been answered yet has a `Host`, or is of HTTP/1.0.
         let is_stand_in = head.version == Version::HTTP_11 && !head.headers.contains_key(HOST);
-        if is_stand_in { self.refusal.take() } else { None }
+        let refused = if is_stand_in { self.refused.take() } else { None };
+        if refused.is_some() {
+            self.unread.set(true);
+        }
+        refused
     }
 
     /// An answer begins that has no end but the connection's (RFC 9112 section 6.3).

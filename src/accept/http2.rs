@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -23,9 +23,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::connection::Connection;
-use super::transport::{SendTimer, Transport};
+use super::send_timer::SendTimer;
 use crate::clock::{Clock, Timer};
 use crate::config;
+use crate::forward::Socket;
 
 /// Requests at a time on one connection; browsers are content with a hundred.
 const MAX_STREAMS: u32 = 100;
@@ -42,14 +43,15 @@ const MAX_OWN_RESETS: usize = 200;
 /// How long a connection that was told to end may stay without a request.
 const LAST_CALL: Duration = Duration::from_secs(1);
 
-/// Serves requests until the client goes away or the connection is not worth keeping.
+/// Serves requests until the client goes away or the connection is not worth keeping. Answers the socket, to be closed
+/// with care: whoever is still reading sends something now and then.
 pub(super) async fn serve<A, F, B>(
     connection: &Rc<Connection>,
-    transport: Transport,
+    socket: Socket,
     config: &config::Proxy,
     clock: &Rc<Clock>,
     answer: A,
-) -> hyper::Result<()>
+) -> hyper::Result<Socket>
 where
     A: Fn(Rc<Connection>, Request<Incoming>) -> F,
     F: Future<Output = Response<B>> + 'static,
@@ -67,10 +69,16 @@ where
             Ok::<_, Infallible>(response.map(|body| StreamAnswer { body, patience }))
         }
     });
-    let stream = TimedStream { transport, send_timer: SendTimer::new(timeouts.response_idle, clock) };
-    let mut serving = pin!(builder(config, &streams).serve_connection(TokioIo::new(stream), service));
+    let is_sending = Rc::default();
+    let mut stream = TimedStream {
+        socket,
+        send_timer: SendTimer::new(timeouts.response_idle, clock),
+        is_sending: Rc::clone(&is_sending),
+    };
+    let io = TokioIo::new(&mut stream);
+    let mut serving = Box::pin(builder(config, &streams).serve_connection(io, service));
     let mut end = End { timer: Timer::new(clock), idle: timeouts.first_byte, is_near: false };
-    poll_fn(|context| {
+    let outcome = poll_fn(|context| {
         loop {
             if let Poll::Ready(outcome) = serving.as_mut().poll(context) {
                 return Poll::Ready(outcome);
@@ -79,14 +87,18 @@ where
                 end.idle = timeouts.keep_alive;
             }
             streams.connection.replace(Some(context.waker().clone()));
-            match end.poll(context, streams.open.get() > 0, connection.is_draining()) {
+            // A stream has ended for us when the last of it waits to be sent.
+            let is_busy = streams.open.get() > 0 || is_sending.get();
+            match end.poll(context, is_busy, connection.is_draining()) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Verdict::SayGoodbye) => serving.as_mut().graceful_shutdown(),
                 Poll::Ready(Verdict::Cut) => return Poll::Ready(Ok(())),
             }
         }
     })
-    .await
+    .await;
+    drop(serving);
+    outcome.map(|()| stream.socket)
 }
 
 fn builder(config: &config::Proxy, streams: &Rc<Streams>) -> http2::Builder<StreamTasks> {
@@ -257,10 +269,19 @@ impl<B: Body + Unpin> Body for StreamAnswer<B> {
     }
 }
 
-/// The transport, with the time that a client may take nothing at all.
+/// The socket, with the time that a client may take nothing at all.
 struct TimedStream {
-    transport: Transport,
+    socket: Socket,
     send_timer: SendTimer,
+    /// The client has not taken all that there is for it.
+    is_sending: Rc<Cell<bool>>,
+}
+
+impl TimedStream {
+    fn watch<T>(&mut self, context: &Context<'_>, sent: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        self.is_sending.set(sent.is_pending());
+        self.send_timer.watch(context, sent)
+    }
 }
 
 impl AsyncRead for TimedStream {
@@ -269,15 +290,15 @@ impl AsyncRead for TimedStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.transport).poll_read(context, buffer)
+        Pin::new(&mut self.socket).poll_read(context, buffer)
     }
 }
 
 impl AsyncWrite for TimedStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let outcome = Pin::new(&mut this.transport).poll_write(context, bytes);
-        this.send_timer.watch(context, outcome)
+        let outcome = Pin::new(&mut this.socket).poll_write(context, bytes);
+        this.watch(context, outcome)
     }
 
     fn poll_write_vectored(
@@ -286,23 +307,23 @@ impl AsyncWrite for TimedStream {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let outcome = Pin::new(&mut this.transport).poll_write_vectored(context, slices);
-        this.send_timer.watch(context, outcome)
+        let outcome = Pin::new(&mut this.socket).poll_write_vectored(context, slices);
+        this.watch(context, outcome)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.transport.is_write_vectored()
+        self.socket.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let outcome = Pin::new(&mut this.transport).poll_flush(context);
-        this.send_timer.watch(context, outcome)
+        let outcome = Pin::new(&mut this.socket).poll_flush(context);
+        this.watch(context, outcome)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let outcome = Pin::new(&mut this.transport).poll_shutdown(context);
-        this.send_timer.watch(context, outcome)
+        let outcome = Pin::new(&mut this.socket).poll_shutdown(context);
+        this.watch(context, outcome)
     }
 }

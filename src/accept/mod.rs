@@ -10,15 +10,15 @@ mod handed;
 mod http2;
 mod proxy_header;
 mod seats;
+mod send_timer;
 mod serve;
 mod stream;
 mod tls;
-mod transport;
 mod worker;
 
 pub use bind::{BindError, Bound, bind, take_or_bind};
 pub use connection::{Answer, Connection};
-pub use gate::{Gate, Mode};
+pub use gate::{Gate, Mode, Refused, RequestLine};
 pub use handed::{Handed, HandedError};
 pub use proxy_header::{Malformed, Parsed, parse as parse_proxy_header};
 pub use tls::{Certificates, TlsError};

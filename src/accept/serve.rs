@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +13,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response, Version};
+use http::{Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -31,20 +32,20 @@ use super::proxy_header;
 use super::seats::Seats;
 use super::stream::ClientStream;
 use super::tls::{Certificates, speaks_http2};
-use super::transport::Transport;
 use crate::clock::Clock;
 use crate::config::{self, Config, Limits, Live};
-use crate::forward::Peer;
+use crate::forward::{Peer, Socket};
 use crate::telemetry::metrics::{Metrics, Reason};
 
 /// Room for method, version and line ends beside header fields and target.
 const HEAD_SLACK_BYTES: usize = 1024;
 /// Least buffer that hyper takes.
 const LEAST_BUFFER_BYTES: usize = 8192;
-/// What is still read from a client whose request was answered before its end.
+/// What is still read from a client to whom nobody listens any more.
 const LINGER_BYTES: usize = 1 << 20;
-/// How long that is done.
-const LINGER_TIME: Duration = Duration::from_secs(2);
+/// How long that is done, and how long while nothing comes.
+const LINGER_TIME: Duration = Duration::from_secs(30);
+const LINGER_SILENCE: Duration = Duration::from_secs(2);
 /// Pause after `accept` failed for want of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -233,19 +234,19 @@ where
             return self.refuse(&tcp, kind, reason, TOO_MANY_CONNECTIONS_OF_CLIENT);
         };
         let connection = Connection::new(peer, local, proxy.timeouts, &self.clock, Rc::clone(&self.draining));
-        let transport = match kind {
-            Kind::Plain => Transport::Plain(tcp),
+        let socket = match kind {
+            Kind::Plain => Socket::Plain(tcp),
             Kind::Tls => {
                 let Some(tls) = self.encrypt(proxy, tcp, &connection).await else { return };
                 let is_http2 = speaks_http2(&tls);
-                let transport = Transport::Tls(Box::new(tls));
+                let socket = Socket::Tls(Box::new(tls.into()));
                 if is_http2 {
-                    return self.serve_http2(proxy, &connection, transport).await;
+                    return self.serve_http2(proxy, &connection, socket).await;
                 }
-                transport
+                socket
             }
         };
-        self.serve_http1(&terms, &connection, transport).await;
+        self.serve_http1(&terms, &connection, socket).await;
     }
 
     /// Who is at the other end: the peer, or what the load balancer says with the PROXY protocol.
@@ -303,28 +304,31 @@ where
         self.metrics.connections_refused.get_or_create(&Reason { reason }).inc();
     }
 
-    async fn serve_http2(&self, proxy: &config::Proxy, connection: &Rc<Connection>, transport: Transport) {
+    async fn serve_http2(&self, proxy: &config::Proxy, connection: &Rc<Connection>, socket: Socket) {
         connection.enter(Phase::Serving);
-        let serving = http2::serve(connection, transport, proxy, &self.clock, &self.handler);
-        if let Err(error) = Box::pin(serving).await {
-            tracing::debug!(%error, "a client connection ended early");
+        let serving = http2::serve(connection, socket, proxy, &self.clock, &self.handler);
+        match Box::pin(serving).await {
+            Ok(socket) => close(socket, true).await,
+            Err(error) => tracing::debug!(%error, "a client connection ended early"),
         }
     }
 
-    async fn serve_http1(&self, terms: &Terms, connection: &Rc<Connection>, transport: Transport) {
+    async fn serve_http1(&self, terms: &Terms, connection: &Rc<Connection>, socket: Socket) {
         let send_idle = terms.config.proxy.timeouts.response_idle;
         let gate = Gate::new(terms.config.proxy.limits, self.metrics.targets_escaped.clone());
-        let mut stream = ClientStream::new(transport, Rc::clone(connection), gate, send_idle, &self.clock);
+        let mut stream = ClientStream::new(socket, Rc::clone(connection), gate, send_idle, &self.clock);
         // A silent connection is only its socket: hyper's buffers are made when a client speaks, and go when it rests.
         while stream.has_something_to_say().await {
             let service = service_fn(|request| self.answer(Rc::clone(connection), request));
-            let serving = terms.http.serve_connection(TokioIo::new(stream), service).without_shutdown();
-            let leftover;
-            match Box::pin(serving).await {
-                Ok(parts) => (stream, leftover) = (parts.io.into_inner(), parts.read_buf),
+            let mut serving = Box::new(terms.http.serve_connection(TokioIo::new(stream), service));
+            // With the shutdown that the stream ignores: without one, hyper leaves what a slow client has not taken.
+            if let Err(error) = poll_fn(|context| Pin::new(&mut *serving).poll(context)).await {
                 // The client went away or sent what is no HTTP; hyper has answered where it could.
-                Err(error) => return tracing::debug!(%error, "a client connection ended early"),
+                return tracing::debug!(%error, "a client connection ended early");
             }
+            let parts = serving.into_parts();
+            let leftover = parts.read_buf;
+            stream = parts.io.into_inner();
             if let Some(tunnel) = connection.take_tunnel() {
                 let idle = terms.config.proxy.timeouts.tunnel_idle;
                 stream.set_send_idle(idle);
@@ -337,7 +341,7 @@ where
                 break;
             }
         }
-        close(stream.into_transport(), connection.unread().get()).await;
+        close(stream.into_socket(), connection.unread().get()).await;
     }
 
     fn answer(
@@ -351,7 +355,9 @@ where
         let answer = Box::pin((self.handler)(Rc::clone(&connection), request));
         async move {
             let mut response = answer.await;
-            if connection.is_draining() {
+            // A connection that becomes a tunnel says so in this field, and does not end.
+            let is_switch = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+            if (connection.is_draining() || connection.unread().get()) && !is_switch {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             if is_http_10 && response.body().size_hint().exact().is_none() {
@@ -388,11 +394,11 @@ impl<H> Drop for Place<H> {
     }
 }
 
-/// Ends a connection. A client that still sends must be listened to for a while: closing at once would reset the
-/// connection and could take the answer from it (RFC 9112 section 9.6).
-async fn close(mut transport: Transport, unread: bool) {
+/// Ends a connection. A client that still sends must be listened to: closing at once would reset the connection and could
+/// take the answer from it (RFC 9112 section 9.6).
+async fn close(mut socket: Socket, unread: bool) {
     // An encrypted connection has something to say at its end, which the client may not take.
-    let _ = tokio::time::timeout(LINGER_TIME, transport.shutdown()).await;
+    let _ = tokio::time::timeout(LINGER_SILENCE, socket.shutdown()).await;
     if !unread {
         return;
     }
@@ -400,9 +406,9 @@ async fn close(mut transport: Transport, unread: bool) {
         let mut buffer = vec![0; 16 * 1024];
         let mut read = 0;
         while read < LINGER_BYTES {
-            match transport.tcp().read(&mut buffer).await {
-                Ok(0) | Err(_) => return,
-                Ok(count) => read += count,
+            match tokio::time::timeout(LINGER_SILENCE, socket.tcp().read(&mut buffer)).await {
+                Err(_) | Ok(Ok(0) | Err(_)) => return,
+                Ok(Ok(count)) => read += count,
             }
         }
     };

@@ -12,14 +12,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::connection::{Connection, Phase};
 use super::gate::{Gate, Mode};
-use super::transport::{SendTimer, Transport};
+use super::send_timer::SendTimer;
 use crate::clock::Clock;
-use crate::forward::Refusal;
+use crate::forward::{Refusal, Socket};
 
 /// The socket as hyper sees it.
 #[derive(Debug)]
 pub(super) struct ClientStream {
-    transport: Transport,
+    socket: Socket,
     connection: Rc<Connection>,
     gate: Gate,
     /// The connection is reset when this is dropped.
@@ -29,20 +29,20 @@ pub(super) struct ClientStream {
 
 impl ClientStream {
     pub(super) fn new(
-        transport: Transport,
+        socket: Socket,
         connection: Rc<Connection>,
         gate: Gate,
         send_idle: Duration,
         clock: &Rc<Clock>,
     ) -> Self {
         let send_timer = SendTimer::new(send_idle, clock);
-        ClientStream { transport, connection, gate, resets: false, send_timer }
+        ClientStream { socket, connection, gate, resets: false, send_timer }
     }
 
     /// Returns when bytes are there, or the end of them; false when it is not worth waiting for more.
     pub(super) async fn has_something_to_say(&mut self) -> bool {
         poll_fn(|context| {
-            if self.transport.poll_readable(context).is_ready() {
+            if self.socket.poll_readable(context).is_ready() {
                 self.connection.end_rest();
                 return Poll::Ready(true);
             }
@@ -52,11 +52,11 @@ impl ClientStream {
     }
 
     /// What is below, to be closed in order.
-    pub(super) fn into_transport(mut self) -> Transport {
+    pub(super) fn into_socket(mut self) -> Socket {
         if self.resets {
             self.set_reset(false);
         }
-        self.transport
+        self.socket
     }
 
     /// Whether the connection is reset when it is dropped, instead of closed.
@@ -64,7 +64,7 @@ impl ClientStream {
         self.resets = resets;
         let linger = resets.then_some(Duration::ZERO);
         // Where the system refuses, the client takes what it got for the whole, as behind other proxies.
-        let _ = socket2::SockRef::from(&*self.transport.tcp()).set_linger(linger);
+        let _ = socket2::SockRef::from(&*self.socket.tcp()).set_linger(linger);
     }
 
     /// From now on the client may take nothing for this long.
@@ -89,8 +89,8 @@ impl ClientStream {
     }
 
     fn pass_refusal_on(&mut self) {
-        if let Some(refusal) = self.gate.take_refusal() {
-            self.connection.refuse(refusal);
+        if let Some(refused) = self.gate.take_refused() {
+            self.connection.refuse(refused);
         }
     }
 
@@ -131,7 +131,7 @@ impl AsyncRead for ClientStream {
                 return Poll::Pending;
             }
             let filled_before = buffer.filled().len();
-            if Pin::new(&mut this.transport).poll_read(context, buffer)?.is_pending() {
+            if Pin::new(&mut this.socket).poll_read(context, buffer)?.is_pending() {
                 ready!(this.poll_silence(context));
                 if this.gate.has_something() {
                     continue;
@@ -160,7 +160,7 @@ impl AsyncRead for ClientStream {
 impl AsyncWrite for ClientStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let outcome = Pin::new(&mut this.transport).poll_write(context, bytes);
+        let outcome = Pin::new(&mut this.socket).poll_write(context, bytes);
         this.send_timer.watch(context, outcome)
     }
 
@@ -170,12 +170,12 @@ impl AsyncWrite for ClientStream {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let outcome = Pin::new(&mut this.transport).poll_write_vectored(context, slices);
+        let outcome = Pin::new(&mut this.socket).poll_write_vectored(context, slices);
         this.send_timer.watch(context, outcome)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.transport.is_write_vectored()
+        self.socket.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -184,11 +184,12 @@ impl AsyncWrite for ClientStream {
             this.set_reset(true);
         }
         // An encrypted connection takes what the socket does not.
-        let outcome = Pin::new(&mut this.transport).poll_flush(context);
+        let outcome = Pin::new(&mut this.socket).poll_flush(context);
         this.send_timer.watch(context, outcome)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().transport).poll_shutdown(context)
+    /// Nothing: whoever takes the socket back closes it, or keeps it while the client is silent.
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 }

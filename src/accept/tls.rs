@@ -7,8 +7,8 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
-use std::sync::atomic::Ordering;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -22,14 +22,12 @@ use tokio::time::MissedTickBehavior;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::certificates::{Certificate, CertificateError};
+use crate::certificates::{Certificate, CertificateError, Ending};
 use crate::config::{Tls, TlsVersion};
 use crate::telemetry::metrics::Metrics;
 
 /// How often files are looked at for a change.
 const LOOK_AFTER: Duration = Duration::from_secs(2);
-/// A certificate that ends sooner is worth a warning.
-const SOON: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// ALPN names (RFC 7301), the preferred one first.
 const HTTP_2: &[u8] = b"h2";
@@ -76,8 +74,34 @@ struct Table(Vec<Choice>);
 
 struct Choice {
     names: Vec<String>,
-    not_after: Option<SystemTime>,
+    certificate: Certificate,
+    file: PathBuf,
+    /// What the log has said of its end: nothing, that it is near, that it is over.
+    told: AtomicU8,
     config: Arc<ServerConfig>,
+}
+
+impl Choice {
+    /// Says, once for each, that the certificate's end is near, and that it is over.
+    fn warn_of_end(&self) {
+        let ending = self.certificate.ending(SystemTime::now());
+        let stage = match ending {
+            None => 0,
+            Some(Ending::In(_)) => 1,
+            Some(Ending::Past) => 2,
+        };
+        if self.told.fetch_max(stage, Ordering::Relaxed) >= stage {
+            return;
+        }
+        let file = self.file.display();
+        match ending {
+            Some(Ending::Past) => tracing::warn!(%file, "a TLS certificate has expired; browsers refuse it"),
+            Some(Ending::In(left)) => {
+                tracing::warn!(%file, hours = left.as_secs() / 3600, "a TLS certificate expires soon");
+            }
+            None => {}
+        }
+    }
 }
 
 impl Certificates {
@@ -128,7 +152,6 @@ impl Certificates {
 
     fn choice(&self, tls: &Tls) -> Result<Choice, TlsError> {
         let certificate = Certificate::load(&tls.certificate, &tls.key)?;
-        warn_of_end(&certificate, &tls.certificate);
         let versions: &[&SupportedProtocolVersion] = match tls.min_version {
             TlsVersion::V1_2 => &[&version::TLS13, &version::TLS12],
             TlsVersion::V1_3 => &[&version::TLS13],
@@ -137,11 +160,14 @@ impl Certificates {
             .with_protocol_versions(versions)
             .map_err(TlsError::Setup)?
             .with_no_client_auth()
-            .with_cert_resolver(Arc::new(SingleCertAndKey::from(certificate.certified)));
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&certificate.certified))));
         config.alpn_protocols = vec![HTTP_2.to_vec(), HTTP_1.to_vec()];
         config.ticketer = Arc::clone(&self.tickets);
-        let names = if tls.names.is_empty() { certificate.names } else { tls.names.clone() };
-        Ok(Choice { names, not_after: certificate.not_after, config: Arc::new(config) })
+        let names = if tls.names.is_empty() { certificate.names.clone() } else { tls.names.clone() };
+        let (file, told, config) = (tls.certificate.clone(), AtomicU8::new(0), Arc::new(config));
+        let choice = Choice { names, certificate, file, told, config };
+        choice.warn_of_end();
+        Ok(choice)
     }
 
     /// Reads the files again whenever one changes, for ever.
@@ -182,7 +208,9 @@ impl Certificates {
     }
 
     fn tell_end(&self, metrics: &Metrics) {
-        let first = self.current.load().0.iter().filter_map(|choice| choice.not_after).min();
+        let table = self.current.load();
+        table.0.iter().for_each(Choice::warn_of_end);
+        let first = table.0.iter().filter_map(|choice| choice.certificate.not_after).min();
         let seconds = first.and_then(|end| end.duration_since(SystemTime::UNIX_EPOCH).ok());
         let seconds = seconds.and_then(|seconds| i64::try_from(seconds.as_secs()).ok());
         metrics.tls_certificate_end_unix_seconds.set(seconds.unwrap_or(0));
@@ -230,18 +258,6 @@ fn stamps(tls: &[Tls]) -> Vec<Option<Stamp>> {
         Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
     };
     tls.iter().flat_map(|tls| [stamp(&tls.certificate), stamp(&tls.key)]).collect()
-}
-
-fn warn_of_end(certificate: &Certificate, file: &Path) {
-    let file = file.display();
-    let left = certificate.not_after.map(|end| end.duration_since(SystemTime::now()));
-    match left {
-        Some(Err(_)) => tracing::warn!(%file, "a TLS certificate has expired; browsers refuse it"),
-        Some(Ok(left)) if left < SOON => {
-            tracing::warn!(%file, hours = left.as_secs() / 3600, "a TLS certificate expires soon");
-        }
-        _ => {}
-    }
 }
 
 #[cfg(test)]

@@ -311,6 +311,63 @@ fn certificates_that_cannot_be_used_are_pointed_at() {
 }
 
 #[test]
+fn a_certificate_that_would_not_be_used_is_pointed_at() {
+    let files = tempfile::tempdir().unwrap();
+    for name in ["one.example", "two.example"] {
+        write_certificate(files.path(), name);
+        for file in ["fullchain.pem", "privkey.pem"] {
+            std::fs::rename(files.path().join(file), files.path().join(format!("{name}-{file}"))).unwrap();
+        }
+    }
+    let with = |tables: &[(&str, &str)]| {
+        let table = |(certificate, more): &(&str, &str)| {
+            format!(
+                "[[proxy.tls]]\ncertificate = \"{certificate}.example-fullchain.pem\"\n\
+                 key = \"{certificate}.example-privkey.pem\"\n{more}\n"
+            )
+        };
+        let tables: String = tables.iter().map(table).collect();
+        let tables = format!("tls_listen = [\"127.0.0.1:0\"]\n{tables}");
+        let text = minimal_with("[[upstream]]", &format!("{tables}[[upstream]]"));
+        match parse(&text, files.path().join("config.toml").to_str().unwrap(), &env) {
+            Ok(config) => format!("{} certificates", config.proxy.tls.len()),
+            Err(errors) => errors.to_string(),
+        }
+    };
+    let both = "names = [\"one.example\", \"two.example\"]";
+    assert_eq!(with(&[("one", ""), ("two", "")]), "2 certificates");
+    assert_eq!(with(&[("one", ""), ("two", both)]), "2 certificates");
+    assert_eq!(with(&[("one", "names = [\"a.example\"]"), ("one", "")]), "2 certificates");
+    let again = with(&[("one", both), ("two", "names = [\"three.example\", \"Two.example\"]")]);
+    assert!(again.contains("an earlier [[proxy.tls]] is for `two.example`"), "{again}");
+    assert!(
+        again.contains("| names = [\"three.example\", \"Two.example\"]\n")
+            && again.contains("|         ^^^^"),
+        "{again}"
+    );
+    for tables in [[("one", ""), ("one", "")], [("one", both), ("two", "")]] {
+        let unused = with(&tables);
+        assert!(unused.contains("this would never be used"), "{unused}");
+        assert!(unused.contains("| certificate = ") && unused.contains("|               ^^^^"), "{unused}");
+    }
+}
+
+#[test]
+fn a_servers_cookie_is_no_other_of_our_own() {
+    for name in ["_utmd", "_utmd_off"] {
+        let text = minimal_with("[[upstream]]", &format!("[[upstream]]\nsticky_cookie = \"{name}\""));
+        let errors = errors(&text);
+        assert!(
+            errors.contains(&format!("`{name}` is the name of another cookie of the proxy's own")),
+            "{errors}"
+        );
+        assert!(errors.contains("^^^^"), "{errors}");
+    }
+    let other = "[tracking.identity]\ncookie = \"visitor\"\n[[upstream]]\nsticky_cookie = \"_utmd\"";
+    read(&minimal_with("[[upstream]]", other));
+}
+
+#[test]
 fn what_is_encrypted_and_what_is_not_is_told_apart() {
     let with = |keys: &str| errors(&minimal_with("[proxy]", &format!("[proxy]\n{keys}")));
     for (keys, wrong) in [

@@ -67,6 +67,11 @@ impl Received {
     pub fn bytes(&self) -> u64 {
         self.0.as_ref().map_or(0, |progress| progress.received_bytes.get())
     }
+
+    /// Whether it has come whole or was given up, or there is none.
+    pub fn is_over(&self) -> bool {
+        self.0.as_ref().is_none_or(|progress| progress.ended.get())
+    }
 }
 
 impl RequestBody {

@@ -15,8 +15,8 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use super::body::RequestBody;
-use super::dial::Socket;
 use super::server::{Server, Slot};
+use super::socket::Socket;
 
 /// Fields of a response; shops have been seen that set a hundred cookies.
 const MAX_FIELDS: usize = 256;

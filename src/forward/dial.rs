@@ -8,13 +8,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep, timeout};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
 use super::refusal::Refusal;
+use super::socket::Socket;
 use super::standing::ServerStanding;
 
 /// Head start of an address before the next one (RFC 8305 section 5).
@@ -24,13 +23,6 @@ const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// How long what was sent may stay unacknowledged.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
-
-/// A socket that HTTP can be spoken on.
-#[derive(Debug)]
-pub(super) enum Socket {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
 
 /// Connects within `limit`, name and TLS included. `turn` says with which of its addresses to begin.
 pub(super) async fn dial(
@@ -54,7 +46,7 @@ async fn connect(server: &ServerStanding, turn: usize) -> Result<(Socket, Socket
     let Some(tls) = &server.tls else { return Ok((Socket::Plain(tcp), address)) };
     let connector = TlsConnector::from(std::sync::Arc::clone(&tls.config));
     let stream = connector.connect(tls.name.clone(), tcp).await.map_err(Refusal::Tls)?;
-    Ok((Socket::Tls(Box::new(stream)), address))
+    Ok((Socket::Tls(Box::new(stream.into())), address))
 }
 
 fn copy(error: &io::Error) -> io::Error {
@@ -135,60 +127,6 @@ async fn race(addresses: Vec<SocketAddr>) -> io::Result<(TcpStream, SocketAddr)>
 
 fn is_over(sleep: Pin<&mut Sleep>, context: &mut Context<'_>) -> bool {
     sleep.poll(context).is_ready()
-}
-
-impl AsyncRead for Socket {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Socket::Plain(tcp) => Pin::new(tcp).poll_read(context, buffer),
-            Socket::Tls(tls) => Pin::new(tls).poll_read(context, buffer),
-        }
-    }
-}
-
-impl AsyncWrite for Socket {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Socket::Plain(tcp) => Pin::new(tcp).poll_write(context, bytes),
-            Socket::Tls(tls) => Pin::new(tls).poll_write(context, bytes),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Socket::Plain(tcp) => Pin::new(tcp).poll_write_vectored(context, slices),
-            Socket::Tls(tls) => Pin::new(tls).poll_write_vectored(context, slices),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Socket::Plain(tcp) => tcp.is_write_vectored(),
-            Socket::Tls(tls) => tls.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Socket::Plain(tcp) => Pin::new(tcp).poll_flush(context),
-            Socket::Tls(tls) => Pin::new(tls).poll_flush(context),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Socket::Plain(tcp) => Pin::new(tcp).poll_shutdown(context),
-            Socket::Tls(tls) => Pin::new(tls).poll_shutdown(context),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,17 +3,22 @@
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use super::refusal::Refusal;
 use super::standing::ServerStanding;
 use super::{names, probe, tls};
 use crate::config;
+use crate::telemetry::causes::Causes;
 use crate::telemetry::metrics::{Metrics, ServerLabels, UpstreamLabel};
+
+/// Time between two lines of the log about requests that an upstream did not answer.
+const QUIET_MS: u64 = 5_000;
 
 /// How long a waiting request trusts that it will be told of room.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -38,6 +43,7 @@ pub(super) struct Standing {
     is_down: AtomicBool,
     /// A reload has put another in its place.
     is_retired: AtomicBool,
+    complaints: Complaints,
     metrics: Arc<Metrics>,
 }
 
@@ -129,6 +135,7 @@ impl Standing {
             freed: Notify::new(),
             is_down: AtomicBool::new(false),
             is_retired: AtomicBool::new(false),
+            complaints: Complaints::default(),
             metrics: Arc::clone(metrics),
         })
     }
@@ -173,6 +180,24 @@ impl Standing {
             && others.into_iter().any(|(_, other)| other.is_usable())
         {
             server.eject(failures);
+        }
+    }
+
+    /// A request got no answer.
+    pub(super) fn complain(&self, refusal: &Refusal) {
+        self.complaints.untold.fetch_add(1, Ordering::Relaxed);
+        if let Some(requests) = self.complaints.due() {
+            let (upstream, reason) = (&self.config.name, refusal.reason());
+            let error = Causes(refusal);
+            tracing::warn!(upstream, requests, reason, %error, "requests were not answered by an upstream");
+        }
+    }
+
+    /// Those that no later one has told of.
+    pub(super) fn complain_of_the_rest(&self) {
+        if let Some(requests) = self.complaints.due() {
+            let upstream = &self.config.name;
+            tracing::warn!(upstream, requests, "more requests were not answered by an upstream");
         }
     }
 
@@ -239,6 +264,36 @@ impl Standing {
             let _ = tokio::time::timeout(left.min(LOOK_AGAIN), freed).await;
             is_next = true;
         }
+    }
+}
+
+/// What the log says of requests that an upstream did not answer: one line at once, then at most one in a while, which
+/// has their number. An outage must not fill a disk.
+#[derive(Debug)]
+struct Complaints {
+    started: Instant,
+    /// When the last line was written, and not before.
+    quiet_until_ms: AtomicU64,
+    untold: AtomicU64,
+}
+
+impl Default for Complaints {
+    fn default() -> Self {
+        Complaints { started: Instant::now(), quiet_until_ms: AtomicU64::new(0), untold: AtomicU64::new(0) }
+    }
+}
+
+impl Complaints {
+    /// How many requests a line is to be about that is due now.
+    fn due(&self) -> Option<u64> {
+        let now_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let until_ms = self.quiet_until_ms.load(Ordering::Relaxed);
+        if now_ms < until_ms || self.untold.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let next_ms = now_ms + QUIET_MS;
+        self.quiet_until_ms.compare_exchange(until_ms, next_ms, Ordering::Relaxed, Ordering::Relaxed).ok()?;
+        Some(self.untold.swap(0, Ordering::Relaxed)).filter(|untold| *untold > 0)
     }
 }
 

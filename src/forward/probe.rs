@@ -40,6 +40,7 @@ pub(super) async fn look_after(standing: Arc<Standing>, number: usize) {
         server.end_ejection_when_due(standing.config.eject_after);
         // What requests of before a reload found out is told to that which looked after the server then.
         standing.note_silence();
+        standing.complain_of_the_rest();
         if let Some(path) = &health.path
             && checked.is_none_or(|checked| checked.elapsed() >= health.interval)
         {

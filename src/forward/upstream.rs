@@ -115,6 +115,11 @@ impl Upstream {
         self.servers.len() > 1 && self.standing.config.balance == Balance::P2c
     }
 
+    /// A request got no answer.
+    pub(super) fn complain(&self, refusal: &Refusal) {
+        self.standing.complain(refusal);
+    }
+
     pub(super) fn close_stale(&self) {
         self.servers.iter().for_each(|server| server.close_stale());
     }

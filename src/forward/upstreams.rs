@@ -103,6 +103,13 @@ impl Upstreams {
         }
     }
 
+    /// Has the log say that the upstream with this index did not answer a request.
+    pub fn complain(&self, upstream: usize, refusal: &Refusal) {
+        if let Some(upstream) = self.upstreams.get(upstream) {
+            upstream.complain(refusal);
+        }
+    }
+
     /// Sends a request to the upstream with this index and waits for the head of the response.
     ///
     /// Dropping the future, or the body of the response before its end, cancels the request: its connection is cut.

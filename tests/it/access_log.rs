@@ -136,6 +136,56 @@ async fn a_line_says_who_broke_off() {
 }
 
 #[tokio::test]
+async fn what_was_no_request_is_shown_as_far_as_it_was_read() {
+    let upstream = Upstream::start(|_| Reply::ok("x")).await;
+    let files = tempfile::tempdir().unwrap();
+    for format in [AccessLogFormat::Combined, AccessLogFormat::Json] {
+        let path = files.path().join(format!("{format:?}"));
+        let proxy = logging(&upstream, format, StoreIp::Full, &path);
+        let long = format!("PUT /long HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(70 << 10));
+        for (count, (request, status, shown)) in [
+            ("GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", 400, ["", "", ""]),
+            ("\x16\x03\x01\r\n", 400, ["", "", ""]),
+            ("GET /a?x=s3cret HTTP/1.2\r\n", 505, ["", "", ""]),
+            (
+                "DELETE /<a>?x=s3cret HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+                400,
+                ["DELETE", "/%3Ca%3E", "HTTP/1.1"],
+            ),
+            (
+                "POST http://a/p?s3cret HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
+                400,
+                ["POST", "/p", "HTTP/1.0"],
+            ),
+            ("GET http://[::1/ HTTP/1.1\r\nHost: a\r\n\r\n", 400, ["GET", "", "HTTP/1.1"]),
+            (&long, 431, ["PUT", "/long", "HTTP/1.1"]),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let mut client = proxy.connect().await;
+            // Whoever is refused may be so before it has sent everything.
+            let _ = client.try_send(request).await;
+            assert_eq!(client.answer().await.status(), status, "{shown:?}");
+            let line = lines(&path, count + 1).await.pop().unwrap();
+            assert!(!line.contains("s3cret"), "{line}");
+            let [method, target, protocol] = shown;
+            if format == AccessLogFormat::Json {
+                let line: Value = serde_json::from_str(&line).unwrap();
+                let field = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
+                assert_eq!([field("method"), field("path"), field("protocol")], shown, "{line}");
+            } else if method.is_empty() {
+                assert!(line.contains(&format!("] \"-\" {status} ")), "{line}");
+            } else {
+                let target = if target.is_empty() { "-" } else { target };
+                let said = format!("] \"{method} {target} {protocol}\" {status} ");
+                assert!(line.contains(&said), "{line}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_upstream_that_is_away_is_named_with_the_reason() {
     let files = tempfile::tempdir().unwrap();
     let path = files.path().join("access.log");

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, SystemTime};
 
 fn utm_dispatcher(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_utm-dispatcher"));
@@ -80,6 +81,40 @@ fn check_prints_no_secret() {
     );
     assert!(stdout(&output).contains("name = \"dashboard\""), "{}", stdout(&output));
     assert!(!stdout(&output).contains("hunter2") && !stdout(&output).contains(hash), "{}", stdout(&output));
+}
+
+#[test]
+fn check_warns_of_a_certificate_that_ends_soon() {
+    let files = tempfile::tempdir().unwrap();
+    let (pem, key_file) = (files.path().join("a.pem"), files.path().join("a.key"));
+    let now = SystemTime::now();
+    let day = Duration::from_secs(24 * 60 * 60);
+    for (end, said) in [
+        (now - day, Some("has expired; browsers refuse it")),
+        (now + 3 * day, Some("expires in 71 hours")),
+        (now + 30 * day, None),
+    ] {
+        let mut params = rcgen::CertificateParams::new(vec!["shop.test".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = end.into();
+        let key = rcgen::KeyPair::generate().unwrap();
+        std::fs::write(&pem, params.self_signed(&key).unwrap().pem()).unwrap();
+        std::fs::write(&key_file, key.serialize_pem()).unwrap();
+        let config = files.path().join("config.toml");
+        let (pem, key_file) = (pem.display(), key_file.display());
+        let table = format!("[[proxy.tls]]\ncertificate = \"{pem}\"\nkey = \"{key_file}\"\n[[upstream]]");
+        let text = minimal().replacen("[proxy]", "[proxy]\ntls_listen = [\"127.0.0.1:0\"]", 1);
+        std::fs::write(&config, text.replacen("[[upstream]]", &table, 1)).unwrap();
+        let output = check(&config);
+        assert!(output.status.success(), "{}", stderr(&output));
+        match said {
+            Some(said) => {
+                let warning = format!("warning: the certificate in {pem} {said}");
+                assert!(stderr(&output).contains(&warning), "{}", stderr(&output));
+            }
+            None => assert_eq!(stderr(&output), ""),
+        }
+    }
 }
 
 #[test]

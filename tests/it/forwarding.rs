@@ -322,6 +322,21 @@ async fn an_answer_to_a_request_still_coming_reaches_the_client() {
     assert_eq!(upstream.opened(), 1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_answer_to_a_request_still_coming_is_whole_for_a_slow_client() {
+    let (upstream, proxy) =
+        shop(|_| Reply::with("403 Forbidden", &["Connection: close"], big()).early().until_closed()).await;
+    let mut client = proxy.connect().await;
+    client.send("POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 100\r\n\r\nbegin").await;
+    // The kernel's buffers fill, and some of the answer is still with the proxy when the shop has sent it all.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let answer = client.answer().await;
+    assert_eq!((answer.status(), answer.value("connection")), (403, Some("close")));
+    assert!(answer.complete && answer.body == big());
+    assert!(client.is_closed().await);
+    assert_eq!(upstream.received().len(), 1);
+}
+
 #[tokio::test]
 async fn a_client_that_waits_for_100_continue_gets_it_and_the_shop_is_not_asked() {
     let (upstream, proxy) = shop(|_| Reply::ok("thanks")).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::harness::{DEADLINE, Reply, Upstream, config, eventually, proxy, shop, until};
+use crate::harness::{DEADLINE, Reply, Upstream, config, eventually, free_address, proxy, shop, until};
 
 #[tokio::test]
 async fn malformed_requests_are_answered_and_not_forwarded() {
@@ -55,6 +55,44 @@ async fn a_malformed_chunk_is_the_clients_fault() {
         .await;
     assert_eq!(client.answer().await.status(), 400);
     assert!(client.is_closed().await);
+}
+
+/// A body that is not read to its end must not be taken for the next request, nor may the client send one behind it.
+#[tokio::test]
+async fn who_is_answered_within_a_body_is_told_that_the_connection_ends() {
+    let upstream = Upstream::start(|request| match request.target() {
+        "/early" => Reply::with("403 Forbidden", &[], "no").early(),
+        _ => Reply::ok("x"),
+    })
+    .await;
+    let mut of_limits = config(&[upstream.address()]);
+    of_limits.proxy.limits.body_bytes = Some(10);
+    of_limits.proxy.timeouts.body_idle = Duration::from_millis(300);
+    let (proxy, down) = (proxy(of_limits), proxy(config(&[free_address()])));
+    let length = |target: &str, length: usize| {
+        format!("POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n")
+    };
+    let chunks =
+        |body: &str| format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{body}");
+    for (server, request, status) in [
+        (&proxy, length("/", 11), 413),
+        (&proxy, chunks("b\r\nhello world\r\n"), 413),
+        (&proxy, chunks("0x5\r\nhello\r\n0\r\n\r\n"), 400),
+        (&proxy, length("/", 5) + "he", 408),
+        (&proxy, length("/early", 5) + "he", 403),
+        (&down, length("/", 5) + "he", 502),
+    ] {
+        let mut client = server.connect().await;
+        client.send(&request).await;
+        let answer = client.answer().await;
+        let said = answer.value("connection").map(str::to_ascii_lowercase);
+        assert_eq!((answer.status(), said.as_deref()), (status, Some("close")), "{request}");
+        assert!(client.is_closed().await, "{request}");
+    }
+    let mut client = down.connect().await;
+    for _ in 0..2 {
+        assert_eq!(client.get("/").await.status(), 502, "without a body it goes on");
+    }
 }
 
 #[tokio::test]

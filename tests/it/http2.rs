@@ -9,6 +9,7 @@ use http_body::Frame;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::body::Incoming;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::tls::Authority;
@@ -164,6 +165,70 @@ async fn bodies_without_length_and_trailers_pass_both_ways() {
 }
 
 #[tokio::test]
+async fn a_stream_that_is_reset_takes_its_request_with_it_and_is_logged_as_499() {
+    let authority = Authority::new();
+    let upstream = Upstream::start(|_| Reply::new().until_closed()).await;
+    let mut config = authority.config(upstream.address());
+    let log = authority.path("access.log");
+    config.proxy.access_log = utm_dispatcher::config::AccessLog {
+        format: utm_dispatcher::config::AccessLogFormat::Json,
+        path: Some(log.clone()),
+        address: utm_dispatcher::config::StoreIp::None,
+    };
+    let proxy = proxy(config);
+    let mut client = authority.http2(proxy.address()).await;
+    let request = tokio::spawn(client.send_request(get("/hangs")));
+    until("the shop has it", || upstream.received().len() == 1).await;
+    request.abort();
+    until("the shop's connection is closed", || upstream.closed() == 1).await;
+    let logged = || std::fs::read_to_string(&log).unwrap_or_default();
+    until("it is logged", || logged().ends_with('\n')).await;
+    let line: serde_json::Value = serde_json::from_str(&logged()).unwrap();
+    assert_eq!((line["status"].as_u64(), line["end"].as_str()), (Some(499), Some("client_gone")), "{line}");
+    assert!(!client.is_closed(), "the connection goes on");
+}
+
+#[tokio::test]
+async fn a_response_cut_short_is_reset() {
+    let authority = Authority::new();
+    let upstream = Upstream::start(|request| match request.target() {
+        "/length" => Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort").close(),
+        _ => Reply::raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nshort\r\n").close(),
+    })
+    .await;
+    let proxy = proxy(authority.config(upstream.address()));
+    let mut client = authority.http2(proxy.address()).await;
+    for target in ["/length", "/chunks"] {
+        let response = client.send_request(get(target)).await.unwrap();
+        assert_eq!(response.status(), 200);
+        assert!(response.into_body().collect().await.is_err(), "{target}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_to_a_request_still_coming_reaches_the_client() {
+    let authority = Authority::new();
+    let upstream =
+        Upstream::start(|_| Reply::with("413 Payload Too Large", &["Connection: close"], "too much").early())
+            .await;
+    let mut config = authority.config(upstream.address());
+    config.proxy.limits.body_bytes = Some(20 << 20);
+    let proxy = proxy(config);
+    let mut client = authority.http2(proxy.address()).await;
+    let endless = futures_util::stream::unfold((), |()| async {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        Some((Ok(Frame::data(Bytes::from_static(&[b'x'; 16 << 10]))), ()))
+    });
+    let request = Request::post("https://shop.test/").body(BodyExt::boxed(StreamBody::new(endless))).unwrap();
+    let response = client.send_request(request).await.unwrap();
+    assert_eq!((response.status().as_u16(), body(response).await.as_ref()), (413, &b"too much"[..]));
+    // The proxy's own: the length is told.
+    let request = Request::post("https://shop.test/").body(full(vec![0; 21 << 20])).unwrap();
+    assert_eq!(client.send_request(request).await.unwrap().status(), 413);
+    assert_eq!(upstream.opened(), 1);
+}
+
+#[tokio::test]
 async fn what_names_two_hosts_or_too_much_is_refused() {
     let authority = Authority::new();
     let upstream = Upstream::start(|_| Reply::raw(PAGE)).await;
@@ -213,6 +278,60 @@ async fn a_connection_ends_when_it_is_idle_or_the_worker_ends_but_no_request_doe
     gate.cancel();
     assert_eq!(body(slow.await.unwrap().unwrap()).await, "page");
     until("that one has ended as well", || open() == 0).await;
+}
+
+/// A client that reads slowly says something now and then. Whoever closes while it still reads resets the connection,
+/// and takes from it what is on its way.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_client_gets_all_of_its_answer_while_the_worker_ends() {
+    const LENGTH: usize = 6 << 20;
+    let authority = Authority::new();
+    let upstream = Upstream::start(|_| Reply::ok(vec![b'x'; LENGTH])).await;
+    let proxy = proxy(authority.config(upstream.address()));
+    let mut stream = authority.connect(proxy.address(), "shop.test", &["h2"]).await.unwrap();
+    socket2::SockRef::from(stream.get_ref().0).set_recv_buffer_size(64 << 10).unwrap();
+    let frame = |kind: u8, flags: u8, id: u32, payload: &[u8]| {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        [&length[1..], &[kind, flags], &id.to_be_bytes(), payload].concat()
+    };
+    let window = (1_u32 << 30).to_be_bytes();
+    let hello = [
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+        frame(4, 0, 0, &[&[0, 4], &window[..]].concat()),
+        frame(8, 0, 0, &window),
+        // GET https / with `:authority` (RFC 7541 appendix A).
+        frame(1, 5, 1, b"\x82\x87\x84\x41\x09shop.test"),
+    ];
+    stream.write_all(&hello.concat()).await.unwrap();
+    let (mut bytes, mut received, mut is_whole, mut reads) = (Vec::new(), 0, false, 0);
+    while !is_whole {
+        let mut some = vec![0; 64 << 10];
+        let count = stream.read(&mut some).await.unwrap();
+        assert!(count > 0, "closed after {received} bytes of the body");
+        bytes.extend_from_slice(&some[..count]);
+        while let [a, b, c, kind, flags, _, _, _, _, rest @ ..] = bytes.as_slice() {
+            let length = usize::try_from(u32::from_be_bytes([0, *a, *b, *c])).unwrap();
+            if rest.len() < length {
+                break;
+            }
+            if *kind == 0 {
+                received += length;
+                is_whole = flags & 1 == 1;
+            }
+            assert_ne!(*kind, 3, "reset after {received} bytes of the body");
+            bytes.drain(..9 + length);
+        }
+        reads += 1;
+        if reads == 8 {
+            proxy.workers.drain();
+        }
+        if reads % 8 == 0 {
+            stream.write_all(&frame(6, 0, 0, &[0; 8])).await.unwrap();
+            stream.flush().await.unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(received, LENGTH);
 }
 
 #[tokio::test]

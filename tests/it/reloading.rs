@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use futures_util::{SinkExt, StreamExt};
 use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::load::BROWSER;
 use crate::harness::program::Program;
-use crate::harness::{Client, DEADLINE, Received, Reply, Upstream, eventually, until};
+use crate::harness::tls::{Authority, Body};
+use crate::harness::{Client, DEADLINE, Received, Reply, Upstream, eventually, free_address, until};
 
 /// A program without a database, which a reload does not need, before this shop.
 async fn running(upstream: &Upstream) -> (Program, TempDir) {
@@ -141,6 +145,55 @@ async fn routes_come_and_go_and_requests_end_where_they_began() {
     gate.cancel();
     assert_eq!(slow.answer().await.body, b"shop");
     assert_eq!(slow.get("/").await.body, b"shop");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tunnel_outlives_reloads_also_of_its_route() {
+    let (shop, echo) = (shop_that_says("shop").await, crate::tunnels::echo().await);
+    let (program, _files) = running(&shop).await;
+    let route = format!(
+        "\n[[upstream]]\nname = \"echo\"\nservers = [\"http://{echo}\"]\n\
+         [[route]]\npath = \"/ws\"\nupstream = \"echo\"\n"
+    );
+    program.edit(|text| text + &route);
+    program.reload().await;
+    let mut socket = crate::tunnels::converse(TcpStream::connect(program.proxy).await.unwrap()).await;
+    for edit in ["\n[tracking]\nstrip = [\"ref\"]\n", ""] {
+        program.edit(|text| text.replace(&route, "") + edit);
+        program.reload().await;
+        socket.send(Message::text("still here")).await.unwrap();
+        assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("still here"));
+    }
+    assert_eq!(Client::connect(program.proxy).await.get("/ws").await.body, b"shop", "others go elsewhere");
+}
+
+/// The watch over the files may be slower than an operator who swaps them and reloads.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_puts_a_new_certificate_in_use_and_leaves_open_connections_alone() {
+    let shop = shop_that_says("shop").await;
+    let authority = Authority::new();
+    authority.write("shop", &["shop.test"]);
+    let (files, encrypted) = (tempfile::tempdir().unwrap(), free_address());
+    let mut program = Program::new(shop.address(), "postgres://127.0.0.1:1/none", files.path());
+    let (pem, key) = (authority.path("shop.pem"), authority.path("shop.key"));
+    program.edit(|text| {
+        let (pem, key) = (pem.display(), key.display());
+        let text = text.replace("[proxy]\n", &format!("[proxy]\ntls_listen = [\"{encrypted}\"]\n"));
+        format!("{text}\n[[proxy.tls]]\ncertificate = \"{pem}\"\nkey = \"{key}\"\n")
+    });
+    program.start().await;
+    let get = || http::Request::get("/").header("host", "shop.test").body(Body::default()).unwrap();
+    let mut old = authority.http1(encrypted).await;
+    let mut old_http2 = authority.http2(encrypted).await;
+    assert_eq!(old.send_request(get()).await.unwrap().status(), 200);
+    let newest = authority.write("shop", &["shop.test"]);
+    program.reload().await;
+    let stream = authority.connect(encrypted, "shop.test", &["http/1.1"]).await.unwrap();
+    assert_eq!(stream.get_ref().1.peer_certificates().unwrap()[0], newest);
+    old.ready().await.unwrap();
+    assert_eq!(old.send_request(get()).await.unwrap().status(), 200);
+    let get = http::Request::get("https://shop.test/").body(Body::default()).unwrap();
+    assert_eq!(old_http2.send_request(get).await.unwrap().status(), 200);
 }
 
 #[tokio::test]

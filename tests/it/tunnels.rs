@@ -8,6 +8,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, accept_async, client_async};
+use tokio_util::sync::CancellationToken;
+use utm_dispatcher::telemetry::metrics::ServerLabels;
 
 use crate::harness::tls::Authority;
 use crate::harness::{Reply, config, proxy, shop, until};
@@ -20,7 +22,7 @@ fn upgrade(protocol: &str, more: &str) -> String {
 }
 
 /// A server that sends every message back; the first word comes from it.
-async fn echo() -> SocketAddr {
+pub(crate) async fn echo() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -39,7 +41,7 @@ async fn echo() -> SocketAddr {
     address
 }
 
-async fn converse<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> WebSocketStream<S> {
+pub(crate) async fn converse<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> WebSocketStream<S> {
     let (mut socket, response) = client_async("ws://shop.test/ws?utm_source=x", stream).await.unwrap();
     assert_eq!(response.status(), 101);
     assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("hello"));
@@ -127,6 +129,49 @@ async fn an_upgrade_with_a_body_is_refused_and_other_http_is_never_switched_to()
     client.send(upgrade("h2c", "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n")).await;
     assert_eq!(client.answer().await.status(), 200);
     assert_eq!(upstream.only().value("upgrade"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tunnel_has_its_room_at_the_server_until_it_ends() {
+    let server = echo().await;
+    let mut config = config(&[server]);
+    config.upstreams[0].servers[0].max_connections = Some(1);
+    config.upstreams[0].queue = 0;
+    let proxy = proxy(config);
+    let labels = ServerLabels { upstream: "shop".to_owned(), server: format!("http://{server}") };
+    let in_flight = || proxy.metrics.upstream_server_in_flight.get_or_create(&labels).get();
+    let mut socket = converse(TcpStream::connect(proxy.address()).await.unwrap()).await;
+    assert_eq!(in_flight(), 1);
+    let full = proxy.get("/").await;
+    assert_eq!((full.status(), full.value("retry-after")), (503, Some("1")));
+    socket.close(None).await.unwrap();
+    while socket.next().await.is_some() {}
+    until("its room is free", || in_flight() == 0).await;
+    let socket = converse(TcpStream::connect(proxy.address()).await.unwrap()).await;
+    // A client that is gone without a word.
+    socket2::SockRef::from(socket.get_ref()).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(socket);
+    until("its room is free, too", || in_flight() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tunnel_that_is_asked_for_while_the_worker_ends_is_one() {
+    let gate = CancellationToken::new();
+    let held = gate.clone();
+    let (upstream, proxy) =
+        shop(move |_| Reply::new().wait(&held).write(format!("{SWITCHED}hello")).until_closed()).await;
+    let mut client = proxy.connect().await;
+    client.send(upgrade("websocket", "")).await;
+    until("it is at the shop", || upstream.received().len() == 1).await;
+    proxy.workers.drain();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    gate.cancel();
+    let answer = client.answer().await;
+    let connection = answer.value("connection").map(str::to_ascii_lowercase);
+    assert_eq!((answer.status(), connection.as_deref()), (101, Some("upgrade")));
+    let mut hello = [0; 5];
+    client.read_exact(&mut hello).await;
+    assert_eq!(&hello, b"hello");
 }
 
 #[tokio::test(flavor = "multi_thread")]

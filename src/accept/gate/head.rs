@@ -3,9 +3,11 @@
 
 use std::ops::Range;
 
+use http::uri::PathAndQuery;
+use http::{Method, Uri, Version};
 use memchr::memchr;
 
-use super::target;
+use super::{RequestLine, target};
 use crate::config::Limits;
 use crate::forward::Refusal;
 use crate::forward::head::host_end;
@@ -37,6 +39,7 @@ pub(super) struct Head {
     fields_start: usize,
     fields: usize,
     is_http_10: bool,
+    method: Range<usize>,
     target: Range<usize>,
     /// The target has bytes that need a closer look.
     target_is_odd: bool,
@@ -93,6 +96,18 @@ impl Head {
     /// Whether it cannot pass as it is: its target must be looked at closer, or there are empty lines before it.
     pub(super) fn needs_mending(&self) -> bool {
         self.target_is_odd || self.blank > 0
+    }
+
+    /// Its first line, if it has been read and is one; `bytes` begin with the head.
+    pub(super) fn line(&self, bytes: &[u8]) -> Option<RequestLine> {
+        let method = bytes.get(self.method.clone()).filter(|method| !method.is_empty())?;
+        let target = bytes.get(self.target.clone()).unwrap_or_default();
+        let uri = target::mended(target).and_then(|target| Uri::try_from(&*target).ok());
+        Some(RequestLine {
+            method: Method::from_bytes(method).ok()?,
+            path: uri.and_then(|uri| PathAndQuery::try_from(uri.path()).ok()),
+            version: if self.is_http_10 { Version::HTTP_10 } else { Version::HTTP_11 },
+        })
     }
 
     /// Bytes of empty lines before it.
@@ -156,6 +171,7 @@ impl Head {
             }
             _ => return Err(Refusal::Malformed),
         };
+        self.method = start..start + method;
         let target = &rest[..end];
         if target.iter().any(|byte| matches!(byte, b'\0' | b'\r')) {
             return Err(Refusal::Malformed);

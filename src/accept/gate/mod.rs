@@ -2,7 +2,7 @@
 //! held back until it has come whole and is good, its body passes by length or chunks, then the next head is looked at.
 //!
 //! In the place of the first bad head goes a stand-in, which is answered like any request, in its turn, with what
-//! [`Gate::take_refusal`] says. Nothing that follows is looked at. After a malformed chunk reading fails.
+//! [`Gate::take_refused`] says. Nothing that follows is looked at. After a malformed chunk reading fails.
 //!
 //! What comes after a request that asks for an upgrade waits until its answer has told what it is.
 
@@ -14,6 +14,8 @@ mod tests;
 
 use std::borrow::Cow;
 
+use http::uri::PathAndQuery;
+use http::{Method, Version};
 use prometheus_client::metrics::counter::Counter;
 
 use self::chunks::Chunks;
@@ -40,7 +42,7 @@ pub struct Gate {
     passed: usize,
     /// How much of `held` has gone.
     given: usize,
-    refusal: Option<Refusal>,
+    refused: Option<Refused>,
     /// The last head asked for an upgrade.
     upgrade_is_asked: bool,
     targets_escaped: Counter,
@@ -85,6 +87,26 @@ pub enum Mode {
     Broken,
 }
 
+/// What was no request.
+#[derive(Debug)]
+pub struct Refused {
+    /// Why.
+    pub refusal: Refusal,
+    /// Its first line, if that was one.
+    pub line: Option<RequestLine>,
+}
+
+/// The first line of a head.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestLine {
+    /// As sent.
+    pub method: Method,
+    /// Path of the target, without its query; none when the target is malformed or too long.
+    pub path: Option<PathAndQuery>,
+    /// 1.0 or 1.1.
+    pub version: Version,
+}
+
 /// Why looking at bytes ended.
 enum Stop {
     /// They are at an end.
@@ -99,8 +121,8 @@ impl Gate {
     /// A gate that counts targets that it had to mend.
     pub fn new(limits: Limits, targets_escaped: Counter) -> Self {
         let state = State::Head(Head::default());
-        let (held, refusal) = (Vec::new(), None);
-        Gate { limits, state, held, passed: 0, given: 0, refusal, upgrade_is_asked: false, targets_escaped }
+        let (held, refused) = (Vec::new(), None);
+        Gate { limits, state, held, passed: 0, given: 0, refused, upgrade_is_asked: false, targets_escaped }
     }
 
     /// Takes bytes that have come. Answers how many of them may go on at once; those that follow are kept, and given
@@ -187,9 +209,9 @@ impl Gate {
         self.settle(Stop::Refused(refusal));
     }
 
-    /// Why there is a stand-in; once.
-    pub fn take_refusal(&mut self) -> Option<Refusal> {
-        self.refusal.take()
+    /// What the stand-in stands for; once.
+    pub fn take_refused(&mut self) -> Option<Refused> {
+        self.refused.take()
     }
 
     /// Looks at what is held and has not been let pass.
@@ -220,11 +242,13 @@ impl Gate {
                     }
                 }
                 Stop::Refused(refusal) => {
-                    let is_head = self.held[self.passed..].trim_ascii_start().starts_with(b"HEAD ");
+                    let head = &self.held[self.passed..];
+                    let is_head = head.trim_ascii_start().starts_with(b"HEAD ");
+                    let line = if let State::Head(read) = &self.state { read.line(head) } else { None };
                     self.held.truncate(self.passed);
                     self.held.extend_from_slice(if is_head { STAND_IN_OF_HEAD } else { STAND_IN });
                     self.passed = self.held.len();
-                    self.refusal = Some(refusal);
+                    self.refused = Some(Refused { refusal, line });
                     self.state = State::Refused;
                     return;
                 }

@@ -35,7 +35,7 @@ fn outcome(bytes: &[u8], splits: &[usize], room: usize) -> Outcome {
             gate.give(room.max(1), |bytes| out.extend_from_slice(bytes));
         }
     }
-    let refused = gate.take_refusal().map(|refusal| refusal.reason());
+    let refused = gate.take_refused().map(|refused| refused.refusal.reason());
     if refused.is_some() {
         let stand_in = if out.ends_with(STAND_IN_OF_HEAD) { STAND_IN_OF_HEAD } else { STAND_IN };
         assert!(out.ends_with(stand_in));
@@ -184,7 +184,7 @@ fn what_follows_a_request_for_an_upgrade_waits() {
             assert_eq!((out.as_slice(), gate.admit(b"\0\r\n")), (&b"no head\r\n"[..], 3));
         } else {
             gate.resume();
-            assert_eq!(gate.take_refusal().map(|refusal| refusal.reason()), Some("malformed"));
+            assert_eq!(gate.take_refused().map(|refused| refused.refusal.reason()), Some("malformed"));
         }
     }
 }

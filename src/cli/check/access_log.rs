@@ -219,8 +219,8 @@ fn pass_gate(request: &[u8], config: &Config) -> Result<Vec<u8>, Refusal> {
     let at_once = gate.admit(request);
     let mut passed = request[..at_once].to_vec();
     gate.give(ROOM, |bytes| passed.extend_from_slice(bytes));
-    match gate.take_refusal() {
-        Some(refusal) => Err(refusal),
+    match gate.take_refused() {
+        Some(refused) => Err(refused.refusal),
         None => Ok(passed),
     }
 }

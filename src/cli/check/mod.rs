@@ -6,8 +6,10 @@ mod logged;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-use crate::config;
+use crate::certificates::{Certificate, Ending};
+use crate::config::{self, Config};
 
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]
@@ -18,12 +20,31 @@ pub(super) struct Args {
     access_log: Option<PathBuf>,
 }
 
+/// Says on standard error which certificates have expired or soon will.
+fn warn_of_certificates(config: &Config) {
+    for tls in &config.proxy.tls {
+        // Whether it can be used has been seen to.
+        let Ok(certificate) = Certificate::load(&tls.certificate, &tls.key) else { continue };
+        let file = tls.certificate.display();
+        match certificate.ending(SystemTime::now()) {
+            Some(Ending::Past) => {
+                eprintln!("warning: the certificate in {file} has expired; browsers refuse it")
+            }
+            Some(Ending::In(left)) => {
+                eprintln!("warning: the certificate in {file} expires in {} hours", left.as_secs() / 3600);
+            }
+            None => {}
+        }
+    }
+}
+
 /// Prints the resolved configuration, or what it means for a log; the errors are the caller's to show.
 pub(super) fn run(path: &Path, args: &Args) -> anyhow::Result<()> {
     let config = config::load(path)?;
     if let Some(log) = &args.access_log {
         return access_log::run(&config, log);
     }
+    warn_of_certificates(&config);
     let mut out = std::io::stdout().lock();
     writeln!(out, "# {} is fine. In force is:\n\n{config}", path.display())?;
     Ok(())

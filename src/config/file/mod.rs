@@ -12,9 +12,9 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
-use super::Config;
 use super::error::Problem;
 use super::reader::{Environment, Source};
+use super::{Config, Exclude};
 
 /// What a text holds: the configuration if nothing is wrong, the problems, and the paths of all keys that exist in
 /// the tables it has.
@@ -55,7 +55,8 @@ fn resolve<'a>(source: &'a Source<'a>, document: &'a DeTable<'a>) -> Option<Conf
     let proxy = shop::proxy(&root.table("proxy"), tracking.privacy.store_ip);
     let listen =
         proxy.as_ref().map(|proxy| [&proxy.listen[..], &proxy.tls_listen].concat()).unwrap_or_default();
-    let upstreams = shop::upstreams(&root, &listen);
+    let cookies = [tracking.identity.cookie.as_str(), Exclude::COOKIE];
+    let upstreams = shop::upstreams(&root, &listen, &cookies);
     let timeouts = proxy.as_ref().map(|proxy| proxy.timeouts.into()).unwrap_or_default();
     let routes = shop::routes(&root, &upstreams, &tracking.strip, timeouts);
     let orders = office::orders(&root.table("orders"), journal.as_ref());

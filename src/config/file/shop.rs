@@ -114,18 +114,54 @@ fn certificates(table: &Table<'_>) -> Option<Vec<Tls>> {
         _ => Some(()),
     };
     // All are read before any failure counts, so that all are reported.
-    let certificates: Vec<Option<Tls>> = certificates.iter().map(certificate).collect();
-    is_complete.and_then(|()| certificates.into_iter().collect())
+    let mut read: Vec<Option<Tls>> = Vec::new();
+    let mut taken = Names::default();
+    for table in &certificates {
+        let certificate = certificate(table);
+        read.push(certificate.and_then(|(tls, of_certificate)| taken.take(table, tls, of_certificate)));
+    }
+    is_complete.and_then(|()| read.into_iter().collect())
 }
 
-fn certificate(table: &Table<'_>) -> Option<Tls> {
+/// Names that [[proxy.tls]] tables are for.
+#[derive(Default)]
+struct Names {
+    /// Those that `names` lists.
+    said: Vec<String>,
+    /// Those, and where there is no list the certificate's own.
+    all: Vec<String>,
+}
+
+impl Names {
+    /// A table that is never chosen, for some name or for all, is a mistake: of two with one name the first is used. (The
+    /// names of certificates may overlap, and may come to do so when one is renewed.)
+    fn take(&mut self, table: &Table<'_>, tls: Tls, of_certificate: Vec<String>) -> Option<Tls> {
+        if let Some(name) = tls.names.iter().find(|name| self.said.contains(name)) {
+            return table.value("names")?.refuse(format!("an earlier [[proxy.tls]] is for `{name}`"));
+        }
+        let own = if tls.names.is_empty() { of_certificate } else { tls.names.clone() };
+        if !own.is_empty() && own.iter().all(|name| self.all.contains(name)) {
+            let key = if tls.names.is_empty() { "certificate" } else { "names" };
+            let names = own.join("`, `");
+            return table.value(key)?.refuse(format!(
+                "this would never be used: what stands before it in [[proxy.tls]] is for `{names}`"
+            ));
+        }
+        self.said.extend(tls.names.iter().cloned());
+        self.all.extend(own);
+        Some(tls)
+    }
+}
+
+/// A table, and the names of its certificate.
+fn certificate(table: &Table<'_>) -> Option<(Tls, Vec<String>)> {
     let certificate = table.required("certificate", |value| value.path());
     let key = table.required("key", |value| value.path());
     let names = table.or("names", Vec::new(), |value| value.list(|item| item.parse(values::host_pattern)));
     let min_version = table.or("min_version", TlsVersion::V1_2, |value| value.choice(&TlsVersion::NAMES));
     let (certificate, key) = (certificate?, key?);
     match Certificate::load(&certificate, &key) {
-        Ok(_) => Some(Tls { certificate, key, names, min_version }),
+        Ok(loaded) => Some((Tls { certificate, key, names, min_version }, loaded.names)),
         Err(error) => {
             let key = if matches!(error, CertificateError::Chain(_)) { "certificate" } else { "key" };
             table.value(key)?.refuse(error.to_string())
@@ -192,8 +228,8 @@ pub(super) fn size<T: TryFrom<u64>>(value: &Value<'_>, range: std::ops::RangeInc
     }
 }
 
-/// All `[[upstream]]`; none stands for one that is wrong. `listen` are our own addresses.
-pub(super) fn upstreams(root: &Table<'_>, listen: &[SocketAddr]) -> Vec<Option<Upstream>> {
+/// All `[[upstream]]`; none stands for one that is wrong. `listen` are our own addresses, `cookies` our own cookies.
+pub(super) fn upstreams(root: &Table<'_>, listen: &[SocketAddr], cookies: &[&str]) -> Vec<Option<Upstream>> {
     let tables = root.tables("upstream");
     if tables.is_empty() {
         root.refuse::<()>("there is no [[upstream]]: the proxy needs one to forward to");
@@ -205,12 +241,17 @@ pub(super) fn upstreams(root: &Table<'_>, listen: &[SocketAddr]) -> Vec<Option<U
             let taken = upstreams.iter().flatten().any(|upstream| upstream.name == name);
             if taken { value.refuse(format!("there are two upstreams named `{name}`")) } else { Some(name) }
         });
-        upstreams.push(upstream(&table, name, listen));
+        upstreams.push(upstream(&table, name, listen, cookies));
     }
     upstreams
 }
 
-fn upstream(table: &Table<'_>, name: Option<String>, listen: &[SocketAddr]) -> Option<Upstream> {
+fn upstream(
+    table: &Table<'_>,
+    name: Option<String>,
+    listen: &[SocketAddr],
+    cookies: &[&str],
+) -> Option<Upstream> {
     let servers = table.required("servers", |value| {
         let servers = value.list(|item| server(item, listen))?;
         let twice = servers.iter().enumerate().find(|(i, server)| {
@@ -231,7 +272,13 @@ fn upstream(table: &Table<'_>, name: Option<String>, listen: &[SocketAddr]) -> O
         }
     });
     let balance = table.or("balance", Balance::P2c, |value| value.choice(&Balance::NAMES));
-    let sticky_cookie = table.optional("sticky_cookie", |value| value.parse(values::cookie_name));
+    let sticky_cookie = table.optional("sticky_cookie", |value| {
+        let name = value.parse(values::cookie_name)?;
+        if cookies.contains(&name.as_str()) {
+            return value.refuse(format!("`{name}` is the name of another cookie of the proxy's own"));
+        }
+        Some(name)
+    });
     let host = table.or("host", HostHeader::Preserve, host_header);
     let trust_events = table.or("trust_events", false, |value| value.flag());
     let tls = tls(&table.table("tls"));

@@ -25,9 +25,9 @@ pub struct Entry<'a> {
     pub client: IpAddr,
     /// Whether the client's own connection is encrypted.
     pub https: bool,
-    /// As sent.
+    /// As sent; empty of what was no request.
     pub method: &'a str,
-    /// Path of the target, without its query, tokens masked.
+    /// Path of the target, without its query, tokens masked; empty where there was none.
     pub path: &'a str,
     /// Length of the query, without `?`.
     pub query_bytes: usize,
@@ -141,11 +141,15 @@ fn combined(out: &mut Vec<u8>, entry: &Entry<'_>, address: StoreIp, seconds: &mu
     out.extend_from_slice(b" - - [");
     out.extend_from_slice(seconds.text(entry.at_ms, "%d/%b/%Y:%H:%M:%S +0000").as_bytes());
     out.extend_from_slice(b"] \"");
-    put_escaped(out, cut(entry.method.as_bytes(), FIELD_BYTES));
-    out.push(b' ');
-    put_escaped(out, cut(entry.path.as_bytes(), PATH_BYTES));
-    out.push(b' ');
-    out.extend_from_slice(protocol(entry.version).as_bytes());
+    if entry.method.is_empty() {
+        out.push(b'-');
+    } else {
+        put_escaped(out, cut(entry.method.as_bytes(), FIELD_BYTES));
+        out.push(b' ');
+        put_escaped(out, if entry.path.is_empty() { b"-" } else { cut(entry.path.as_bytes(), PATH_BYTES) });
+        out.push(b' ');
+        out.extend_from_slice(protocol(entry.version).as_bytes());
+    }
     out.extend_from_slice(b"\" ");
     put_number(out, entry.status);
     out.push(b' ');
@@ -182,7 +186,9 @@ fn json(out: &mut Vec<u8>, entry: &Entry<'_>, address: StoreIp, seconds: &mut Se
     if entry.query_bytes > 0 {
         put_field(out, "query_bytes", entry.query_bytes as u64);
     }
-    put_text(out, "protocol", protocol(entry.version).as_bytes());
+    if !entry.method.is_empty() {
+        put_text(out, "protocol", protocol(entry.version).as_bytes());
+    }
     put_field(out, "status", entry.status);
     put_field(out, "bytes_sent", entry.sent_bytes);
     put_field(out, "request_bytes", entry.request_bytes);

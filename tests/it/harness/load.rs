@@ -9,11 +9,16 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http2::SendRequest;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
+use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
 use uuid::Uuid;
 
+use super::tls::{self, Authority};
 use super::{Received, Reply, Upstream};
 
 /// Fields of a browser that is a person's.
@@ -22,7 +27,7 @@ pub(crate) const BROWSER: &str = "Host: shop.test\r\n\
     Accept: text/html,application/xhtml+xml;q=0.9,*/*;q=0.8\r\nAccept-Language: uk-UA,uk;q=0.9\r\n";
 
 /// Longest that a visitor waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// What an order is worth.
 pub(crate) const VALUE: &str = "100.5";
 
@@ -38,14 +43,29 @@ pub(crate) struct Receipt {
     pub(crate) order: Option<String>,
 }
 
+/// How visitors come.
+#[derive(Debug, Clone)]
+pub(crate) enum Way {
+    /// Over HTTP/1.1, each on a connection that is kept.
+    Kept,
+    /// The same, with a new connection for each page.
+    Fresh,
+    /// Over HTTP/1.1 in TLS, each on a connection that is kept.
+    Tls(Arc<Authority>),
+    /// The same, with a new handshake for each page.
+    FreshTls(Arc<Authority>),
+    /// Over HTTP/2, all on one connection.
+    Http2(Arc<Authority>),
+}
+
 /// Visitors under way; each page is opened once.
 pub(crate) struct Load {
     shared: Arc<Shared>,
     visitors: Vec<JoinHandle<()>>,
 }
 
-#[derive(Debug)]
 struct Shared {
+    way: Way,
     name: String,
     proxy: Mutex<SocketAddr>,
     next: AtomicU64,
@@ -54,6 +74,8 @@ struct Shared {
     failures: Mutex<Vec<String>>,
     cut: AtomicU64,
     refused: AtomicU64,
+    opened: AtomicU64,
+    http2: tokio::sync::Mutex<Option<SendRequest<tls::Body>>>,
     times: Mutex<Vec<Duration>>,
     odd: AtomicBool,
     bulky: AtomicBool,
@@ -78,7 +100,20 @@ impl Load {
     /// So many visitors, each one request after another with a pause between, until [`Load::stop`]. `name` is the first
     /// segment of their paths; pages are numbered from `first` on.
     pub(crate) fn start(proxy: SocketAddr, visitors: usize, name: &str, first: u64, pause: Duration) -> Self {
+        Self::start_by(Way::Kept, proxy, visitors, name, first, pause)
+    }
+
+    /// The same on another way.
+    pub(crate) fn start_by(
+        way: Way,
+        proxy: SocketAddr,
+        visitors: usize,
+        name: &str,
+        first: u64,
+        pause: Duration,
+    ) -> Self {
         let shared = Arc::new(Shared {
+            way,
             name: name.to_owned(),
             proxy: Mutex::new(proxy),
             next: AtomicU64::new(first),
@@ -87,6 +122,8 @@ impl Load {
             failures: Mutex::default(),
             cut: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            opened: AtomicU64::new(0),
+            http2: tokio::sync::Mutex::default(),
             times: Mutex::default(),
             odd: AtomicBool::new(false),
             bulky: AtomicBool::new(false),
@@ -99,6 +136,11 @@ impl Load {
     /// How many answers were received whole.
     pub(crate) fn received(&self) -> usize {
         self.shared.received.lock().unwrap().len()
+    }
+
+    /// How many requests found their connection closed, and how many connections were opened, so far.
+    pub(crate) fn cut_and_opened(&self) -> (u64, u64) {
+        (self.shared.cut.load(Ordering::Relaxed), self.shared.opened.load(Ordering::Relaxed))
     }
 
     /// The first segment of its paths.
@@ -178,18 +220,25 @@ pub(crate) fn page(request: &Received) -> Reply {
 
 /// A visitor, who is replaced by a new one after some pages.
 async fn visit(shared: Arc<Shared>) {
-    let mut connection: Option<TcpStream> = None;
+    let mut connection: Option<Line> = None;
     let mut cookie = None;
     while !shared.stop.load(Ordering::Relaxed) {
-        let is_used = connection.is_some();
-        let proxy = *shared.proxy.lock().unwrap();
-        let mut tcp = match connection.take() {
-            Some(tcp) => tcp,
-            None => match TcpStream::connect(proxy).await {
-                Ok(tcp) => tcp,
-                Err(_) => {
+        let mut is_used = connection.is_some();
+        let mut line = match connection.take() {
+            Some(line) => line,
+            None => match shared.connect().await {
+                Ok((line, is_others)) => {
+                    is_used = is_others;
+                    line
+                }
+                Err(None) => {
                     shared.refused.fetch_add(1, Ordering::Relaxed);
                     tokio::time::sleep(Duration::from_millis(5)).await;
+                    continue;
+                }
+                Err(Some(reason)) => {
+                    shared.fail("a handshake", &reason);
+                    tokio::time::sleep(shared.pause).await;
                     continue;
                 }
             },
@@ -199,7 +248,7 @@ async fn visit(shared: Arc<Shared>) {
             cookie = None;
         }
         let begun = Instant::now();
-        let answer = tokio::time::timeout(PATIENCE, ask(&mut tcp, &page.target, cookie.as_deref())).await;
+        let answer = tokio::time::timeout(PATIENCE, line.ask(&page.target, cookie.as_deref())).await;
         match answer.unwrap_or_else(|_| Err(format!("no answer within {PATIENCE:?}"))) {
             Ok(Some(answer)) if matches!(answer.status, 200 | 203 | 404) => {
                 shared.times.lock().unwrap().push(begun.elapsed());
@@ -211,7 +260,8 @@ async fn visit(shared: Arc<Shared>) {
                     order: answer.order,
                 };
                 shared.received.lock().unwrap().insert(page.path, receipt);
-                connection = (!answer.is_last).then_some(tcp);
+                let is_kept = !matches!(shared.way, Way::Fresh | Way::FreshTls(_));
+                connection = (is_kept && !answer.is_last).then_some(line);
             }
             Ok(None) if is_used => {
                 shared.cut.fetch_add(1, Ordering::Relaxed);
@@ -221,6 +271,65 @@ async fn visit(shared: Arc<Shared>) {
             Err(reason) => shared.fail(&page.path, &reason),
         }
         tokio::time::sleep(shared.pause).await;
+    }
+}
+
+/// A visitor's connection.
+enum Line {
+    Http1(Box<Either<TcpStream, TlsStream<TcpStream>>>),
+    Http2(SendRequest<tls::Body>),
+}
+
+impl Line {
+    /// None when the connection ends before a byte of the answer, or before the request.
+    async fn ask(&mut self, target: &str, cookie: Option<&str>) -> Result<Option<Answer>, String> {
+        match self {
+            Line::Http1(stream) => ask(&mut **stream, target, cookie).await,
+            Line::Http2(sender) => ask_http2(sender, target, cookie).await,
+        }
+    }
+}
+
+impl Shared {
+    /// A connection, and whether others use it as well; an error without a reason when none is taken.
+    async fn connect(&self) -> Result<(Line, bool), Option<String>> {
+        let proxy = *self.proxy.lock().unwrap();
+        let authority = match &self.way {
+            Way::Http2(authority) => {
+                let mut http2 = self.http2.lock().await;
+                if let Some(open) = http2.as_ref().filter(|open| !open.is_closed()) {
+                    return Ok((Line::Http2(open.clone()), true));
+                }
+                let stream = self.encrypt(authority, proxy, &["h2"]).await?;
+                let opened =
+                    http2.insert(tls::http2_on(stream).await.map_err(|error| Some(error.to_string()))?);
+                return Ok((Line::Http2(opened.clone()), false));
+            }
+            Way::Kept | Way::Fresh => {
+                let tcp = TcpStream::connect(proxy).await.map_err(|_| None)?;
+                self.opened.fetch_add(1, Ordering::Relaxed);
+                return Ok((Line::Http1(Box::new(Either::Left(tcp))), false));
+            }
+            Way::Tls(authority) | Way::FreshTls(authority) => authority,
+        };
+        let stream = self.encrypt(authority, proxy, &["http/1.1"]).await?;
+        Ok((Line::Http1(Box::new(Either::Right(stream))), false))
+    }
+
+    async fn encrypt(
+        &self,
+        authority: &Authority,
+        proxy: SocketAddr,
+        protocols: &[&str],
+    ) -> Result<TlsStream<TcpStream>, Option<String>> {
+        match authority.connect(proxy, "shop.test", protocols).await {
+            Ok(stream) => {
+                self.opened.fetch_add(1, Ordering::Relaxed);
+                Ok(stream)
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => Err(None),
+            Err(error) => Err(Some(error.to_string())),
+        }
     }
 }
 
@@ -267,7 +376,11 @@ struct Answer {
 }
 
 /// None when the connection ends before a byte of the answer.
-async fn ask(tcp: &mut TcpStream, target: &str, cookie: Option<&str>) -> Result<Option<Answer>, String> {
+async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
+    tcp: &mut S,
+    target: &str,
+    cookie: Option<&str>,
+) -> Result<Option<Answer>, String> {
     let cookie = cookie.map(|value| format!("Cookie: _utmd={value}\r\n")).unwrap_or_default();
     let request = format!("GET {target} HTTP/1.1\r\n{BROWSER}{cookie}\r\n");
     if tcp.write_all(request.as_bytes()).await.is_err() {
@@ -288,15 +401,54 @@ async fn ask(tcp: &mut TcpStream, target: &str, cookie: Option<&str>) -> Result<
         if bytes.len() < end + 4 + length {
             continue;
         }
-        let cookies = super::field_values(&head, "set-cookie");
-        let ours = cookies.iter().find_map(|cookie| cookie.strip_prefix("_utmd="));
         return Ok(Some(Answer {
             status: head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0),
-            cookie: ours.and_then(|value| value.split(';').next()).map(str::to_owned),
+            cookie: ours(super::field_values(&head, "set-cookie").into_iter()),
             order: value("x-order").map(str::to_owned),
             is_last: value("connection") == Some("close"),
         }));
     }
+}
+
+/// The same as a stream of HTTP/2. None when the connection takes no more requests: this one was not sent then.
+async fn ask_http2(
+    sender: &mut SendRequest<tls::Body>,
+    target: &str,
+    cookie: Option<&str>,
+) -> Result<Option<Answer>, String> {
+    let mut request = http::Request::get(format!("https://shop.test{target}"));
+    for (name, value) in BROWSER.lines().filter_map(|line| line.split_once(": ")).skip(1) {
+        request = request.header(name, value);
+    }
+    if let Some(value) = cookie {
+        request = request.header("cookie", format!("_utmd={value}"));
+    }
+    let request = request.body(Empty::new().map_err(|never| match never {}).boxed()).unwrap();
+    if sender.ready().await.is_err() {
+        return Ok(None);
+    }
+    let response = match sender.try_send_request(request).await {
+        Ok(response) => response,
+        Err(mut error) => {
+            let was_sent = error.take_message().is_none();
+            return if was_sent { Err(format!("{:?}", error.into_error())) } else { Ok(None) };
+        }
+    };
+    let (head, body) = response.into_parts();
+    body.collect().await.map_err(|error| format!("within the answer: {error:?}"))?;
+    let values = |name| head.headers.get_all(name).iter().map(|value| value.to_str().unwrap());
+    Ok(Some(Answer {
+        status: head.status.as_u16(),
+        cookie: ours(values("set-cookie")),
+        order: values("x-order").next().map(str::to_owned),
+        is_last: false,
+    }))
+}
+
+/// The value of the visitor's cookie among those that are set.
+fn ours<'a>(mut cookies: impl Iterator<Item = &'a str>) -> Option<String> {
+    let ours = cookies.find_map(|cookie| cookie.strip_prefix("_utmd="));
+    ours.and_then(|value| value.split(';').next()).map(str::to_owned)
 }
 
 /// The visitor that a cookie names: its bytes 2 to 17.

@@ -18,7 +18,11 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use utm_dispatcher::config::{Config, Tls, TlsVersion};
 
+/// Body of a client's request.
+pub(crate) type Body = BoxBody<Bytes, hyper::Error>;
+
 /// Who vouches for the certificates of a test.
+#[derive(Debug)]
 pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     files: TempDir,
@@ -99,10 +103,7 @@ impl Authority {
     }
 
     /// An HTTP/1.1 client of `shop.test`.
-    pub(crate) async fn http1(
-        &self,
-        address: SocketAddr,
-    ) -> http1::SendRequest<BoxBody<Bytes, hyper::Error>> {
+    pub(crate) async fn http1(&self, address: SocketAddr) -> http1::SendRequest<Body> {
         let stream = self.connect(address, "shop.test", &["http/1.1"]).await.unwrap();
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
@@ -110,17 +111,18 @@ impl Authority {
     }
 
     /// An HTTP/2 client of `shop.test`.
-    pub(crate) async fn http2(
-        &self,
-        address: SocketAddr,
-    ) -> http2::SendRequest<BoxBody<Bytes, hyper::Error>> {
+    pub(crate) async fn http2(&self, address: SocketAddr) -> http2::SendRequest<Body> {
         let stream = self.connect(address, "shop.test", &["h2", "http/1.1"]).await.unwrap();
-        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
-        let (sender, connection) =
-            http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
-        tokio::spawn(connection);
-        sender
+        http2_on(stream).await.unwrap()
     }
+}
+
+/// An HTTP/2 client on a connection that has agreed on it.
+pub(crate) async fn http2_on(stream: TlsStream<TcpStream>) -> hyper::Result<http2::SendRequest<Body>> {
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    Ok(sender)
 }
 
 /// A handshake.

@@ -14,7 +14,10 @@ use utm_dispatcher::config::{Balance, Config, HostHeader};
 use utm_dispatcher::telemetry::metrics::ServerLabels;
 
 use crate::harness::client::Answer;
-use crate::harness::{Client, Proxy, Reply, Upstream, config, free_address, proxy, until};
+use crate::harness::program::Program;
+use crate::harness::{
+    Client, DEADLINE, Proxy, Reply, Upstream, config, eventually, free_address, proxy, until,
+};
 
 /// One worker, so that turns are exact.
 fn one_worker(servers: &[SocketAddr]) -> Config {
@@ -393,6 +396,74 @@ async fn a_head_that_is_sent_again_names_the_server_that_gets_it() {
         for request in upstream.received() {
             assert_eq!(request.values("host"), [upstream.address().to_string()]);
         }
+    }
+}
+
+/// An outage makes states that are logged once, and failed requests by the thousand.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_does_not_flood_the_log() {
+    let files = tempfile::tempdir().unwrap();
+    let mut program = Program::new(free_address(), "postgres://127.0.0.1:1/none", files.path());
+    program.start().await;
+    let mut client = Client::connect(program.proxy).await;
+    for _ in 0..300 {
+        assert_eq!(client.get("/").await.status(), 502);
+    }
+    let told = || {
+        let log = program.log();
+        let lines: Vec<String> = log
+            .lines()
+            .filter(|line| line.contains("requests were not answered"))
+            .map(str::to_owned)
+            .collect();
+        let number = |line: &String| -> u64 {
+            let rest = line.split("requests=").nth(1).unwrap();
+            rest.split(' ').next().unwrap().parse().unwrap()
+        };
+        (lines.iter().map(number).sum::<u64>(), lines)
+    };
+    until("each is told of", || told().0 == 300).await;
+    let (_, lines) = told();
+    assert!(
+        lines[0].contains("upstream=\"shop\"") && lines[0].contains("reason=\"unreachable\""),
+        "{lines:?}"
+    );
+    assert!(lines.len() < 10, "{lines:?}");
+    let log = program.log();
+    for said in ["a server takes no connections", "no server of an upstream answers"] {
+        assert_eq!(log.matches(said).count(), 1, "{log}");
+    }
+}
+
+#[tokio::test]
+async fn latency_is_told_by_route_and_class() {
+    let upstream = Upstream::start(|request| match request.target() {
+        "/api/gone" => Reply::with("404 Not Found", &[], "no"),
+        _ => Reply::ok("x"),
+    })
+    .await;
+    let files = tempfile::tempdir().unwrap();
+    let mut program = Program::new(upstream.address(), "postgres://127.0.0.1:1/none", files.path());
+    program.edit(|text| text + "\n[[route]]\npath = \"/api\"\nupstream = \"shop\"\n");
+    program.start().await;
+    let mut client = Client::connect(program.proxy).await;
+    for (target, status) in [("/", 200), ("/api/x", 200), ("/api/y", 200), ("/api/gone", 404)] {
+        assert_eq!(client.get(target).await.status(), status);
+    }
+    client.send("TRACE / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(client.answer().await.status(), 405);
+    for line in [
+        "request_seconds_count{route=\"*/api\",class=\"2xx\"} 2",
+        "request_seconds_count{route=\"*/api\",class=\"4xx\"} 1",
+        "request_seconds_count{route=\"default\",class=\"2xx\"} 1",
+        "request_seconds_count{route=\"none\",class=\"4xx\"} 1",
+        "upstream_header_seconds_count{route=\"*/api\",class=\"2xx\"} 2",
+    ] {
+        eventually(line, DEADLINE, || async {
+            let (_, metrics) = program.ask("/metrics").await?;
+            metrics.contains(&format!("utm_dispatcher_{line}\n")).then_some(())
+        })
+        .await;
     }
 }
 
