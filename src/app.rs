@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::accept::{self, Bound, Handed, Workers};
+use crate::assets::Assets;
 use crate::clock::WallClock;
 use crate::config::{Config, DatabasePlace, Live};
 use crate::customer::CustomerHasher;
@@ -211,6 +212,7 @@ impl App {
             salts: self.salts.clone(),
             forgotten: forgotten.clone(),
             exclusions: exclusions.clone(),
+            assets: Assets::default(),
             clock: self.clock,
             inspection: inspection.clone(),
         };
@@ -219,12 +221,11 @@ impl App {
         let mut workers = proxy::start(self.bound, &config, &snapshot, recording, log, &metrics)?;
 
         // The office: everything from here on may fail or wait without a request noticing.
-        let (office_ends, journal_closed) = (CancellationToken::new(), CancellationToken::new());
+        let [office_ends, stats_ends, journal_closed] = std::array::from_fn(|_| CancellationToken::new());
         let receipts = Arc::new(Receipts::default());
         let database = self.cluster.map(|cluster| tokio::spawn(cluster.run(office_ends.clone())));
         tokio::spawn(until(office_ends.clone(), certificates.watch(Arc::clone(&metrics))));
         tokio::spawn(save_when_possible(self.unsaved_keys, Arc::clone(&metrics), office_ends.clone()));
-        let stats_ends = CancellationToken::new();
         let context = StatsContext {
             config: config.clone(),
             database: self.reports,
@@ -236,8 +237,7 @@ impl App {
         };
         tokio::spawn(keeper.keep(stats_ends.clone()));
         if config.now().stats.database_url.is_some() {
-            let reports = context.database.clone();
-            tokio::spawn(watch_replica(reports, Arc::clone(&metrics), office_ends.clone()));
+            tokio::spawn(watch_replica(context.database.clone(), Arc::clone(&metrics), office_ends.clone()));
         }
         let stats = tokio::spawn(stats::serve(self.stats_listener, context, stats_ends.clone()));
         let shipping = Shipping {

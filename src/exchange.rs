@@ -15,7 +15,7 @@ use http::{Method, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 
 use crate::accept::RequestLine;
-use crate::capture::CLIENT_CLOSED_REQUEST;
+use crate::capture::{CLIENT_CLOSED_REQUEST, mask};
 use crate::clock::unix_ms;
 use crate::config::Config;
 use crate::forward::{BodyError, Client, Passage, Peer, Received, ResponseBody};
@@ -202,7 +202,8 @@ impl Exchange {
     }
 
     fn log(&self, pen: &Pen, facts: &Facts, status: u16) {
-        let path = facts.target.as_ref().map_or("", PathAndQuery::path);
+        // A reset token in a log opens the account as well as one in a database.
+        let path = mask::path(facts.target.as_ref().map_or("", PathAndQuery::path));
         let query = facts.target.as_ref().and_then(PathAndQuery::query).unwrap_or_default();
         let place = self.books.places.get(self.route);
         let upstream = self.passage.server().map(|server| UpstreamPart {
@@ -219,7 +220,7 @@ impl Exchange {
             client: facts.client.address,
             https: facts.client.https,
             method: facts.method.as_ref().map_or("", Method::as_str),
-            path,
+            path: &path,
             query_bytes: query.len(),
             version: facts.version,
             host: bytes_of(&facts.host),

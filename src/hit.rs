@@ -13,7 +13,7 @@
 //! | 2… | the record, [postcard](https://postcard.jamesmunns.com/wire-format) encoded, fields in the order of declaration |
 //!
 //! Fields are never reordered, removed or retyped within a version. A binary reads all versions up to its own.
-//! Version 2 added fields at the end of a hit and of an action; one of version 1 has their defaults.
+//! Version 2 added fields at the end of a hit, of an action and of a bot count; one of version 1 has their defaults.
 //! Kinds 3 and 4 are reserved. An erasure stands in a segment of its own ([`crate::journal`]).
 
 use std::borrow::Cow;
@@ -99,6 +99,9 @@ impl<'a> Record<'a> {
             }
             KIND_HIT => Record::Hit(postcard::from_bytes(body)?),
             KIND_ORDER => Record::Order(postcard::from_bytes(body)?),
+            KIND_BOT_COUNT if *version == 1 => {
+                Record::BotCount(postcard::from_bytes::<BotCountOfVersion1<'a>>(body)?.into())
+            }
             KIND_BOT_COUNT => Record::BotCount(postcard::from_bytes(body)?),
             KIND_ERASURE => Record::Erasure(postcard::from_bytes(body)?),
             other => return Err(RecordError::UnknownKind(other)),
@@ -177,6 +180,10 @@ pub struct Hit<'a> {
     pub landing: bool,
     /// What is wrong with the links that led here, a set of [`findings`] bits.
     pub findings: u32,
+    /// Version of the rules by which it was judged (`capture::bot::RULES_VERSION`); 0 in records of version 1.
+    pub bot_rules: u8,
+    /// Whether files of pages were fetched from the same address lately.
+    pub fetched_assets: bool,
 }
 
 /// Bits of [`Hit::findings`].
@@ -565,6 +572,25 @@ pub struct BotCount<'a> {
     pub bot: Cow<'a, str>,
     /// Why it is one, a set of bits (`capture::bot::Reason`).
     pub reasons: u32,
+    /// Version of the rules that found it (`capture::bot::RULES_VERSION`); 0 in records of version 1.
+    pub rules: u8,
+}
+
+/// A [`BotCount`] as record version 1 has it.
+#[derive(Deserialize)]
+struct BotCountOfVersion1<'a> {
+    at_ms: u64,
+    #[serde(borrow)]
+    site: Cow<'a, str>,
+    #[serde(borrow)]
+    bot: Cow<'a, str>,
+    reasons: u32,
+}
+
+impl<'a> From<BotCountOfVersion1<'a>> for BotCount<'a> {
+    fn from(old: BotCountOfVersion1<'a>) -> Self {
+        BotCount { at_ms: old.at_ms, site: old.site, bot: old.bot, reasons: old.reasons, rules: 0 }
+    }
 }
 
 #[cfg(test)]
@@ -592,6 +618,9 @@ mod tests {
         let mut now = Vec::new();
         Record::Hit(hit).encode_into(&mut now).unwrap();
         assert_eq!(now[2..bytes.len()], bytes[2..], "what is new stands at the end");
+        let bot = Record::decode(&[1, 5, 5, 1, b's', 1, b'b', 2]).unwrap();
+        let expected = BotCount { at_ms: 5, site: "s".into(), bot: "b".into(), reasons: 2, rules: 0 };
+        assert_eq!(bot, Record::BotCount(expected));
         assert!(matches!(Record::decode(&[RECORD_VERSION + 1, 1]), Err(RecordError::NewerVersion(_))));
     }
 }

@@ -27,6 +27,7 @@ pub mod salts;
 pub mod telemetry;
 
 pub mod accept;
+pub mod assets;
 pub mod bodies;
 pub mod capture;
 pub mod forward;

@@ -19,6 +19,7 @@ use http_body::Body;
 use prometheus_client::metrics::counter::Counter;
 use uuid::Uuid;
 
+use crate::assets::Assets;
 use crate::bodies::{BodyReader, SharedReader, Wanted};
 use crate::capture::actions::{ActionRules, Asked, Bodies, BodyText, Stage};
 use crate::capture::mask;
@@ -65,6 +66,8 @@ pub struct Recording {
     pub forgotten: Forgotten,
     /// Who and what is left out.
     pub exclusions: CurrentExclusions,
+    /// Who fetches files of pages.
+    pub assets: Assets,
     /// What time it is.
     pub clock: WallClock,
     /// Who wants to know why a request was counted.
@@ -82,6 +85,7 @@ pub struct Recorder {
     salts: Salts,
     forgotten: Forgotten,
     exclusions: CurrentExclusions,
+    assets: Assets,
     clock: WallClock,
     inspection: Inspection,
     mode: TrackingMode,
@@ -125,6 +129,7 @@ impl Recorder {
             salts: recording.salts.clone(),
             forgotten: recording.forgotten.clone(),
             exclusions: recording.exclusions.clone(),
+            assets: recording.assets.clone(),
             clock: recording.clock.clone(),
             inspection: recording.inspection.clone(),
             mode: tracking.mode,
@@ -162,8 +167,14 @@ impl Recorder {
             let mut observation =
                 Observation::of(&head.method, &head.uri, &head.headers, arrival, &self.rules);
             match &mut observation {
-                Some(observation) => observation.exclude(&self.exclusions.now(), &self.rules),
-                None => self.count_ignored(Ignored::Asset),
+                Some(observation) => {
+                    observation.exclude(&self.exclusions.now(), &self.rules);
+                    observation.note_assets(self.assets.are_fetched_by(client.address, arrival.at_ms));
+                }
+                None => {
+                    self.assets.note(client.address, arrival.at_ms);
+                    self.count_ignored(Ignored::Asset);
+                }
             }
             observation
         } else {

@@ -82,6 +82,8 @@ pub struct Observation {
     told: Option<Uuid>,
     no_page_view: Option<NoPageView>,
     excluded_by: Option<Arc<Rule>>,
+    /// Whether files of pages were fetched from the same address lately.
+    fetched_assets: bool,
 }
 
 /// Everything of a request that is not in its head.
@@ -249,6 +251,7 @@ impl Observation {
             told: None,
             no_page_view,
             excluded_by: None,
+            fetched_assets: false,
         })
     }
 
@@ -273,6 +276,11 @@ impl Observation {
         });
         let rule = rule.cloned().inspect(|rule| rule.count());
         self.excluded_by = rule;
+    }
+
+    /// Notes whether files of pages were fetched from the same address lately.
+    pub fn note_assets(&mut self, fetched: bool) {
+        self.fetched_assets = fetched;
     }
 
     /// The value of the rule that excludes the request.
@@ -460,6 +468,8 @@ impl Observation {
             user_agent: self.user_agent().into_owned().into(),
             bot_score: verdict.score,
             bot_reasons: verdict.reasons,
+            bot_rules: bot::RULES_VERSION,
+            fetched_assets: self.fetched_assets,
             ..self.nobodys_hit(site, status, false)
         }
     }
@@ -535,6 +545,7 @@ impl Observation {
                 site: site.into(),
                 bot: verdict.bot.into(),
                 reasons: verdict.reasons,
+                rules: bot::RULES_VERSION,
             }))
         } else {
             None
@@ -615,6 +626,8 @@ impl Observation {
             actions,
             bot_score: verdict.score,
             bot_reasons: verdict.reasons,
+            bot_rules: bot::RULES_VERSION,
+            fetched_assets: self.fetched_assets,
             ..Hit::default()
         }
     }

@@ -17,7 +17,7 @@ use uuid::{Builder, Uuid};
 use super::goods::{CURRENCY, PRODUCTS, Product};
 use super::records::{SITE, action, into_owned, priced, told, total};
 use super::scene::{Arrival, choose_address, choose_agent};
-use crate::capture::bot::Reason;
+use crate::capture::bot::{RULES_VERSION, Reason};
 use crate::capture::evidence::{Evidence, Referrer};
 use crate::capture::registry::Registry;
 use crate::clock::unix_ms;
@@ -138,8 +138,8 @@ impl Writer {
         for _ in 0..self.rng.random_range(20..60) {
             let bot = *BOTS.choose(&mut self.rng).unwrap_or(&BOTS[0]);
             let at_ms = begin_ms + self.rng.random_range(0..DAY_MS);
-            let count =
-                BotCount { at_ms, site: SITE.into(), bot: bot.into(), reasons: Reason::Crawler as u32 };
+            let reasons = Reason::Crawler as u32;
+            let count = BotCount { at_ms, site: SITE.into(), bot: bot.into(), reasons, rules: RULES_VERSION };
             self.records.push(Record::BotCount(count));
         }
     }

@@ -165,7 +165,13 @@ mod tests {
     use crate::hit::BotCount;
 
     fn bot(name: &str) -> Record<'_> {
-        Record::BotCount(BotCount { at_ms: 1, site: "default".into(), bot: name.into(), reasons: 1 })
+        Record::BotCount(BotCount {
+            at_ms: 1,
+            site: "default".into(),
+            bot: name.into(),
+            reasons: 1,
+            rules: 2,
+        })
     }
 
     #[test]
@@ -196,10 +202,10 @@ mod tests {
     fn frame_follows_the_documented_layout() {
         let mut out = Vec::new();
         append(&bot("x"), &mut out).unwrap();
-        // version 2, kind 5, at_ms 1, "default", "x", reasons 1
+        // version 2, kind 5, at_ms 1, "default", "x", reasons 1, rules 2
         assert_eq!(
             hex(&out[8..]),
-            "0205".to_owned() + "01" + "07" + &hex(b"default") + "01" + &hex(b"x") + "01"
+            "0205".to_owned() + "01" + "07" + &hex(b"default") + "01" + &hex(b"x") + "01" + "02"
         );
         assert_eq!(&out[..4], u32::try_from(out.len() - 8).unwrap().to_be_bytes());
         assert_eq!(&out[4..8], crc32c::crc32c(&out[8..]).to_be_bytes());

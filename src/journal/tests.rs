@@ -21,7 +21,13 @@ use crate::hit::{BotCount, Hit, OrderEntryKind, OrderFact, Record, Touch, Way};
 use crate::telemetry::metrics::{Lost, Metrics};
 
 fn numbered(number: u64) -> Record<'static> {
-    Record::BotCount(BotCount { at_ms: number, site: "default".into(), bot: "bot".into(), reasons: 1 })
+    Record::BotCount(BotCount {
+        at_ms: number,
+        site: "default".into(),
+        bot: "bot".into(),
+        reasons: 1,
+        rules: 2,
+    })
 }
 
 fn frames(records: &[Record<'_>]) -> Vec<u8> {
@@ -323,7 +329,7 @@ proptest! {
         let mut ranges = Vec::new();
         for (number, size) in sizes.iter().enumerate() {
             let bot = "b".repeat(*size);
-            let record = BotCount { at_ms: number as u64, site: "s".into(), bot: bot.into(), reasons: 0 };
+            let record = BotCount { at_ms: number as u64, site: "s".into(), bot: bot.into(), reasons: 0, rules: 2 };
             let start = bytes.len();
             append(&Record::BotCount(record), &mut bytes).unwrap();
             ranges.push(start..bytes.len());

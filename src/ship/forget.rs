@@ -225,6 +225,10 @@ async fn rename(
     replacer: &Replacer,
     erased: &mut BTreeMap<&'static str, u64>,
 ) -> Result<(), Error> {
+    // What is one visit stays one: nobody can tell afterwards.
+    let ids: Vec<Uuid> = found.visitors.iter().copied().collect();
+    let by_ids = [(&ids as _, Type::UUID_ARRAY)];
+    transaction.query_typed(include_str!("sql/forget_join_landings.sql"), &by_ids).await?;
     let visitors = Renaming::of(&found.visitors, |id| replacer.visitor(id));
     let sessions = Renaming::of(&found.sessions, |id| replacer.session(id));
     let evidence = Renaming::of(&found.evidence, |evidence| replacer.evidence(evidence));

@@ -284,8 +284,9 @@ async fn write_touches(transaction: &Transaction<'_>, rows: &Rows) -> Result<(),
 }
 
 async fn write_bot_hits(transaction: &Transaction<'_>, rows: &Rows) -> Result<(), tokio_postgres::Error> {
-    send!(transaction, "bot_hits", rows.bot_hits, |((hour, site, bot, reasons), hits)| {
-        TIMESTAMPTZ_ARRAY: hour, INT4_ARRAY: site, TEXT_ARRAY: bot, INT4_ARRAY: reasons, INT8_ARRAY: hits,
+    send!(transaction, "bot_hits", rows.bot_hits, |((hour, site, bot, reasons), row)| {
+        TIMESTAMPTZ_ARRAY: hour, INT4_ARRAY: site, TEXT_ARRAY: bot, INT4_ARRAY: reasons, INT8_ARRAY: row.hits,
+        INT2_ARRAY: row.rules,
     })
     .map(drop)
 }
@@ -361,6 +362,7 @@ async fn write_sessions(
         INT4_ARRAY: session.score + view_points.get(key).copied().unwrap_or(0),
         INT4_ARRAY: session.bot_reasons, INT2_ARRAY: session.identity, INT2_ARRAY: session.entry.rank,
         INT2_ARRAY: session.bot_score, TEXT_ARRAY: &session.entry.address,
+        INT2_ARRAY: session.bot_rules, BOOL_ARRAY: session.fetched_assets,
     })?;
     Ok(())
 }

@@ -7,9 +7,11 @@ use serde_json::Value;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use crate::capture::bot;
 use crate::hit::touch_flags;
 use crate::stats::answer::rfc3339;
 use crate::stats::money::amount;
+use crate::store::judge;
 
 /// One piece of acquisition evidence.
 #[derive(Debug, Serialize)]
@@ -34,6 +36,23 @@ pub(crate) struct TouchDetails {
     status: i16,
     /// What was odd about the values.
     flags: Vec<&'static str>,
+}
+
+/// What is thought of a session: of each request, by the request path, and of its behaviour, by the office.
+#[derive(Debug, Serialize)]
+pub(crate) struct Verdict {
+    /// One of the scores is 50 or more.
+    is_bot: bool,
+    /// 0 = a person, 100 = certainly none; the greatest of its requests.
+    bot_score: i16,
+    bot_reasons: Vec<&'static str>,
+    /// Version of the rules; 0 = before versions were noted.
+    bot_rules: i16,
+    behaviour_score: i16,
+    behaviour_reasons: Vec<&'static str>,
+    behaviour_rules: i16,
+    /// A rule leaves the session out of all reports.
+    is_excluded: bool,
 }
 
 /// An order as its ledger makes it. Amounts are decimal text in its own currency.
@@ -79,6 +98,22 @@ impl TouchDetails {
             landing_page: row.try_get("landing_page")?,
             status: row.try_get("status")?,
             flags: flag_names(row.try_get("flags")?),
+        })
+    }
+}
+
+impl Verdict {
+    /// Reads a row of `session_details`.
+    pub(crate) fn read(row: &Row) -> Result<Verdict, tokio_postgres::Error> {
+        Ok(Verdict {
+            is_bot: row.try_get("bot")?,
+            bot_score: row.try_get("bot_score")?,
+            bot_reasons: bot::words(row.try_get::<_, i32>("bot_reasons")?.cast_unsigned()).collect(),
+            bot_rules: row.try_get("bot_rules")?,
+            behaviour_score: row.try_get("behaviour_score")?,
+            behaviour_reasons: judge::words(row.try_get("behaviour_reasons")?).collect(),
+            behaviour_rules: row.try_get("behaviour_rules")?,
+            is_excluded: row.try_get("excluded")?,
         })
     }
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::stats::AppState;
 use crate::stats::answer::{Answer, rfc3339};
 use crate::stats::database::DatabaseError;
-use crate::stats::details::{OrderDetails, TouchDetails, way_name};
+use crate::stats::details::{OrderDetails, TouchDetails, Verdict, way_name};
 use crate::stats::money::amount;
 use crate::stats::params::{Accepts, ParameterError};
 use crate::stats::problem::StatsError;
@@ -29,6 +29,8 @@ const NO_ORDER: StatsError = StatsError::NotFound("there is no order with this i
 pub(crate) struct Explanation {
     order: OrderDetails,
     join: Join,
+    /// What is thought of the session that it is a conversion of; null without one.
+    session: Option<Verdict>,
     /// The ledger, by time.
     entries: Vec<Entry>,
     /// Every touch of the visitor, by time, and what became of it; none when the visitor is forgotten.
@@ -123,6 +125,10 @@ pub(crate) async fn explain(
         }
         _ => Vec::new(),
     };
+    let session = match facts.session_id {
+        Some(id) => snapshot.row(include_str!("sql/session.sql"), &[(&id, Type::UUID)]).await?,
+        None => None,
+    };
     let freshness = snapshot.conclude().await?;
     let lookback = shared.config().tracking.attribution.lookback;
     let lookback = SignedDuration::try_from(lookback).unwrap_or(SignedDuration::MAX);
@@ -134,6 +140,7 @@ pub(crate) async fn explain(
                 false => OrderDetails::read(row, zone)?,
             },
             join: Join { explanation: facts.join_explanation(), rule: facts.joined_by.clone() },
+            session: session.as_ref().map(Verdict::read).transpose()?,
             entries: entries
                 .iter()
                 .map(|entry| read_entry(entry, facts.is_forgotten, zone))
@@ -159,6 +166,7 @@ struct Facts {
     site_id: i32,
     placed_at: Timestamp,
     visitor_id: Option<Uuid>,
+    session_id: Option<Uuid>,
     joined_by: Option<String>,
     is_forgotten: bool,
 }
@@ -169,6 +177,7 @@ impl Facts {
             site_id: row.try_get("site_id")?,
             placed_at: row.try_get("placed_at")?,
             visitor_id: row.try_get("visitor_id")?,
+            session_id: row.try_get("session_id")?,
             joined_by: row.try_get("joined_by")?,
             is_forgotten: row.try_get("forgotten")?,
         })

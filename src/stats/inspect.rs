@@ -109,6 +109,8 @@ struct Bot {
     score: u8,
     name: String,
     reasons: Vec<&'static str>,
+    /// Version of the rules.
+    rules: u8,
 }
 
 /// Where somebody came from.
@@ -226,6 +228,7 @@ impl Shown {
             score: note.reasons.bot.score,
             name: note.reasons.bot.bot.to_owned(),
             reasons: bot::words(note.reasons.bot.reasons).collect(),
+            rules: bot::RULES_VERSION,
         });
         let why = why(&note, touch.as_ref());
         Shown {

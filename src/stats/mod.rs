@@ -12,6 +12,7 @@ mod again;
 mod aliases;
 mod answer;
 mod breakdown;
+mod coverage;
 mod csv;
 mod cursor;
 mod details;
@@ -34,6 +35,7 @@ mod ratio;
 mod scope;
 mod sessions;
 mod sketch;
+mod tag_health;
 mod visitors;
 
 use std::net::SocketAddr;
@@ -59,9 +61,6 @@ use crate::stats::params::{Accepts, ParameterError, Params};
 use crate::stats::problem::StatsError;
 use crate::stats::tokens::TokenBook;
 use crate::telemetry::metrics::Metrics;
-
-/// A session with this score or more is taken for a bot's; the migration's `session_facts` says the same.
-const BOT_SCORE: i16 = 50;
 
 /// What the port works with.
 pub struct StatsContext {
@@ -136,6 +135,8 @@ fn urls() -> Router<Arc<Shared>> {
         .route("/api/v1/landing-pages", get(breakdown::landing_pages))
         .route("/api/v1/sessions", get(sessions::sessions))
         .route("/api/v1/sessions/{id}", get(sessions::session))
+        .route("/api/v1/coverage", get(coverage::coverage))
+        .route("/api/v1/tag-health", get(tag_health::tag_health))
         .route("/api/v1/inspect", get(inspect::inspect))
         .route("/api/v1/orders", post(ingest::orders))
         .route("/api/v1/orders/{id}/explain", get(explain::explain))

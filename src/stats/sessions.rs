@@ -16,7 +16,7 @@ use crate::stats::answer::{Answer, ListMeta, rfc3339};
 use crate::stats::csv;
 use crate::stats::cursor::SessionCursor;
 use crate::stats::database::DatabaseError;
-use crate::stats::details::{OrderDetails, TouchDetails};
+use crate::stats::details::{OrderDetails, TouchDetails, Verdict};
 use crate::stats::filters::contains_pattern;
 use crate::stats::money::amount;
 use crate::stats::params::{Accepts, Format};
@@ -102,8 +102,12 @@ struct Session {
     /// The strongest: `purchase`, `lead` or null.
     conversion_type: Option<&'static str>,
     orders: i32,
-    is_bot: bool,
-    bot_score: i16,
+    /// The session that goes on with this one and is told in its place; null for most.
+    continued_in: Option<Uuid>,
+    /// The session without a cookie that this one began as, and has in it; null for most.
+    begun_in: Option<Uuid>,
+    #[serde(flatten)]
+    verdict: Verdict,
 }
 
 /// Something that happened in a session.
@@ -223,9 +227,9 @@ pub(crate) async fn session(
         snapshot.rows(include_str!("sql/session_touches.sql"), &by_both).await?
     };
     let one_more = i64::try_from(MOST_ACTIONS + 1).unwrap_or(i64::MAX);
-    let actions = snapshot
-        .rows(include_str!("sql/session_actions.sql"), &[(&id, Type::UUID), (&one_more, Type::INT8)])
-        .await?;
+    let begun_in: Option<Uuid> = row.try_get("begun_in").map_err(DatabaseError::from)?;
+    let of_actions = [(&id as _, Type::UUID), (&one_more as _, Type::INT8), (&begun_in as _, Type::UUID)];
+    let actions = snapshot.rows(include_str!("sql/session_actions.sql"), &of_actions).await?;
     let orders = snapshot.rows(include_str!("sql/session_orders.sql"), &by_id).await?;
     let freshness = snapshot.conclude().await?;
     let cut = (actions.len() > MOST_ACTIONS)
@@ -276,7 +280,7 @@ fn read_session(row: &Row, zone: &TimeZone) -> Result<Session, tokio_postgres::E
     let time = |column: &str| -> Result<Option<String>, tokio_postgres::Error> {
         Ok(row.try_get::<_, Option<Timestamp>>(column)?.map(|time| rfc3339(time, zone)))
     };
-    let first_seen: Timestamp = row.try_get("first_seen")?;
+    let first_seen: Timestamp = row.try_get("began_at")?;
     let last_seen: Timestamp = row.try_get("last_seen")?;
     let click_ids: Option<Value> = row.try_get("click_ids")?;
     let cookies: Option<Value> = row.try_get("cookies")?;
@@ -285,7 +289,6 @@ fn read_session(row: &Row, zone: &TimeZone) -> Result<Session, tokio_postgres::E
     let touch_at: Option<Timestamp> = row.try_get("touch_at")?;
     let orders: i32 = row.try_get("order_count")?;
     let lead_at = time("lead_at")?;
-    let bot_score: i16 = row.try_get("bot_score")?;
     let session_number: i32 = row.try_get("session_number")?;
     let identity: i16 = row.try_get("identity")?;
     let user_registered_at = time("registration_at")?;
@@ -350,8 +353,9 @@ fn read_session(row: &Row, zone: &TimeZone) -> Result<Session, tokio_postgres::E
             (false, None) => None,
         },
         orders,
-        is_bot: bot_score >= crate::stats::BOT_SCORE,
-        bot_score,
+        continued_in: row.try_get("continued_in")?,
+        begun_in: row.try_get("begun_in")?,
+        verdict: Verdict::read(row)?,
     })
 }
 

@@ -1,4 +1,5 @@
-//! Judges sessions hour by hour: whose behaviour no person shows, and whom a rule excludes; and tells workers the rules.
+//! Judges sessions hour by hour: which of them are one visit, whose behaviour no person shows, and whom a rule excludes; and
+//! tells workers the rules.
 //!
 //! Rule: an hour has a mark in `unjudged_hours`, or its sessions are judged by the present rules. Marks are deleted before
 //! sessions are read, in one transaction, so that a batch which commits beside it keeps its mark
@@ -22,7 +23,20 @@ use crate::exclusion::{CurrentExclusions, Exclusions, Kind, Rule};
 use crate::telemetry::causes::Causes;
 
 /// Version of the rules of behaviour in `sql/judge_hours.sql`; to be raised with every change of them.
-pub const BEHAVIOUR_VERSION: i32 = 1;
+pub const BEHAVIOUR_VERSION: i32 = 2;
+
+/// The rules of behaviour, by their bit, as reports spell them.
+const BEHAVIOUR: [(i32, &str); 4] = [
+    (1, "faster_than_people"),
+    (2, "no_cookie_returned"),
+    (4, "opens_mail_links_at_once"),
+    (8, "no_assets_fetched"),
+];
+
+/// The words for a set of reasons.
+pub fn words(reasons: i32) -> impl Iterator<Item = &'static str> {
+    BEHAVIOUR.into_iter().filter(move |(bit, _)| reasons & bit != 0).map(|(_, word)| word)
+}
 
 /// How often the rules of the API are looked up, and counts written.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -212,6 +226,8 @@ impl Judge {
         if hours.is_empty() {
             return Ok(0);
         }
+        let of_hours = [(&hours as _, Type::TIMESTAMPTZ_ARRAY)];
+        transaction.query_typed(include_str!("sql/join_landings.sql"), &of_hours).await?;
         self.judge_hours(&transaction, &hours).await?;
         transaction.commit().await?;
         Ok(hours.len())

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const BOTTOM_UP: [&str; 4] = [SHARED, REQUEST_PATH, OFFICE, "reload app demo cli"];
 const SHARED: &str =
     "clock exclusion action certificates erasure hit config files telemetry journal keys customer";
-const REQUEST_PATH: &str = "bodies capture forward route accept salts inspect record exchange proxy";
+const REQUEST_PATH: &str = "bodies capture forward route accept salts assets inspect record exchange proxy";
 const OFFICE: &str = "ingest store ship stats managed";
 
 /// What of the request path the office may import all the same: it is pure, or a plain value.

@@ -373,6 +373,11 @@ async fn an_erasure_while_the_database_is_away_is_done_when_it_is_back() {
 
 /// Runs the command beside a program whose journal is `journal`.
 fn command(place: &Place, database_url: &str, arguments: &[&str]) -> Output {
+    run(place, database_url, &[&["forget"], arguments].concat())
+}
+
+/// Runs any command so.
+fn run(place: &Place, database_url: &str, arguments: &[&str]) -> Output {
     let files = place.files.path();
     let text = format!(
         "[proxy]\nlisten = [\"127.0.0.1:1\"]\n\n[[upstream]]\nname = \"shop\"\nservers = [\"http://127.0.0.1:3\"]\n\n\
@@ -383,7 +388,7 @@ fn command(place: &Place, database_url: &str, arguments: &[&str]) -> Output {
     );
     std::fs::write(files.join("config.toml"), text).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_utm-dispatcher"));
-    command.arg("forget").args(arguments).arg("--config").arg(files.join("config.toml"));
+    command.args(arguments).arg("--config").arg(files.join("config.toml"));
     command.output().unwrap()
 }
 
@@ -449,5 +454,45 @@ async fn the_key_of_replacements_goes_with_the_journal() {
     };
     assert_eq!(keys().await, 1, "what is late still finds its session");
     eventually("the key is deleted", DEADLINE, || async { (keys().await == 0).then_some(()) }).await;
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_exports_what_is_kept_of_a_visitor_an_order_or_a_customer_as_the_api_does() {
+    let place = Place::new().await;
+    let files = place.files.path();
+    let app = Running::start(place.config(&place.database.url, "journal")).await;
+    is_ready(&app).await;
+    let (mut person, mut other) = (Browser::new(ADDRESS), Browser::new("203.0.113.9"));
+    journey(&mut person, &app, "7").await;
+    journey(&mut other, &app, "8").await;
+    let order =
+        json!([{"order_id": "7", "status": "paid", "value": 10, "customer": {"email": "anna@example.com"}}]);
+    assert_eq!(app.tell_orders(&order).await.1["results"][0]["outcome"], "recorded");
+    has_page_views(&app, 8).await;
+    let visitor = person.names(files)[0].clone();
+    let told = eventually("the agent is read", DEADLINE, async || {
+        let (_, told) = app.ask(&format!("/api/v1/visitors/{visitor}")).await;
+        let told: Value = serde_json::from_str(&told).unwrap();
+        (!told["sessions"][0]["os_name"].is_null()).then_some(told)
+    })
+    .await;
+    for subject in [["--visitor", visitor.as_str()], ["--order", "7"], ["--customer", "anna@example.com"]] {
+        let printed = run(&place, &place.database.url, &["export", subject[0], subject[1]]);
+        assert_eq!(printed.status.code(), Some(0), "{printed:?}");
+        let export: Value = serde_json::from_slice(&printed.stdout).unwrap();
+        for table in ["visitors", "sessions", "touches", "events", "orders", "order_entries"] {
+            assert_eq!(export[table], told[table], "{table} by {subject:?}");
+            assert!(!export[table].as_array().unwrap().is_empty(), "{table} by {subject:?}");
+        }
+        let text = String::from_utf8(printed.stdout).unwrap();
+        assert!(text.contains(FBCLID) && text.contains(&visitor), "{text}");
+        assert!(other.names(files).iter().all(|name| !text.contains(name.as_str())), "only theirs: {text}");
+    }
+    for (arguments, code) in [(&["export"][..], 64), (&["export", "--visitor", "nobody"], 64)] {
+        let printed = run(&place, &place.database.url, arguments);
+        assert_eq!(printed.status.code(), Some(code), "{printed:?}");
+        assert!(printed.stdout.is_empty());
+    }
     app.stop().await;
 }

@@ -15,6 +15,7 @@ mod churn;
 mod config;
 mod conformance;
 mod demo;
+mod discretion;
 mod faults;
 mod forgetting;
 mod forwarding;

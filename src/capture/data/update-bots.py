@@ -5,7 +5,7 @@ usage: update-bots.py            fetches the package with pip
        update-bots.py FILE.json  reads this crawler-user-agents.json
 
 A pattern of the list becomes words: what its sample strings need is found out by trying, so that the program can look
-for whole words only. Then run the tests of src/capture/bot.rs, which print what is found and what is left, look through
+for whole words only. Then run the tests of src/capture/bot/, which print what is found and what is left, look through
 the difference, and raise RULES_VERSION there.
 """
 import json

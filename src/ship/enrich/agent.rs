@@ -139,6 +139,37 @@ fn device_type(user_agent: &str, family: &str, os: Option<&str>) -> &'static str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::bot::tests::cases;
+
+    /// uap-core's own cases, of the checkout that `UAP_CORE` names; they are too large to be here.
+    #[test]
+    #[ignore = "needs a checkout of uap-core: UAP_CORE=… cargo test --lib -- --ignored agents_are_read"]
+    fn agents_are_read_as_uap_core_says() {
+        for (file, fewest) in [("test_ua.yaml", 1_000), ("test_os.yaml", 400), ("test_device.yaml", 10_000)] {
+            let all = cases(&format!("tests/{file}"));
+            let (mut agree, mut differ) = (0, Vec::new());
+            for case in &all {
+                let given = |name: &str| case.get(name).cloned();
+                let text = &case["user_agent_string"];
+                let agent = Agent::of(text);
+                let family = given("family").and_then(|family| named(&family));
+                let of_case = version(&["major", "minor", "patch"].map(given));
+                let (read, expected) = match file {
+                    "test_ua.yaml" => ([agent.browser_name, agent.browser_version], [family, of_case]),
+                    "test_os.yaml" => ([agent.os_name, agent.os_version], [family, of_case]),
+                    _ => ([agent.device_brand, agent.device_model], [given("brand"), given("model")]),
+                };
+                if read == expected {
+                    agree += 1;
+                } else {
+                    differ.push((text, read, expected));
+                }
+            }
+            println!("{file}: {agree} of {} agree", all.len());
+            differ.iter().take(20).for_each(|case| println!("  {case:?}"));
+            assert!(all.len() > fewest && differ.len() * 1000 <= all.len(), "{} differ", differ.len());
+        }
+    }
 
     #[test]
     fn devices_are_what_they_are() {

@@ -85,7 +85,7 @@ pub struct Rows {
     /// `events`, but for product views
     pub events: Vec<events::Event>,
     /// `bot_hits`
-    pub bot_hits: BTreeMap<(Timestamp, i32, String, i32), i64>,
+    pub bot_hits: BTreeMap<(Timestamp, i32, String, i32), BotHits>,
     /// `denied_hits`
     pub denied_hits: BTreeMap<(Timestamp, i32, i64), denied::Counts>,
     /// `link_findings`
@@ -125,6 +125,15 @@ pub struct SessionKey {
     pub session_hour: Timestamp,
     /// The visitor.
     pub visitor_id: Uuid,
+}
+
+/// A row of `bot_hits`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BotHits {
+    /// Requests.
+    pub hits: i64,
+    /// The newest version of the rules that found them.
+    pub rules: i16,
 }
 
 /// A record for `quarantine`.
@@ -276,7 +285,9 @@ impl Rows {
         }
         let site_id = self.dictionaries.site(&count.site, enricher);
         let key = (hour, site_id, count.bot.clone().into_owned(), count.reasons.cast_signed());
-        *self.bot_hits.entry(key).or_default() += 1;
+        let row = self.bot_hits.entry(key).or_default();
+        row.hits += 1;
+        row.rules = row.rules.max(i16::from(count.rules));
         Ok(())
     }
 

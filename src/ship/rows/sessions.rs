@@ -26,6 +26,8 @@ pub struct Session {
     pub bot_reasons: i32,
     pub identity: i16,
     pub bot_score: i16,
+    pub bot_rules: i16,
+    pub fetched_assets: bool,
 }
 
 /// The hit a session began with: the first page view, else the first hit. Ordered by its first three fields.
@@ -154,6 +156,8 @@ impl Rows {
         row.identity = row.identity.min(identity.mode.code());
         row.bot_score = row.bot_score.max(i16::from(hit.bot_score));
         row.bot_reasons |= hit.bot_reasons.cast_signed();
+        row.bot_rules = row.bot_rules.max(i16::from(hit.bot_rules));
+        row.fetched_assets |= hit.fetched_assets && hit.page_view;
         row.add_actions(folding);
     }
 
@@ -206,6 +210,8 @@ impl Session {
             bot_reasons: 0,
             identity: identity.mode.code(),
             bot_score: 0,
+            bot_rules: 0,
+            fetched_assets: false,
         }
     }
 

@@ -5,24 +5,25 @@ INSERT INTO sessions AS s (
     session_id, visitor_id, session_hour, started_at, last_seen, entry_at, entry_hash, landing_page_id,
     agent_id, place_id, touch_at, touch_evidence, campaign_id, referrer_id, product_view_at, add_to_cart_at,
     initiate_checkout_at, lead_at, purchase_at, registration_at, site_id, session_number, page_views, actions,
-    score, bot_reasons, identity, entry_rank, bot_score, address)
+    score, bot_reasons, identity, entry_rank, bot_score, address, bot_rules, fetched_assets)
 SELECT
     n.session_id, n.visitor_id, n.session_hour, n.started_at, n.last_seen, n.entry_at, n.entry_hash,
     n.landing_page_id, n.agent_id, n.place_id, n.touch_at, n.touch_evidence, n.campaign_id, n.referrer_id,
     n.product_view_at, n.add_to_cart_at, n.initiate_checkout_at, n.lead_at, n.purchase_at, n.registration_at,
     n.site_id, n.session_number, n.page_views, n.actions, n.score, n.bot_reasons, n.identity, n.entry_rank,
-    n.bot_score, n.address::inet
+    n.bot_score, n.address::inet, n.bot_rules, n.fetched_assets
 FROM unnest(
     $1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[], $6::timestamptz[],
     $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::timestamptz[], $12::bigint[], $13::bigint[],
     $14::bigint[], $15::timestamptz[], $16::timestamptz[], $17::timestamptz[], $18::timestamptz[],
     $19::timestamptz[], $20::timestamptz[], $21::integer[], $22::integer[], $23::integer[], $24::integer[],
-    $25::integer[], $26::integer[], $27::smallint[], $28::smallint[], $29::smallint[], $30::text[]
+    $25::integer[], $26::integer[], $27::smallint[], $28::smallint[], $29::smallint[], $30::text[],
+    $31::smallint[], $32::boolean[]
 ) AS n(
     session_id, visitor_id, session_hour, started_at, last_seen, entry_at, entry_hash, landing_page_id,
     agent_id, place_id, touch_at, touch_evidence, campaign_id, referrer_id, product_view_at, add_to_cart_at,
     initiate_checkout_at, lead_at, purchase_at, registration_at, site_id, session_number, page_views, actions,
-    score, bot_reasons, identity, entry_rank, bot_score, address)
+    score, bot_reasons, identity, entry_rank, bot_score, address, bot_rules, fetched_assets)
 ORDER BY n.session_id, n.session_hour, n.visitor_id
 ON CONFLICT (session_id, session_hour, visitor_id) DO UPDATE SET
     started_at = least(s.started_at, excluded.started_at),
@@ -55,4 +56,6 @@ ON CONFLICT (session_id, session_hour, visitor_id) DO UPDATE SET
     actions = s.actions + excluded.actions,
     score = s.score + excluded.score,
     bot_reasons = s.bot_reasons | excluded.bot_reasons,
-    bot_score = greatest(s.bot_score, excluded.bot_score)
+    bot_score = greatest(s.bot_score, excluded.bot_score),
+    bot_rules = greatest(s.bot_rules, excluded.bot_rules),
+    fetched_assets = s.fetched_assets OR excluded.fetched_assets

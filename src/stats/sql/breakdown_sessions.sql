@@ -23,7 +23,7 @@ WITH visits AS MATERIALIZED (
            sum(o.revenue) AS revenue, sum(o.gross) AS gross, count(o.gross)::numeric AS valued_orders
     FROM report_orders($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
                        $21, $22, $23, $24, $25) o
-    LEFT JOIN sessions s ON s.session_id = o.session_id
+    LEFT JOIN session_facts s ON s.session_id = o.session_id
     CROSS JOIN LATERAL session_groups($26, s.agent_id, s.place_id, s.referrer_id, s.landing_page_id) g
     WHERE o."position" = 1
     GROUP BY g.key_1, g.key_2, g.key_3

@@ -9,6 +9,6 @@ SELECT s.visitor_id, $1::date, s.site_id, s.bot OR s.excluded,
        count(*), sum(s.page_views), count(*) FILTER (WHERE s.converted), count(s.lead_at),
        array_agg(DISTINCT floor(extract(epoch FROM s.started_at - $1::date::timestamp AT TIME ZONE 'UTC') / 900)::smallint)
 FROM session_facts s LEFT JOIN visitors v ON v.visitor_id = s.visitor_id
-WHERE s.session_hour >= $1::date::timestamp AT TIME ZONE 'UTC'
+WHERE NOT s.continued AND s.session_hour >= $1::date::timestamp AT TIME ZONE 'UTC'
   AND s.session_hour < ($1::date + interval '1 month') AT TIME ZONE 'UTC'
 GROUP BY s.visitor_id, s.site_id, s.bot OR s.excluded

@@ -12,10 +12,13 @@
 --   2  never returns a cookie: 20 visitors or more under one id, 95 of 100 of them with a single request
 --   4  opens the links of a mail at once: three or more tagged landings under one id within ten seconds, each of a visitor
 --      or session of its own, not all alike
+--   8  fetches pages and no files: a first visit of three page views or more over half a minute or more, in an hour in which
+--      20 such visits of the site or more were there, 90 of 100 of which fetched some. (Else files are elsewhere.)
 WITH scope AS MATERIALIZED (
     SELECT s.session_id, s.session_hour, s.visitor_id, s.started_at, s.last_seen, s.page_views, s.actions, s.touch_at,
            s.landing_page_id, s.agent_id, s.address, s.behaviour_score, s.behaviour_reasons, s.behaviour_rules, s.excluded_by,
-           v.minted_from,
+           v.minted_from, s.site_id, s.fetched_assets,
+           s.session_number = 1 AND s.page_views >= 3 AND s.last_seen >= s.started_at + interval '30 seconds' AS browsed,
            s.page_views + s.actions <= 1 AND s.last_seen = s.started_at AS single,
            s.address IS NOT NULL AND NOT EXISTS (
                SELECT FROM unnest($3::text[]) AS n(network) WHERE s.address && n.network::inet) AS is_judged,
@@ -36,6 +39,12 @@ WITH scope AS MATERIALIZED (
     WHERE s.minted_from IS NOT NULL
     GROUP BY s.session_hour, s.minted_from
     HAVING count(*) >= 20 AND count(*) FILTER (WHERE s.single) * 100 >= count(*) * 95
+), sites AS (
+    SELECT s.session_hour, s.site_id
+    FROM scope s
+    WHERE s.browsed
+    GROUP BY s.session_hour, s.site_id
+    HAVING count(*) >= 20 AND count(*) FILTER (WHERE s.fetched_assets) * 100 >= count(*) * 90
 ), clicks AS (
     SELECT s.session_id, s.session_hour, s.visitor_id,
            count(*) OVER near >= 3 AND min(s.link) OVER near <> max(s.link) OVER near AS at_once
@@ -50,6 +59,7 @@ WITH scope AS MATERIALIZED (
                          AND s.page_views > extract(epoch FROM s.last_seen - s.started_at) THEN 1 ELSE 0 END
                | CASE WHEN s.single AND g.minted_from IS NOT NULL THEN 2 ELSE 0 END
                | CASE WHEN c.at_once THEN 4 ELSE 0 END
+               | CASE WHEN s.browsed AND NOT s.fetched_assets AND t.site_id IS NOT NULL THEN 8 ELSE 0 END
            END AS reasons,
            (SELECT min(r.rule) FROM (
                SELECT i.rule FROM unnest($4::bigint[], $5::text[]) AS i(rule, network)
@@ -65,10 +75,12 @@ WITH scope AS MATERIALIZED (
            ) r) AS rule
     FROM scope s
     LEFT JOIN groups g ON g.session_hour = s.session_hour AND g.minted_from = s.minted_from
+    LEFT JOIN sites t ON t.session_hour = s.session_hour AND t.site_id = s.site_id
     LEFT JOIN clicks c ON c.session_id = s.session_id AND c.session_hour = s.session_hour AND c.visitor_id = s.visitor_id
 ), judged AS (
     SELECT f.session_id, f.session_hour, f.visitor_id, f.reasons, f.rule,
-           least(100, (f.reasons & 1) * 70 + (f.reasons & 2) / 2 * 60 + (f.reasons & 4) / 4 * 80)::smallint AS score,
+           least(100, (f.reasons & 1) * 70 + (f.reasons & 2) / 2 * 60 + (f.reasons & 4) / 4 * 80
+                      + (f.reasons & 8) / 8 * 50)::smallint AS score,
            CASE WHEN f.reasons = 0 THEN 0 ELSE $2::smallint END AS rules
     FROM found f
 )

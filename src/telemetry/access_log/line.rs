@@ -27,7 +27,7 @@ pub struct Entry<'a> {
     pub https: bool,
     /// As sent; empty of what was no request.
     pub method: &'a str,
-    /// Path of the target as sent, without its query; empty where there was none.
+    /// Path of the target, without its query, tokens masked; empty where there was none.
     pub path: &'a str,
     /// Length of the query, without `?`.
     pub query_bytes: usize,

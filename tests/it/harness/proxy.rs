@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 use utm_dispatcher::accept::{self, Certificates, Workers};
+use utm_dispatcher::assets::Assets;
 use utm_dispatcher::clock::WallClock;
 use utm_dispatcher::config::{Config, Live};
 use utm_dispatcher::customer::CustomerHasher;
@@ -62,6 +63,7 @@ pub(crate) fn proxy(config: Config) -> Proxy {
             exclusions.replace(Exclusions::new(excluded));
             exclusions
         },
+        assets: Assets::default(),
         clock: WallClock::default(),
         inspection: Inspection::new().0,
     };

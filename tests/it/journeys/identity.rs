@@ -28,13 +28,11 @@ async fn a_landing_that_caches_share_earns_the_order_of_the_visitor_who_comes_of
     olena.types(&stage, "/").await;
     olena.orders(&mut stage, "7", "100.00").await;
     insta::assert_snapshot!(stage.story().await, @r"
-    visitor 1, cookieless
-      03-10 10:00 session 1: viber / sale, 1 page
+    visitor 1, cookie
+      03-10 10:00 session 1: viber / sale, 2 pages
         03-10 10:00 viber / sale
-    visitor 2, cookie
-      03-10 10:20 session 1: (direct), 1 page
       03-11 10:20 session 2: (direct), 2 pages
-    order 7: 100.00 of visitor 2 by cookie ← viber / sale
+    order 7: 100.00 of visitor 1 by cookie ← viber / sale
     ");
     let touches = stage.report("orders/7/explain").await["touches"].clone();
     assert_eq!(
@@ -78,12 +76,10 @@ async fn who_agrees_in_mid_visit_keeps_the_campaign_of_the_landing() {
     stage.pass(MINUTE);
     olena.orders(&mut stage, "7", "100.00").await;
     insta::assert_snapshot!(stage.story().await, @r"
-    visitor 1, cookieless
-      03-10 10:00 session 1: google / cpc / brand, 1 page
+    visitor 1, cookie
+      03-10 10:00 session 1: google / cpc / brand, 3 pages
         03-10 10:00 google / cpc / brand
-    visitor 2, cookie
-      03-10 10:02 session 1: (direct), 2 pages
-    order 7: 100.00 of visitor 2 by cookie ← google / cpc / brand
+    order 7: 100.00 of visitor 1 by cookie ← google / cpc / brand
     ");
 }
 
@@ -301,4 +297,91 @@ async fn who_is_forgotten_takes_nothing_from_the_campaign_of_a_landing_without_c
     stage.shop_reports("7", "paid", serde_json::json!({"value": "100.00", "currency": "UAH"})).await;
     let story = stage.story().await;
     assert!(story.contains("visitor 1, forgotten") && story.contains("← viber / sale"), "{story}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_visit_that_began_without_a_cookie_is_one_in_sums_and_in_lists() {
+    let mut stage = Stage::open().await;
+    let mut olena = stage.visitor();
+    olena.clicks(&stage, "/cached?utm_source=viber&utm_medium=social&utm_campaign=sale&fbclid=Cl").await;
+    stage.pass(5 * MINUTE);
+    olena.browses(&stage, "/p/1").await;
+    stage.judged().await;
+    let general = stage.report("general-stats?period=all_time").await;
+    let numbers = [
+        "total_sessions",
+        "unique_visitors",
+        "new_visitors",
+        "page_views",
+        "bounce_rate",
+        "avg_session_seconds",
+    ];
+    let numbers = numbers.map(|name| general[name].as_f64().unwrap());
+    assert_eq!(numbers, [1.0, 1.0, 1.0, 2.0, 0.0, 300.0]);
+    for (report, field, value) in [
+        ("sources", "source", "viber"),
+        ("campaigns", "campaign", "sale"),
+        ("landing-pages", "landing_page", "/cached"),
+    ] {
+        let rows = stage.report(&format!("{report}?period=all_time")).await;
+        let rows = rows.as_array().unwrap();
+        assert_eq!(
+            (rows.len(), &rows[0][field], &rows[0]["sessions"]),
+            (1, &value.into(), &1.into()),
+            "{rows:?}"
+        );
+    }
+    let sessions = stage.report("sessions?period=all_time&bots=include").await;
+    assert_eq!((sessions.as_array().unwrap().len(), &sessions[0]["fbclid"]), (1, &"Cl".into()));
+    let beginning = sessions[0]["begun_in"].as_str().unwrap();
+    let whole = stage.report(&format!("sessions/{}", sessions[0]["session_id"].as_str().unwrap())).await;
+    assert_eq!(
+        (whole["touches"].as_array().unwrap().len(), whole["actions"].as_array().unwrap().len()),
+        (1, 2)
+    );
+    let part = stage.report(&format!("sessions/{beginning}")).await;
+    assert_eq!(part["session"]["continued_in"], sessions[0]["session_id"]);
+    let coverage = stage.report("coverage?period=all_time").await;
+    assert_eq!(
+        (&coverage["sessions"]["counted"], &coverage["sessions"]["joined_landings"]),
+        (&1.into(), &1.into())
+    );
+
+    // Now it may have been somebody else's: nobody's visit is made up.
+    let mut petro = stage.visitor();
+    petro.moves_to("203.0.113.1");
+    stage.pass(5 * MINUTE);
+    petro.types(&stage, "/p/2").await;
+    stage.judged().await;
+    let general = stage.report("general-stats?period=all_time").await;
+    assert_eq!((&general["total_sessions"], &general["page_views"]), (&3.into(), &3.into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_back_with_the_cookie_of_somebody_forgotten_is_somebody_new() {
+    let mut stage = Stage::open().await;
+    let mut olena = stage.visitor();
+    olena.clicks(&stage, "/?utm_source=viber").await;
+    let before = olena.cookie("_utmd").unwrap().to_owned();
+    let visitor = stage.value("SELECT visitor_id FROM visitors").await.unwrap();
+    stage.forget(&visitor).await;
+    stage.pass(HOUR);
+    // Proxies look the list up every two seconds.
+    for _ in 0..100 {
+        olena.keeps("_utmd", &before);
+        olena.types(&stage, "/").await;
+        if stage.value("SELECT count(*) > 0 FROM visitors WHERE identity = 1").await.as_deref()
+            == Some("true")
+        {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let known = stage.texts("SELECT visitor_id::text FROM visitors WHERE identity = 1").await;
+    assert!(!known.is_empty() && !known.contains(&visitor), "{known:?}");
+    assert_ne!(olena.cookie("_utmd").unwrap()[..30], before[..30]);
+    assert_eq!(
+        stage.value(&format!("SELECT count(*) FROM sessions WHERE visitor_id = '{visitor}'")).await.unwrap(),
+        "0"
+    );
 }

@@ -74,7 +74,13 @@ async fn whoever_opens_all_links_of_a_mail_at_once_is_a_scanner() {
     let reasons =
         "SELECT string_agg(DISTINCT behaviour_reasons || ' by ' || behaviour_rules, ',') FROM sessions
                    WHERE behaviour_score > 0";
-    assert_eq!(stage.value(reasons).await.unwrap(), "4 by 1");
+    assert_eq!(stage.value(reasons).await.unwrap(), "4 by 2");
+    let flagged = stage.report("sessions?period=all_time&bots=only&limit=1").await;
+    assert_eq!((&flagged[0]["is_bot"], &flagged[0]["bot_score"]), (&json!(true), &json!(0)));
+    assert_eq!(
+        (&flagged[0]["behaviour_score"], &flagged[0]["behaviour_reasons"], &flagged[0]["behaviour_rules"]),
+        (&json!(80), &json!(["opens_mail_links_at_once"]), &json!(2))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -181,4 +187,88 @@ async fn each_kind_of_rule_keeps_out_what_it_names() {
         let (status, problem): (u16, Value) = stage.put("exclusions", body).await;
         assert_eq!((status, problem["pointer"].as_str()), (400, Some(pointer)), "{problem}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_pages_and_fetches_no_files_is_flagged_where_everybody_else_fetches_some() {
+    let mut stage = Stage::open().await;
+    for number in 0..21 {
+        let mut visitor = stage.visitor();
+        // Her browser has the files of the first page when the second is asked for; a program asks for none.
+        visitor.types(&stage, "/").await;
+        if number != 7 {
+            visitor.asks(&stage, "/static/shop.css").await;
+        }
+        for page in ["/p/boots", "/p/coats"] {
+            stage.pass(Duration::from_secs(20));
+            visitor.browses(&stage, page).await;
+        }
+    }
+    stage.judged().await;
+    assert_eq!((sessions(&stage, "exclude").await, sessions(&stage, "only").await), (20, 1));
+    let flagged = stage.report("sessions?period=all_time&bots=only").await;
+    assert_eq!(flagged[0]["behaviour_reasons"], json!(["no_assets_fetched"]));
+    assert_eq!(flagged[0]["ip_address"], "203.0.113.0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verdicts_say_by_which_rules_they_were_reached() {
+    let mut stage = Stage::open().await;
+    let mut robot = stage.visitor().with_agent("Mozilla/5.0 (compatible; Googlebot/2.1)");
+    robot.types(&stage, "/p/boots").await;
+    // A doubtful one, since Chromium names a language: it orders all the same.
+    let mut doubtful = stage.visitor().without_language();
+    doubtful.clicks(&stage, "/?utm_source=viber").await;
+    doubtful.orders(&mut stage, "7", "100.00").await;
+    let version = utm_dispatcher::capture::bot::RULES_VERSION;
+    assert_eq!(stage.value("SELECT rules FROM bot_hits").await.unwrap(), version.to_string());
+    let explained = stage.report("orders/7/explain").await;
+    let verdict = &explained["session"];
+    assert_eq!(
+        [&verdict["is_bot"], &verdict["bot_score"], &verdict["bot_reasons"], &verdict["bot_rules"]],
+        [&json!(true), &json!(60), &json!(["no_accept_language"]), &json!(version)]
+    );
+    let coverage = stage.report("coverage?period=all_time").await;
+    assert_eq!(
+        coverage["bots"],
+        json!({"hits": 1, "names": [{"bot": "googlebot", "reasons": ["crawler"], "rules": version, "hits": 1}]})
+    );
+    assert_eq!(coverage["sessions"]["flagged"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn coverage_tells_what_is_in_no_number() {
+    let mut stage = Stage::with(|config| config.tracking.exclude.paths = vec!["/admin".to_owned()]).await;
+    let mut silent = stage.visitor().saying("Sec-GPC: 1");
+    silent.clicks(&stage, "/?utm_source=viber&utm_medium=social").await;
+    silent.browses(&stage, "/p/boots").await;
+    let mut staff = stage.visitor();
+    staff.types(&stage, "/admin").await;
+    let mut olena = stage.visitor();
+    olena.clicks(&stage, "/?utm_source=fb&utm_medium=cpc").await;
+    olena.orders(&mut stage, "7", "100.00").await;
+    stage.shop_reports("7", "placed", json!({"value": "100.00", "currency": "UAH"})).await;
+    stage.shop_reports("8", "placed", json!({"value": "50.00", "currency": "UAH"})).await;
+    stage.report_when("exclusions", |rules| rules[0]["hits"] == 1).await;
+    let coverage = stage.report("coverage?period=all_time").await;
+    assert_eq!(
+        coverage["denied"],
+        json!({"page_views": 2, "landings": 1, "orders": 0,
+               "sources": [{"channel": "Organic Social", "source": "viber", "landings": 1}]})
+    );
+    assert_eq!(coverage["exclusions"], json!([{"kind": "path", "rules": 1, "hits": 1, "sessions": 0}]));
+    let orders = &coverage["orders"];
+    let numbers = [
+        "orders",
+        "seen",
+        "reported",
+        "seen_and_reported",
+        "by_header",
+        "by_api",
+        "with_visitor",
+        "with_touch",
+    ];
+    assert_eq!(numbers.map(|name| orders[name].as_i64().unwrap()), [2, 1, 2, 1, 1, 2, 1, 1]);
+    assert_eq!((&orders["seen_rate"], &orders["days"][0]["day"]), (&json!(50.0), &json!("2026-03-10")));
+    assert_eq!(stage.ask("/api/v1/coverage?source=fb").await.0, 400);
 }

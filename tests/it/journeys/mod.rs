@@ -6,6 +6,7 @@
 mod stage;
 
 mod basics;
+mod groups;
 mod identity;
 mod left_out;
 mod origins;

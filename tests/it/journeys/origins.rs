@@ -136,3 +136,51 @@ async fn an_alias_that_is_given_later_holds_for_the_past_too() {
         .await;
     assert_eq!(stage.put("aliases/x", r#"{"sourse": "a"}"#).await.0, 400);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_tags_is_found() {
+    let mut stage = Stage::open().await;
+    for target in [
+        "/?utm_source=facebook&utm_medium=paid_social&utm_campaign={{campaign.name}}",
+        "/?utm_source=google&utm_medium=cpc&utm_term={keyword}",
+        "/?utm_source=Viber&utm_medium=social",
+        "/?utm_source=viber&utm_medium=social",
+        "/?utm_source=sms&utm_campaign=a%252Bb",
+        "/?utm_medium=email&utm_content=anna%40example.com",
+        "/?utm_source=120210&utm_medium=cpc",
+        "/?gclid=Cj0",
+    ] {
+        stage.visitor().clicks(&stage, target).await;
+        stage.pass(MINUTE);
+    }
+    let mut olena = stage.visitor();
+    olena.types(&stage, "/").await;
+    olena.browses(&stage, "/sale?utm_source=banner&utm_medium=home").await;
+    let found = stage.report("tag-health?period=all_time").await;
+    let mut lines: Vec<String> = found
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|finding| {
+            let word = |name: &str| finding[name].as_str().unwrap_or("-").to_owned();
+            let words =
+                ["finding", "source", "medium", "campaign", "content", "term", "landing_page"].map(word);
+            format!("{} {}", words.join(" "), finding["hits"])
+        })
+        .collect();
+    lines.sort();
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    double_encoding sms - a%2Bb - - - 1
+    missing_medium sms - a%2Bb - - - 1
+    missing_source - email - {email} - - 1
+    personal_data - email - {email} - - 1
+    source_is_an_id 120210 cpc - - - - 1
+    spelt_differently Viber social - - - - 1
+    spelt_differently viber social - - - - 1
+    tags_on_own_link - - - - - /sale 1
+    unexpanded_macro facebook paid_social {{campaign.name}} - - - 1
+    unexpanded_macro google cpc - - {keyword} - 1
+    ");
+    let of_google = stage.report("tag-health?period=all_time&source=google").await;
+    assert_eq!(of_google.as_array().unwrap().len(), 1, "{of_google}");
+}

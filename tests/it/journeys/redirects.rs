@@ -72,9 +72,7 @@ async fn where_nothing_is_restored_the_touch_of_a_shared_redirect_is_linked_to_t
     olena.orders(&mut stage, "7", "100.00").await;
     insta::assert_snapshot!(stage.story().await, @r"
     visitor 1, cookie
-      03-10 10:00 session 1: (direct), 2 pages
-    visitor 2, cookieless
-      03-10 10:00 session 1: viber / sale, 0 pages
+      03-10 10:00 session 1: viber / sale, 2 pages
         03-10 10:00 viber / sale (answered 301)
     order 7: 100.00 of visitor 1 by cookie ← viber / sale
     ");

@@ -215,3 +215,58 @@ async fn a_campaign_link_on_the_shop_s_blog_counts_when_the_visit_is_over() {
         03-10 12:05 blog
     ");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signing_in_at_the_shop_in_mid_visit_changes_nothing_about_who_it_is() {
+    let mut stage = Stage::open().await;
+    let mut olena = stage.visitor();
+    olena.clicks(&stage, "/?utm_source=google&utm_medium=cpc&utm_campaign=brand").await;
+    olena.browses(&stage, "/p/boots").await;
+    stage.pass(5 * MINUTE);
+    // The shop gives a session of its own and sends her on.
+    olena.keeps("sessionid", "before");
+    olena.submits(&stage, "/login").await;
+    olena.keeps("sessionid", "after");
+    assert_eq!(olena.page(), "https://shop.ua/account");
+    stage.pass(5 * MINUTE);
+    olena.orders(&mut stage, "7", "100.00").await;
+    insta::assert_snapshot!(stage.story().await, @r"
+    visitor 1, cookie
+      03-10 10:00 session 1: google / cpc / brand, 4 pages
+        03-10 10:00 google / cpc / brand
+    order 7: 100.00 of visitor 1 by cookie ← google / cpc / brand
+    ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_day_on_which_clocks_go_back_has_twenty_five_hours() {
+    let mut stage = Stage::open().await;
+    // In Kyiv 25 October 2026 goes from 21:00 to 22:00 UTC of the day after.
+    for time in
+        ["2026-10-24T20:59:00Z", "2026-10-24T21:00:00Z", "2026-10-25T21:59:00Z", "2026-10-25T22:00:00Z"]
+    {
+        stage.set_time(time);
+        stage.visitor().types(&stage, "/").await;
+    }
+    let day = "general-stats?from=2026-10-25&to=2026-10-26&timezone=Europe/Kyiv";
+    assert_eq!(stage.report(day).await["total_sessions"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_advertisement_within_the_hour_is_a_visit_and_a_touch_of_its_own() {
+    let mut stage = Stage::open().await;
+    let mut olena = stage.visitor();
+    olena.clicks(&stage, "/?utm_source=google&utm_medium=cpc&gclid=One").await;
+    stage.pass(5 * MINUTE);
+    // The same campaign, another click.
+    olena.clicks(&stage, "/?utm_source=google&utm_medium=cpc&gclid=Two").await;
+    stage.pass(5 * MINUTE);
+    olena.arrives_from(&stage, "https://www.instagram.com/", "/p/1").await;
+    insta::assert_snapshot!(stage.story().await, @r"
+    visitor 1, cookie
+      03-10 10:00 session 1: google / cpc, 1 page
+        03-10 10:00 google / cpc gclid=One
+      03-10 10:05 session 2: google / cpc, 2 pages
+        03-10 10:05 google / cpc gclid=Two
+    ");
+}

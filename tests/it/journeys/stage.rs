@@ -113,6 +113,7 @@ impl Stage {
             fields: String::new(),
             jar: Vec::new(),
             takes_cookies: true,
+            names_language: true,
             proxy: 0,
             page: None,
             last: Answer { head: String::new(), body: Vec::new(), trailers: Vec::new(), complete: true },
@@ -202,13 +203,20 @@ impl Stage {
         self.proxies[0].running.delete(target).await
     }
 
-    /// Has everything that is recorded judged, which the office does every half minute.
+    /// Has everything that is recorded joined and judged, which the office does every half minute.
     pub(super) async fn judged(&self) {
         self.settled().await;
-        let mut judge =
-            Judge::new(self.database.store(), Live::new(config(&[])), CurrentExclusions::default());
+        let mut config = config(&[]);
+        (self.configure)(&mut config);
+        let mut judge = Judge::new(self.database.store(), Live::new(config), CurrentExclusions::default());
         judge.look().await.unwrap();
-        judge.judge_all(&CancellationToken::new()).await.unwrap();
+        // The program's own judge may be at it, too: then this one waits its turn.
+        eventually("everything is judged", Duration::from_secs(30), async || {
+            judge.judge_all(&CancellationToken::new()).await.unwrap();
+            let waiting = self.value("SELECT count(*) FROM unjudged_hours").await;
+            (waiting.as_deref() == Some("0")).then_some(())
+        })
+        .await;
     }
 
     /// Status and text of any answer of the stats port, when everything is in the database.
@@ -239,6 +247,7 @@ impl Stage {
     /// What the reports tell: visitors by their first visit, their sessions with the touches in them, and orders with
     /// who earned them. Times are `MM-DD HH:MM`, UTC.
     pub(super) async fn story(&self) -> String {
+        self.judged().await;
         let mut sessions = self.report("sessions?period=all_time&bots=include&limit=1000").await;
         let sessions = sessions.as_array_mut().unwrap();
         sessions.sort_by_key(|session| {
@@ -324,6 +333,7 @@ pub(super) struct Visitor {
     fields: String,
     jar: Vec<Cookie>,
     takes_cookies: bool,
+    names_language: bool,
     proxy: usize,
     /// The address of the page that is open.
     page: Option<String>,
@@ -343,6 +353,12 @@ impl Visitor {
     /// The browser keeps no cookie.
     pub(super) fn without_cookies(mut self) -> Self {
         self.takes_cookies = false;
+        self
+    }
+
+    /// The browser names no language.
+    pub(super) fn without_language(mut self) -> Self {
+        self.names_language = false;
         self
     }
 
@@ -464,9 +480,12 @@ impl Visitor {
         let (host, target) = rest.find(['/', '?']).map_or((rest, "/"), |at| rest.split_at(at));
         let mut head = format!(
             "{method} {target} HTTP/1.1\r\nHost: {host}\r\nX-Forwarded-For: {}\r\nX-Forwarded-Proto: {scheme}\r\n\
-             User-Agent: {}\r\nAccept: text/html,*/*;q=0.8\r\nAccept-Language: uk-UA,uk;q=0.9\r\n",
+             User-Agent: {}\r\nAccept: text/html,*/*;q=0.8\r\n",
             self.address, self.agent
         );
+        if self.names_language {
+            head.push_str("Accept-Language: uk-UA,uk;q=0.9\r\n");
+        }
         if scheme == "https" {
             let site = match referrer {
                 None => "none",

@@ -117,7 +117,13 @@ fn any_report() -> impl Strategy<Value = Record<'static>> {
 
 pub(super) fn any_record() -> impl Strategy<Value = Record<'static>> {
     let bot = moment().prop_map(|at_ms| {
-        Record::BotCount(BotCount { at_ms, site: "default".into(), bot: "crawler".into(), reasons: 1 })
+        Record::BotCount(BotCount {
+            at_ms,
+            site: "default".into(),
+            bot: "crawler".into(),
+            reasons: 1,
+            rules: 2,
+        })
     });
     prop_oneof![10 => any_hit(), 3 => any_report(), 1 => bot]
 }

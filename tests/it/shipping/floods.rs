@@ -32,6 +32,7 @@ async fn flood(records: u64) {
                 site: "default".into(),
                 bot: bots[usize::try_from(number % 5).unwrap()].into(),
                 reasons: 1,
+                rules: 2,
             }));
             let visitor = u8::try_from(number % 200).unwrap();
             let tagged = Touch {

@@ -1,0 +1,273 @@
+//! `coverage`: what is in the numbers and what is not, each loss by its name: bots, exclusions, people who deny being known,
+//! visits without a cookie, orders of nobody.
+
+use axum::extract::{RawQuery, State};
+use serde::Serialize;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use crate::capture::bot;
+use crate::stats::AppState;
+use crate::stats::answer::Answer;
+use crate::stats::database::{DatabaseError, Parameter};
+use crate::stats::params::{Accepts, Bots, ParameterError};
+use crate::stats::problem::StatsError;
+use crate::stats::ratio::percent;
+
+const ACCEPTS: Accepts = Accepts { window: true, money: false, list: None, search: false, site: false };
+
+/// What is in the numbers of a window, and what is not.
+#[derive(Debug, Serialize)]
+struct Coverage {
+    sessions: Sessions,
+    denied: Denied,
+    bots: Bot,
+    exclusions: Vec<Exclusion>,
+    orders: Orders,
+}
+
+#[derive(Debug, Serialize)]
+struct Sessions {
+    /// Those that reports count.
+    counted: i64,
+    page_views: i64,
+    /// Of the counted: known for a day only, since no cookie was set or allowed.
+    without_cookie: i64,
+    without_cookie_rate: Option<f64>,
+    /// Visits that began where no cookie could be set, and are told as one with what followed.
+    joined_landings: i64,
+    /// Left out: taken for a program's.
+    flagged: i64,
+    /// Left out by a rule.
+    excluded: i64,
+}
+
+/// People who deny being known: only counts are kept, and they are in no other number.
+#[derive(Debug, Serialize)]
+struct Denied {
+    page_views: i64,
+    landings: i64,
+    orders: i64,
+    /// Landings, the most first, at most 1,000 rows.
+    sources: Vec<Landings>,
+}
+
+#[derive(Debug, Serialize)]
+struct Landings {
+    channel: String,
+    source: String,
+    landings: i64,
+}
+
+/// Requests of programs, which are counted by the hour: edges of the window are whole hours.
+#[derive(Debug, Serialize)]
+struct Bot {
+    hits: i64,
+    /// The most hits first, at most 100 rows.
+    names: Vec<BotName>,
+}
+
+#[derive(Debug, Serialize)]
+struct BotName {
+    bot: String,
+    reasons: Vec<&'static str>,
+    /// Version of the rules that found it; 0 = before versions were noted.
+    rules: i16,
+    hits: i64,
+}
+
+/// Rules of one kind. What they are is told to administrators, at `exclusions`.
+#[derive(Debug, Serialize)]
+struct Exclusion {
+    kind: String,
+    rules: i64,
+    /// Requests that were not recorded, since the rules are there.
+    hits: i64,
+    /// Sessions of the window that are left out.
+    sessions: i64,
+}
+
+#[derive(Debug, Serialize)]
+struct Orders {
+    #[serde(flatten)]
+    totals: OrderCounts,
+    /// Of the orders that the shop reported, percent that were seen as they passed.
+    seen_rate: Option<f64>,
+    visitor_rate: Option<f64>,
+    touch_rate: Option<f64>,
+    days: Vec<OrderDay>,
+}
+
+#[derive(Debug, Serialize)]
+struct OrderDay {
+    day: String,
+    #[serde(flatten)]
+    counts: OrderCounts,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct OrderCounts {
+    orders: i64,
+    /// By an action rule or by `X-Utm-Event`.
+    seen: i64,
+    /// By the API or an import.
+    reported: i64,
+    seen_and_reported: i64,
+    by_rule: i64,
+    by_header: i64,
+    by_import: i64,
+    by_api: i64,
+    /// Joined to a visitor.
+    with_visitor: i64,
+    /// Credited to a touch.
+    with_touch: i64,
+}
+
+/// `GET /api/v1/coverage`
+pub(crate) async fn coverage(
+    State(shared): AppState,
+    RawQuery(query): RawQuery,
+) -> Result<Answer<impl Serialize>, StatsError> {
+    let params = shared.params(query.as_deref(), &ACCEPTS)?;
+    if let Some(field) = params.filters.by_field().into_keys().next() {
+        return Err(ParameterError::new(field, "what is not counted has no field to filter by").into());
+    }
+    if params.bots != Bots::Exclude {
+        return Err(ParameterError::new("bots", "both are told: what is counted, and the bots").into());
+    }
+    let sites = (!params.sites.is_empty()).then(|| params.sites.clone());
+    let zone = params.zone.iana_name().unwrap_or("UTC");
+    let mut parameters: Vec<Parameter<'_>> = vec![
+        (&params.window.from, Type::TIMESTAMPTZ),
+        (&params.window.to, Type::TIMESTAMPTZ),
+        (&sites, Type::TEXT_ARRAY),
+    ];
+    let snapshot = shared.context.database.snapshot().await?;
+    let sessions = snapshot.row(include_str!("sql/coverage_sessions.sql"), &parameters).await?;
+    let denied = snapshot.rows(include_str!("sql/coverage_denied.sql"), &parameters).await?;
+    let bots = snapshot.rows(include_str!("sql/coverage_bots.sql"), &parameters).await?;
+    let exclusions = snapshot.rows(include_str!("sql/coverage_exclusions.sql"), &parameters).await?;
+    parameters.push((&zone, Type::TEXT));
+    let orders = snapshot.rows(include_str!("sql/coverage_orders.sql"), &parameters).await?;
+    let freshness = snapshot.conclude().await?;
+    let sessions = sessions.ok_or(DatabaseError::Failed)?;
+    let read = || -> Result<Coverage, tokio_postgres::Error> {
+        Ok(Coverage {
+            sessions: Sessions::read(&sessions)?,
+            denied: Denied::read(&denied)?,
+            bots: Bot::read(&bots)?,
+            exclusions: exclusions.iter().map(Exclusion::read).collect::<Result<_, _>>()?,
+            orders: Orders::read(&orders)?,
+        })
+    };
+    let results = read().map_err(DatabaseError::from)?;
+    Ok(Answer::of_window(freshness, &params, results))
+}
+
+impl Sessions {
+    fn read(row: &Row) -> Result<Self, tokio_postgres::Error> {
+        let count = |column: &str| row.try_get::<_, i64>(column);
+        let (counted, without_cookie) = (count("sessions")?, count("without_cookie")?);
+        Ok(Sessions {
+            counted,
+            page_views: count("page_views")?,
+            without_cookie,
+            without_cookie_rate: percent(without_cookie, counted),
+            joined_landings: count("joined_landings")?,
+            flagged: count("flagged")?,
+            excluded: count("excluded")?,
+        })
+    }
+}
+
+impl Denied {
+    fn read(rows: &[Row]) -> Result<Self, tokio_postgres::Error> {
+        let mut denied = Denied { page_views: 0, landings: 0, orders: 0, sources: Vec::new() };
+        for row in rows {
+            let landings: i64 = row.try_get("landings")?;
+            denied.page_views += row.try_get::<_, i64>("page_views")?;
+            denied.orders += row.try_get::<_, i64>("orders")?;
+            denied.landings += landings;
+            if landings > 0 {
+                let (channel, source) = (row.try_get("channel")?, row.try_get("source")?);
+                denied.sources.push(Landings { channel, source, landings });
+            }
+        }
+        Ok(denied)
+    }
+}
+
+impl Bot {
+    fn read(rows: &[Row]) -> Result<Self, tokio_postgres::Error> {
+        let hits = rows.first().map(|row| row.try_get("total")).transpose()?.unwrap_or_default();
+        let names = rows.iter().map(|row| {
+            Ok(BotName {
+                bot: row.try_get("bot")?,
+                reasons: bot::words(row.try_get::<_, i32>("reasons")?.cast_unsigned()).collect(),
+                rules: row.try_get("rules")?,
+                hits: row.try_get("hits")?,
+            })
+        });
+        Ok(Bot { hits, names: names.collect::<Result<_, tokio_postgres::Error>>()? })
+    }
+}
+
+impl Exclusion {
+    fn read(row: &Row) -> Result<Self, tokio_postgres::Error> {
+        Ok(Exclusion {
+            kind: row.try_get("kind")?,
+            rules: row.try_get("rules")?,
+            hits: row.try_get("hits")?,
+            sessions: row.try_get("sessions")?,
+        })
+    }
+}
+
+impl Orders {
+    fn read(rows: &[Row]) -> Result<Self, tokio_postgres::Error> {
+        let mut totals = OrderCounts::default();
+        let mut days = Vec::new();
+        for row in rows {
+            let counts = OrderCounts::read(row)?;
+            totals.add(&counts);
+            days.push(OrderDay { day: row.try_get::<_, jiff::civil::Date>("day")?.to_string(), counts });
+        }
+        Ok(Orders {
+            seen_rate: percent(totals.seen_and_reported, totals.reported),
+            visitor_rate: percent(totals.with_visitor, totals.orders),
+            touch_rate: percent(totals.with_touch, totals.orders),
+            totals,
+            days,
+        })
+    }
+}
+
+impl OrderCounts {
+    fn read(row: &Row) -> Result<Self, tokio_postgres::Error> {
+        Ok(OrderCounts {
+            orders: row.try_get("orders")?,
+            seen: row.try_get("seen")?,
+            reported: row.try_get("reported")?,
+            seen_and_reported: row.try_get("seen_and_reported")?,
+            by_rule: row.try_get("by_rule")?,
+            by_header: row.try_get("by_header")?,
+            by_import: row.try_get("by_import")?,
+            by_api: row.try_get("by_api")?,
+            with_visitor: row.try_get("with_visitor")?,
+            with_touch: row.try_get("with_touch")?,
+        })
+    }
+
+    fn add(&mut self, other: &OrderCounts) {
+        self.orders += other.orders;
+        self.seen += other.seen;
+        self.reported += other.reported;
+        self.seen_and_reported += other.seen_and_reported;
+        self.by_rule += other.by_rule;
+        self.by_header += other.by_header;
+        self.by_import += other.by_import;
+        self.by_api += other.by_api;
+        self.with_visitor += other.with_visitor;
+        self.with_touch += other.with_touch;
+    }
+}
