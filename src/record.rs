@@ -20,7 +20,7 @@ use prometheus_client::metrics::counter::Counter;
 use uuid::Uuid;
 
 use crate::assets::Assets;
-use crate::bodies::{BodyReader, SharedReader, Wanted};
+use crate::bodies::{BodyReader, Copies, Lack, SharedReader, Wanted};
 use crate::capture::actions::{ActionRules, Asked, Bodies, BodyText, Stage};
 use crate::capture::mask;
 use crate::capture::query::strip;
@@ -94,6 +94,10 @@ pub struct Recorder {
     page_views: Counter,
     /// By [`Ignored`].
     ignored: [Counter; Ignored::ALL.len()],
+    /// What the copies of bodies hold.
+    copies: Copies,
+    /// Copies that are not the whole body, by [`Lack`].
+    bodies_unread: [Counter; Lack::ALL.len()],
 }
 
 /// A request that is looked at. Dropped before its conclusion, the client has gone away: that is recorded too.
@@ -109,6 +113,16 @@ pub struct Watch {
     request: Option<SharedReader>,
     /// What is told of it, while somebody looks.
     note: Option<Box<Note>>,
+}
+
+/// What an answer's body may tell of, once its head is concluded.
+struct Later {
+    /// What the actions are recorded with.
+    hit: Box<Hit<'static>>,
+    /// Types of actions that the shop itself told of.
+    told: Vec<String>,
+    /// Why nothing is recorded of the request, unless there are actions.
+    ignored: Option<Ignored>,
 }
 
 impl Recorder {
@@ -139,6 +153,9 @@ impl Recorder {
             ignored: Ignored::ALL.map(|ignored| {
                 metrics.hits_ignored.get_or_create_owned(&Reason { reason: ignored.reason() })
             }),
+            copies: Copies::default(),
+            bodies_unread: Lack::ALL
+                .map(|lack| metrics.bodies_unread.get_or_create_owned(&Reason { reason: lack.reason() })),
         })
     }
 
@@ -186,7 +203,7 @@ impl Recorder {
             .flatten();
         let request = asked.as_ref().filter(|asked| self.actions.reads_request(asked)).map(|_| {
             let wanted = Wanted { text: true, parts: &[], limit: self.actions.body_bytes() };
-            Rc::new(RefCell::new(BodyReader::new(&head.headers, wanted)))
+            Rc::new(RefCell::new(BodyReader::new(&head.headers, wanted, &self.copies)))
         });
         Watch {
             recorder: Rc::clone(self),
@@ -280,6 +297,12 @@ impl Recorder {
         self.ignored[reason as usize].inc();
     }
 
+    fn count_unread(&self, lack: Option<Lack>) {
+        if let Some(lack) = lack {
+            self.bodies_unread[lack as usize].inc();
+        }
+    }
+
     fn hash(&self) -> impl Fn(CustomerKeyKind, &str, &str) -> Option<[u8; 16]> {
         |kind, site, value| self.customers.hash(kind, site, value)
     }
@@ -339,19 +362,20 @@ impl Watch {
     /// Records the exchange and sets the cookie; returns when the response may go out. What is left for its body is done
     /// by the value that is answered.
     pub async fn conclude<B: Body>(mut self, response: &mut Response<B>) -> Option<Box<Late>> {
+        // The client may go away meanwhile, which is recorded too: only then is the observation taken.
+        let fired = match self.asked.is_some() {
+            true => self.fired(response).await,
+            false => Fired::default(),
+        };
         let Some(observation) = self.observation.take() else {
             response.headers_mut().remove(X_UTM_EVENT);
             self.tell(response.status(), None);
             return None;
         };
-        let fired = match self.asked.is_some() {
-            true => self.fired(response).await,
-            false => Fired::default(),
-        };
         let (set_cookie, ticket, later) =
             self.record(&observation, response.status(), response.headers(), fired);
         response.headers_mut().remove(X_UTM_EVENT);
-        let late = later.and_then(|(hit, told)| self.late(hit, told, response));
+        let late = later.and_then(|later| self.late(later, observation, response));
         if let Some(line) = set_cookie {
             response.headers_mut().append(header::SET_COOKIE, line);
         }
@@ -364,7 +388,6 @@ impl Watch {
             self.tell(response.status(), outcome);
             return None;
         };
-        late.observation = Some(observation);
         late.note = self.note.take();
         if let Some(note) = &mut late.note {
             note.status = response.status().as_u16();
@@ -386,6 +409,9 @@ impl Watch {
             }
         }
         let reader = self.request.as_ref().map(|reader| reader.borrow());
+        if !awaits_body {
+            recorder.count_unread(reader.as_ref().and_then(|reader| reader.lack()));
+        }
         let text = reader
             .as_ref()
             .map(|reader| BodyText::new(reader.text().unwrap_or_default(), reader.lack().is_none()));
@@ -402,18 +428,20 @@ impl Watch {
 
     fn late<B>(
         &mut self,
-        hit: Box<Hit<'static>>,
-        told: Vec<String>,
+        later: Later,
+        observation: Observation,
         response: &Response<B>,
     ) -> Option<Box<Late>> {
         let asked = self.asked.take()?;
+        let Later { hit, told, ignored } = later;
         let (text, parts) = self.recorder.actions.wanted(&asked);
         let wanted = Wanted { text, parts: &parts, limit: self.recorder.actions.body_bytes() };
-        let reader = BodyReader::new(response.headers(), wanted);
+        let reader = BodyReader::new(response.headers(), wanted, &self.recorder.copies);
         Some(Box::new(Late {
             recorder: Rc::clone(&self.recorder),
-            observation: None,
+            observation,
             hit: Some(hit),
+            ignored,
             status: response.status(),
             headers: response.headers().clone(),
             request: self.request.take(),
@@ -431,7 +459,7 @@ impl Watch {
         status: StatusCode,
         headers: &HeaderMap,
         fired: Fired,
-    ) -> (Option<HeaderValue>, Option<Ticket>, Option<(Box<Hit<'static>>, Vec<String>)>) {
+    ) -> (Option<HeaderValue>, Option<Ticket>, Option<Later>) {
         let recorder = &*self.recorder;
         let salt = recorder.salts.of(observation.at_ms());
         let forgotten = recorder.forgotten.now();
@@ -467,11 +495,12 @@ impl Watch {
         if page_view {
             recorder.page_views.inc();
         }
+        let later = later.map(|hit| Later { hit, told, ignored: ignored.take() });
         if let Some(reason) = ignored {
             recorder.count_ignored(reason);
         }
         let ticket = record.and_then(|record| recorder.hand.push(&record));
-        (set_cookie, ticket, later.map(|hit| (hit, told)))
+        (set_cookie, ticket, later)
     }
 
     /// Tells of it, while somebody looks.
@@ -489,7 +518,10 @@ impl Drop for Watch {
         if let Ok(status) = StatusCode::from_u16(CLIENT_CLOSED_REQUEST) {
             let mut outcome = None;
             if let Some(observation) = self.observation.take() {
-                let (_, ticket, _) = self.record(&observation, status, &HeaderMap::new(), Fired::default());
+                let webhook =
+                    self.asked.as_ref().is_some_and(|asked| self.recorder.actions.is_webhook(asked));
+                let fired = Fired { webhook, ..Fired::default() };
+                let (_, ticket, _) = self.record(&observation, status, &HeaderMap::new(), fired);
                 outcome = ticket.map(|_| Journal::Ahead);
             }
             self.tell(status, outcome);

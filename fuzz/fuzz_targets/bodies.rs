@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use libfuzzer_sys::fuzz_target;
 use utm_dispatcher::action::{HtmlPart, Source};
-use utm_dispatcher::bodies::{BodyReader, STEP, Wanted};
+use utm_dispatcher::bodies::{BodyReader, Copies, STEP, Wanted};
 use utm_dispatcher::capture::actions::{amount_in, form_field};
 
 const ENCODINGS: [&str; 5] = ["identity", "gzip", "deflate", "br", "zstd"];
@@ -26,7 +26,7 @@ fuzz_target!(|input: (u8, u8, u16, &[u8])| {
     let parts = [part("response_html:h1"), part("response_html:[data-a]@data-a")];
     let wanted: Vec<&HtmlPart> = parts.iter().collect();
     let limit = usize::from(limit);
-    let mut reader = BodyReader::new(&headers, Wanted { text: true, parts: &wanted, limit });
+    let mut reader = BodyReader::new(&headers, Wanted { text: true, parts: &wanted, limit }, &Copies::default());
     for piece in body.chunks(usize::from(piece).max(1)) {
         reader.take(&Bytes::copy_from_slice(piece));
         reader.step();

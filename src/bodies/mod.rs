@@ -1,12 +1,12 @@
 //! Copies of bodies that action rules read, made while the bodies pass: decoded, and read no further than asked.
 //!
-//! Rules: what is forwarded is never touched; a copy ends at its limit, which counts decoded bytes; work is done in steps
-//! of [`STEP`] bytes, so that no other request waits long.
+//! Rules: what is forwarded is never touched; a copy ends at its limit, which counts decoded bytes; all copies of a worker
+//! together hold [`WORKER_BYTES`] at most; work is done in steps of [`STEP`] bytes, so that no other request waits long.
 
 mod decode;
 mod html;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -19,9 +19,15 @@ use html::PageReader;
 
 /// How many bytes are read at a time, decoded or not.
 pub const STEP: usize = 32 << 10;
+/// Most bytes that the copies of one worker hold.
+pub const WORKER_BYTES: usize = 64 << 20;
 
 /// A reader that the body on its way and whoever wants its values share.
 pub type SharedReader = Rc<RefCell<BodyReader>>;
+
+/// How many bytes the copies of one worker hold.
+#[derive(Debug, Clone, Default)]
+pub struct Copies(Rc<Cell<usize>>);
 
 /// What is wanted of a body.
 #[derive(Debug, Clone, Copy)]
@@ -45,9 +51,25 @@ pub enum Lack {
     Encoding,
     /// It is not what its encoding says.
     Malformed,
+    /// The worker's copies hold as much as they may.
+    NoRoom,
 }
 
 impl Lack {
+    /// All of them, in their order.
+    pub const ALL: [Self; 5] = [Self::NotEnded, Self::TooLong, Self::Encoding, Self::Malformed, Self::NoRoom];
+
+    /// The metric's label.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Lack::NotEnded => "not_ended",
+            Lack::TooLong => "too_long",
+            Lack::Encoding => "encoding",
+            Lack::Malformed => "malformed",
+            Lack::NoRoom => "no_room",
+        }
+    }
+
     /// For a person.
     pub fn sentence(self) -> &'static str {
         match self {
@@ -55,6 +77,7 @@ impl Lack {
             Lack::TooLong => "the body is longer than tracking.action_body_bytes",
             Lack::Encoding => "the body's content-encoding is not known",
             Lack::Malformed => "the body is not what its content-encoding says",
+            Lack::NoRoom => "too much of other bodies is read at the same time",
         }
     }
 }
@@ -64,6 +87,11 @@ impl Lack {
 pub struct BodyReader {
     waiting: VecDeque<Bytes>,
     waiting_bytes: usize,
+    /// Whether some of the body was not taken any more.
+    is_cut: bool,
+    copies: Copies,
+    /// How many bytes of `copies` are its own.
+    held: usize,
     decoder: Option<Decoder>,
     left: usize,
     lack: Option<Lack>,
@@ -74,11 +102,14 @@ pub struct BodyReader {
 
 impl BodyReader {
     /// For a body whose head has these fields.
-    pub fn new(headers: &HeaderMap, wanted: Wanted<'_>) -> Self {
+    pub fn new(headers: &HeaderMap, wanted: Wanted<'_>, copies: &Copies) -> Self {
         let decoder = Decoder::of(headers);
         Self {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
+            is_cut: false,
+            copies: copies.clone(),
+            held: 0,
             lack: Some(if decoder.is_some() { Lack::NotEnded } else { Lack::Encoding }),
             decoder,
             left: wanted.limit,
@@ -90,20 +121,23 @@ impl BodyReader {
 
     /// Takes a piece of the body, to be read by [`BodyReader::step`].
     pub fn take(&mut self, piece: &Bytes) {
-        if self.decoder.is_none() || piece.is_empty() {
+        // Behind what was left out nothing makes sense.
+        if self.decoder.is_none() || self.is_cut || piece.is_empty() {
             return;
         }
         // No encoding is longer than what it encodes by more than a little; what waits pins no more than this.
         let room = (self.left + STEP).saturating_sub(self.waiting_bytes);
+        self.is_cut = piece.len() > room;
         let piece = piece.slice(..piece.len().min(room));
         self.waiting_bytes += piece.len();
         self.waiting.push_back(piece);
+        self.account();
     }
 
     /// The body has ended.
     pub fn end(&mut self) {
         if self.lack == Some(Lack::NotEnded) {
-            self.lack = None;
+            self.lack = self.is_cut.then_some(Lack::TooLong);
         }
     }
 
@@ -129,6 +163,7 @@ impl BodyReader {
             self.add(&decoded);
             self.scratch = decoded;
         }
+        self.account();
         !self.waiting.is_empty()
     }
 
@@ -146,17 +181,32 @@ impl BodyReader {
             self.stop(Lack::TooLong);
         } else if self.text.is_none() && self.page.as_ref().is_some_and(PageReader::has_all) {
             // Nothing else is wanted.
-            self.waiting.clear();
-            self.waiting_bytes = 0;
-            self.decoder = None;
+            self.leave();
         }
     }
 
     fn stop(&mut self, lack: Lack) {
         self.lack = Some(lack);
+        self.leave();
+    }
+
+    fn leave(&mut self) {
         self.decoder = None;
         self.waiting.clear();
         self.waiting_bytes = 0;
+    }
+
+    /// Says what it holds; gives it up when that is too much for the worker.
+    fn account(&mut self) {
+        let mut holds = self.waiting_bytes + self.text.as_ref().map_or(0, Vec::capacity);
+        let others = self.copies.0.get() - self.held;
+        if holds > self.held && others + holds > WORKER_BYTES {
+            self.stop(Lack::NoRoom);
+            self.text = self.text.as_ref().map(|_| Vec::new());
+            holds = 0;
+        }
+        self.held = holds;
+        self.copies.0.set(others + holds);
     }
 
     /// The text, if it was wanted: as much of it as is there.
@@ -172,6 +222,12 @@ impl BodyReader {
     /// Why this is not the whole body; none when it is.
     pub fn lack(&self) -> Option<Lack> {
         self.lack
+    }
+}
+
+impl Drop for BodyReader {
+    fn drop(&mut self) {
+        self.copies.0.set(self.copies.0.get() - self.held);
     }
 }
 
@@ -229,7 +285,7 @@ mod tests {
     #[test]
     fn a_bomb_is_read_no_further_than_its_limit() {
         let bomb = encoded("gzip", &vec![0; 64 << 20]);
-        let mut reader = BodyReader::new(&headers("gzip"), WHOLE);
+        let mut reader = BodyReader::new(&headers("gzip"), WHOLE, &Copies::default());
         read(&mut reader, &bomb, 16 << 10);
         assert_eq!(reader.text().map(<[u8]>::len), Some(1 << 20));
         assert_eq!(reader.lack(), Some(Lack::TooLong));
@@ -241,7 +297,7 @@ mod tests {
         let body = vec![b'x'; 300_000];
         for encoding in ["gzip", "deflate", "zstd"] {
             for piece in [1, 1000, 100_000] {
-                let mut reader = BodyReader::new(&headers(encoding), WHOLE);
+                let mut reader = BodyReader::new(&headers(encoding), WHOLE, &Copies::default());
                 read(&mut reader, &encoded(encoding, &body), piece);
                 assert!(reader.text() == Some(&body) && reader.lack().is_none(), "{encoding} {piece}");
             }
@@ -249,16 +305,56 @@ mod tests {
     }
 
     #[test]
+    fn copies_of_a_worker_have_a_bound_and_give_room_back() {
+        let copies = Copies::default();
+        let open = |piece: &[u8]| {
+            let mut reader = BodyReader::new(&HeaderMap::new(), WHOLE, &copies);
+            reader.take(&Bytes::copy_from_slice(piece));
+            while reader.step() {}
+            reader.end();
+            reader
+        };
+        let piece = vec![b'x'; 1 << 20];
+        let mut readers = Vec::new();
+        while readers.last().is_none_or(|reader: &BodyReader| reader.lack().is_none()) {
+            readers.push(open(&piece));
+            assert!(copies.0.get() <= WORKER_BYTES && readers.len() <= 65);
+        }
+        assert!(readers.len() > 32, "{}", readers.len());
+        assert_eq!(readers.last().unwrap().lack(), Some(Lack::NoRoom));
+        readers.clear();
+        assert_eq!(copies.0.get(), 0);
+        assert_eq!(open(&piece).lack(), None);
+    }
+
+    #[test]
+    fn nothing_is_read_behind_a_gap() {
+        let limit = 100;
+        let mut reader = BodyReader::new(&headers("gzip"), Wanted { limit, ..WHOLE }, &Copies::default());
+        // Members of nothing: encoded they are longer than the limit, decoded they are empty.
+        let nothing = encoded("gzip", b"").repeat(4096);
+        let rest = encoded("gzip", b"behind");
+        assert!(nothing.len() > limit + STEP);
+        for piece in [nothing, rest] {
+            reader.take(&Bytes::from(piece));
+            while reader.step() {}
+        }
+        reader.end();
+        assert_eq!(reader.text(), Some(b"".as_slice()));
+        assert!(reader.lack().is_some());
+    }
+
+    #[test]
     fn what_is_cut_off_or_wrong_says_so() {
         let whole = encoded("gzip", &b"abc".repeat(1000));
-        let mut reader = BodyReader::new(&headers("gzip"), WHOLE);
+        let mut reader = BodyReader::new(&headers("gzip"), WHOLE, &Copies::default());
         reader.take(&Bytes::copy_from_slice(&whole[..whole.len() / 2]));
         while reader.step() {}
         assert_eq!(reader.lack(), Some(Lack::NotEnded));
-        let mut reader = BodyReader::new(&headers("br"), WHOLE);
+        let mut reader = BodyReader::new(&headers("br"), WHOLE, &Copies::default());
         read(&mut reader, &[0xff; 100], 7);
         assert_eq!(reader.lack(), Some(Lack::Malformed));
-        let mut reader = BodyReader::new(&headers("compress"), WHOLE);
+        let mut reader = BodyReader::new(&headers("compress"), WHOLE, &Copies::default());
         read(&mut reader, b"abc", 7);
         assert_eq!(reader.lack(), Some(Lack::Encoding));
     }
@@ -270,7 +366,7 @@ mod tests {
             0x1b, 0x17, 0x00, 0xf8, 0x8d, 0x94, 0x6e, 0xde, 0x44, 0x55, 0x86, 0xd6, 0x0a, 0x20, 0x6c, 0x6f,
             0x4a, 0x11, 0x79, 0xe2, 0x80, 0xae, 0x16,
         ];
-        let mut reader = BodyReader::new(&headers("br"), WHOLE);
+        let mut reader = BodyReader::new(&headers("br"), WHOLE, &Copies::default());
         read(&mut reader, &body, 3);
         assert_eq!(reader.text(), Some(b"hello hello hello hello\n".as_slice()));
         assert_eq!(reader.lack(), None);
@@ -284,8 +380,11 @@ mod tests {
             [part("response_html:h1.a"), part("response_html:#p@data-items"), part("response_html:.none")];
         let wanted: Vec<&HtmlPart> = parts.iter().collect();
         for piece in [1, 7, 1000] {
-            let mut reader =
-                BodyReader::new(&HeaderMap::new(), Wanted { text: false, parts: &wanted, limit: 1 << 20 });
+            let mut reader = BodyReader::new(
+                &HeaderMap::new(),
+                Wanted { text: false, parts: &wanted, limit: 1 << 20 },
+                &Copies::default(),
+            );
             read(&mut reader, page.as_bytes(), piece);
             assert_eq!(reader.part(&parts[0]).as_deref(), Some("Red & blue"));
             assert_eq!(reader.part(&parts[1]).as_deref(), Some("[\"1\"]"));
@@ -300,7 +399,7 @@ mod tests {
             encoding in prop_oneof![Just("gzip"), Just("deflate"), Just("zstd"), Just("identity")],
             piece in 1usize..3000,
         ) {
-            let mut reader = BodyReader::new(&headers(encoding), WHOLE);
+            let mut reader = BodyReader::new(&headers(encoding), WHOLE, &Copies::default());
             read(&mut reader, &encoded(encoding, &body), piece);
             prop_assert_eq!(reader.text(), Some(body.as_slice()));
             prop_assert_eq!(reader.lack(), None);
@@ -314,7 +413,7 @@ mod tests {
         ) {
             let parts = [part("response_html:p"), part("response_html:[a]@a")];
             let parts: Vec<&HtmlPart> = parts.iter().collect();
-            let mut reader = BodyReader::new(&headers(encoding), Wanted { text: true, parts: &parts, limit });
+            let mut reader = BodyReader::new(&headers(encoding), Wanted { text: true, parts: &parts, limit }, &Copies::default());
             read(&mut reader, &body, 7);
             prop_assert!(reader.text().unwrap().len() <= limit);
         }

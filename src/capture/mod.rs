@@ -382,7 +382,7 @@ impl Observation {
             if evidence.is_empty() && external.is_none() { EvidenceStep::None } else { EvidenceStep::Known };
         let touch = if visit.begins { rules.redacted(evidence.touch(external)) } else { None };
         reasons.evidence = touch.as_ref().map_or(told, |_| EvidenceStep::Touch);
-        let is_recorded = is_recorded_anyway || (touch.is_some() && answers_navigation);
+        let is_recorded = is_recorded_anyway || (touch.is_some() && (answers_navigation || awaits_body));
         let link_is_due = is_new || cookie.is_some_and(|cookie| cookie.flags & cookie::UNRECORDED != 0);
         if link_is_due && (is_recorded || awaits_body) {
             visit.identity.minted_from = Some(self.cookieless_id(secrets));

@@ -12,7 +12,7 @@ use clap::Subcommand;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use serde::Deserialize;
 
-use crate::bodies::{BodyReader, Wanted};
+use crate::bodies::{BodyReader, Copies, Wanted};
 use crate::capture::actions::{ActionRules, Bodies, BodyText, Outcome, Stage};
 use crate::capture::host;
 use crate::config;
@@ -228,7 +228,7 @@ impl Content {
 }
 
 fn read(body: &[u8], wanted: Wanted<'_>) -> BodyReader {
-    let mut reader = BodyReader::new(&HeaderMap::new(), wanted);
+    let mut reader = BodyReader::new(&HeaderMap::new(), wanted, &Copies::default());
     for piece in body.chunks(16 << 10) {
         reader.take(&Bytes::copy_from_slice(piece));
         while reader.step() {}

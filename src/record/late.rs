@@ -11,7 +11,7 @@ use http::{HeaderMap, StatusCode};
 use super::Recorder;
 use crate::bodies::{BodyReader, SharedReader};
 use crate::capture::actions::{Asked, Bodies, BodyText, Stage};
-use crate::capture::{Observation, late_record};
+use crate::capture::{Ignored, Observation, late_record};
 use crate::hit::{Action, Hit};
 use crate::inspect::{Journal, MOST_ACTIONS, Note, Verdict};
 use crate::journal::hand::Ticket;
@@ -20,9 +20,11 @@ use crate::journal::hand::Ticket;
 pub struct Late {
     pub(super) recorder: Rc<Recorder>,
     /// Who it was.
-    pub(super) observation: Option<Observation>,
+    pub(super) observation: Observation,
     /// What the actions are recorded with; none when they are.
     pub(super) hit: Option<Box<Hit<'static>>>,
+    /// Why nothing is recorded of the request, unless there are actions.
+    pub(super) ignored: Option<Ignored>,
     pub(super) asked: Box<Asked>,
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
@@ -79,8 +81,13 @@ impl Late {
         let hit = self.hit.take()?;
         let recorder = Rc::clone(&self.recorder);
         let actions = self.actions(&recorder);
-        let record = late_record(hit, actions)?;
-        recorder.hand.push(&record)
+        recorder.count_unread(self.response.lack());
+        recorder.count_unread(self.request.as_ref().and_then(|reader| reader.borrow().lack()));
+        let record = late_record(hit, actions);
+        if let (None, Some(reason)) = (&record, self.ignored) {
+            recorder.count_ignored(reason);
+        }
+        recorder.hand.push(&record?)
     }
 
     fn actions(&mut self, recorder: &Recorder) -> Vec<Action<'static>> {
@@ -96,10 +103,8 @@ impl Late {
             recorder.actions.actions(&self.asked, &answered, bodies, Stage::Body, &recorder.hash());
         let mut actions = Vec::new();
         for action in outcomes.into_iter().filter_map(|(_, outcome)| outcome.ok()) {
-            if let Some(observation) = &self.observation
-                && !self.told.iter().any(|told| *told == action.kind)
-            {
-                actions.push(observation.kept(action, &recorder.rules));
+            if !self.told.iter().any(|told| *told == action.kind) {
+                actions.push(self.observation.kept(action, &recorder.rules));
             }
         }
         if let Some(note) = self.note.as_mut().filter(|_| !actions.is_empty()) {

@@ -35,6 +35,17 @@ pub struct ActionRules {
     body_bytes: usize,
 }
 
+/// A request's head, as rules look at it.
+#[derive(Debug, Clone, Copy)]
+struct Head<'a> {
+    site: &'a str,
+    method: &'a Method,
+    uri: &'a Uri,
+    /// The path without a locale.
+    path: &'a str,
+    headers: &'a HeaderMap,
+}
+
 /// A request that rules are for.
 #[derive(Debug, Clone)]
 pub struct Asked {
@@ -109,29 +120,25 @@ impl ActionRules {
 
     /// Which rules a request is for, by all that its head says; none for most requests.
     pub fn find(&self, site: &str, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Box<Asked>> {
-        let numbers = self.on_path(uri, |rule| is_for(rule, site, method));
-        if numbers.is_empty() {
-            return None;
-        }
-        let mut asked = self.asked(numbers, site, method, uri, headers);
-        let numbers = std::mem::take(&mut asked.rules);
-        asked.rules = numbers.into_iter().filter(|number| self.may_fire(*number, &asked)).collect();
-        (!asked.rules.is_empty()).then(|| Box::new(asked))
+        let head = self.head(site, method, uri, headers);
+        let numbers = self.on_path(head, |rule| is_for(rule, site, method) && may_fire(rule, head));
+        (!numbers.is_empty()).then(|| Box::new(head.asked(numbers)))
     }
 
     /// The request with all rules on its path, also those that it is not for: to tell why they do not fire.
     pub fn try_out(&self, site: &str, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Asked> {
-        let numbers = self.on_path(uri, |_| true);
-        (!numbers.is_empty()).then(|| self.asked(numbers, site, method, uri, headers))
+        let head = self.head(site, method, uri, headers);
+        let numbers = self.on_path(head, |_| true);
+        (!numbers.is_empty()).then(|| head.asked(numbers))
     }
 
     /// Numbers of rules on a path, ascending; a list without room where there is none.
-    fn on_path(&self, uri: &Uri, is_meant: impl Fn(&ActionRule) -> bool) -> Vec<usize> {
+    fn on_path(&self, head: Head<'_>, is_meant: impl Fn(&ActionRule) -> bool) -> Vec<usize> {
         let mut found = Vec::new();
         if self.rules.is_empty() {
             return found;
         }
-        self.tree.find(without_locale(&self.locales, uri.path()), &mut |number| {
+        self.tree.find(head.path, &mut |number| {
             if self.rules.get(number).is_some_and(&is_meant) {
                 found.push(number);
             }
@@ -141,23 +148,8 @@ impl ActionRules {
         found
     }
 
-    fn asked(&self, rules: Vec<usize>, site: &str, method: &Method, uri: &Uri, headers: &HeaderMap) -> Asked {
-        Asked {
-            rules,
-            site: site.to_owned(),
-            method: method.clone(),
-            uri: uri.clone(),
-            path: without_locale(&self.locales, uri.path()).to_owned(),
-            headers: headers.clone(),
-        }
-    }
-
-    /// Whether nothing in the request's head speaks against it.
-    fn may_fire(&self, number: usize, asked: &Asked) -> bool {
-        let Some(rule) = self.rules.get(number) else { return false };
-        let read = Read::of_request(asked, rule);
-        let mut of_head = rule.when.iter().filter(|it| it.source.place() == Where::RequestHead);
-        of_head.all(|condition| condition.holds(read.value(&condition.source).as_deref()))
+    fn head<'a>(&self, site: &'a str, method: &'a Method, uri: &'a Uri, headers: &'a HeaderMap) -> Head<'a> {
+        Head { site, method, uri, path: without_locale(&self.locales, uri.path()), headers }
     }
 
     /// Whether a copy of the request's body is needed.
@@ -207,7 +199,7 @@ impl ActionRules {
     /// Whether a `page_view` rule makes this a page view.
     pub fn is_page_view(&self, asked: &Asked, answered: &Answered<'_>) -> bool {
         self.of(asked).filter(|(_, rule)| rule.kind == PAGE_VIEW).any(|(_, rule)| {
-            let read = Read::of(asked, rule, answered, Bodies::default());
+            let read = Read::of(asked.head(), rule, answered, Bodies::default());
             rule.when.iter().all(|condition| condition.holds(read.value(&condition.source).as_deref()))
         })
     }
@@ -245,7 +237,7 @@ impl ActionRules {
                 _ if !is_for(rule, &asked.site, &asked.method) => Err(Miss::NotFor),
                 Some(miss) => Err(miss),
                 None if has_fired => Err(Miss::Another),
-                None => action(rule, &Read::of(asked, rule, answered, bodies), &asked.site, hash)
+                None => action(rule, &Read::of(asked.head(), rule, answered, bodies), &asked.site, hash)
                     .map(|action| Action { is_weak: self.weak.get(number) == Some(&true), ..action }),
             };
             outcomes.push((number, outcome));
@@ -259,6 +251,26 @@ impl ActionRules {
 
     fn sources<'r>(&'r self, asked: &'r Asked) -> impl Iterator<Item = &'r Source> {
         self.of(asked).flat_map(|(_, rule)| rule.sources())
+    }
+}
+
+impl Head<'_> {
+    fn asked(self, rules: Vec<usize>) -> Asked {
+        Asked {
+            rules,
+            site: self.site.to_owned(),
+            method: self.method.clone(),
+            uri: self.uri.clone(),
+            path: self.path.to_owned(),
+            headers: self.headers.clone(),
+        }
+    }
+}
+
+impl Asked {
+    fn head(&self) -> Head<'_> {
+        let Self { site, method, uri, path, headers, .. } = self;
+        Head { site, method, uri, path, headers }
     }
 }
 
@@ -281,6 +293,13 @@ fn is_for(rule: &ActionRule, site: &str, method: &Method) -> bool {
         methods => methods.contains(method),
     };
     is_method && rule.site.as_deref().is_none_or(|own| own == site)
+}
+
+/// Whether nothing in the request's head speaks against it.
+fn may_fire(rule: &ActionRule, head: Head<'_>) -> bool {
+    let read = Read::of_request(head, rule);
+    let mut of_head = rule.when.iter().filter(|it| it.source.place() == Where::RequestHead);
+    of_head.all(|condition| condition.holds(read.value(&condition.source).as_deref()))
 }
 
 /// An order that is only read off a page could be anybody's who opens the page, where carts and checkouts are seen too.

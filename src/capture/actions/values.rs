@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde_json::Value;
 
 use super::super::{cookie, event, evidence};
-use super::{Asked, form};
+use super::{Head, form};
 use crate::action::{HtmlPart, Source};
 use crate::config::ActionRule;
 
@@ -61,7 +61,7 @@ pub struct Bodies<'a> {
 /// All that a rule may look at.
 #[derive(Clone, Copy)]
 pub struct Read<'a> {
-    asked: &'a Asked,
+    head: Head<'a>,
     rule: &'a ActionRule,
     answered: Option<&'a Answered<'a>>,
     bodies: Bodies<'a>,
@@ -69,41 +69,41 @@ pub struct Read<'a> {
 
 impl<'a> Read<'a> {
     /// Only the request's head.
-    pub(super) fn of_request(asked: &'a Asked, rule: &'a ActionRule) -> Self {
-        Self { asked, rule, answered: None, bodies: Bodies::default() }
+    pub(super) fn of_request(head: Head<'a>, rule: &'a ActionRule) -> Self {
+        Self { head, rule, answered: None, bodies: Bodies::default() }
     }
 
     pub(super) fn of(
-        asked: &'a Asked,
+        head: Head<'a>,
         rule: &'a ActionRule,
         answered: &'a Answered<'a>,
         bodies: Bodies<'a>,
     ) -> Self {
-        Self { asked, rule, answered: Some(answered), bodies }
+        Self { head, rule, answered: Some(answered), bodies }
     }
 
     /// The value at a source, tidied; none for an empty one.
     pub fn value(&self, source: &Source) -> Option<String> {
         let value = match source {
             Source::Path(name) => {
-                let captures = self.rule.paths.iter().find_map(|path| path.captures(&self.asked.path))?;
+                let captures = self.rule.paths.iter().find_map(|path| path.captures(self.head.path))?;
                 let (_, raw) = captures.into_iter().find(|(known, _)| known == name)?;
                 event::value_of(raw.as_bytes()).into_owned()
             }
             Source::Query(name) => {
-                let query = self.asked.uri.query()?.as_bytes();
+                let query = self.head.uri.query()?.as_bytes();
                 let mut pairs = form_urlencoded::parse(query);
                 pairs.find(|(known, value)| known == name && !value.is_empty())?.1.into_owned()
             }
             Source::Form(name) => {
                 let body = self.bodies.request?;
-                let content_type = self.asked.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+                let content_type = self.head.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
                 form::field(body.bytes, content_type, body.is_whole, name)?
             }
             Source::Json(pointer) => self.bodies.request?.at(pointer)?,
-            Source::Header(name) => field(&self.asked.headers, name)?,
+            Source::Header(name) => field(self.head.headers, name)?,
             Source::Cookie(name) => {
-                let fields = self.asked.headers.get_all(header::COOKIE).iter();
+                let fields = self.head.headers.get_all(header::COOKIE).iter();
                 let mut pairs = fields.flat_map(|field| cookie::pairs(field.as_bytes()));
                 let (_, value) = pairs.find(|(known, _)| *known == name.as_bytes())?;
                 event::value_of(value).into_owned()

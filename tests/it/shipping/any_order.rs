@@ -46,7 +46,8 @@ fn actions() -> impl Strategy<Value = Vec<Action<'static>>> {
     });
     let other =
         (0usize..5).prop_map(|kind| action(["add_to_cart", "search", "registration", "wish", "lead"][kind]));
-    let reference = || prop::option::of((0usize..2).prop_map(|number| std::borrow::Cow::Borrowed(["r1", "r2"][number])));
+    let reference =
+        || prop::option::of((0usize..2).prop_map(|number| std::borrow::Cow::Borrowed(["r1", "r2"][number])));
     let bought = (0usize..3, 1i64..3, any::<(bool, bool)>(), reference()).prop_map(
         |(order, value, (header, is_weak), reference)| Action {
             order_id: Some(["o1", "o2", "o3"][order].into()),
