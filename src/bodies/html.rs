@@ -61,9 +61,14 @@ impl PageReader {
         }
     }
 
+    /// Whether something in the page is longer than what may be kept of it.
+    pub(super) fn is_broken(&self) -> bool {
+        self.rewriter.is_none()
+    }
+
     /// Whether there is nothing more to be found.
     pub(super) fn has_all(&self) -> bool {
-        self.rewriter.is_none() || self.found.borrow().iter().all(|found| found.is_done)
+        self.found.borrow().iter().all(|found| found.is_done)
     }
 
     pub(super) fn value(&self, part: &HtmlPart) -> Option<String> {

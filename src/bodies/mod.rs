@@ -177,10 +177,11 @@ impl BodyReader {
         if let Some(page) = &mut self.page {
             page.read(decoded);
         }
-        if is_too_long {
+        if is_too_long || self.page.as_ref().is_some_and(PageReader::is_broken) {
             self.stop(Lack::TooLong);
         } else if self.text.is_none() && self.page.as_ref().is_some_and(PageReader::has_all) {
             // Nothing else is wanted.
+            self.lack = None;
             self.leave();
         }
     }
