@@ -177,7 +177,8 @@ impl BodyReader {
         if let Some(page) = &mut self.page {
             page.read(decoded);
         }
-        if is_too_long || self.page.as_ref().is_some_and(PageReader::is_broken) {
+        let is_no_use = self.text.is_none() && self.page.as_ref().is_some_and(PageReader::is_broken);
+        if is_too_long || is_no_use {
             self.stop(Lack::TooLong);
         } else if self.text.is_none() && self.page.as_ref().is_some_and(PageReader::has_all) {
             // Nothing else is wanted.
