@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::add_rules;
 use crate::harness::app::{Running, app_config};
+use crate::harness::program::Program;
 use crate::harness::{Client, DEADLINE, Reply, Upstream, eventually, postgres};
 
 const AGENT: &str = "Host: shop.test\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:120.0) Gecko/20100101 Firefox/120.0\r\n\
@@ -150,4 +151,58 @@ async fn a_page_alone_makes_nobody_a_customer() {
     assert_eq!(app.tell_orders(&told).await.0, 200);
     order(&app, "8", |it| it["join"]["rule"] == "cookie").await;
     app.stop().await;
+}
+
+/// What a body told is recorded before its last byte is out: after a crash it is there once, and nothing else is doubled.
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_9_within_a_body_doubles_nothing() {
+    let database = postgres::database().await;
+    let upstream = Upstream::start(|request| match request.target() {
+        "/add" => Reply::with("200 OK", &["Content-Type: application/json"], "{\"total\": 5}"),
+        "/p/7" => {
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 1000\r\n\r\n";
+            Reply::raw(format!("{head}<h1>Red</h1><p>")).until_closed()
+        }
+        _ => Reply::with("200 OK", &["Content-Type: text/html"], "<h1>page</h1>"),
+    })
+    .await;
+    let files = tempfile::tempdir().unwrap();
+    let mut program = Program::new(upstream.address(), &database.url, files.path());
+    program.configure(|settings| {
+        settings.more =
+            "[[action]]\ntype = \"add_to_cart\"\npath = \"/add\"\nvalue = \"response_json:/total\"\n\
+            [[action]]\ntype = \"product_view\"\npath = \"/p/{id}\"\nproduct_id = \"path:id\"\n\
+            product_name = \"response_html:h1\"\n"
+                .to_owned();
+    });
+    program.start().await;
+    let mut visitor = Visitor { client: Client::connect(program.proxy).await, cookie: String::new() };
+    visitor.ask("GET /?utm_source=instagram", "").await;
+    visitor.ask("POST /add", "").await;
+    let cookie = &visitor.cookie;
+    visitor.client.send(format!("GET /p/7 HTTP/1.1\r\n{AGENT}{cookie}\r\n")).await;
+    let mut bytes = Vec::new();
+    while !bytes.ends_with(b"<p>") {
+        let mut byte = [0];
+        visitor.client.read_exact(&mut byte).await;
+        bytes.push(byte[0]);
+    }
+    program.kill();
+    program.start().await;
+    let mut visitor =
+        Visitor { client: Client::connect(program.proxy).await, cookie: visitor.cookie.clone() };
+    visitor.ask("GET /p/8", "").await;
+
+    let client = database.connect().await;
+    let sum = "SELECT count(*), sum(page_views)::bigint, sum(actions)::bigint FROM sessions";
+    let counts = eventually("all is there", DEADLINE, async || {
+        let row = client.query_one(sum, &[]).await.ok()?;
+        let views = row.get::<_, Option<i64>>(1).filter(|views| *views >= 3)?;
+        let actions = row.get::<_, Option<i64>>(2).filter(|actions| *actions >= 2)?;
+        Some((row.get::<_, i64>(0), views, actions))
+    })
+    .await;
+    // The page that nobody has seen to its end tells nothing; its view was told with its head.
+    assert_eq!(counts, (1, 3, 2));
+    assert!(program.terminate().await.success(), "{}", program.log());
 }

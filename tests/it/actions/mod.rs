@@ -2,6 +2,7 @@
 
 mod ledger;
 mod passing;
+mod trying;
 mod twocomms;
 mod values;
 

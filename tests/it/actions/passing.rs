@@ -3,10 +3,13 @@
 use std::io::Write;
 use std::time::Duration;
 
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Cases, TestRunner};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
+use utm_dispatcher::telemetry::metrics::Reason;
 
 use super::with_rules;
 use crate::harness::{Reply, Upstream, proxy, until};
@@ -166,6 +169,36 @@ async fn what_a_body_tells_is_in_the_journal_before_its_last_byte_is_out() {
         assert!(actions.iter().all(|action| action.value == Some("12.5".parse().unwrap())));
         assert!(hits.iter().all(|hit| hit.identity.is_some()));
     }
+    let ignored = |reason| proxy.metrics.hits_ignored.get_or_create(&Reason { reason }).get();
+    assert_eq!(ignored("no_page"), 0, "what is recorded is not ignored");
+}
+
+/// A body that tells nothing leaves a request that is not recorded, for one reason and once.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_long_or_odd_is_counted() {
+    let upstream = Upstream::start(move |request| match request.target() {
+        "/long" => Reply::with("200 OK", &["Content-Type: application/json"], vec![b' '; 70_000]),
+        _ => Reply::with("200 OK", &["Content-Encoding: odd"], "{\"ok\": true}"),
+    })
+    .await;
+    let rules = "[[action]]\ntype = \"lead\"\npath = \"/*\"\nwhen = \"response_json:/ok\"\n\
+                 [tracking]\naction_body_bytes = \"64KiB\"\n";
+    let proxy = proxy(with_rules(upstream.address(), rules));
+    let mut client = proxy.connect().await;
+    for target in ["/long", "/odd"] {
+        let agent = "User-Agent: Mozilla/5.0 (X11) Firefox/120.0";
+        client
+            .send(format!(
+                "POST {target} HTTP/1.1\r\nHost: shop.test\r\n{agent}\r\nContent-Length: 0\r\n\r\n"
+            ))
+            .await;
+        assert_eq!(client.answer().await.status(), 200);
+    }
+    assert_eq!(proxy.hits().len(), 0);
+    let count = |family: &Family<Reason, Counter>, reason| family.get_or_create(&Reason { reason }).get();
+    let unread = &proxy.metrics.bodies_unread;
+    assert_eq!((count(unread, "too_long"), count(unread, "encoding")), (1, 1));
+    assert_eq!(count(&proxy.metrics.hits_ignored, "no_page"), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
