@@ -70,9 +70,9 @@ fn is_encoded_at(text: &[u8]) -> bool {
 fn mask_segment(segment: &str) -> Cow<'_, str> {
     let bytes = segment.as_bytes();
     let at = memchr::memchr2_iter(b'@', b'%', bytes)
-        .find(|&place| bytes[place] == b'@' || is_encoded_at(&bytes[place..]));
-    // A dot behind it, since `/@name` is a profile's address.
-    if at.is_some_and(|at| at > 0 && memchr::memchr(b'.', &bytes[at..]).is_some()) {
+        .find(|&place| place > 0 && (bytes[place] == b'@' || is_encoded_at(&bytes[place..])));
+    // Not at the beginning, since `/@name` is a profile's address, and with a dot behind it.
+    if at.is_some_and(|at| memchr::memchr(b'.', &bytes[at..]).is_some()) {
         return Cow::Owned(EMAIL.to_owned());
     }
     let stretches = stretches(bytes);
@@ -233,6 +233,7 @@ mod tests {
             ("/unsubscribe/anna@example.com", "/unsubscribe/{email}"),
             ("/unsubscribe/anna%40example.com/now", "/unsubscribe/{email}/now"),
             ("/unsubscribe/anna%2540example.com", "/unsubscribe/{email}"),
+            ("/@shop/@to;anna@example.com", "/@shop/{email}"),
             ("/red-shirt-9f8b7c6d5e4f3a2b", "/red-shirt-{token}"),
         ] {
             assert_eq!(masked(text), expected, "{text}");

@@ -276,12 +276,15 @@ async fn batches_beside_a_drop_neither_wait_nor_fail() {
     let passing = tokio::spawn(async move {
         let metrics = Metrics::default();
         let mut tries = 0;
-        while upkeep(&store, Retain::default(), Timestamp::now(), &metrics).await.is_err()
-            || metrics.partitions_due.get() > 0
-        {
+        loop {
+            // The hour of the batches is summed up again and again, those of the months that go once.
+            rollups::refresh(&store, Timestamp::now()).await.unwrap();
+            let passed = retention::pass(&store, Retain::default(), Timestamp::now(), &metrics).await;
+            if passed.is_ok() && metrics.partitions_due.get() == 0 {
+                return (tries, metrics);
+            }
             tries += 1;
         }
-        (tries, metrics)
     });
     let (began, mut report, mut worst, mut shipped) = (Instant::now(), Some(report), Duration::ZERO, 0);
     while !passing.is_finished() || shipped < sessions {
