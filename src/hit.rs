@@ -184,6 +184,9 @@ pub struct Hit<'a> {
     pub bot_rules: u8,
     /// Whether files of pages were fetched from the same address lately.
     pub fetched_assets: bool,
+    /// What Client Hints say that the user agent does not: `browser=Brave/142; system=Chrome OS; mobile`, or nothing.
+    #[serde(borrow)]
+    pub client_hints: Cow<'a, str>,
 }
 
 /// Bits of [`Hit::findings`].
@@ -245,7 +248,7 @@ impl Hit<'_> {
     pub fn leave_only_orders(&mut self) {
         self.actions.retain(Action::is_of_order);
         (self.identity, self.touch, self.page_view) = (None, None, false);
-        (self.client_address, self.user_agent) = (None, Cow::Borrowed(""));
+        (self.client_address, self.user_agent, self.client_hints) = (None, Cow::default(), Cow::default());
         self.cookies.clear();
     }
 

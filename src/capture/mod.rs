@@ -24,6 +24,7 @@ pub mod consent;
 pub mod cookie;
 pub mod event;
 pub mod evidence;
+mod hints;
 pub mod host;
 pub mod identity;
 pub mod mask;
@@ -38,6 +39,7 @@ use bot::{Signs, Verdict};
 use consent::Standing;
 use cookie::{NoCookie, VisitorCookie};
 use evidence::{Evidence, Referrer, cap_chars};
+use hints::ClientHints;
 use identity::Visit;
 use reasons::{CookieStep, EvidenceStep, IdentityStep, NoPageView, Reasons};
 use response::Answer;
@@ -68,6 +70,7 @@ pub struct Observation {
     target: Uri,
     host: Option<HeaderValue>,
     user_agent: Option<HeaderValue>,
+    client_hints: ClientHints,
     referer: Option<HeaderValue>,
     cookies: Vec<HeaderValue>,
     signs: Signs,
@@ -231,6 +234,11 @@ impl Observation {
             target: target.clone(),
             host: fields.host.cloned(),
             user_agent: fields.user_agent.cloned(),
+            client_hints: ClientHints {
+                brands: fields.brands.cloned(),
+                platform: fields.platform.cloned(),
+                mobile: fields.mobile.is_some_and(|value| value == "?1"),
+            },
             referer: fields.referer.cloned(),
             signs: Signs {
                 accept_language: fields.accept_language.is_some(),
@@ -268,7 +276,7 @@ impl Observation {
         let path = self.target.path();
         let rule = exclusions.find(&exclusion::Seen {
             address: self.client,
-            user_agent: self.user_agent.as_ref().map_or(&[], HeaderValue::as_bytes),
+            user_agent: self.agent_bytes(),
             host: &self.host(),
             path,
             path_without_locale: rules.without_locale(path),
@@ -622,6 +630,7 @@ impl Observation {
             touch,
             client_address: rules.stores_address.then_some(self.client),
             user_agent: self.user_agent(),
+            client_hints: self.client_hints.beyond(self.agent_bytes()),
             cookies: self.marketing_cookies(rules),
             actions,
             bot_score: verdict.score,
@@ -633,8 +642,7 @@ impl Observation {
     }
 
     fn judge(&self, rules: &Rules) -> Verdict {
-        let user_agent = self.user_agent.as_ref().map_or(&[][..], HeaderValue::as_bytes);
-        rules.bots.judge(user_agent, self.target.path().as_bytes(), self.signs)
+        rules.bots.judge(self.agent_bytes(), self.target.path().as_bytes(), self.signs)
     }
 
     fn own_cookie(&self, secrets: Secrets<'_>, rules: &Rules) -> Result<VisitorCookie, NoCookie> {
@@ -717,11 +725,10 @@ impl Observation {
 
     fn cookieless_id(&self, secrets: Secrets<'_>) -> Uuid {
         let host = self.host();
-        let user_agent = self.user_agent.as_ref().map_or(&[][..], HeaderValue::as_bytes);
         identity::cookieless_id(
             secrets.salt,
             self.client,
-            user_agent,
+            self.agent_bytes(),
             host::registrable(&host).unwrap_or(&host),
         )
     }
@@ -735,8 +742,12 @@ impl Observation {
         cap_chars(mask::path(self.target.path()), PATH_CHARS).0
     }
 
+    fn agent_bytes(&self) -> &[u8] {
+        self.user_agent.as_ref().map_or(&[], HeaderValue::as_bytes)
+    }
+
     fn user_agent(&self) -> Cow<'_, str> {
-        let bytes = self.user_agent.as_ref().map_or(&[][..], HeaderValue::as_bytes);
+        let bytes = self.agent_bytes();
         // The lossy way goes byte by byte.
         let text = std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed);
         cap_chars(text, USER_AGENT_CHARS).0
@@ -787,6 +798,8 @@ struct Fields<'a> {
     destination: Option<&'a HeaderValue>,
     gpc: Option<&'a HeaderValue>,
     brands: Option<&'a HeaderValue>,
+    platform: Option<&'a HeaderValue>,
+    mobile: Option<&'a HeaderValue>,
     site: Option<&'a HeaderValue>,
     cookies: Vec<HeaderValue>,
     is_prefetch: bool,
@@ -806,6 +819,8 @@ impl<'a> Fields<'a> {
                 "sec-fetch-dest" => &mut found.destination,
                 "sec-gpc" => &mut found.gpc,
                 "sec-ch-ua" => &mut found.brands,
+                "sec-ch-ua-platform" => &mut found.platform,
+                "sec-ch-ua-mobile" => &mut found.mobile,
                 "sec-fetch-site" => &mut found.site,
                 "cookie" => {
                     found.cookies.push(value.clone());

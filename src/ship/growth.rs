@@ -139,7 +139,7 @@ async fn add_products(
 
 async fn add_agents(transaction: &Transaction<'_>, rows: &Dictionaries, cap: i64) -> Result<Vec<Row>, Error> {
     send!(transaction, "agents", rows.agents, |(id, fresh)| {
-        INT8_ARRAY: id, INT8_ARRAY: fresh.uses, TEXT_ARRAY: &fresh.row,
+        INT8_ARRAY: id, INT8_ARRAY: fresh.uses, TEXT_ARRAY: &fresh.row.user_agent, TEXT_ARRAY: &fresh.row.client_hints,
     }, INT8: cap)
 }
 

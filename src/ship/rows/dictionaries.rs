@@ -32,10 +32,18 @@ pub struct Dictionaries {
     pub pages: BTreeMap<i64, Fresh<Page>>,
     pub referrers: BTreeMap<i64, Fresh<Referrer>>,
     pub products: BTreeMap<i64, Fresh<Product>>,
-    pub agents: BTreeMap<i64, Fresh<String>>,
+    pub agents: BTreeMap<i64, Fresh<AgentText>>,
     pub places: BTreeMap<i64, Fresh<Place>>,
     /// Places of this batch's addresses.
     located: HashMap<IpAddr, Option<i64>>,
+}
+
+/// A row of `agents`: what is read from these is filled in later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "named as the columns")]
+pub struct AgentText {
+    pub user_agent: String,
+    pub client_hints: String,
 }
 
 /// A row of `campaigns`; its columns there.
@@ -208,10 +216,15 @@ impl Dictionaries {
         Some(id)
     }
 
-    pub(super) fn agent(&mut self, user_agent: &str, enricher: &Enricher) -> i64 {
-        let id = dictionary::id(Kind::Agent, &[Some(user_agent)]);
+    pub(super) fn agent(&mut self, user_agent: &str, client_hints: &str, enricher: &Enricher) -> i64 {
+        let id = match client_hints {
+            "" => dictionary::id(Kind::Agent, &[Some(user_agent)]),
+            hints => dictionary::id(Kind::Agent, &[Some(user_agent), Some(hints)]),
+        };
         if !enricher.is_written(Kind::Agent, id) {
-            offer(&mut self.agents, id, || user_agent.to_owned());
+            let row =
+                || AgentText { user_agent: user_agent.to_owned(), client_hints: client_hints.to_owned() };
+            offer(&mut self.agents, id, row);
         }
         id
     }

@@ -133,7 +133,7 @@ impl Rows {
         let rank = i16::from(!hit.page_view);
         // Dictionaries hold what any hit names, not only the one that the session begins with: else their rows would
         // tell the order of arrival.
-        let agent_id = self.dictionaries.agent(&hit.user_agent, enricher);
+        let agent_id = self.dictionaries.agent(&hit.user_agent, &hit.client_hints, enricher);
         let place_id = self.dictionaries.place(hit.client_address, enricher);
         let known = self.sessions.get(&key).map(|row| (row.entry.rank, row.entry.at, row.entry.hash));
         let entry = known

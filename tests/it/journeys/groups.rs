@@ -132,3 +132,24 @@ async fn groups_add_up_are_filtered_sorted_and_given_as_a_table() {
         assert_eq!(stage.ask(&format!("/api/v1/{report}?sort=moon")).await.0, 400, "{report}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_that_names_itself_in_client_hints_alone_is_known_by_them() {
+    let mut stage = Stage::open().await;
+    let brave = "Sec-CH-UA: \"Brave\";v=\"142\", \"Chromium\";v=\"142\", \"Not_A Brand\";v=\"99\"";
+    let mut brave = stage.visitor().with_agent(WINDOWS).saying(brave).saying("Sec-CH-UA-Mobile: ?1");
+    brave.clicks(&stage, "/p/boots?utm_source=viber").await;
+    let chrome = "Sec-CH-UA: \"Google Chrome\";v=\"142\", \"Chromium\";v=\"142\"";
+    let mut chrome =
+        stage.visitor().with_agent(WINDOWS).saying(chrome).saying("Sec-CH-UA-Platform: \"Windows\"");
+    chrome.clicks(&stage, "/p/boots?utm_source=viber").await;
+    stage.report_when("devices?period=all_time", |rows| rows.as_array().unwrap().len() == 2).await;
+    let devices = stage.report("devices?period=all_time").await;
+    let mut devices = rows(&devices, &["device"]);
+    devices.sort();
+    assert_eq!(devices, ["desktop", "mobile"]);
+    let browsers = stage.report("browsers?period=all_time").await;
+    let mut browsers = rows(&browsers, &["browser", "version"]);
+    browsers.sort();
+    assert_eq!(browsers, ["Brave | 142", "Chrome | 120"]);
+}

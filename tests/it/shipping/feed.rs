@@ -204,7 +204,7 @@ async fn a_flood_of_user_agents_holds_nothing_up_and_all_are_read() {
             browser_name: row.get(6),
             browser_version: row.get(7),
         };
-        assert_eq!(stored, Agent::of(row.get(0)));
+        assert_eq!(stored, Agent::of(row.get(0), ""));
     }
 }
 
