@@ -474,7 +474,7 @@ impl Observation {
             identity: Some(identity),
             client_address: rules.stores_address.then_some(self.client),
             user_agent: self.user_agent().into_owned().into(),
-            client_hints: self.client_hints.beyond(self.agent_bytes()).into_owned().into(),
+            client_hints: self.client_hints.beyond(self.agent_bytes()),
             bot_score: verdict.score,
             bot_reasons: verdict.reasons,
             bot_rules: bot::RULES_VERSION,
