@@ -43,10 +43,10 @@ pub fn emails(value: Cow<'_, str>) -> Cow<'_, str> {
         let local = before.trim_end_matches(is_local);
         let end = after.find(|c| !is_domain(c)).unwrap_or(after.len());
         let domain = after[..end].trim_end_matches(['.', '-']);
+        // A dot, and behind it some label of two letters or more.
         let is_email = local.len() < before.len()
-            && domain
-                .rsplit_once('.')
-                .is_some_and(|(name, top)| !name.is_empty() && top.chars().count() >= 2);
+            && !domain.starts_with('.')
+            && domain.split('.').skip(1).any(|label| label.chars().count() >= 2);
         if is_email {
             masked.push_str(local);
             masked.push_str(EMAIL);
@@ -177,6 +177,7 @@ mod tests {
             ("card 5500005555555559!", "card {card}!"),
             ("4111 1111 1111 1112", "4111 1111 1111 1112"),
             ("@home a@b c@d.e", "@home a@b c@d.e"),
+            ("anna@shop.example.x", "{email}"),
             ("1042", "1042"),
             ("iPhone 15 Pro 256", "iPhone 15 Pro 256"),
             ("120210000000000123", "120210000000000123"),
