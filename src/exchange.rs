@@ -4,7 +4,7 @@
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -193,7 +193,7 @@ impl Exchange {
             self.end = Some(End::Complete);
         }
         let late = self.late.take();
-        response.map(|body| AnswerBody { body, late, held: None, exchange: self })
+        response.map(|body| AnswerBody { body, late, exchange: self })
     }
 
     fn note_status(&mut self, status: u16) {
@@ -291,8 +291,6 @@ pub struct AnswerBody {
     body: ResponseBody,
     /// What it is read for; none when that is done.
     late: Option<Box<Late>>,
-    /// Its end, while what was read is recorded.
-    held: Option<Option<Result<Frame<Bytes>, BodyError>>>,
     exchange: Exchange,
 }
 
@@ -300,13 +298,12 @@ impl AnswerBody {
     /// What comes next. Where the body is read, its end waits until what it told of is recorded, no longer than the journal
     /// lets a response wait.
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = match self.held.take() {
+        let Some(late) = &mut self.late else { return Pin::new(&mut self.body).poll_frame(context) };
+        let frame = match late.held.take() {
             Some(frame) => frame,
             None => {
-                let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) else {
-                    return Poll::Pending;
-                };
-                if let (Some(late), Some(Ok(frame))) = (&mut self.late, &frame)
+                let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+                if let Some(Ok(frame)) = &frame
                     && let Some(data) = frame.data_ref()
                 {
                     late.take(data);
@@ -314,7 +311,6 @@ impl AnswerBody {
                 frame
             }
         };
-        let Some(late) = &mut self.late else { return Poll::Ready(frame) };
         let is_last = match &frame {
             Some(Ok(_)) => self.body.is_end_stream(),
             Some(Err(_)) | None => true,
@@ -327,7 +323,7 @@ impl AnswerBody {
             late.end();
         }
         if late.poll_recorded(context).is_pending() {
-            self.held = Some(frame);
+            late.held = Some(frame);
             return Poll::Pending;
         }
         self.late = None;
@@ -361,7 +357,7 @@ impl Body for AnswerBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.held.is_none() && self.body.is_end_stream()
+        self.late.as_ref().is_none_or(|late| late.held.is_none()) && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

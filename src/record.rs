@@ -197,10 +197,10 @@ impl Recorder {
         } else {
             None
         };
-        let is_wanted = observation.as_ref().is_some_and(|observation| !observation.is_prefetch());
-        let asked = is_wanted
-            .then(|| self.actions.find(&route.site, &head.method, &head.uri, &head.headers))
-            .flatten();
+        let asked = observation
+            .as_ref()
+            .filter(|observation| !observation.is_prefetch())
+            .and_then(|_| self.actions.find(&route.site, &head.method, &head.uri, &head.headers));
         let request = asked.as_ref().filter(|asked| self.actions.reads_request(asked)).map(|_| {
             let wanted = Wanted { text: true, parts: &[], limit: self.actions.body_bytes() };
             Rc::new(RefCell::new(BodyReader::new(&head.headers, wanted, &self.copies)))
@@ -364,7 +364,8 @@ impl Watch {
     pub async fn conclude<B: Body>(mut self, response: &mut Response<B>) -> Option<Box<Late>> {
         // The client may go away meanwhile, which is recorded too: only then is the observation taken.
         let fired = match self.asked.is_some() {
-            true => self.fired(response).await,
+            // In a place of its own: most requests do not carry what it needs.
+            true => Box::pin(self.fired(response)).await,
             false => Fired::default(),
         };
         let Some(observation) = self.observation.take() else {
@@ -449,6 +450,7 @@ impl Watch {
             told,
             note: None,
             waits: None,
+            held: None,
             asked,
         }))
     }

@@ -227,9 +227,12 @@ impl FromStr for Condition {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (is_not, rest) = match text.trim().strip_prefix('!') {
-            Some(rest) => (true, rest),
+            Some(rest) => (true, rest.trim_start()),
             None => (false, text.trim()),
         };
+        if rest.ends_with(" =") {
+            return Err(format!("`{text}` lacks a value behind the sign of equality"));
+        }
         // With blanks around, since selectors have signs of equality of their own.
         let (source, any_of) = match rest.split_once(" = ") {
             Some((source, values)) => {

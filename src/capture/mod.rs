@@ -338,12 +338,7 @@ impl Observation {
         let actions = self.all_actions(headers, trust_events, fired.actions, rules);
         let verdict = self.judge(rules);
         let answer = Answer::of(status, headers, self.at_ms);
-        let mut reasons = self.first_reasons(&answer, verdict);
-        if fired.page_view
-            && !matches!(reasons.no_page_view, Some(NoPageView::Prefetch | NoPageView::ClientGone))
-        {
-            reasons.no_page_view = None;
-        }
+        let mut reasons = self.first_reasons(&answer, verdict, fired.page_view);
         let is_nobody = self.excluded_by.is_some() || verdict.is_certain() || webhook;
         if is_nobody || self.standing == Standing::Denied {
             let set_cookie = self.expired_cookie(&answer, rules);
@@ -380,12 +375,7 @@ impl Observation {
         let minted = is_new.then(|| self.told.unwrap_or_else(mint));
         let mut visit = self.visit(cookie.as_ref(), &evidence, holds, minted, secrets, rules);
         reasons.session = visit.step;
-        reasons.identity = match found {
-            Ok(_) => IdentityStep::Known,
-            Err(_) if !is_new => IdentityStep::Cookieless,
-            Err(NoCookie::Absent) => IdentityStep::Minted,
-            Err(NoCookie::Invalid) => IdentityStep::Replaced,
-        };
+        reasons.identity = identity_step(found, is_new);
         let told =
             if evidence.is_empty() && external.is_none() { EvidenceStep::None } else { EvidenceStep::Known };
         let touch = if visit.begins { rules.redacted(evidence.touch(external)) } else { None };
@@ -522,8 +512,12 @@ impl Observation {
     }
 
     /// What is known before anybody's identity is.
-    fn first_reasons(&self, answer: &Answer, bot: Verdict) -> Reasons {
-        let no_page_view = self.no_page_view.or(answer.no_page);
+    /// With `is_told`, a rule says that it is a page view.
+    fn first_reasons(&self, answer: &Answer, bot: Verdict, is_told: bool) -> Reasons {
+        let no_page_view = self
+            .no_page_view
+            .or(answer.no_page)
+            .filter(|reason| !is_told || matches!(reason, NoPageView::Prefetch | NoPageView::ClientGone));
         Reasons {
             no_page_view,
             excluded_by: self.excluded_by.as_deref().map(Rule::kind),
@@ -769,6 +763,16 @@ impl Observation {
             }
         }
         found
+    }
+}
+
+/// How the visitor came to be known, by the cookie that was found.
+fn identity_step(found: Result<VisitorCookie, NoCookie>, is_new: bool) -> IdentityStep {
+    match found {
+        Ok(_) => IdentityStep::Known,
+        Err(_) if !is_new => IdentityStep::Cookieless,
+        Err(NoCookie::Absent) => IdentityStep::Minted,
+        Err(NoCookie::Invalid) => IdentityStep::Replaced,
     }
 }
 

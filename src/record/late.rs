@@ -7,11 +7,13 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use http_body::Frame;
 
 use super::Recorder;
 use crate::bodies::{BodyReader, SharedReader};
 use crate::capture::actions::{Asked, Bodies, BodyText, Stage};
 use crate::capture::{Ignored, Observation, late_record};
+use crate::forward::BodyError;
 use crate::hit::{Action, Hit};
 use crate::inspect::{Journal, MOST_ACTIONS, Note, Verdict};
 use crate::journal::hand::Ticket;
@@ -34,7 +36,12 @@ pub struct Late {
     pub(super) told: Vec<String>,
     pub(super) note: Option<Box<Note>>,
     pub(super) waits: Option<Pin<Box<dyn Future<Output = bool>>>>,
+    /// The body's end, which does not go out before what was read is recorded.
+    pub held: Option<BodyPiece>,
 }
+
+/// What a body gives next; none at its end.
+type BodyPiece = Option<Result<Frame<Bytes>, BodyError>>;
 
 impl Late {
     /// A piece of the body goes out.

@@ -16,7 +16,7 @@ use crate::hit::{Action, CustomerKeyKind, Way};
 pub use form::field as form_field;
 pub use money::amount_in;
 use tree::Tree;
-pub use values::{Answered, Bodies, BodyText, Read};
+pub use values::{Answered, Bodies, BodyText, PartOf, Read};
 
 use super::event;
 use super::rules::without_locale;
@@ -120,6 +120,9 @@ impl ActionRules {
 
     /// Which rules a request is for, by all that its head says; none for most requests.
     pub fn find(&self, site: &str, method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Box<Asked>> {
+        if self.rules.is_empty() {
+            return None;
+        }
         let head = self.head(site, method, uri, headers);
         let numbers = self.on_path(head, |rule| is_for(rule, site, method) && may_fire(rule, head));
         (!numbers.is_empty()).then(|| Box::new(head.asked(numbers)))
@@ -135,9 +138,6 @@ impl ActionRules {
     /// Numbers of rules on a path, ascending; a list without room where there is none.
     fn on_path(&self, head: Head<'_>, is_meant: impl Fn(&ActionRule) -> bool) -> Vec<usize> {
         let mut found = Vec::new();
-        if self.rules.is_empty() {
-            return found;
-        }
         self.tree.find(head.path, &mut |number| {
             if self.rules.get(number).is_some_and(&is_meant) {
                 found.push(number);

@@ -47,6 +47,9 @@ impl<'a> BodyText<'a> {
     }
 }
 
+/// Finds a part in a page.
+pub type PartOf<'a> = &'a dyn Fn(&HtmlPart) -> Option<String>;
+
 /// Copies of bodies, as far as there are some.
 #[derive(Clone, Copy, Default)]
 pub struct Bodies<'a> {
@@ -55,7 +58,7 @@ pub struct Bodies<'a> {
     /// The response's.
     pub response: Option<&'a BodyText<'a>>,
     /// Parts of the response's as a page.
-    pub part: Option<&'a dyn Fn(&HtmlPart) -> Option<String>>,
+    pub part: Option<PartOf<'a>>,
 }
 
 /// All that a rule may look at.

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 const RULES: &str = r##"
 [[action]]
@@ -39,36 +39,32 @@ fn try_rules(folder: &Path, rules: &str, recording: &str) -> Output {
     command.env_remove("UTM_DISPATCHER_CONFIG").output().unwrap()
 }
 
-fn entry(request: Value, response: Value) -> Value {
-    json!({"request": request, "response": response})
-}
-
 fn visit() -> String {
     let form = "application/x-www-form-urlencoded";
     let posted = |url: &str, text: &str| json!({"method": "POST", "url": url, "headers": [], "postData": {"mimeType": form, "text": text}});
     let entries = [
-        entry(
+        (
             json!({"method": "GET", "url": "https://shop.test/p/cat?utm_source=x", "headers": []}),
             // Base64 of <h1>Red cat</h1>.
             json!({"status": 200, "headers": [], "content": {"text": "PGgxPlJlZCBjYXQ8L2gxPg==", "encoding": "base64"}}),
         ),
-        entry(
+        (
             posted("https://shop.test/cart/add/", "product_id=17"),
             json!({"status": 200, "headers": [], "content": {"text": "{\"total\": 900.5}"}}),
         ),
-        entry(
+        (
             posted("https://shop.test/orders/create/", "phone=0671234567"),
             json!({"status": 302, "headers": [{"name": "Location", "value": "/thanks/259/"}], "content": {}}),
         ),
-        entry(
+        (
             posted("https://shop.test/orders/create/", "phone=0671234567"),
             json!({"status": 302, "headers": [{"name": "Location", "value": "/cart/"}], "content": {}}),
         ),
         // Blocked by the browser, not of the web, and of no rule.
-        entry(posted("https://shop.test/cart/add/", ""), json!({"status": 0})),
-        entry(json!({"method": "GET", "url": "data:,x"}), json!({"status": 200})),
-        entry(json!({"method": "GET", "url": "https://shop.test/about"}), json!({"status": 200})),
-    ];
+        (posted("https://shop.test/cart/add/", ""), json!({"status": 0})),
+        (json!({"method": "GET", "url": "data:,x"}), json!({"status": 200})),
+        (json!({"method": "GET", "url": "https://shop.test/about"}), json!({"status": 200})),
+    ].map(|(request, response)| json!({"request": request, "response": response}));
     json!({"log": {"entries": entries}}).to_string()
 }
 
