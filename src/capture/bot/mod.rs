@@ -152,9 +152,10 @@ const SCANNER_PATHS: [(&[u8], u8); 26] = [
 pub struct BotNames;
 
 impl BotNames {
-    /// Makes the table, if nobody has: some ten milliseconds.
+    /// Has the table made beside, which takes some ten milliseconds; whoever needs it before that waits for it.
     pub fn new() -> Self {
-        LazyLock::force(&TABLE);
+        // Where there can be no thread, who needs it first makes it.
+        let _ = std::thread::Builder::new().name("bot-names".to_owned()).spawn(|| LazyLock::force(&TABLE));
         BotNames
     }
 
