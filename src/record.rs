@@ -321,25 +321,24 @@ impl Watch {
         let salt = recorder.salts.of(observation.at_ms());
         let forgotten = recorder.forgotten.now();
         let secrets = Secrets { keys: &recorder.keys, salt: &salt, forgotten: &forgotten };
-        let conclusion = observation.conclude(
+        let mut conclusion = observation.conclude(
             &self.site,
             ResponseHead { status, headers, trust_events: self.trust_events },
             secrets,
             &recorder.rules,
             Uuid::now_v7,
         );
+        let exclusions = recorder.exclusions.now();
+        let excluding = conclusion.visitor().and_then(|visitor_id| exclusions.find_visitor(visitor_id));
+        if let Some(rule) = excluding {
+            rule.count();
+            conclusion.leave_out(rule.kind());
+        }
         if let Some(note) = &mut self.note {
             note_conclusion(note, &conclusion);
-            note.exclusion = observation.exclusion().map(capped);
+            note.exclusion = observation.exclusion().or(excluding.map(|rule| rule.value())).map(capped);
         }
-        let Conclusion { mut record, mut set_cookie, mut page_view, mut ignored, .. } = conclusion;
-        if let Some(Record::Hit(hit)) = &mut record
-            && hit.identity.is_some_and(|identity| recorder.exclusions.now().excludes(identity.visitor_id))
-        {
-            (set_cookie, page_view, ignored) = (None, false, Some(Ignored::Excluded));
-            hit.leave_only_orders();
-            record = record.filter(|record| matches!(record, Record::Hit(hit) if !hit.actions.is_empty()));
-        }
+        let Conclusion { record, set_cookie, page_view, ignored, .. } = conclusion;
         if page_view {
             recorder.page_views.inc();
         }
