@@ -1,6 +1,6 @@
 //! Which upstream and site a request is for: the longest match of host and path prefix.
 
-mod path;
+pub mod path;
 
 use std::borrow::Cow;
 use std::fmt;

@@ -276,6 +276,11 @@ fn cursor(row: &Row) -> Result<SessionCursor, tokio_postgres::Error> {
     Ok(SessionCursor { started_at: row.try_get("first_seen")?, session_id: row.try_get("session_id")? })
 }
 
+/// A text that is there: of what was not to be kept there is a name alone.
+fn text_in(object: &Option<Value>, name: &str) -> Option<String> {
+    Some(object.as_ref()?.get(name)?.as_str().filter(|value| !value.is_empty())?.to_owned())
+}
+
 fn read_session(row: &Row, zone: &TimeZone) -> Result<Session, tokio_postgres::Error> {
     let time = |column: &str| -> Result<Option<String>, tokio_postgres::Error> {
         Ok(row.try_get::<_, Option<Timestamp>>(column)?.map(|time| rfc3339(time, zone)))
@@ -284,7 +289,6 @@ fn read_session(row: &Row, zone: &TimeZone) -> Result<Session, tokio_postgres::E
     let last_seen: Timestamp = row.try_get("last_seen")?;
     let click_ids: Option<Value> = row.try_get("click_ids")?;
     let cookies: Option<Value> = row.try_get("cookies")?;
-    let text_in = |object: &Option<Value>, name: &str| Some(object.as_ref()?.get(name)?.as_str()?.to_owned());
     let fbclid = text_in(&click_ids, "fbclid");
     let touch_at: Option<Timestamp> = row.try_get("touch_at")?;
     let orders: i32 = row.try_get("order_count")?;
