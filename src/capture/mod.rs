@@ -276,7 +276,7 @@ impl Observation {
         rules: &Rules,
         mint: impl FnOnce() -> Uuid,
     ) -> Option<(Identity, Option<Touch<'_>>)> {
-        let is_nobody = self.excluded_by.is_some() || self.judge(rules).is_certain();
+        let is_nobody = self.excluded_by.is_some() || self.judge().is_certain();
         if is_nobody || self.standing == Standing::Denied {
             return None;
         }
@@ -305,7 +305,7 @@ impl Observation {
         } else {
             Vec::new()
         };
-        let verdict = self.judge(rules);
+        let verdict = self.judge();
         let answer = Answer::of(status, headers, self.at_ms);
         let mut reasons = self.first_reasons(&answer, verdict);
         let is_nobody = self.excluded_by.is_some() || verdict.is_certain();
@@ -517,8 +517,8 @@ impl Observation {
         }
     }
 
-    fn judge(&self, rules: &Rules) -> Verdict {
-        rules.bots.judge(self.agent_bytes(), self.target.path().as_bytes(), self.signs)
+    fn judge(&self) -> Verdict {
+        bot::judge(self.agent_bytes(), self.target.path().as_bytes(), self.signs)
     }
 
     fn own_cookie(&self, secrets: Secrets<'_>, rules: &Rules) -> Result<VisitorCookie, NoCookie> {

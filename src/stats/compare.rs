@@ -54,14 +54,16 @@ pub(crate) async fn compare(
     let with = with.unwrap_or(Comparison::PreviousPeriod);
     let snapshot = shared.context.database.snapshot().await?;
     let money = Money::of(&params, &shared.config(), &snapshot).await?;
-    let (mut from, to) = begun(&snapshot, params.window).await?;
-    if params.window.from.is_none() {
+    let (from, to) = begun(&snapshot, params.window).await?;
+    let [current, previous] = if params.window.from.is_some() {
+        with.equally_long(from, to, params.now, &params.zone)
+            .map_err(|_| ParameterError::new("compare", "this window is out of range"))?
+    } else {
         // Nothing is before all of it: its second half with its first.
-        from = from + to.min(params.now).duration_since(from).max(jiff::SignedDuration::ZERO) / 2;
-    }
-    let [current, previous] = with
-        .equally_long(from, to, params.now, &params.zone)
-        .map_err(|_| ParameterError::new("compare", "this window is out of range"))?;
+        let to = to.min(params.now).max(from);
+        let middle = from + to.duration_since(from) / 2;
+        [(middle, to), (from, middle)].map(|(from, to)| Window { from: Some(from), to })
+    };
     let now = count(&snapshot, &params, current, &money).await?;
     let before = count(&snapshot, &params, previous, &money).await?;
     let freshness = snapshot.conclude().await?;
