@@ -190,18 +190,9 @@ async fn credited_shop(seed: &Seed) -> Vec<(Order, Vec<Touch>)> {
     orders
 }
 
-#[tokio::test]
-async fn models_stand_side_by_side_and_credit_the_same_orders() {
-    let seed = Seed::new().await;
-    let orders = credited_shop(&seed).await;
-    let server = Server::start(&seed.database.url).await;
-    let window = "from=2026-10-01&to=2027-01-01";
-    let rows = seed
-        .client
-        .query("SELECT order_id, model, session_id, credit FROM order_credits ORDER BY order_id, model, position", &[])
-        .await
-        .unwrap();
-    for (order, touches) in &orders {
+/// Each model's credits are whole, and those that a plain count gives.
+fn credits_agree(orders: &[(Order, Vec<Touch>)], rows: &[tokio_postgres::Row]) {
+    for (order, touches) in orders {
         for model in MODELS {
             let own: Vec<_> = rows
                 .iter()
@@ -230,6 +221,20 @@ async fn models_stand_side_by_side_and_credit_the_same_orders() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn models_stand_side_by_side_and_credit_the_same_orders() {
+    let seed = Seed::new().await;
+    let orders = credited_shop(&seed).await;
+    let server = Server::start(&seed.database.url).await;
+    let window = "from=2026-10-01&to=2027-01-01";
+    let rows = seed
+        .client
+        .query("SELECT order_id, model, session_id, credit FROM order_credits ORDER BY order_id, model, position", &[])
+        .await
+        .unwrap();
+    credits_agree(&orders, &rows);
 
     let answer = server.report(&format!("attribution?{window}")).await;
     let general = server.report(&format!("general-stats?{window}")).await;

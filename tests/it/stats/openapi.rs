@@ -129,10 +129,11 @@ impl<'a> Shapes<'a> {
                     || schema
                         .as_object()
                         .is_some_and(|one| !one.contains_key("type") && !one.contains_key("anyOf"));
-                if !is_any && !self.properties(schema, &mut all) && !at.is_empty() {
-                    if let Some(name) = fields.keys().find(|name| !all.contains_key(*name)) {
-                        return wrong(&format!("{name} is not documented"));
-                    }
+                if !is_any
+                    && !self.properties(schema, &mut all)
+                    && let Some(name) = fields.keys().find(|name| !all.contains_key(*name))
+                {
+                    return wrong(&format!("{name} is not documented"));
                 }
             }
             _ => {}

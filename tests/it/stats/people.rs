@@ -39,6 +39,13 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
     Some(if values.len() % 2 == 1 { upper } else { (values[middle - 1] + upper) / 2.0 })
 }
 
+async fn refuses(server: &Server, targets: &[&str]) {
+    for target in targets {
+        let answer = server.get(&format!("/api/v1/{target}")).send().await.unwrap();
+        assert_eq!(problem(answer).await.0, 400, "{target}");
+    }
+}
+
 /// A session: its actions in minutes since it began, and the minute of its order, if any.
 struct Journey {
     visit: Visit,
@@ -124,7 +131,7 @@ fn walk(journey: &Journey, is_closed: bool) -> Vec<Option<i64>> {
     }
     let before = *reached.last().unwrap();
     // No purchase was seen, only told of: it follows whatever was.
-    reached.push(journey.bought.and_then(|_| before));
+    reached.push(journey.bought.and(before));
     reached
 }
 
@@ -175,13 +182,8 @@ async fn funnels_are_walked_in_order_or_not() {
     let unknown = server.report("funnel?from=2026-11-01&to=2026-12-01&steps=never_done,lead").await;
     assert_eq!(unknown["results"][2]["sessions"], 0);
     assert!(unknown["meta"]["warnings"][0].as_str().unwrap().contains("never_done"));
-    for target in ["funnel?steps=a,,b", "funnel?mode=ajar", "funnel?steps=%27", "funnel?step=lead"] {
-        assert_eq!(
-            problem(server.get(&format!("/api/v1/{target}")).send().await.unwrap()).await.0,
-            400,
-            "{target}"
-        );
-    }
+    refuses(&server, &["funnel?steps=a,,b", "funnel?mode=ajar", "funnel?steps=%27", "funnel?step=lead"])
+        .await;
 }
 
 #[tokio::test]
@@ -384,6 +386,30 @@ fn customers(orders: &[Order]) -> Vec<Vec<&Order>> {
     groups
 }
 
+/// Who bought again within so many days, of those who first bought long enough ago.
+fn horizons_agree(results: &Value, of_window: &[&Vec<&Order>], is_chosen: &dyn Fn(&&Order) -> bool) {
+    for within in results["within"].as_array().unwrap() {
+        let horizon = SignedDuration::from_hours(24 * within["days"].as_i64().unwrap());
+        let mature: Vec<_> = of_window
+            .iter()
+            .filter(|orders| {
+                is_chosen(&orders[0]) && Timestamp::now().duration_since(orders[0].at) >= horizon
+            })
+            .collect();
+        let again = mature
+            .iter()
+            .filter(|orders| {
+                orders.get(1).is_some_and(|second| second.at.duration_since(orders[0].at) <= horizon)
+            })
+            .count();
+        assert_eq!(
+            (&within["customers"], &within["repeat_customers"]),
+            (&json!(mature.len()), &json!(again)),
+            "{within}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn customers_come_again_and_cost_what_was_spent() {
     let seed = Seed::new().await;
@@ -423,26 +449,7 @@ async fn customers_come_again_and_cost_what_was_spent() {
         let gaps = gaps.map(|pair| pair[1].at.duration_since(pair[0].at).as_secs_f64() / 86_400.0).collect();
         let told = results["median_days_between_orders"].as_f64().unwrap();
         assert!((told - median(gaps).unwrap()).abs() < 0.006);
-        for within in results["within"].as_array().unwrap() {
-            let horizon = SignedDuration::from_hours(24 * within["days"].as_i64().unwrap());
-            let mature: Vec<_> = of_window
-                .iter()
-                .filter(|orders| {
-                    is_chosen(&orders[0]) && Timestamp::now().duration_since(orders[0].at) >= horizon
-                })
-                .collect();
-            let again = mature
-                .iter()
-                .filter(|orders| {
-                    orders.get(1).is_some_and(|second| second.at.duration_since(orders[0].at) <= horizon)
-                })
-                .count();
-            assert_eq!(
-                (&within["customers"], &within["repeat_customers"]),
-                (&json!(mature.len()), &json!(again)),
-                "{within}"
-            );
-        }
+        horizons_agree(results, &of_window, &is_chosen);
         assert_eq!(
             answer["meta"]["warnings"].as_array().unwrap().len(),
             usize::from(source.is_empty()),
@@ -475,13 +482,7 @@ async fn customers_come_again_and_cost_what_was_spent() {
     for field in ["ad_spend", "profit", "roi", "roas", "cost_per_conversion", "cac"] {
         assert!(unknown["results"][field].is_null(), "{field}");
     }
-    for target in ["roi?ad_spend=-1", "roi?ad_spend=much", "roi?margin=101", "roi?ad_spent=5"] {
-        assert_eq!(
-            problem(server.get(&format!("/api/v1/{target}")).send().await.unwrap()).await.0,
-            400,
-            "{target}"
-        );
-    }
+    refuses(&server, &["roi?ad_spend=-1", "roi?ad_spend=much", "roi?margin=101", "roi?ad_spent=5"]).await;
 }
 
 fn label(tags: Option<Tags>) -> &'static str {
@@ -525,8 +526,8 @@ async fn visitors_are_worth_what_they_brought_since_they_came() {
         };
         let told = |suffix: &str| {
             (
-                row[format!("visitors{suffix}")].as_u64().unwrap() as usize,
-                row[format!("customers{suffix}")].as_u64().unwrap() as usize,
+                usize::try_from(row[format!("visitors{suffix}")].as_u64().unwrap()).unwrap(),
+                usize::try_from(row[format!("customers{suffix}")].as_u64().unwrap()).unwrap(),
                 row[format!("revenue{suffix}")].as_str().unwrap().parse::<Decimal>().unwrap(),
             )
         };
@@ -551,20 +552,29 @@ async fn visitors_are_worth_what_they_brought_since_they_came() {
     assert_eq!(answer["meta"]["totals"]["visitors"], firsts.len());
 }
 
+/// The number of a local week.
+fn week(at: Timestamp) -> i32 {
+    let date = at.to_zoned(jiff::tz::TimeZone::get("Europe/Kyiv").unwrap()).date();
+    let monday =
+        date.checked_sub(jiff::Span::new().days(i64::from(date.weekday().to_monday_zero_offset()))).unwrap();
+    monday.since(jiff::civil::date(2020, 1, 6)).unwrap().get_days() / 7
+}
+
+fn shared(amount: Decimal, members: usize) -> Value {
+    if members == 0 {
+        return Value::Null;
+    }
+    let each = amount / Decimal::from(members);
+    let each = each.round_dp_with_strategy(2, rust_decimal::RoundingStrategy::MidpointAwayFromZero);
+    json!(format!("{each:.2}"))
+}
+
 #[tokio::test]
 async fn cohorts_keep_their_members_and_their_periods() {
     let seed = Seed::new().await;
     let now = recently();
     let (visits, orders) = regulars(&seed, now).await;
     let server = Server::start(&seed.database.url).await;
-    let zone = jiff::tz::TimeZone::get("Europe/Kyiv").unwrap();
-    let week = |at: Timestamp| {
-        let date = at.to_zoned(zone.clone()).date();
-        let monday = date
-            .checked_sub(jiff::Span::new().days(i64::from(date.weekday().to_monday_zero_offset())))
-            .unwrap();
-        monday.since(jiff::civil::date(2020, 1, 6)).unwrap().get_days() / 7
-    };
     // Whole weeks, the last of which goes on.
     let first_week = week(now - SignedDuration::from_hours(24 * 70));
     let monday = jiff::civil::date(2020, 1, 6).checked_add(jiff::Span::new().weeks(first_week)).unwrap();
@@ -605,17 +615,7 @@ async fn cohorts_keep_their_members_and_their_periods() {
                         });
                         json!(percent(active.count(), members.len()))
                     }
-                    "ltv" if members.is_empty() => Value::Null,
-                    "ltv" => {
-                        let each = revenue(period) / Decimal::from(members.len());
-                        json!(format!(
-                            "{:.2}",
-                            each.round_dp_with_strategy(
-                                2,
-                                rust_decimal::RoundingStrategy::MidpointAwayFromZero
-                            )
-                        ))
-                    }
+                    "ltv" => shared(revenue(period), members.len()),
                     "orders" => json!(until(period).count()),
                     _ => json!(format!("{:.2}", revenue(period))),
                 };
@@ -628,17 +628,15 @@ async fn cohorts_keep_their_members_and_their_periods() {
     }
     let usual = server.report("cohort-analysis").await;
     assert_eq!(usual["query"]["period"], "90d");
-    for target in [
-        "cohort-analysis?cohort_type=day&period=year",
-        "cohort-analysis?metric=love",
-        "cohort-analysis?periods=0",
-    ] {
-        assert_eq!(
-            problem(server.get(&format!("/api/v1/{target}")).send().await.unwrap()).await.0,
-            400,
-            "{target}"
-        );
-    }
+    refuses(
+        &server,
+        &[
+            "cohort-analysis?cohort_type=day&period=year",
+            "cohort-analysis?metric=love",
+            "cohort-analysis?periods=0",
+        ],
+    )
+    .await;
     let csv = server
         .get("/api/v1/cohort-analysis?period=month&cohort_type=week&periods=2&format=csv")
         .send()
