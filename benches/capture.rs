@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use utm_dispatcher::capture::cookie::without;
 use utm_dispatcher::capture::mask;
 use utm_dispatcher::capture::query::{NamePatterns, strip};
-use utm_dispatcher::capture::{Arrival, Conclusion, Observation, ResponseHead, Rules, Secrets};
+use utm_dispatcher::capture::{Arrival, Conclusion, Fired, Observation, ResponseHead, Rules, Secrets};
 use utm_dispatcher::config;
 use utm_dispatcher::erasure::ForgottenVisitors;
 use utm_dispatcher::inspect::Inspection;
@@ -179,6 +179,7 @@ impl Visitor {
         then(observation.conclude(
             "default",
             ResponseHead { status: StatusCode::OK, headers: &self.response, trust_events: false },
+            Fired::default(),
             secrets,
             &self.rules,
             mint,

@@ -208,6 +208,7 @@ impl App {
             batches: batches.clone(),
             wait: config.now().journal.wait,
             keys: Arc::new(self.keys.clone()),
+            customers: self.customers.clone(),
             salts: self.salts.clone(),
             forgotten: forgotten.clone(),
             exclusions: exclusions.clone(),

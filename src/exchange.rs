@@ -4,7 +4,7 @@
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use crate::capture::{CLIENT_CLOSED_REQUEST, mask};
 use crate::clock::unix_ms;
 use crate::config::Config;
 use crate::forward::{BodyError, Client, Passage, Passed, Peer, Received, ResponseBody, Tunnel};
+use crate::record::Late;
 use crate::route::{NO_ROUTE, Route, Router};
 use crate::telemetry::access_log::{AccessLog, End, Entry, HAND_OVER_AFTER, Pen, UpstreamPart};
 use crate::telemetry::metrics::Metrics;
@@ -107,6 +108,8 @@ pub struct Exchange {
     pub request_id: Option<HeaderValue>,
     /// Whether who asks would rather have JSON than a page.
     pub wants_json: bool,
+    /// What the answer's body is read for.
+    pub late: Option<Box<Late>>,
     /// Of the answer; none while there is none.
     status: Option<u16>,
     /// Why the proxy answers itself.
@@ -147,6 +150,7 @@ impl Exchange {
             passage: Passage::default(),
             request_id: None,
             wants_json: false,
+            late: None,
             status: None,
             reason: None,
             sent_bytes: 0,
@@ -200,7 +204,8 @@ impl Exchange {
         } else if is_to_head || response.body().is_end_stream() {
             self.end = Some(End::Complete);
         }
-        response.map(|body| AnswerBody { body, exchange: Some(self) })
+        let late = self.late.take();
+        response.map(|body| AnswerBody { body, late, exchange: Some(self) })
     }
 
     /// The answer is 101: the exchange lasts as long as the tunnel.
@@ -314,13 +319,50 @@ fn bytes_of(value: &Option<HeaderValue>) -> &[u8] {
 #[derive(Debug)]
 pub struct AnswerBody {
     body: ResponseBody,
+    /// What it is read for; none when that is done.
+    late: Option<Box<Late>>,
     exchange: Option<Exchange>,
 }
 
 impl AnswerBody {
     /// Of an answer that has no body and ends no exchange.
     pub fn nothing() -> Self {
-        AnswerBody { body: ResponseBody::Empty, exchange: None }
+        AnswerBody { body: ResponseBody::Empty, late: None, exchange: None }
+    }
+
+    /// What comes next. Where the body is read, its end waits until what it told of is recorded, no longer than the journal
+    /// lets a response wait.
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Some(late) = &mut self.late else { return Pin::new(&mut self.body).poll_frame(context) };
+        let frame = match late.held.take() {
+            Some(frame) => frame,
+            None => {
+                let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+                if let Some(Ok(frame)) = &frame
+                    && let Some(data) = frame.data_ref()
+                {
+                    late.take(data);
+                }
+                frame
+            }
+        };
+        let is_last = match &frame {
+            Some(Ok(_)) => self.body.is_end_stream(),
+            Some(Err(_)) | None => true,
+        };
+        if !is_last {
+            late.step();
+            return Poll::Ready(frame);
+        }
+        if !matches!(frame, Some(Err(_))) {
+            late.end();
+        }
+        if late.poll_recorded(context).is_pending() {
+            late.held = Some(frame);
+            return Poll::Pending;
+        }
+        self.late = None;
+        Poll::Ready(frame)
     }
 }
 
@@ -332,8 +374,8 @@ impl Body for AnswerBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let AnswerBody { body, exchange } = &mut *self;
-        let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(context) else { return Poll::Pending };
+        let frame = ready!(self.poll_next(context));
+        let AnswerBody { body, exchange, .. } = &mut *self;
         let Some(exchange) = exchange else { return Poll::Ready(frame) };
         match &frame {
             Some(Ok(frame)) => {
@@ -351,7 +393,7 @@ impl Body for AnswerBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.late.as_ref().is_none_or(|late| late.held.is_none()) && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -13,7 +13,7 @@
 //! | 2… | the record, [postcard](https://postcard.jamesmunns.com/wire-format) encoded, fields in the order of declaration |
 //!
 //! Fields are never reordered, removed or retyped within a version. A binary reads all versions up to its own.
-//! Version 2 added fields at the end of a hit and of a bot count; one of version 1 has their defaults.
+//! Version 2 added fields at the end of a hit, of an action and of a bot count; one of version 1 has their defaults.
 //! Kinds 3 and 4 are reserved. An erasure stands in a segment of its own ([`crate::journal`]).
 
 use std::borrow::Cow;
@@ -216,7 +216,7 @@ struct HitOfVersion1<'a> {
     #[serde(borrow)]
     cookies: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     #[serde(borrow)]
-    actions: Vec<Action<'a>>,
+    actions: Vec<ActionOfVersion1<'a>>,
     bot_score: u8,
     bot_reasons: u32,
 }
@@ -235,7 +235,7 @@ impl<'a> From<HitOfVersion1<'a>> for Hit<'a> {
             client_address: old.client_address,
             user_agent: old.user_agent,
             cookies: old.cookies,
-            actions: old.actions,
+            actions: old.actions.into_iter().map(Action::from).collect(),
             bot_score: old.bot_score,
             bot_reasons: old.bot_reasons,
             ..Hit::default()
@@ -246,14 +246,14 @@ impl<'a> From<HitOfVersion1<'a>> for Hit<'a> {
 impl Hit<'_> {
     /// Takes away whose it is and what happened, but for orders.
     pub fn leave_only_orders(&mut self) {
-        self.actions.retain(|action| action.order_id.is_some());
+        self.actions.retain(Action::is_of_order);
         (self.identity, self.touch, self.page_view) = (None, None, false);
         (self.client_address, self.user_agent, self.client_hints) = (None, Cow::default(), Cow::default());
         self.cookies.clear();
     }
 
     fn importance(&self) -> Importance {
-        if self.touch.is_some() || self.actions.iter().any(|action| action.order_id.is_some()) {
+        if self.touch.is_some() || self.actions.iter().any(Action::is_of_order) {
             Importance::TouchOrOrder
         } else if self.actions.is_empty() {
             Importance::PageView
@@ -402,6 +402,74 @@ pub struct Action<'a> {
     /// Everything else as `(name, value)`.
     #[serde(borrow)]
     pub properties: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    /// By what the payment provider knows the order, of a `purchase` and its `payment`.
+    #[serde(borrow)]
+    pub reference: Option<Cow<'a, str>>,
+    /// Keyed hashes of what identifies the customer.
+    pub customer: Vec<(CustomerKeyKind, [u8; 16])>,
+    /// Of a `purchase`: seen on a page that anybody may open who knows the order's id.
+    pub is_weak: bool,
+}
+
+impl<'a> Action<'a> {
+    /// One of which no more is known.
+    pub fn new(kind: impl Into<Cow<'a, str>>, way: Way) -> Self {
+        Action {
+            kind: kind.into(),
+            way,
+            product_id: None,
+            product_name: None,
+            value: None,
+            currency: None,
+            order_id: None,
+            order_number: None,
+            properties: Vec::new(),
+            reference: None,
+            customer: Vec::new(),
+            is_weak: false,
+        }
+    }
+
+    /// Whether it tells of an order, which is the shop's, whoever the visitor is.
+    pub fn is_of_order(&self) -> bool {
+        self.order_id.is_some() || (self.kind == "payment" && self.reference.is_some())
+    }
+}
+
+/// An [`Action`] as record version 1 has it.
+#[derive(Deserialize)]
+struct ActionOfVersion1<'a> {
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
+    way: Way,
+    #[serde(borrow)]
+    product_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    product_name: Option<Cow<'a, str>>,
+    value: Option<Decimal>,
+    #[serde(borrow)]
+    currency: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    order_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    order_number: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    properties: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+}
+
+impl<'a> From<ActionOfVersion1<'a>> for Action<'a> {
+    fn from(old: ActionOfVersion1<'a>) -> Self {
+        Action {
+            product_id: old.product_id,
+            product_name: old.product_name,
+            value: old.value,
+            currency: old.currency,
+            order_id: old.order_id,
+            order_number: old.order_number,
+            properties: old.properties,
+            ..Action::new(old.kind, old.way)
+        }
+    }
 }
 
 /// Kind of an entry in an order's ledger.

@@ -12,6 +12,7 @@
 //! [`proxy`] tells the story of one request; read it first. [`app`] builds the program and ends it. Stages share one
 //! plain record, the [`hit::Hit`]; imports point one way, in the order that `tests/it/architecture.rs` holds.
 
+pub mod action;
 pub mod certificates;
 pub mod clock;
 pub mod config;
@@ -27,6 +28,7 @@ pub mod telemetry;
 
 pub mod accept;
 pub mod assets;
+pub mod bodies;
 pub mod capture;
 pub mod forward;
 pub mod journal;

@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use tokio::time::MissedTickBehavior;
 
 use crate::accept::{self, Bound, Connection, Workers};
+use crate::capture::actions::ActionRules;
 use crate::capture::{Rules, bot};
 use crate::clock::Clock;
 use crate::config::{Config, Live};
@@ -36,6 +37,7 @@ pub struct Snapshot {
     config: Arc<Config>,
     router: Arc<Router>,
     rules: Arc<Rules>,
+    actions: Arc<ActionRules>,
     fleet: Arc<Fleet>,
     maintenance: Maintenance,
 }
@@ -65,6 +67,7 @@ impl Snapshot {
         Ok(Self {
             router: Arc::new(Router::new(config)),
             rules: Arc::new(Rules::new(&config.tracking)),
+            actions: Arc::new(ActionRules::new(&config.actions, &config.tracking)),
             maintenance: Maintenance::watch(&config.proxy.maintenance),
             fleet: Fleet::start(&config.upstreams, metrics, fleet)?,
             config: Arc::clone(config),
@@ -118,7 +121,7 @@ impl Worker {
     ) -> Rc<Self> {
         let now = snapshot.now();
         let upstreams = Upstreams::new(&now.fleet, None, metrics, clock);
-        let recorder = Recorder::start(recording, &now.config.tracking, &now.rules, metrics);
+        let recorder = Recorder::start(recording, &now.config.tracking, &now.rules, &now.actions, metrics);
         let worker = Rc::new(Self {
             snapshot: snapshot.clone(),
             proxy: RefCell::new(Proxy::new(now, upstreams, recorder, access_log.as_ref(), metrics, clock)),
@@ -198,7 +201,7 @@ impl Proxy {
         clock: &Rc<Clock>,
     ) -> Rc<Self> {
         let upstreams = Upstreams::new(&to.fleet, Some(&self.upstreams), metrics, clock);
-        let recorder = self.recorder.next(&to.config.tracking, &to.rules);
+        let recorder = self.recorder.next(&to.config.tracking, &to.rules, &to.actions);
         Proxy::new(to, upstreams, recorder, access_log, metrics, clock)
     }
 
@@ -238,7 +241,7 @@ impl Proxy {
         &self,
         connection: &Connection,
         mut head: Parts,
-        body: RequestBody,
+        mut body: RequestBody,
         exchange: &mut Exchange,
     ) -> Result<Response<ResponseBody>, Refusal> {
         if let Some(refused) = connection.take_refused(&head) {
@@ -272,6 +275,9 @@ impl Proxy {
         }
 
         let mut watch = self.recorder.watch(&head, route, client);
+        if let Some(reader) = watch.reader() {
+            body.copy_to(reader);
+        }
 
         let said_from = fields::clean_request(&mut head.headers, peer.trusted);
         self.note_undeclared_proxy(said_from, peer);
@@ -310,7 +316,7 @@ impl Proxy {
             let serves = |host: &str| self.router.serves(host);
             self.recorder.restore(&target, route, &authority.host(), serves, &mut response);
         }
-        watch.conclude(&mut response).await;
+        exchange.late = watch.conclude(&mut response).await;
         Ok(response)
     }
 

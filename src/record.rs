@@ -1,7 +1,10 @@
 //! What one worker needs to record: looks at a request, concludes when the response's head is there, hands the record
 //! to the journal and lets the response wait for it.
 
+mod late;
+
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,24 +15,28 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, Response, StatusCode, Uri};
+use http_body::Body;
 use prometheus_client::metrics::counter::Counter;
 use uuid::Uuid;
 
 use crate::assets::Assets;
+use crate::bodies::{BodyReader, Copies, Lack, SharedReader, Wanted};
+use crate::capture::actions::{ActionRules, Asked, Bodies, BodyText, Stage};
 use crate::capture::mask;
 use crate::capture::query::strip;
 use crate::capture::reasons::Reasons;
 use crate::capture::restore::{Destination, made_private, restored};
 use crate::capture::{
-    Arrival, CLIENT_CLOSED_REQUEST, Conclusion, Ignored, Observation, ResponseHead, Rules, Secrets,
+    Arrival, CLIENT_CLOSED_REQUEST, Conclusion, Fired, Ignored, Observation, ResponseHead, Rules, Secrets,
     X_UTM_EVENT, cookie, host,
 };
 use crate::clock::WallClock;
 use crate::config::{self, TrackingMode};
+use crate::customer::CustomerHasher;
 use crate::erasure::Forgotten;
 use crate::exclusion::CurrentExclusions;
 use crate::forward::Client;
-use crate::hit::{Record, Touch};
+use crate::hit::{Action, CustomerKeyKind, Hit, Record, Touch, Way};
 use crate::inspect::{Inspection, Journal, MOST_ACTIONS, Note, Verdict, capped};
 use crate::journal::hand::{Hand, Ticket};
 use crate::journal::writer::Batch;
@@ -37,6 +44,8 @@ use crate::keys::KeyRing;
 use crate::route::Route;
 use crate::salts::Salts;
 use crate::telemetry::metrics::{Metrics, Reason};
+
+pub use late::Late;
 
 const FOR_CACHES_ONLY: [&str; 2] = ["cdn-cache-control", "surrogate-control"];
 
@@ -51,6 +60,8 @@ pub struct Recording {
     pub keys: Arc<KeyRing>,
     /// The salts of cookieless ids.
     pub salts: Salts,
+    /// Hashes what identifies customers.
+    pub customers: CustomerHasher,
     /// Whose cookies are none.
     pub forgotten: Forgotten,
     /// Who and what is left out.
@@ -68,7 +79,9 @@ pub struct Recording {
 pub struct Recorder {
     hand: Hand,
     rules: Arc<Rules>,
+    actions: Arc<ActionRules>,
     keys: Arc<KeyRing>,
+    customers: CustomerHasher,
     salts: Salts,
     forgotten: Forgotten,
     exclusions: CurrentExclusions,
@@ -81,6 +94,10 @@ pub struct Recorder {
     page_views: Counter,
     /// By [`Ignored`].
     ignored: [Counter; Ignored::ALL.len()],
+    /// What the copies of bodies hold.
+    copies: Copies,
+    /// Copies that are not the whole body, by [`Lack`].
+    bodies_unread: [Counter; Lack::ALL.len()],
 }
 
 /// A request that is looked at. Dropped before its conclusion, the client has gone away: that is recorded too.
@@ -90,8 +107,22 @@ pub struct Watch {
     observation: Option<Observation>,
     site: Arc<str>,
     trust_events: bool,
+    /// The action rules that it is for.
+    asked: Option<Box<Asked>>,
+    /// Reads a copy of its body, where a rule asks for it.
+    request: Option<SharedReader>,
     /// What is told of it, while somebody looks.
     note: Option<Box<Note>>,
+}
+
+/// What an answer's body may tell of, once its head is concluded.
+struct Later {
+    /// What the actions are recorded with.
+    hit: Box<Hit<'static>>,
+    /// Types of actions that the shop itself told of.
+    told: Vec<String>,
+    /// Why nothing is recorded of the request, unless there are actions.
+    ignored: Option<Ignored>,
 }
 
 impl Recorder {
@@ -100,12 +131,15 @@ impl Recorder {
         recording: &Recording,
         tracking: &config::Tracking,
         rules: &Arc<Rules>,
+        actions: &Arc<ActionRules>,
         metrics: &Arc<Metrics>,
     ) -> Rc<Self> {
         Rc::new(Self {
             hand: Hand::start(recording.batches.clone(), recording.wait, Arc::clone(metrics)),
             rules: Arc::clone(rules),
+            actions: Arc::clone(actions),
             keys: Arc::clone(&recording.keys),
+            customers: recording.customers.clone(),
             salts: recording.salts.clone(),
             forgotten: recording.forgotten.clone(),
             exclusions: recording.exclusions.clone(),
@@ -119,13 +153,22 @@ impl Recorder {
             ignored: Ignored::ALL.map(|ignored| {
                 metrics.hits_ignored.get_or_create_owned(&Reason { reason: ignored.reason() })
             }),
+            copies: Copies::default(),
+            bodies_unread: Lack::ALL
+                .map(|lack| metrics.bodies_unread.get_or_create_owned(&Reason { reason: lack.reason() })),
         })
     }
 
     /// One that goes by what was reloaded, with the same way to the journal.
-    pub fn next(&self, tracking: &config::Tracking, rules: &Arc<Rules>) -> Rc<Self> {
+    pub fn next(
+        &self,
+        tracking: &config::Tracking,
+        rules: &Arc<Rules>,
+        actions: &Arc<ActionRules>,
+    ) -> Rc<Self> {
         Rc::new(Self {
             rules: Arc::clone(rules),
+            actions: Arc::clone(actions),
             mode: tracking.mode,
             tells_upstream: tracking.mode == TrackingMode::Record && tracking.upstream_headers,
             restores: tracking.restore_on_redirect,
@@ -154,8 +197,18 @@ impl Recorder {
         } else {
             None
         };
+        let asked = observation
+            .as_ref()
+            .filter(|observation| !observation.is_prefetch())
+            .and_then(|_| self.actions.find(&route.site, &head.method, &head.uri, &head.headers));
+        let request = asked.as_ref().filter(|asked| self.actions.reads_request(asked)).map(|_| {
+            let wanted = Wanted { text: true, parts: &[], limit: self.actions.body_bytes() };
+            Rc::new(RefCell::new(BodyReader::new(&head.headers, wanted, &self.copies)))
+        });
         Watch {
             recorder: Rc::clone(self),
+            asked,
+            request,
             observation,
             site: Arc::clone(&route.site),
             trust_events: route.trust_events,
@@ -244,6 +297,16 @@ impl Recorder {
         self.ignored[reason as usize].inc();
     }
 
+    fn count_unread(&self, lack: Option<Lack>) {
+        if let Some(lack) = lack {
+            self.bodies_unread[lack as usize].inc();
+        }
+    }
+
+    fn hash(&self) -> impl Fn(CustomerKeyKind, &str, &str) -> Option<[u8; 16]> {
+        |kind, site, value| self.customers.hash(kind, site, value)
+    }
+
     /// Hands over what is pending; the worker ends afterwards.
     pub async fn close(&self) {
         self.hand.close().await;
@@ -291,15 +354,29 @@ impl Watch {
         }
     }
 
-    /// Records the exchange and sets the cookie; returns when the response may go out.
-    pub async fn conclude<B>(mut self, response: &mut Response<B>) {
+    /// Reads a copy of the request's body, where a rule asks for it.
+    pub fn reader(&self) -> Option<&SharedReader> {
+        self.request.as_ref()
+    }
+
+    /// Records the exchange and sets the cookie; returns when the response may go out. What is left for its body is done
+    /// by the value that is answered.
+    pub async fn conclude<B: Body>(mut self, response: &mut Response<B>) -> Option<Box<Late>> {
+        // The client may go away meanwhile, which is recorded too: only then is the observation taken.
+        let fired = match self.asked.is_some() {
+            // In a place of its own: most requests do not carry what it needs.
+            true => Box::pin(self.fired(response)).await,
+            false => Fired::default(),
+        };
         let Some(observation) = self.observation.take() else {
             response.headers_mut().remove(X_UTM_EVENT);
             self.tell(response.status(), None);
-            return;
+            return None;
         };
-        let (set_cookie, ticket) = self.record(&observation, response.status(), response.headers());
+        let (set_cookie, ticket, later) =
+            self.record(&observation, response.status(), response.headers(), fired);
         response.headers_mut().remove(X_UTM_EVENT);
+        let late = later.and_then(|later| self.late(later, observation, response));
         if let Some(line) = set_cookie {
             response.headers_mut().append(header::SET_COOKIE, line);
         }
@@ -308,7 +385,74 @@ impl Watch {
             let is_written = self.recorder.hand.written(ticket).await;
             outcome = Some(if is_written { Journal::Written } else { Journal::Ahead });
         }
-        self.tell(response.status(), outcome);
+        let Some(mut late) = late else {
+            self.tell(response.status(), outcome);
+            return None;
+        };
+        late.note = self.note.take();
+        if let Some(note) = &mut late.note {
+            note.status = response.status().as_u16();
+            note.journal = outcome.unwrap_or(note.journal);
+        }
+        Some(late)
+    }
+
+    /// What action rules say as far as the response's body is not needed.
+    async fn fired<B: Body>(&mut self, response: &Response<B>) -> Fired {
+        let recorder = Rc::clone(&self.recorder);
+        let Some(asked) = &mut self.asked else { return Fired::default() };
+        let webhook = recorder.actions.is_webhook(asked);
+        let answered = recorder.actions.answered(response.status(), response.headers());
+        let awaits_body = recorder.actions.narrow(asked, &answered) && !response.body().is_end_stream();
+        if let Some(reader) = &self.request {
+            while reader.borrow_mut().step() {
+                tokio::task::yield_now().await;
+            }
+        }
+        let reader = self.request.as_ref().map(|reader| reader.borrow());
+        if !awaits_body {
+            recorder.count_unread(reader.as_ref().and_then(|reader| reader.lack()));
+        }
+        let text = reader
+            .as_ref()
+            .map(|reader| BodyText::new(reader.text().unwrap_or_default(), reader.lack().is_none()));
+        let bodies = Bodies { request: text.as_ref(), ..Bodies::default() };
+        let stage = if awaits_body { Stage::Head } else { Stage::All };
+        let outcomes = recorder.actions.actions(asked, &answered, bodies, stage, &recorder.hash());
+        Fired {
+            actions: outcomes.into_iter().filter_map(|(_, outcome)| outcome.ok()).collect(),
+            page_view: recorder.actions.is_page_view(asked, &answered),
+            awaits_body,
+            webhook,
+        }
+    }
+
+    fn late<B>(
+        &mut self,
+        later: Later,
+        observation: Observation,
+        response: &Response<B>,
+    ) -> Option<Box<Late>> {
+        let asked = self.asked.take()?;
+        let Later { hit, told, ignored } = later;
+        let (text, parts) = self.recorder.actions.wanted(&asked);
+        let wanted = Wanted { text, parts: &parts, limit: self.recorder.actions.body_bytes() };
+        let reader = BodyReader::new(response.headers(), wanted, &self.recorder.copies);
+        Some(Box::new(Late {
+            recorder: Rc::clone(&self.recorder),
+            observation,
+            hit: Some(hit),
+            ignored,
+            status: response.status(),
+            headers: response.headers().clone(),
+            request: self.request.take(),
+            response: reader,
+            told,
+            note: None,
+            waits: None,
+            held: None,
+            asked,
+        }))
     }
 
     fn record(
@@ -316,7 +460,8 @@ impl Watch {
         observation: &Observation,
         status: StatusCode,
         headers: &HeaderMap,
-    ) -> (Option<HeaderValue>, Option<Ticket>) {
+        fired: Fired,
+    ) -> (Option<HeaderValue>, Option<Ticket>, Option<Later>) {
         let recorder = &*self.recorder;
         let salt = recorder.salts.of(observation.at_ms());
         let forgotten = recorder.forgotten.now();
@@ -324,6 +469,7 @@ impl Watch {
         let conclusion = observation.conclude(
             &self.site,
             ResponseHead { status, headers, trust_events: self.trust_events },
+            fired,
             secrets,
             &recorder.rules,
             Uuid::now_v7,
@@ -332,21 +478,31 @@ impl Watch {
             note_conclusion(note, &conclusion);
             note.exclusion = observation.exclusion().map(capped);
         }
-        let Conclusion { mut record, mut set_cookie, mut page_view, mut ignored, .. } = conclusion;
+        let Conclusion { mut record, mut set_cookie, mut page_view, mut ignored, mut later, .. } = conclusion;
+        let told = told_kinds(record.as_ref());
+        let excluded = |hit: &Hit<'_>| {
+            hit.identity.is_some_and(|identity| recorder.exclusions.now().excludes(identity.visitor_id))
+        };
         if let Some(Record::Hit(hit)) = &mut record
-            && hit.identity.is_some_and(|identity| recorder.exclusions.now().excludes(identity.visitor_id))
+            && excluded(hit)
         {
             (set_cookie, page_view, ignored) = (None, false, Some(Ignored::Excluded));
             hit.leave_only_orders();
             record = record.filter(|record| matches!(record, Record::Hit(hit) if !hit.actions.is_empty()));
         }
+        if let Some(hit) = later.as_mut().filter(|hit| excluded(hit)) {
+            set_cookie = None;
+            hit.leave_only_orders();
+        }
         if page_view {
             recorder.page_views.inc();
         }
+        let later = later.map(|hit| Later { hit, told, ignored: ignored.take() });
         if let Some(reason) = ignored {
             recorder.count_ignored(reason);
         }
-        (set_cookie, record.and_then(|record| recorder.hand.push(&record)))
+        let ticket = record.and_then(|record| recorder.hand.push(&record));
+        (set_cookie, ticket, later)
     }
 
     /// Tells of it, while somebody looks.
@@ -364,12 +520,22 @@ impl Drop for Watch {
         if let Ok(status) = StatusCode::from_u16(CLIENT_CLOSED_REQUEST) {
             let mut outcome = None;
             if let Some(observation) = self.observation.take() {
-                let (_, ticket) = self.record(&observation, status, &HeaderMap::new());
+                let webhook =
+                    self.asked.as_ref().is_some_and(|asked| self.recorder.actions.is_webhook(asked));
+                let fired = Fired { webhook, ..Fired::default() };
+                let (_, ticket, _) = self.record(&observation, status, &HeaderMap::new(), fired);
                 outcome = ticket.map(|_| Journal::Ahead);
             }
             self.tell(status, outcome);
         }
     }
+}
+
+/// Types of actions that the shop itself told of.
+fn told_kinds(record: Option<&Record<'_>>) -> Vec<String> {
+    let Some(Record::Hit(hit)) = record else { return Vec::new() };
+    let told = hit.actions.iter().filter(|action: &&Action<'_>| action.way == Way::Header);
+    told.map(|action| action.kind.to_string()).collect()
 }
 
 /// What a conclusion says, without the values of click ids.

@@ -138,15 +138,5 @@ fn touch(session: u64, evidence: i64) -> Touch<'static> {
 }
 
 fn action(kind: &'static str) -> Action<'static> {
-    Action {
-        kind: kind.into(),
-        way: Way::Header,
-        product_id: None,
-        product_name: None,
-        value: None,
-        currency: None,
-        order_id: None,
-        order_number: None,
-        properties: Vec::new(),
-    }
+    Action::new(kind, Way::Header)
 }

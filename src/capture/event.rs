@@ -2,7 +2,7 @@
 //!
 //! `X-Utm-Event: purchase; order_id=1042; value=1499.00; currency=UAH` — the type of the action, then pairs whose values
 //! are percent-encoded. Several lines are several actions. Names: `order_id`, `order_number`, `value`, `currency`,
-//! `product_id`, `product_name`; all others are properties, in which what identifies people is masked ([`super::mask`]).
+//! `product_id`, `product_name`, `reference`; all others are properties, in which what identifies people is masked ([`super::mask`]).
 
 use std::borrow::Cow;
 
@@ -10,10 +10,9 @@ use rust_decimal::Decimal;
 
 use super::evidence::clean;
 use super::mask;
+use crate::action::is_kind;
 use crate::hit::{Action, Way};
 
-/// Longest type of an action.
-const KIND_CHARS: usize = 50;
 /// The action whose properties people typed.
 const SEARCH: &str = "search";
 /// Most properties of an action.
@@ -23,21 +22,10 @@ const PROPERTIES: usize = 50;
 pub fn read(line: &[u8]) -> Option<Action<'_>> {
     let mut parts = line.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
     let kind = std::str::from_utf8(parts.next()?).ok()?.to_ascii_lowercase();
-    let is_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-    if kind.is_empty() || kind.len() > KIND_CHARS || !kind.bytes().all(is_name) {
+    if !is_kind(&kind) {
         return None;
     }
-    let mut action = Action {
-        kind: Cow::Owned(kind),
-        way: Way::Header,
-        product_id: None,
-        product_name: None,
-        value: None,
-        currency: None,
-        order_id: None,
-        order_number: None,
-        properties: Vec::new(),
-    };
+    let mut action = Action::new(kind, Way::Header);
     for part in parts {
         let Some(at) = memchr::memchr(b'=', part) else { continue };
         let (name, value) = (clean(part[..at].trim_ascii()).0, value_of(part[at + 1..].trim_ascii()));
@@ -49,7 +37,7 @@ pub fn read(line: &[u8]) -> Option<Action<'_>> {
 }
 
 /// A value percent-decoded; a `+` is a plus here, since this is no form.
-fn value_of(raw: &[u8]) -> Cow<'_, str> {
+pub(super) fn value_of(raw: &[u8]) -> Cow<'_, str> {
     if memchr::memchr(b'+', raw).is_none() {
         return clean(raw).0;
     }
@@ -62,15 +50,22 @@ fn set<'a>(action: &mut Action<'a>, name: Cow<'a, str>, value: Cow<'a, str>) {
     match name.as_ref() {
         "order_id" => action.order_id = Some(value),
         "order_number" => action.order_number = Some(value),
+        "reference" if matches!(action.kind.as_ref(), "purchase" | "payment") => {
+            action.reference = Some(value)
+        }
         "product_id" => action.product_id = Some(value),
         "product_name" => action.product_name = Some(value),
         "value" if let Some(amount) = amount_of(&value) => action.value = Some(amount),
         "currency" if is_currency(&value) => action.currency = Some(Cow::Owned(value.to_ascii_uppercase())),
-        _ if action.properties.len() < PROPERTIES => {
-            let value = if action.kind == SEARCH { mask::search(value) } else { mask::text(value) };
-            action.properties.push((name, value));
-        }
-        _ => {}
+        _ => add_property(action, name, value),
+    }
+}
+
+/// Adds a property, if there are not too many; what identifies people is masked.
+pub(super) fn add_property<'a>(action: &mut Action<'a>, name: Cow<'a, str>, value: Cow<'a, str>) {
+    if action.properties.len() < PROPERTIES {
+        let value = if action.kind == SEARCH { mask::search(value) } else { mask::text(value) };
+        action.properties.push((name, value));
     }
 }
 

@@ -269,6 +269,16 @@ pub fn clean(raw: &[u8]) -> (Cow<'_, str>, u32) {
     }
 }
 
+/// A text that is decoded, as [`clean`] leaves one.
+pub(super) fn tidy(text: String) -> String {
+    let text = if is_nfc_quick(text.chars()) == IsNormalized::Yes && !text.contains(char::is_control) {
+        Cow::Owned(text)
+    } else {
+        Cow::Owned(text.nfc().filter(|char| !char.is_control()).collect())
+    };
+    trim(cap_chars(trim(text), VALUE_CHARS).0).into_owned()
+}
+
 /// A click id: decoded once, otherwise as it came, up to its cap.
 fn verbatim(raw: &[u8]) -> (Cow<'_, str>, u32) {
     if is_plain(raw)

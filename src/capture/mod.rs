@@ -18,6 +18,7 @@ use crate::exclusion::{self, Exclusions, Rule};
 use crate::hit::{Action, BotCount, Hit, Identity, Record, Touch, findings};
 use crate::keys::KeyRing;
 
+pub mod actions;
 pub mod bot;
 pub mod consent;
 pub mod cookie;
@@ -121,6 +122,19 @@ pub struct ResponseHead<'a> {
     pub trust_events: bool,
 }
 
+/// What action rules say of a request and the head of its answer.
+#[derive(Debug, Default)]
+pub struct Fired {
+    /// Actions.
+    pub actions: Vec<Action<'static>>,
+    /// Whether it is a page view, though nobody navigates.
+    pub page_view: bool,
+    /// Whether the answer's body may tell of more.
+    pub awaits_body: bool,
+    /// Whether a server sends the request: its own visit does not count.
+    pub webhook: bool,
+}
+
 /// Why nothing is recorded of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ignored {
@@ -162,6 +176,26 @@ pub struct Conclusion<'a> {
     pub ignored: Option<Ignored>,
     /// How it came to this.
     pub reasons: Reasons,
+    /// What actions that the answer's body tells of are recorded with, by [`late_record`].
+    pub later: Option<Box<Hit<'static>>>,
+}
+
+/// The record of actions that became known after the hit they belong to was recorded; none when nothing is left of them.
+pub fn late_record<'a>(mut hit: Box<Hit<'a>>, actions: Vec<Action<'a>>) -> Option<Record<'a>> {
+    hit.actions = actions;
+    if hit.denied {
+        hit.actions.iter_mut().for_each(reduce_to_order);
+    }
+    if hit.identity.is_none() {
+        hit.actions.retain(Action::is_of_order);
+    }
+    (!hit.actions.is_empty()).then_some(Record::Hit(hit))
+}
+
+/// An action of somebody who denies being known: the shop's order, and nothing of whose it is.
+fn reduce_to_order(action: &mut Action<'_>) {
+    (action.product_id, action.product_name, action.properties) = (None, None, Vec::new());
+    action.customer = Vec::new();
 }
 
 impl Observation {
@@ -294,34 +328,35 @@ impl Observation {
         &'a self,
         site: &'a str,
         response: ResponseHead<'a>,
+        fired: Fired,
         secrets: Secrets<'_>,
         rules: &Rules,
         mint: impl FnOnce() -> Uuid,
     ) -> Conclusion<'a> {
         let ResponseHead { status, headers, trust_events } = response;
-        let actions: Vec<Action<'a>> = if trust_events {
-            let lines = headers.get_all(X_UTM_EVENT).iter();
-            lines.filter_map(|line| Some(rules.redacted_action(event::read(line.as_bytes())?))).collect()
-        } else {
-            Vec::new()
-        };
+        let Fired { awaits_body, webhook, .. } = fired;
+        let actions = self.all_actions(headers, trust_events, fired.actions, rules);
         let verdict = self.judge();
         let answer = Answer::of(status, headers, self.at_ms);
-        let mut reasons = self.first_reasons(&answer, verdict);
-        let is_nobody = self.excluded_by.is_some() || verdict.is_certain();
+        let mut reasons = self.first_reasons(&answer, verdict, fired.page_view);
+        let is_nobody = self.excluded_by.is_some() || verdict.is_certain() || webhook;
         if is_nobody || self.standing == Standing::Denied {
             let set_cookie = self.expired_cookie(&answer, rules);
             reasons.cookie = set_cookie.as_ref().map_or(CookieStep::NotDue, |_| CookieStep::Expired);
-            let conclusion = if is_nobody {
+            let later = awaits_body.then(|| Box::new(self.nobodys_hit(site, status, !is_nobody)));
+            let conclusion = if webhook && self.excluded_by.is_none() {
+                self.conclude_webhook(site, status, actions)
+            } else if is_nobody {
                 self.conclude_without_identity(site, status, actions, verdict)
             } else {
                 reasons.identity = IdentityStep::Denied;
                 self.conclude_denied(site, status, &reasons, actions, rules)
             };
-            return Conclusion { set_cookie, reasons, ..conclusion };
+            return Conclusion { set_cookie, reasons, later, ..conclusion };
         }
         let page_view = reasons.no_page_view.is_none();
-        let is_activity = page_view || !actions.is_empty();
+        let is_recorded_anyway = page_view || !actions.is_empty();
+        let is_activity = is_recorded_anyway || awaits_body;
         let nothing = Conclusion { ignored: Some(Ignored::NoPage), ..Conclusion::default() };
         if !(is_activity || self.is_navigation || !self.is_safe) {
             return Conclusion { reasons, ..nothing };
@@ -340,19 +375,14 @@ impl Observation {
         let minted = is_new.then(|| self.told.unwrap_or_else(mint));
         let mut visit = self.visit(cookie.as_ref(), &evidence, holds, minted, secrets, rules);
         reasons.session = visit.step;
-        reasons.identity = match found {
-            Ok(_) => IdentityStep::Known,
-            Err(_) if !is_new => IdentityStep::Cookieless,
-            Err(NoCookie::Absent) => IdentityStep::Minted,
-            Err(NoCookie::Invalid) => IdentityStep::Replaced,
-        };
+        reasons.identity = identity_step(found, is_new);
         let told =
             if evidence.is_empty() && external.is_none() { EvidenceStep::None } else { EvidenceStep::Known };
         let touch = if visit.begins { rules.redacted(evidence.touch(external)) } else { None };
         reasons.evidence = touch.as_ref().map_or(told, |_| EvidenceStep::Touch);
-        let is_recorded = is_activity || (touch.is_some() && answers_navigation);
+        let is_recorded = is_recorded_anyway || (touch.is_some() && (answers_navigation || awaits_body));
         let link_is_due = is_new || cookie.is_some_and(|cookie| cookie.flags & cookie::UNRECORDED != 0);
-        if link_is_due && is_recorded {
+        if link_is_due && (is_recorded || awaits_body) {
             visit.identity.minted_from = Some(self.cookieless_id(secrets));
         }
 
@@ -374,12 +404,99 @@ impl Observation {
             .filter(|_| matches!(reasons.cookie, CookieStep::Set | CookieStep::Refreshed))
             .and_then(|new| rules.set_cookie(&new.encode(secrets.keys), &self.host(), self.https))
             .or(expired);
+        let later =
+            awaits_body.then(|| Box::new(self.late_hit(site, status, visit.identity, verdict, rules)));
         let record = is_recorded.then(|| {
             let hit = self.hit(site, status, page_view, Some(visit.identity), touch, actions, verdict, rules);
             Record::Hit(Box::new(Hit { findings, ..hit }))
         });
         let ignored = record.is_none().then_some(Ignored::NoPage);
-        Conclusion { record, set_cookie, page_view, ignored, reasons }
+        Conclusion { record, set_cookie, page_view, ignored, reasons, later }
+    }
+
+    /// What the shop says, if it is believed, and what rules see. Where both tell of an action of one type, the shop
+    /// knows better.
+    fn all_actions<'a>(
+        &'a self,
+        headers: &'a HeaderMap,
+        trust_events: bool,
+        fired: Vec<Action<'static>>,
+        rules: &Rules,
+    ) -> Vec<Action<'a>> {
+        let mut actions: Vec<Action<'a>> = if trust_events {
+            let lines = headers.get_all(X_UTM_EVENT).iter();
+            lines.filter_map(|line| Some(rules.redacted_action(event::read(line.as_bytes())?))).collect()
+        } else {
+            Vec::new()
+        };
+        let told = actions.len();
+        for action in fired {
+            if actions[..told].iter().all(|known| known.kind != action.kind) {
+                actions.push(self.kept(action, rules));
+            }
+        }
+        actions
+    }
+
+    /// An action of a rule, with as much of it as may be kept.
+    pub fn kept<'a>(&self, mut action: Action<'a>, rules: &Rules) -> Action<'a> {
+        if !self.standing.keeps_personal() {
+            action.customer = Vec::new();
+        }
+        rules.redacted_action(action)
+    }
+
+    /// Whether the browser fetches it before anybody wants it.
+    pub fn is_prefetch(&self) -> bool {
+        self.no_page_view == Some(NoPageView::Prefetch)
+    }
+
+    /// What later actions of a known visitor are recorded with.
+    fn late_hit(
+        &self,
+        site: &str,
+        status: StatusCode,
+        identity: Identity,
+        verdict: Verdict,
+        rules: &Rules,
+    ) -> Hit<'static> {
+        Hit {
+            identity: Some(identity),
+            client_address: rules.stores_address.then_some(self.client),
+            user_agent: self.user_agent().into_owned().into(),
+            client_hints: self.client_hints.beyond(self.agent_bytes()),
+            bot_score: verdict.score,
+            bot_reasons: verdict.reasons,
+            bot_rules: bot::RULES_VERSION,
+            fetched_assets: self.fetched_assets,
+            ..self.nobodys_hit(site, status, false)
+        }
+    }
+
+    /// What later actions are recorded with that are nobody's, or of somebody who denies being known.
+    fn nobodys_hit(&self, site: &str, status: StatusCode, denied: bool) -> Hit<'static> {
+        let of_place = |text: Cow<'_, str>| if denied { "".into() } else { text.into_owned().into() };
+        Hit {
+            at_ms: self.at_ms,
+            site: site.to_owned().into(),
+            host: of_place(self.host()),
+            path: of_place(self.path()),
+            status: status.as_u16(),
+            denied,
+            ..Hit::default()
+        }
+    }
+
+    /// A server tells of orders. It is no visitor and no bot.
+    fn conclude_webhook<'a>(
+        &'a self,
+        site: &'a str,
+        status: StatusCode,
+        actions: Vec<Action<'a>>,
+    ) -> Conclusion<'a> {
+        let record = late_record(Box::new(self.nobodys_hit(site, status, false)), actions);
+        let ignored = record.is_none().then_some(Ignored::NoPage);
+        Conclusion { record, ignored, ..Conclusion::default() }
     }
 
     /// What becomes of the cookie of a session that goes on.
@@ -395,8 +512,12 @@ impl Observation {
     }
 
     /// What is known before anybody's identity is.
-    fn first_reasons(&self, answer: &Answer, bot: Verdict) -> Reasons {
-        let no_page_view = self.no_page_view.or(answer.no_page);
+    /// With `is_told`, a rule says that it is a page view.
+    fn first_reasons(&self, answer: &Answer, bot: Verdict, is_told: bool) -> Reasons {
+        let no_page_view = self
+            .no_page_view
+            .or(answer.no_page)
+            .filter(|reason| !is_told || matches!(reason, NoPageView::Prefetch | NoPageView::ClientGone));
         Reasons {
             no_page_view,
             excluded_by: self.excluded_by.as_deref().map(Rule::kind),
@@ -413,7 +534,7 @@ impl Observation {
         mut actions: Vec<Action<'a>>,
         verdict: Verdict,
     ) -> Conclusion<'a> {
-        actions.retain(|action| action.order_id.is_some());
+        actions.retain(Action::is_of_order);
         let record = if !actions.is_empty() {
             let mut hit =
                 Hit { at_ms: self.at_ms, site: site.into(), status: status.as_u16(), ..Hit::default() };
@@ -448,10 +569,8 @@ impl Observation {
         rules: &Rules,
     ) -> Conclusion<'a> {
         let page_view = reasons.no_page_view.is_none();
-        actions.retain(|action| action.order_id.is_some());
-        for action in &mut actions {
-            (action.product_id, action.product_name, action.properties) = (None, None, Vec::new());
-        }
+        actions.retain(Action::is_of_order);
+        actions.iter_mut().for_each(reduce_to_order);
         if !page_view && actions.is_empty() {
             return Conclusion { ignored: Some(Ignored::NoPage), ..Conclusion::default() };
         }
@@ -644,6 +763,16 @@ impl Observation {
             }
         }
         found
+    }
+}
+
+/// How the visitor came to be known, by the cookie that was found.
+fn identity_step(found: Result<VisitorCookie, NoCookie>, is_new: bool) -> IdentityStep {
+    match found {
+        Ok(_) => IdentityStep::Known,
+        Err(_) if !is_new => IdentityStep::Cookieless,
+        Err(NoCookie::Absent) => IdentityStep::Minted,
+        Err(NoCookie::Invalid) => IdentityStep::Replaced,
     }
 }
 

@@ -120,10 +120,7 @@ impl Rules {
 
     /// A path without the language in front of it.
     pub(super) fn without_locale<'a>(&self, path: &'a str) -> &'a str {
-        let rest = path.strip_prefix('/').unwrap_or(path);
-        let (first, end) =
-            rest.split_once('/').map_or((rest, path.len()), |(first, _)| (first, first.len() + 1));
-        if self.locales.iter().any(|locale| first.eq_ignore_ascii_case(locale)) { &path[end..] } else { path }
+        without_locale(&self.locales, path)
     }
 
     /// Whether a referrer is a payment or sign-in host.
@@ -166,6 +163,13 @@ impl Rules {
         line.push_str(if https { "; HttpOnly; Secure; SameSite=Lax" } else { "; HttpOnly; SameSite=Lax" });
         HeaderValue::try_from(line).ok()
     }
+}
+
+/// A path without one of the languages in front of it.
+pub(super) fn without_locale<'a>(locales: &[String], path: &'a str) -> &'a str {
+    let rest = path.strip_prefix('/').unwrap_or(path);
+    let (first, end) = rest.split_once('/').map_or((rest, path.len()), |(first, _)| (first, first.len() + 1));
+    if locales.iter().any(|locale| first.eq_ignore_ascii_case(locale)) { &path[end..] } else { path }
 }
 
 /// Names, or beginnings of names. Most cookies of a shop are none of them: what the first bytes of a name rule out costs

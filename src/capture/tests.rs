@@ -23,6 +23,7 @@ fn rules() -> Rules {
         upstream_headers: false,
         exclude: Exclude::default(),
         static_extensions: vec!["css".into(), "js".into(), "png".into()],
+        action_body_bytes: 256 << 10,
         locale_prefixes: vec!["uk".into(), "en".into()],
         identity: IdentityConfig {
             mode: IdentifyBy::Cookie,
@@ -132,7 +133,8 @@ impl Browser {
         let secrets = Secrets { keys: &self.keys, salt: &[7; 16], forgotten: &self.forgotten };
         let status = StatusCode::from_u16(status).unwrap();
         let response = ResponseHead { status, headers: &headers, trust_events: true };
-        let conclusion = observation.conclude("default", response, secrets, &self.rules, || MINTED);
+        let conclusion =
+            observation.conclude("default", response, Fired::default(), secrets, &self.rules, || MINTED);
         let set_cookie = conclusion.set_cookie.map(|line| line.to_str().unwrap().to_owned());
         if let Some(line) = &set_cookie {
             let value = line.strip_prefix("_utmd=").unwrap().split(';').next().unwrap();
@@ -408,7 +410,7 @@ proptest::proptest! {
                 let Some(mut observation) = Observation::of(&method, &uri, &headers, arrival, &rules) else { continue };
                 let _ = observation.preview(secrets, &rules, || MINTED);
                 let response = ResponseHead { status, headers: &headers, trust_events: true };
-                let conclusion = observation.conclude("default", response, secrets, &rules, || MINTED);
+                let conclusion = observation.conclude("default", response, Fired::default(), secrets, &rules, || MINTED);
                 let mut payload = Vec::new();
                 if let Some(record) = &conclusion.record {
                     record.encode_into(&mut payload).unwrap();

@@ -6,6 +6,7 @@ mod export;
 mod forget;
 mod journal;
 mod migrate;
+mod rules;
 mod run;
 mod service;
 mod tail;
@@ -63,6 +64,8 @@ enum Command {
     Export(export::Args),
     /// What the journal holds
     Journal(journal::Args),
+    /// Try action rules on a recorded visit
+    Rules(rules::Args),
 }
 
 /// Runs the command that `arguments` (the program's name first) ask for, and says how the process shall end. Errors
@@ -102,6 +105,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
         Command::Forget(args) => forget::run(&cli.config, args),
         Command::Export(args) => export::run(&cli.config, args),
         Command::Journal(args) => journal::run(&cli.config, args),
+        Command::Rules(args) => rules::run(&cli.config, args),
     }
 }
 

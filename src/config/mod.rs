@@ -24,7 +24,9 @@ pub use error::ConfigErrors;
 pub use live::Live;
 pub use reload::Change;
 
+use crate::action::{Condition, Source, Template};
 use crate::exclusion::{Kind, Rule};
+use crate::hit::CustomerKeyKind;
 
 /// Reads the file at `path`, with the process's environment. Relative paths in it start from its folder.
 ///
@@ -70,6 +72,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// `[tracking]`
     pub tracking: Tracking,
+    /// `[[action]]`, then those of presets; of the same type the first that matches counts.
+    pub actions: Vec<ActionRule>,
     /// `[orders]`
     pub orders: Orders,
     /// `[geo] database`: path of an mmdb file.
@@ -457,12 +461,72 @@ pub struct Tracking {
     pub static_extensions: Vec<String>,
     /// First path segments that name a language (`en`, `uk`).
     pub locale_prefixes: Vec<String>,
+    /// As much of a body, decoded, as an action rule reads.
+    pub action_body_bytes: usize,
     /// `[tracking.identity]`
     pub identity: IdentityConfig,
     /// `[tracking.privacy]`
     pub privacy: Privacy,
     /// `[tracking.attribution]`
     pub attribution: Attribution,
+}
+
+/// `[[action]]`: what a request and its answer mean. Of several places of a value the first that has one counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActionRule {
+    /// Type of the action.
+    pub kind: String,
+    /// The only site that it is for; none = all.
+    pub site: Option<String>,
+    /// Methods; none = all but HEAD and OPTIONS.
+    pub methods: Vec<http::Method>,
+    /// Paths, locale prefixes aside.
+    pub paths: Vec<Template>,
+    /// Statuses of the response.
+    pub status: Vec<StatusPattern>,
+    /// The path that the response redirects to.
+    pub location: Option<Template>,
+    /// What else must hold.
+    pub when: Vec<Condition>,
+    /// Whether a server sends it, whose own visit does not count.
+    pub webhook: bool,
+    /// The product's id.
+    pub product_id: Vec<Source>,
+    /// The product's name.
+    pub product_name: Vec<Source>,
+    /// Value of the cart or the order.
+    pub value: Vec<Source>,
+    /// Its currency.
+    pub currency: Vec<Source>,
+    /// The order's id; a rule that names one and finds none does not fire.
+    pub order_id: Vec<Source>,
+    /// The order's number.
+    pub order_number: Vec<Source>,
+    /// Of a purchase and its payments: by what the payment provider knows the order.
+    pub reference: Vec<Source>,
+    /// What identifies the customer, kept as keyed hashes; without a kind, the value tells.
+    pub customer: Vec<(Option<CustomerKeyKind>, Source)>,
+    /// Everything else.
+    pub properties: Vec<(String, Source)>,
+}
+
+impl ActionRule {
+    /// All places that it looks at.
+    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+        let values = [
+            &self.product_id,
+            &self.product_name,
+            &self.value,
+            &self.currency,
+            &self.order_id,
+            &self.order_number,
+            &self.reference,
+        ];
+        let conditions = self.when.iter().map(|condition| &condition.source);
+        let customer = self.customer.iter().map(|(_, source)| source);
+        let properties = self.properties.iter().map(|(_, source)| source);
+        values.into_iter().flatten().chain(conditions).chain(customer).chain(properties)
+    }
 }
 
 /// `[tracking.exclude]`: who and what is not recorded. Values of rules ([`Rule`]).

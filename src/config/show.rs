@@ -8,10 +8,11 @@ use std::fmt;
 use super::error::starred_url;
 use super::values::{show_duration, show_months, show_size};
 use super::{
-    Config, Consent, ConsentPattern, CookieDomain, Database, DatabasePlace, Fsync, HostHeader, IdentifyBy,
-    Journal, Log, Orders, OwnParameter, ParameterMeaning, Proxy, Route, Stats, Tracking, Upstream,
-    UpstreamServer, UtmField,
+    ActionRule, Config, Consent, ConsentPattern, CookieDomain, Database, DatabasePlace, Fsync, HostHeader,
+    IdentifyBy, Journal, Log, Orders, OwnParameter, ParameterMeaning, Proxy, Route, Stats, Tracking,
+    Upstream, UpstreamServer, UtmField,
 };
+use crate::hit::CustomerKeyKind;
 
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -34,6 +35,7 @@ impl Config {
         self.upstreams.iter().for_each(|upstream| page.upstream(upstream));
         self.routes.iter().for_each(|route| page.route(route, &self.upstreams));
         page.tracking(&self.tracking);
+        self.actions.iter().for_each(|rule| page.action(rule));
         page.orders(&self.orders);
         if let Some(path) = &self.geo_database {
             page.table("[geo]");
@@ -234,6 +236,7 @@ impl Page {
         self.optional("exclude.link", exclude.link.as_ref());
         self.list("static_extensions", &tracking.static_extensions);
         self.list("locale_prefixes", &tracking.locale_prefixes);
+        self.text("action_body_bytes", show_size(tracking.action_body_bytes as u64));
         let identity = &tracking.identity;
         self.table("[tracking.identity]");
         self.identify_by(&identity.mode);
@@ -266,6 +269,50 @@ impl Page {
             "aliases",
             &aliases.map(|(alias, source)| format!("{alias} = {source}")).collect::<Vec<_>>(),
         );
+    }
+
+    fn action(&mut self, rule: &ActionRule) {
+        self.table("[[action]]");
+        self.text("type", &rule.kind);
+        self.optional("site", rule.site.as_ref());
+        if !rule.methods.is_empty() {
+            self.list("method", &rule.methods);
+        }
+        self.list("path", &rule.paths);
+        self.list("status", &rule.status);
+        if let Some(location) = &rule.location {
+            self.text("location", location);
+        }
+        self.some("when", &rule.when);
+        self.plain("webhook", rule.webhook);
+        let values = [
+            ("product_id", &rule.product_id),
+            ("product_name", &rule.product_name),
+            ("value", &rule.value),
+            ("currency", &rule.currency),
+            ("order_id", &rule.order_id),
+            ("order_number", &rule.order_number),
+            ("reference", &rule.reference),
+        ];
+        for (key, sources) in values {
+            self.some(key, sources);
+        }
+        let customer = rule.customer.iter().map(|(kind, source)| match kind {
+            Some(CustomerKeyKind::Phone) => format!("phone = {source}"),
+            Some(CustomerKeyKind::Email) => format!("email = {source}"),
+            Some(CustomerKeyKind::UserId) => format!("user_id = {source}"),
+            None => source.to_string(),
+        });
+        self.some("customer", &customer.collect::<Vec<_>>());
+        let properties = rule.properties.iter().map(|(name, source)| format!("{name} = {source}"));
+        self.some("properties", &properties.collect::<Vec<_>>());
+    }
+
+    /// A list that may not be empty.
+    fn some<T: fmt::Display>(&mut self, key: &str, values: &[T]) {
+        if !values.is_empty() {
+            self.list(key, values);
+        }
     }
 
     fn identify_by(&mut self, mode: &IdentifyBy) {

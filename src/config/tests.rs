@@ -150,7 +150,7 @@ fn every_key_has_an_answer_to_a_reload_and_the_example_says_which() {
 }
 
 /// Values that one key or another takes.
-const VALUES: [&str; 24] = [
+const VALUES: [&str; 27] = [
     "true",
     "false",
     "2",
@@ -164,6 +164,9 @@ const VALUES: [&str; 24] = [
     "[\"seven\"]",
     "[\"10.0.0.0/8\"]",
     "[\"seven = eight\"]",
+    "[\"text:seven\"]",
+    "[\"seven = text:eight\"]",
+    "[\"woocommerce\"]",
     "[\"00000000-0000-0000-0000-000000000007\"]",
     "\"/seven\"",
     "\"seven.example\"",
@@ -177,7 +180,7 @@ const VALUES: [&str; 24] = [
     "\"0700000000000000000000000000000000000000000000000000000000000000\"",
 ];
 /// The same for keys that take one of a few words.
-const WORDS: [&str; 14] = [
+const WORDS: [&str; 17] = [
     "round_robin",
     "off",
     "upstream",
@@ -192,6 +195,9 @@ const WORDS: [&str; 14] = [
     "PLN",
     "cookieless",
     "1.3",
+    "404",
+    "text:seven",
+    "seven",
 ];
 
 #[test]
@@ -236,17 +242,19 @@ fn a_reload_changes_what_the_table_says_and_keeps_the_rest() {
             break;
         }
     }
-    let written = whole.lines().filter_map(|line| line.split_once(" = ")).map(|(key, _)| key);
-    let written: BTreeSet<&str> = written.collect();
+    let written = written_keys(&whole);
     let all = documented_keys().into_iter().map(|(path, _)| path);
-    let untried: Vec<String> = all
-        .filter(|path| {
-            written.iter().any(|key| path.ends_with(&format!(".{key}"))) && !changed.contains(path)
-        })
-        .collect();
-    // None of these can change alone: names of the one upstream, a certificate and its key, who may send a header.
-    let bound =
-        ["upstream.name", "route.upstream", "proxy.tls.certificate", "proxy.tls.key", "proxy.proxy_protocol"];
+    let untried: Vec<String> = all.filter(|path| written.contains(path) && !changed.contains(path)).collect();
+    // None of these can change alone: a redirect that values are taken from, names of the one upstream, a certificate and
+    // its key, who may send a header.
+    let bound = [
+        "action.location",
+        "upstream.name",
+        "route.upstream",
+        "proxy.tls.certificate",
+        "proxy.tls.key",
+        "proxy.proxy_protocol",
+    ];
     let untried: Vec<String> = untried.into_iter().filter(|path| !bound.contains(&path.as_str())).collect();
     assert!(untried.is_empty(), "no other value is known here for {untried:?}");
 }
@@ -272,7 +280,10 @@ fn what_is_printed_reads_back_the_same() {
     let shown = read(&whole).to_string();
     let masked = shown.replace(&"*".repeat(64), &"0".repeat(64));
     assert_eq!(read(&masked).to_string(), shown);
-    assert_eq!(written_keys(&shown), written_keys(&whole));
+    // Presets are printed as the rules that they are.
+    let mut written = written_keys(&whole);
+    assert!(written.remove("tracking.presets"));
+    assert_eq!(written_keys(&shown), written);
 }
 
 #[test]
@@ -670,4 +681,46 @@ fn consent_and_own_parameters_read_back_as_they_are_printed() {
     }
     let wrong = MINIMAL.to_owned() + "\n[tracking]\nparameters = [\"ref = utm_sorce\"]\n";
     assert!(errors(&wrong).contains("`utm_sorce` is none of click_id, utm_source"), "{}", errors(&wrong));
+}
+
+#[test]
+fn rules_that_cannot_work_are_pointed_at() {
+    let rule = |keys: &str| errors(&format!("{MINIMAL}\n[[action]]\n{keys}\n"));
+    for (keys, said) in [
+        ("type = \"add_to_card\"\npath = \"/\"", "did you mean `add_to_cart`?"),
+        ("type = \"Lead\"\npath = \"/\"", "small letters"),
+        ("type = \"lead\"\npath = \"cart\"", "it begins with /"),
+        ("type = \"lead\"\npth = \"/\"", "did you mean `path`?"),
+        ("type = \"lead\"\npath = \"/\"\nproduct_id = \"from:x\"", "did you mean `form`?"),
+        ("type = \"lead\"\npath = \"/\"\nproduct_id = \"json:x\"", "a pointer begins with /"),
+        ("type = \"lead\"\npath = \"/\"\nvalue = \"response_html:##\"", "no selector"),
+        ("type = \"lead\"\npath = \"/{slug}\"\nproduct_id = \"path:slag\"", "did you mean `slug`?"),
+        ("type = \"purchase\"\npath = \"/\"\norder_id = \"location:id\"", "needs `location`"),
+        ("type = \"page_view\"\npath = \"/\"\nwhen = \"form:x\"", "cannot look at bodies"),
+        ("type = \"payment\"\npath = \"/\"", "`order_id` or `reference`"),
+        ("type = \"lead\"\npath = \"/\"\ncustomer = [\"phon = form:x\"]", "did you mean `phone`?"),
+        ("type = \"lead\"\npath = []", "an empty list"),
+    ] {
+        let told = rule(keys);
+        assert!(told.contains(said) && told.contains(" | "), "{keys}: {told}");
+    }
+    let told = errors(&format!("{MINIMAL}\n[tracking]\npresets = [\"wocommerce\"]\n"));
+    assert!(told.contains("did you mean `woocommerce`?"), "{told}");
+    let files = tempfile::tempdir().unwrap();
+    let own = files.path().join("own.toml");
+    std::fs::write(&own, "[[action]]\ntype = \"lead\"\npath = \"lead\"\n").unwrap();
+    let told = errors(&format!("{MINIMAL}\n[tracking]\npresets = [\"{}\"]\n", own.display()));
+    assert!(told.contains("own.toml, line 3: `lead` is no path"), "{told}");
+}
+
+#[test]
+fn presets_are_rules_and_are_printed_as_what_they_are() {
+    for preset in ["twocomms", "django-oscar", "woocommerce"] {
+        let own = "[[action]]\ntype = \"lead\"\npath = \"/own\"\n";
+        let read_once = read(&format!("{MINIMAL}\n{own}[tracking]\npresets = [\"{preset}\"]\n"));
+        assert!(read_once.actions.len() > 3, "{preset}");
+        assert_eq!(read_once.actions[0].paths[0].to_string(), "/own", "the file's own come first");
+        let shown = read_once.to_string();
+        assert_eq!(read(&shown).to_string(), shown, "{preset}");
+    }
 }

@@ -41,15 +41,9 @@ pub(super) fn told(
 
 pub(super) fn action(kind: &'static str, product: Option<&Product>) -> Action<'static> {
     Action {
-        kind: kind.into(),
-        way: Way::Header,
         product_id: product.map(|product| product.id.to_string().into()),
         product_name: product.map(|product| product.name.into()),
-        value: None,
-        currency: None,
-        order_id: None,
-        order_number: None,
-        properties: Vec::new(),
+        ..Action::new(kind, Way::Header)
     }
 }
 

@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use super::connection::Lease;
 use super::fields::clean_trailers;
 use super::tunnel::Tunnel;
+use crate::bodies::SharedReader;
 use crate::clock::{Clock, Timer};
 
 /// Why a body ended before its end.
@@ -51,6 +52,8 @@ struct Upload {
     timer: Timer,
     progress: Rc<Progress>,
     unread: Rc<Cell<bool>>,
+    /// Reads a copy.
+    reader: Option<SharedReader>,
 }
 
 /// How far an upload is; shared with whoever waits for the response.
@@ -107,7 +110,16 @@ impl RequestBody {
             timer: Timer::new(clock),
             progress: Rc::new(progress),
             unread: Rc::clone(unread),
+            reader: None,
         })))
+    }
+
+    /// Has a copy of it read while it passes.
+    pub fn copy_to(&mut self, reader: &SharedReader) {
+        match &mut self.0 {
+            Some(upload) => upload.reader = Some(Rc::clone(reader)),
+            None => reader.borrow_mut().end(),
+        }
     }
 
     /// Whether there is none.
@@ -143,6 +155,9 @@ impl Upload {
             Some(Err(error)) => return Poll::Ready(Some(Err(BodyError::ClientGone(error)))),
             None => {
                 self.progress.ended.set(true);
+                if let Some(reader) = &self.reader {
+                    copy(reader, None, true);
+                }
                 return Poll::Ready(None);
             }
         };
@@ -154,7 +169,20 @@ impl Upload {
         };
         self.left_bytes = left_bytes;
         self.progress.ended.set(frame.is_trailers() || self.incoming.is_end_stream());
+        if let Some(reader) = &self.reader {
+            copy(reader, frame.data_ref(), self.progress.ended.get());
+        }
         Poll::Ready(Some(Ok(frame)))
+    }
+}
+
+/// Reads a little of the copy; the rest is read by whoever wants its values.
+fn copy(reader: &SharedReader, data: Option<&Bytes>, is_end: bool) {
+    let mut reader = reader.borrow_mut();
+    data.into_iter().for_each(|data| reader.take(data));
+    reader.step();
+    if is_end {
+        reader.end();
     }
 }
 

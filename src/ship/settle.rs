@@ -55,7 +55,7 @@ pub(super) async fn entries(
         TEXT_ARRAY: &entry.order_number, UUID_ARRAY: entry.visitor_id, UUID_ARRAY: entry.session_id,
         BOOL_ARRAY: entry.by_cookie, TEXT_ARRAY: &entry.click_ids, BYTEA_ARRAY: &entry.phone,
         BYTEA_ARRAY: &entry.email, BYTEA_ARRAY: &entry.user_id, TEXT_ARRAY: &entry.items,
-        TEXT_ARRAY: &entry.properties,
+        TEXT_ARRAY: &entry.properties, BOOL_ARRAY: entry.weak,
     })?;
     let standing = send!(transaction, "standing_entries", rows.receipts, |report| {
         INT4_ARRAY: report.key.site_id, TEXT_ARRAY: &report.key.order_id, INT2_ARRAY: report.key.kind,
@@ -69,6 +69,25 @@ pub(super) async fn entries(
             Some((report.receipt, outcome(report, row.get("hash"), row.get("value"), row.get("currency"))))
         })
         .collect())
+}
+
+/// Writes payments and references; answers the orders of those that are known to belong together by them.
+pub(super) async fn payments(transaction: &Transaction<'_>, rows: &Rows) -> Result<Orders, Error> {
+    send!(transaction, "order_references", rows.references, |(site_id, reference, order_id)| {
+        INT4_ARRAY: site_id, TEXT_ARRAY: reference, TEXT_ARRAY: order_id,
+    })?;
+    send!(transaction, "payments", rows.payments, |((site_id, reference, way), payment)| {
+        INT4_ARRAY: site_id, TEXT_ARRAY: reference, INT2_ARRAY: way, TIMESTAMPTZ_ARRAY: payment.at,
+        TIMESTAMPTZ_ARRAY: payment.received_at, INT8_ARRAY: payment.hash, NUMERIC_ARRAY: payment.value,
+        TEXT_ARRAY: &payment.currency,
+    })?;
+    let named = rows.references.iter().map(|(site_id, reference, _)| (site_id, reference));
+    let named = named.chain(rows.payments.keys().map(|(site_id, reference, _)| (site_id, reference)));
+    let named: Vec<_> = named.collect();
+    let settled = send!(transaction, "settle_payments", named, |(site_id, reference)| {
+        INT4_ARRAY: *site_id, TEXT_ARRAY: reference,
+    })?;
+    Ok(settled.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
 fn outcome(report: &Report, hash: i64, value: Option<Decimal>, currency: Option<String>) -> OrderOutcome {

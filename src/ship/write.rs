@@ -136,7 +136,7 @@ pub(super) async fn attempt(
     if !rows.new_sessions.is_empty() {
         forget::add_sessions(&transaction, &rows.new_sessions).await?;
     }
-    let concerned = settle::concerned(&transaction, rows).await?;
+    let mut concerned = settle::concerned(&transaction, rows).await?;
     if !concerned.is_empty() && !terms.exclusive {
         return Ok(Attempt::ConcernsOrders);
     }
@@ -152,6 +152,7 @@ pub(super) async fn attempt(
         write_facts(&transaction, &rows, &visitors).await?;
     }
     let outcomes = settle::entries(&transaction, rows).await?;
+    concerned.extend(settle::payments(&transaction, rows).await?);
     settle::orders(&transaction, &concerned, terms.lookback).await?;
     let mut receipts = Vec::new();
     for erasure in &rows.erasures {

@@ -218,6 +218,8 @@ pub struct Metrics {
     pub page_views: Counter,
     /// Requests not recorded, by reason (asset, noise, bot, …).
     pub hits_ignored: Family<Reason, Counter>,
+    /// Copies of bodies that action rules could not read whole, by reason.
+    pub bodies_unread: Family<Reason, Counter>,
     /// Records lost, by what they were and why ([`Metrics::count_dropped`]).
     pub hits_dropped: Family<Lost, Counter>,
     /// Responses sent before their record was written.
@@ -451,6 +453,8 @@ impl Metrics {
         to.register("hits", "Records handed to the journal", hits.clone());
         to.register("page_views", "Page views", page_views.clone());
         to.register("hits_ignored", "Requests not recorded", hits_ignored.clone());
+        let unread = self.bodies_unread.clone();
+        to.register("bodies_unread", "Bodies that action rules could not read whole", unread);
         // There from the start: an alarm on growth does not see a counter that begins with 1.
         self.losses().for_each(|lost| drop(hits_dropped.get_or_create(&lost)));
         to.register("hits_dropped", "Records lost", hits_dropped.clone());

@@ -7,15 +7,16 @@ use std::path::{Path, PathBuf};
 /// The modules, each above all that it may import: what all share, the request path, the office, what joins them. The
 /// request path stands below the office, so that nothing in it can come to wait for a database.
 const BOTTOM_UP: [&str; 4] = [SHARED, REQUEST_PATH, OFFICE, "reload app demo cli"];
-const SHARED: &str = "clock exclusion certificates config files erasure hit telemetry journal keys customer";
-const REQUEST_PATH: &str = "capture forward route accept salts assets inspect record exchange proxy";
+const SHARED: &str =
+    "clock exclusion action certificates erasure hit config files telemetry journal keys customer";
+const REQUEST_PATH: &str = "bodies capture forward route accept salts assets inspect record exchange proxy";
 const OFFICE: &str = "ingest store ship stats managed";
 
 /// What of the request path the office may import all the same: it is pure, or a plain value.
 const COMMON_GROUND: &str = "capture salts inspect";
 
 /// What capture may know of the rest: it is pure.
-const CAPTURE_IMPORTS: &str = "config erasure exclusion hit keys";
+const CAPTURE_IMPORTS: &str = "action config erasure exclusion hit keys";
 
 /// Folders in which ARCHITECTURE.md names things.
 const FOLDERS: [&str; 9] =

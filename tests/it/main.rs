@@ -6,6 +6,7 @@
 mod harness;
 
 mod access_log;
+mod actions;
 mod answers;
 mod architecture;
 mod behind_nginx;

@@ -2,6 +2,7 @@
 //!
 //! Every key is read in each run, whatever else is wrong, so that one pass reports everything.
 
+mod action;
 mod office;
 mod seen;
 mod shop;
@@ -51,7 +52,10 @@ pub(super) fn read(text: &str, base: &Path, env: Environment<'_>) -> Outcome {
 fn resolve<'a>(source: &'a Source<'a>, document: &'a DeTable<'a>) -> Option<Config> {
     let root = source.root(document);
     let journal = office::journal(&root.table("journal"));
-    let tracking = tracking::tracking(&root.table("tracking"), journal.as_ref());
+    let tracking_table = root.table("tracking");
+    let presets = tracking_table.or("presets", action::Added::default(), action::presets);
+    let tracking = tracking::tracking(&tracking_table, journal.as_ref(), &presets);
+    let actions = action::rules(&root, presets);
     let proxy = shop::proxy(&root.table("proxy"), tracking.privacy.store_ip);
     let listen =
         proxy.as_ref().map(|proxy| [&proxy.listen[..], &proxy.tls_listen].concat()).unwrap_or_default();
@@ -69,6 +73,7 @@ fn resolve<'a>(source: &'a Source<'a>, document: &'a DeTable<'a>) -> Option<Conf
         upstreams: upstreams.into_iter().collect::<Option<_>>()?,
         routes: routes?,
         tracking,
+        actions: actions?,
         orders,
         geo_database,
         database: database?,

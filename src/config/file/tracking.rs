@@ -10,6 +10,7 @@ use super::super::{
     OwnParameter, ParameterMeaning, Privacy, Retain, StoreIp, Tracking, TrackingMode, UtmField, error,
     values,
 };
+use super::action::Added;
 use super::shop::some_time;
 use crate::exclusion::{Kind, Rule};
 
@@ -20,6 +21,10 @@ const DEFAULT_STRIP: [&str; 1] = ["utm_*"];
 
 /// Cookies by which advertisers recognise their own clicks; the table says whose they are.
 const DEFAULT_COOKIES: &str = include_str!("../data/cookies.tsv");
+
+/// As much of a body as a rule reads.
+const DEFAULT_ACTION_BODY_BYTES: usize = 256 << 10;
+const MOST_ACTION_BODY_BYTES: usize = 16 << 20;
 
 /// Names in `cookies`.
 const MOST_COOKIES: usize = 64;
@@ -107,8 +112,8 @@ const DEFAULT_REFERRER_EXCLUSIONS: [&str; 43] = [
     "worldpay.com",
 ];
 
-/// `[tracking]` with its tables; the key file is in the journal's directory by default.
-pub(super) fn tracking(table: &Table<'_>, journal: Option<&Journal>) -> Tracking {
+/// `[tracking]` with its tables; the key file is in the journal's directory by default. Presets add to its lists.
+pub(super) fn tracking(table: &Table<'_>, journal: Option<&Journal>, presets: &Added) -> Tracking {
     let privacy = table.table("privacy");
     let attribution = attribution(&table.table("attribution"));
     Tracking {
@@ -118,9 +123,16 @@ pub(super) fn tracking(table: &Table<'_>, journal: Option<&Journal>) -> Tracking
         restore_on_redirect: table.or("restore_on_redirect", true, |value| value.flag()),
         cookies: table.or("cookies", default_cookies(), marketing_cookies),
         upstream_headers: table.or("upstream_headers", false, |value| value.flag()),
-        exclude: exclude(&table.table("exclude")),
+        exclude: exclude(&table.table("exclude"), &presets.excluded_paths),
         static_extensions: table.or("static_extensions", owned(&DEFAULT_STATIC_EXTENSIONS), extensions),
-        locale_prefixes: table.or("locale_prefixes", Vec::new(), locales),
+        locale_prefixes: joined(table.or("locale_prefixes", Vec::new(), locales), &presets.locale_prefixes),
+        action_body_bytes: table.or("action_body_bytes", DEFAULT_ACTION_BODY_BYTES, |value| {
+            let bytes = value.parse(values::size)?;
+            match usize::try_from(bytes).ok().filter(|bytes| *bytes <= MOST_ACTION_BODY_BYTES) {
+                Some(bytes) => Some(bytes),
+                None => value.refuse("`action_body_bytes` is at most 16MiB"),
+            }
+        }),
         identity: identity(&table.table("identity"), journal),
         privacy: Privacy {
             store_ip: privacy.or("store_ip", StoreIp::Truncated, |value| value.choice(&StoreIp::NAMES)),
@@ -131,14 +143,28 @@ pub(super) fn tracking(table: &Table<'_>, journal: Option<&Journal>) -> Tracking
     }
 }
 
-fn exclude(table: &Table<'_>) -> Exclude {
-    let rules = |key, kind| {
-        table.or(key, Vec::new(), |value| {
-            value.list(|item| item.parse(|text| Rule::new(kind, text).map(|rule| rule.value().to_owned())))
-        })
-    };
+/// `exclude.paths`
+pub(super) fn excluded_paths(table: &Table<'_>) -> Vec<String> {
+    exclusions(table, "paths", Kind::Path)
+}
+
+fn exclusions(table: &Table<'_>, key: &str, kind: Kind) -> Vec<String> {
+    table.or(key, Vec::new(), |value| {
+        value.list(|item| item.parse(|text| Rule::new(kind, text).map(|rule| rule.value().to_owned())))
+    })
+}
+
+/// A list with what it lacks of another.
+fn joined(mut own: Vec<String>, more: &[String]) -> Vec<String> {
+    let lacking: Vec<String> = more.iter().filter(|item| !own.contains(item)).cloned().collect();
+    own.extend(lacking);
+    own
+}
+
+fn exclude(table: &Table<'_>, more_paths: &[String]) -> Exclude {
+    let rules = |key, kind| exclusions(table, key, kind);
     Exclude {
-        paths: rules("paths", Kind::Path),
+        paths: joined(excluded_paths(table), more_paths),
         ips: rules("ips", Kind::Ip),
         user_agents: rules("user_agents", Kind::UserAgent),
         visitors: rules("visitors", Kind::Visitor),
@@ -351,7 +377,8 @@ fn extensions(value: &Value<'_>) -> Option<Vec<String>> {
     })
 }
 
-fn locales(value: &Value<'_>) -> Option<Vec<String>> {
+/// First path segments that name a language.
+pub(super) fn locales(value: &Value<'_>) -> Option<Vec<String>> {
     value.list(|item| {
         item.parse(|text| {
             let segment = text.trim_matches('/');

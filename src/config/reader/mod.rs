@@ -210,7 +210,9 @@ fn join(path: &str, key: &str) -> String {
 fn title(path: &str) -> String {
     match path {
         "" => "the file".to_owned(),
-        "upstream" | "route" | "stats.token" | "proxy.error_page" | "proxy.tls" => format!("[[{path}]]"),
+        "action" | "upstream" | "route" | "stats.token" | "proxy.error_page" | "proxy.tls" => {
+            format!("[[{path}]]")
+        }
         "upstream.servers" => "a server of [[upstream]]".to_owned(),
         _ => format!("[{path}]"),
     }

@@ -11,7 +11,7 @@ pub mod orders;
 pub mod sessions;
 pub mod visitors;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -92,6 +92,10 @@ pub struct Rows {
     pub link_findings: BTreeMap<(Date, i32, i64, i16), i64>,
     /// `order_entries`
     pub entries: BTreeMap<orders::EntryKey, orders::Entry>,
+    /// `order_references`: site, reference and order
+    pub references: BTreeSet<(i32, String, String)>,
+    /// `payments`, by site, reference and way
+    pub payments: BTreeMap<(i32, String, i16), orders::Payment>,
     /// Reports whose senders wait.
     pub receipts: Vec<orders::Report>,
     /// Who is to be forgotten, when all else is written.
@@ -298,7 +302,7 @@ impl Rows {
     }
 
     /// Months for which partitions must exist.
-    pub fn months(&self) -> std::collections::BTreeSet<Month> {
+    pub fn months(&self) -> BTreeSet<Month> {
         let hours = self.sessions.keys().map(|key| key.session_hour);
         let times = self.events.iter().map(|event| event.at);
         let views = self.product_views.values().map(|view| view.hit.at);
@@ -307,7 +311,11 @@ impl Rows {
 
     /// Whether orders are computed from this batch, or somebody is forgotten, in any case.
     pub fn needs_exclusive_lock(&self) -> bool {
-        !(self.entries.is_empty() && self.erasures.is_empty() && self.new_sessions.is_empty())
+        !(self.entries.is_empty()
+            && self.references.is_empty()
+            && self.payments.is_empty()
+            && self.erasures.is_empty()
+            && self.new_sessions.is_empty())
     }
 }
 

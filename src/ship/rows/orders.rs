@@ -5,7 +5,7 @@ use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use super::{Enricher, FoldError, Rows, json_object, time};
-use crate::hit::{CustomerKeyKind, Hit, OrderEntryKind, OrderFact};
+use crate::hit::{Action, CustomerKeyKind, Hit, OrderEntryKind, OrderFact, Way};
 
 /// Key of `order_entries`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,6 +37,18 @@ pub struct Entry {
     pub user_id: Option<Vec<u8>>,
     pub items: Option<String>,
     pub properties: Option<String>,
+    pub weak: bool,
+}
+
+/// A row of `payments`; its columns there. The least by (received_at, hash) stands.
+#[derive(Debug, Clone)]
+#[allow(missing_docs, reason = "the migration documents the columns")]
+pub struct Payment {
+    pub at: Timestamp,
+    pub received_at: Timestamp,
+    pub hash: i64,
+    pub value: Option<Decimal>,
+    pub currency: Option<String>,
 }
 
 /// A report whose sender waits to hear what became of it.
@@ -55,17 +67,34 @@ pub struct Report {
 }
 
 impl Rows {
-    /// A purchase that names its order is a placed order.
+    /// A purchase that names its order is a placed order, a payment that does is money for it.
+    ///
+    /// Where a rule saw a purchase, the path is its reference: an order's thank-you page may tell what the request that
+    /// placed it did not, its value for one.
     pub(super) fn add_orders_of(&mut self, hit: &Hit<'_>, at: Timestamp, hash: i64, site_id: i32) {
-        for action in hit.actions.iter().filter(|action| action.kind == "purchase") {
-            let Some(order_id) = action.order_id.as_deref() else { continue };
+        for action in &hit.actions {
+            let Some(order_id) = action.order_id.as_deref() else {
+                self.add_payment_of(action, at, hash, site_id);
+                continue;
+            };
+            if let Some(reference) = action.reference.as_deref() {
+                self.references.insert((site_id, reference.to_owned(), order_id.to_owned()));
+            }
+            let (kind, reference) = match (action.kind.as_ref(), action.way) {
+                ("purchase", Way::Rule) => (OrderEntryKind::Placed, hit.path.as_ref()),
+                ("purchase", _) => (OrderEntryKind::Placed, ""),
+                ("payment", _) => (OrderEntryKind::Paid, action.reference.as_deref().unwrap_or_default()),
+                _ => continue,
+            };
             let key = EntryKey {
                 site_id,
                 order_id: order_id.to_owned(),
-                kind: OrderEntryKind::Placed.code(),
-                reference: String::new(),
+                kind: kind.code(),
+                reference: reference.to_owned(),
                 way: action.way.code(),
             };
+            let identifier =
+                |kind| action.customer.iter().find(|(have, _)| *have == kind).map(|(_, hash)| hash.to_vec());
             let entry = Entry {
                 at,
                 received_at: at,
@@ -77,13 +106,33 @@ impl Rows {
                 session_id: hit.identity.map(|identity| identity.session_id),
                 by_cookie: hit.identity.is_some(),
                 click_ids: None,
-                phone: None,
-                email: None,
-                user_id: None,
+                phone: identifier(CustomerKeyKind::Phone),
+                email: identifier(CustomerKeyKind::Email),
+                user_id: identifier(CustomerKeyKind::UserId),
                 items: None,
                 properties: json_object(&action.properties),
+                weak: action.is_weak,
             };
             self.merge_entry(key, entry);
+        }
+    }
+
+    /// A payment that names its order by a reference only.
+    fn add_payment_of(&mut self, action: &Action<'_>, at: Timestamp, hash: i64, site_id: i32) {
+        let Some(reference) = action.reference.as_deref().filter(|_| action.kind == "payment") else {
+            return;
+        };
+        let payment = Payment {
+            at,
+            received_at: at,
+            hash,
+            value: action.value,
+            currency: action.currency.as_deref().map(str::to_owned),
+        };
+        let key = (site_id, reference.to_owned(), action.way.code());
+        let row = self.payments.entry(key).or_insert_with(|| payment.clone());
+        if (payment.received_at, payment.hash) < (row.received_at, row.hash) {
+            *row = payment;
         }
     }
 
@@ -121,6 +170,7 @@ impl Rows {
             user_id: identifier(CustomerKeyKind::UserId),
             items: fact.items.clone(),
             properties: fact.properties.clone(),
+            weak: false,
         };
         if let Some(receipt) = fact.receipt {
             let (value, currency) = (fact.value, fact.currency.clone());

@@ -7,7 +7,9 @@ WITH affected AS (
     SELECT DISTINCT a.site_id, a.order_id FROM unnest($1::integer[], $2::text[]) AS a(site_id, order_id)
 ), entry AS MATERIALIZED (
     -- rank: the best way first, then the earliest
-    SELECT e.*, row_number() OVER (PARTITION BY e.site_id, e.order_id
+    -- is_confirmed: something tells of the order that is no page which anybody may open
+    SELECT e.*, bool_or(NOT e.weak) OVER (PARTITION BY e.site_id, e.order_id) AS is_confirmed,
+           row_number() OVER (PARTITION BY e.site_id, e.order_id
                                    ORDER BY e.way DESC, e.at, e.received_at, e.hash, e.kind, e.reference) AS rank
     FROM affected JOIN order_entries e USING (site_id, order_id)
 ), claim AS (
@@ -17,7 +19,13 @@ WITH affected AS (
            row_number() OVER (PARTITION BY e.site_id, e.order_id, e.kind, e.reference
                               ORDER BY e.value IS NULL, e.rank) = 1 AS counts,
            s.visitor_id AS session_visitor,
-           CASE WHEN e.by_cookie THEN CASE WHEN e.visitor_id IS NOT NULL THEN 'cookie' END
+           CASE WHEN e.by_cookie
+                THEN CASE WHEN e.visitor_id IS NOT NULL
+                               AND (NOT e.weak OR e.is_confirmed
+                                    OR EXISTS (SELECT FROM sessions s
+                                               WHERE s.visitor_id = e.visitor_id
+                                                 AND least(s.add_to_cart_at, s.initiate_checkout_at) <= e.at))
+                          THEN 'cookie' END
                 WHEN s.visitor_id IS NOT NULL THEN 'session'
                 WHEN EXISTS (SELECT FROM visitors v WHERE v.visitor_id = e.visitor_id) THEN 'visitor' END AS joined_by
     FROM entry e

@@ -13,6 +13,7 @@ pub(crate) fn config(servers: &[SocketAddr]) -> Config {
         upstreams: vec![upstream("shop", servers)],
         routes: Vec::new(),
         tracking: tracking(),
+        actions: Vec::new(),
         orders: Orders {
             revenue: Revenue::Placed,
             phone_country: None,
@@ -142,6 +143,7 @@ fn tracking() -> Tracking {
         exclude: Exclude::default(),
         static_extensions: vec!["css".to_owned(), "js".to_owned()],
         locale_prefixes: Vec::new(),
+        action_body_bytes: 256 << 10,
         identity: IdentityConfig {
             mode: IdentifyBy::Cookie,
             honour_gpc: true,

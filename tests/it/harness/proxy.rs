@@ -9,6 +9,7 @@ use utm_dispatcher::accept::{self, Certificates, Workers};
 use utm_dispatcher::assets::Assets;
 use utm_dispatcher::clock::WallClock;
 use utm_dispatcher::config::{Config, Live};
+use utm_dispatcher::customer::CustomerHasher;
 use utm_dispatcher::erasure::Forgotten;
 use utm_dispatcher::exclusion::{CurrentExclusions, Exclusions};
 use utm_dispatcher::hit::{Hit, Record};
@@ -57,6 +58,10 @@ pub(crate) fn proxy(config: Config) -> Proxy {
         batches: writer.batches,
         wait: config.journal.wait,
         keys: Arc::new(KeyRing::load_or_create(&files.path().join("secret")).unwrap()),
+        customers: CustomerHasher::new(
+            &KeyRing::load_or_create(&files.path().join("customer-key")).unwrap(),
+            config.orders.phone_country.as_deref(),
+        ),
         salts: Salts::new().unwrap(),
         forgotten: Forgotten::default(),
         exclusions: {

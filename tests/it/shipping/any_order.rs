@@ -46,13 +46,24 @@ fn actions() -> impl Strategy<Value = Vec<Action<'static>>> {
     });
     let other =
         (0usize..5).prop_map(|kind| action(["add_to_cart", "search", "registration", "wish", "lead"][kind]));
-    let bought = (0usize..3, 1i64..3, prop::bool::ANY).prop_map(|(order, value, header)| Action {
-        order_id: Some(["o1", "o2", "o3"][order].into()),
-        value: Some((value * 150).into()),
-        way: if header { Way::Header } else { Way::Rule },
-        ..action("purchase")
+    let reference =
+        || prop::option::of((0usize..2).prop_map(|number| std::borrow::Cow::Borrowed(["r1", "r2"][number])));
+    let bought = (0usize..3, 1i64..3, any::<(bool, bool)>(), reference()).prop_map(
+        |(order, value, (header, is_weak), reference)| Action {
+            order_id: Some(["o1", "o2", "o3"][order].into()),
+            value: Some((value * 150).into()),
+            way: if header { Way::Header } else { Way::Rule },
+            reference,
+            is_weak: is_weak && !header,
+            ..action("purchase")
+        },
+    );
+    let paid = (1i64..3, reference()).prop_map(|(value, reference)| Action {
+        value: Some(value.into()),
+        reference,
+        ..action("payment")
     });
-    prop::collection::vec(prop_oneof![3 => viewed, 2 => other, 1 => bought], 0..3)
+    prop::collection::vec(prop_oneof![3 => viewed, 2 => other, 1 => bought, 1 => paid], 0..3)
 }
 
 const AGENTS: [&str; 4] = [

@@ -109,17 +109,7 @@ fn touch(evidence: i64, source: &'static str) -> Touch<'static> {
 }
 
 fn action(kind: &'static str) -> Action<'static> {
-    Action {
-        kind: kind.into(),
-        way: Way::Rule,
-        product_id: None,
-        product_name: None,
-        value: None,
-        currency: None,
-        order_id: None,
-        order_number: None,
-        properties: vec![],
-    }
+    Action::new(kind, Way::Rule)
 }
 
 fn purchase(identity: Identity, at_ms: u64, order: &'static str, value: i64) -> Hit<'static> {

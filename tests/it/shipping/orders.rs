@@ -3,7 +3,7 @@
 use utm_dispatcher::hit::OrderOutcome;
 
 use super::*;
-use crate::harness::postgres;
+use crate::harness::{DEADLINE, eventually, postgres};
 
 const HOUR: u64 = 60 * MINUTE;
 
@@ -144,4 +144,34 @@ async fn a_product_view_counts_once_in_half_an_hour() {
     assert_eq!(value(&client, "SELECT score FROM sessions").await.unwrap(), "6");
     let times = "SELECT string_agg(to_char(at AT TIME ZONE 'UTC', 'HH24:MI'), ' ' ORDER BY at) FROM events";
     assert_eq!(value(&client, times).await.unwrap(), "10:10 10:31");
+}
+
+/// Two batches that each know one of an order's payments would each compute it without the other's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_waits_for_what_is_under_way() {
+    let (database, client, mut shipper, mut journal) = shop().await;
+    let mut placed = purchase(identity(1, 1, TEN), TEN, "1042", 100);
+    placed.actions[0].reference = Some("invoice".into());
+    shipper.ship(journal.batch(&[hit(placed)])).await.unwrap();
+    let looker = database.connect().await;
+    let settle = utm_dispatcher::store::locks::SETTLE;
+    client.batch_execute(&format!("BEGIN; SELECT pg_advisory_xact_lock_shared({settle})")).await.unwrap();
+    let payment = Action { reference: Some("invoice".into()), value: Some(40.into()), ..action("payment") };
+    let told = Hit {
+        identity: None,
+        page_view: false,
+        actions: vec![payment],
+        ..page_view(identity(1, 1, TEN), TEN)
+    };
+    let batch = journal.batch(&[hit(told)]);
+    let paid = tokio::spawn(async move { shipper.ship(batch).await.unwrap() });
+    let waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))";
+    eventually("the payment waits", DEADLINE, async || {
+        (value(&looker, waits).await.unwrap() == "true").then_some(())
+    })
+    .await;
+    client.batch_execute("COMMIT").await.unwrap();
+    paid.await.unwrap();
+    assert_eq!(value(&client, "SELECT (gross, paid) FROM orders").await.unwrap(), "(100,40)");
 }

@@ -36,6 +36,7 @@ fn fill(metrics: &Metrics) {
         hits: _,
         page_views: _,
         hits_ignored,
+        bodies_unread,
         hits_dropped: _,
         responses_ahead_of_journal: _,
         journal_frames_damaged: _,
@@ -68,7 +69,7 @@ fn fill(metrics: &Metrics) {
     let second = Some(Duration::from_secs(1));
     traffic.open(vec!["some".to_owned()]).end(0, 200, Duration::from_secs(1), second, 1);
     let families = [upstream_errors, requests_refused, connections_refused, hits_ignored, batch_failures];
-    for family in families.into_iter().chain([records_refused]) {
+    for family in families.into_iter().chain([records_refused, bodies_unread]) {
         family.get_or_create(&Reason { reason: "some" }).inc();
     }
     for family in [partitions_dropped, rows_deleted] {
