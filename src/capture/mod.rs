@@ -315,6 +315,9 @@ impl Observation {
             return None;
         }
         let cookie = self.own_cookie(secrets, rules).ok();
+        if cookie.is_none() && !self.may_be_new {
+            return None;
+        }
         let is_new =
             cookie.is_none() && self.standing == Standing::Known && self.is_get && self.is_navigation;
         self.told = is_new.then(mint);
@@ -345,7 +348,7 @@ impl Observation {
             reasons.cookie = set_cookie.as_ref().map_or(CookieStep::NotDue, |_| CookieStep::Expired);
             let later = awaits_body.then(|| Box::new(self.nobodys_hit(site, status, !is_nobody)));
             let conclusion = if webhook && self.excluded_by.is_none() {
-                self.conclude_webhook(site, status, actions)
+                self.conclude_stranger(site, status, actions, awaits_body)
             } else if is_nobody {
                 self.conclude_without_identity(site, status, actions, verdict)
             } else {
@@ -364,6 +367,10 @@ impl Observation {
 
         let found = self.own_cookie(secrets, rules);
         let cookie = found.ok();
+        if cookie.is_none() && !self.may_be_new {
+            // A bank, or a browser that it sent: an order told by one is of nobody until another request tells whose it is.
+            return Conclusion { reasons, ..self.conclude_stranger(site, status, actions, awaits_body) };
+        }
         let Origin { evidence, external, holds, findings, .. } = self.origin(cookie.as_ref(), rules);
         let answers_navigation =
             self.is_navigation && (page_view || answer.is_redirect_or_error || !evidence.is_empty());
@@ -487,16 +494,19 @@ impl Observation {
         }
     }
 
-    /// A server tells of orders. It is no visitor and no bot.
-    fn conclude_webhook<'a>(
+    /// No visitor and no bot: a server that reports, or whoever comes from elsewhere without a cookie and to send something.
+    /// Of whom the orders are that it tells, others will say.
+    fn conclude_stranger<'a>(
         &'a self,
         site: &'a str,
         status: StatusCode,
         actions: Vec<Action<'a>>,
+        awaits_body: bool,
     ) -> Conclusion<'a> {
+        let later = awaits_body.then(|| Box::new(self.nobodys_hit(site, status, false)));
         let record = late_record(Box::new(self.nobodys_hit(site, status, false)), actions);
         let ignored = record.is_none().then_some(Ignored::NoPage);
-        Conclusion { record, ignored, ..Conclusion::default() }
+        Conclusion { record, ignored, later, ..Conclusion::default() }
     }
 
     /// What becomes of the cookie of a session that goes on.

@@ -460,6 +460,12 @@ impl Visitor {
         self.submits(stage, &format!("/order/{order}/{value}")).await;
     }
 
+    /// A server tells the shop of an order, without a cookie and from no page; the shop says so by `X-Utm-Event`.
+    pub(super) async fn reports(&mut self, stage: &mut Stage, order: &str, value: &str) {
+        stage.note_order(order);
+        self.request(stage, "POST", &format!("{SHOP}/order/{order}/{value}"), None).await;
+    }
+
     async fn navigate(&mut self, stage: &Stage, method: &str, target: &str, referrer: Option<&str>) {
         let mut url = if target.starts_with("http") { target.to_owned() } else { format!("{SHOP}{target}") };
         let mut method = method.to_owned();
