@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -27,8 +28,8 @@ const BODY_BYTES: usize = 1024 * 1024;
 const BATCH_ITEMS: usize = 1000;
 
 /// What became of one item.
-#[derive(Debug, Serialize)]
-struct ItemResult {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct ItemResult {
     /// As sent; null when it could not be read.
     order_id: Option<String>,
     /// `recorded`, `duplicate`, `accepted` or `refused`.
@@ -37,8 +38,8 @@ struct ItemResult {
     reason: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
-struct Results {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Results {
     results: Vec<ItemResult>,
 }
 

@@ -5,6 +5,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use tokio_postgres::Row;
@@ -23,10 +24,10 @@ use crate::stats::params::{Accepts, Format};
 use crate::stats::problem::StatsError;
 use crate::stats::scope::Scope;
 
-const LIST: Accepts =
+pub(crate) const LIST: Accepts =
     Accepts { window: true, list: Some((50, &["first_seen"])), search: true, ..Accepts::NOTHING };
 
-const ONE: Accepts = Accepts::NOTHING;
+pub(crate) const ONE: Accepts = Accepts::NOTHING;
 
 /// Counting a list's sessions stops here.
 const MOST_COUNTED: i64 = 10_000;
@@ -38,8 +39,8 @@ const FORGOTTEN: i16 = 0;
 const MOST_ACTIONS: usize = 5_000;
 
 /// A session with everything known of it.
-#[derive(Debug, Serialize)]
-struct Session {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Session {
     session_id: Uuid,
     /// Null when the visitor is forgotten.
     visitor_id: Option<Uuid>,
@@ -111,8 +112,8 @@ struct Session {
 }
 
 /// Something that happened in a session.
-#[derive(Debug, Serialize)]
-struct Action {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Action {
     at: String,
     /// Since the action before; null for the first.
     seconds: Option<f64>,
@@ -129,8 +130,8 @@ struct Action {
     properties: Option<Value>,
 }
 
-#[derive(Debug, Serialize)]
-struct SessionStory {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct SessionStory {
     session: Session,
     touches: Vec<TouchDetails>,
     actions: Vec<Action>,
@@ -138,8 +139,8 @@ struct SessionStory {
 }
 
 /// How many sessions there are; null when more than are counted.
-#[derive(Debug, Serialize)]
-struct Count {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Count {
     sessions: Option<i64>,
 }
 
