@@ -11,7 +11,7 @@ use arc_swap::{ArcSwap, Guard};
 use ipnet::{IpNet, Ipv4Net};
 use uuid::Uuid;
 
-use crate::route::path::normalise;
+use crate::path::normalise;
 
 /// What a rule is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

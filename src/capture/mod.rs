@@ -17,7 +17,7 @@ use crate::erasure::ForgottenVisitors;
 use crate::exclusion::{self, Exclusions, Rule};
 use crate::hit::{Action, BotCount, Hit, Identity, Record, Touch, findings};
 use crate::keys::KeyRing;
-use crate::route::path;
+use crate::path;
 
 pub mod actions;
 pub mod bot;

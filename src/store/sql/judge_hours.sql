@@ -6,8 +6,8 @@
 -- $8 bigint[], $9 bigint[], $10 boolean[]  rules, the landing pages they match, and whether only sessions of that one page
 -- $11 bigint[], $12 uuid[]         rules and visitors
 --
--- A function of the sessions of each hour, and of what their campaigns are labelled as, alone. Visitors minted under one cookieless id are one program or one person:
--- address, agent and domain are the same. Behaviour is not judged without an address, which would tell who is exempt.
+-- A function of the sessions of each hour, and of what their campaigns are labelled as, alone. Visitors minted under one
+-- cookieless id are one program or one person: address, agent and domain are the same. Behaviour is not judged without an address, which would tell who is exempt.
 --   1  faster than people: 30 page views or more, and more than one a second
 --   2  never returns a cookie: 20 visitors or more under one id, 95 of 100 of them with a single request
 --   4  opens the links of a mail at once: three or more landings from mails, by their tags, under one id within ten seconds,

@@ -51,7 +51,7 @@ fn dots_of(segment: &[u8]) -> &[u8] {
 }
 
 /// Whether `path` is `prefix` or lies below it: `/shop` holds `/shop` and `/shop/a`, not `/shopping`.
-pub(super) fn is_below(path: &str, prefix: &str) -> bool {
+pub(crate) fn is_below(path: &str, prefix: &str) -> bool {
     match path.strip_prefix(prefix) {
         Some(rest) => rest.is_empty() || prefix.ends_with('/') || rest.starts_with('/'),
         None => false,
