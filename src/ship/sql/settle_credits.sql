@@ -11,6 +11,7 @@ WITH affected AS MATERIALIZED (
     FROM (SELECT DISTINCT a.site_id, a.order_id FROM unnest($1::integer[], $2::text[]) AS a(site_id, order_id)) a
     JOIN orders o USING (site_id, order_id)
     WHERE o.visitor_id IS NOT NULL
+      AND NOT EXISTS (SELECT FROM order_credits c WHERE (c.site_id, c.order_id) = (o.site_id, o.order_id))
 ), touch AS (
     SELECT o.site_id, o.order_id, o.placed_at, t.session_id, t.evidence, t.at, t.campaign_id, t.referrer_id,
            row_number() OVER touched AS turn,
@@ -80,4 +81,3 @@ FROM (
     FROM credited c
     WHERE c.credit > 0
 ) n
-WHERE NOT EXISTS (SELECT FROM order_credits c WHERE (c.site_id, c.order_id) = (n.site_id, n.order_id))
