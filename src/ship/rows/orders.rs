@@ -18,7 +18,7 @@ pub struct EntryKey {
     pub way: i16,
 }
 
-/// A row of `order_entries`; its columns there. The least by [`Entry::rank`] stands.
+/// A row of `order_entries`; its columns there. A visitor's stands before any other, then the one received first.
 #[derive(Debug, Clone)]
 #[allow(missing_docs, reason = "the migration documents the columns")]
 pub struct Entry {
