@@ -99,7 +99,7 @@ fn read(sessions: &Row, unique_visitors: i64, orders: &Row) -> Result<GeneralSta
         page_views,
         pages_per_session: mean(page_views, total_sessions),
         bounce_rate: percent(count("bounces")?, total_sessions),
-        avg_session_seconds: mean(count("seconds")?, total_sessions),
+        avg_session_seconds: mean(count("milliseconds")?, total_sessions * 1000),
         total_conversions: conversions,
         conversion_rate: percent(conversions, total_sessions),
         conversion_rate_interval: wilson(conversions, total_sessions),

@@ -25,6 +25,7 @@ mod inspecting;
 mod journeys;
 mod managed;
 mod migrating;
+mod oracle;
 mod outages;
 mod pooler;
 mod proxy_header;

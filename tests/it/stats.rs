@@ -9,6 +9,7 @@ mod ingest;
 mod metrics;
 mod openapi;
 mod people;
+mod pruning;
 mod reports;
 pub mod seed;
 mod series;

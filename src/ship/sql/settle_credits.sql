@@ -16,14 +16,19 @@ WITH affected AS MATERIALIZED (
     SELECT o.site_id, o.order_id, o.placed_at, t.session_id, t.evidence, t.at, t.campaign_id, t.referrer_id,
            row_number() OVER touched AS turn,
            count(*) OVER whole AS touches,
-           row_number() OVER (whole ORDER BY (t.session_id = o.session_id) IS TRUE DESC, t.at DESC, t.evidence DESC,
+           row_number() OVER (whole ORDER BY t.is_own DESC, t.at DESC, t.evidence DESC,
                                              t.session_id DESC) = 1
-               AND (t.session_id = o.session_id) IS TRUE AS ends_own,
+               AND t.is_own AS ends_own,
            row_number() OVER (whole ORDER BY p.is_paid DESC, t.at DESC, t.evidence DESC, t.session_id DESC) = 1
                AS ends_paid
     FROM affected o
     CROSS JOIN LATERAL (
-        SELECT x.*
+        -- The cookieless beginning of a session is its own, too.
+        SELECT x.*, o.session_id IS NOT NULL
+               AND (x.session_id = o.session_id
+                    OR (x.visitor_id <> o.visitor_id
+                        AND EXISTS (SELECT FROM session_links l
+                                    WHERE l.visitor_id = o.visitor_id AND l.session_id = o.session_id))) AS is_own
         FROM touches_of(o.visitor_id) x
         WHERE x.at <= o.placed_at AND x.at > o.placed_at - make_interval(secs => $3::double precision)
         OFFSET 0

@@ -8,7 +8,8 @@
 WITH ways AS MATERIALIZED (
     SELECT o.site_id, o.order_id, o.credit, o.credited_revenue,
            ARRAY[k.key_1, k.key_2, k.key_3] AS keys, o."position",
-           o."position" = max(o."position") OVER (PARTITION BY o.site_id, o.order_id) AS is_last
+           first_value(ARRAY[k.key_1, k.key_2, k.key_3])
+               OVER (PARTITION BY o.site_id, o.order_id ORDER BY o."position" DESC) AS last_keys
     FROM report_orders($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
                    $21, $22, $23, $24, $25) o
     CROSS JOIN LATERAL report_groups($26::text, o.source, o.medium, o.campaign, o.content, o.channel) k
@@ -32,7 +33,7 @@ WITH ways AS MATERIALIZED (
 ), assisted AS (
     SELECT w.keys, count(DISTINCT (w.site_id, w.order_id)) AS orders
     FROM ways w
-    WHERE NOT w.is_last
+    WHERE w.keys <> w.last_keys
     GROUP BY w.keys
 )
 SELECT 'path' AS part, p.path, p.orders, round(p.revenue, $24)::text AS revenue,

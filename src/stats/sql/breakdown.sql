@@ -105,7 +105,13 @@ WITH sums AS MATERIALIZED (
            CASE WHEN o.gross IS NOT NULL THEN o.credit * 0.000001 ELSE 0 END
     FROM report_orders($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
                        $21, $22, $23, $24, $25) o
-    LEFT JOIN session_facts s ON s.session_id = o.session_id
+    -- One by one, of its own month: a join would read the sessions of all months.
+    LEFT JOIN LATERAL (
+        SELECT x.agent_id, x.place_id, x.referrer_id, x.landing_page_id
+        FROM session_facts x
+        WHERE x.session_id = o.session_id AND x.session_hour = hour_of(o.session_id)
+        OFFSET 0
+    ) s ON true
     CROSS JOIN LATERAL session_groups($26, s.agent_id, s.place_id, s.referrer_id, s.landing_page_id) g
     WHERE $26 NOT IN ('source', 'campaign', 'content', 'channel')
 ), groups AS (

@@ -26,7 +26,7 @@ WITH RECURSIVE visits AS MATERIALIZED (
     UNION ALL
     SELECT r.session_ids, r.began_at, r.last_seen, r.converted, r.step + 1,
            CASE WHEN ($21::text[])[r.step + 1] <> 'purchase' THEN n.at
-                WHEN r.converted THEN coalesce(n.at, r.at) END,
+                WHEN r.converted THEN coalesce(n.at, r.at, r.last_seen) END,
            r.at
     FROM reached r
     CROSS JOIN LATERAL (

@@ -6,11 +6,11 @@
 --
 -- An order counts by the credit of its touches that pass the filters: once, when all of them do.
 SELECT coalesce(sum(o.credit), 0)::bigint                               AS total_orders,
-       coalesce(sum(o.credit) FILTER (WHERE o.paid > 0), 0)::bigint     AS paid_orders,
+       coalesce(sum(o.credit) FILTER (WHERE o.is_paid), 0)::bigint     AS paid_orders,
        count(*) FILTER (WHERE NOT o.counted AND o."position" = 1)       AS left_out,
        round(coalesce(sum(o.credited_gross), 0), $24)::text             AS gross,
-       round(coalesce(sum(o.paid * o.credit * 0.000001), 0), $24)::text AS paid,
-       round(coalesce(sum(o.refunded * o.credit * 0.000001), 0), $24)::text AS refunds,
+       round(coalesce(sum(o.credited_paid), 0), $24)::text AS paid,
+       round(coalesce(sum(o.credited_refunded), 0), $24)::text AS refunds,
        round(coalesce(sum(o.credited_revenue), 0), $24)::text           AS revenue,
        round(sum(o.credited_gross) / nullif(sum(o.credit) FILTER (WHERE o.gross IS NOT NULL) * 0.000001, 0), $24)::text
                                                                         AS avg_order_value

@@ -1,13 +1,13 @@
 -- How many sessions, views and conversions does the window have?
 --
 -- $1–$20   window and filters, as report_sums() takes them
--- One row: total_sessions, new_visitors (first visits), page_views, bounces, seconds, conversions, lead_sessions,
+-- One row: total_sessions, new_visitors (first visits), page_views, bounces, milliseconds, conversions, lead_sessions,
 --          registrations, points (all bigint)
 SELECT coalesce(sum(s.sessions), 0)::bigint                       AS total_sessions,
        coalesce(sum(s.first_visits), 0)::bigint                   AS new_visitors,
        coalesce(sum(s.page_views), 0)::bigint                     AS page_views,
        coalesce(sum(s.bounces), 0)::bigint                        AS bounces,
-       round(coalesce(sum(s.milliseconds), 0) / 1000.0)::bigint   AS seconds,
+       coalesce(sum(s.milliseconds), 0)::bigint                   AS milliseconds,
        coalesce(sum(s.conversions), 0)::bigint                    AS conversions,
        coalesce(sum(s.lead_sessions), 0)::bigint                  AS lead_sessions,
        coalesce(sum(s.registrations), 0)::bigint                  AS registrations,

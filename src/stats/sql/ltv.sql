@@ -5,10 +5,11 @@
 -- Rows by visitors: source text; visitors, customers, orders bigint; revenue text; and for each horizon of 30, 60, 90 days
 --       visitors_…, customers_… bigint (old enough; of them with an order within it), revenue_… text
 --
--- Members are those whose first session is in the window; their first touch is the one known of the visitor, else that of
--- this session. Orders are all of theirs, whatever credited them.
+-- Members are those whose first session is in the window; their first touch is that of this session, with its cookieless
+-- beginning, else the first one known of the visitor. Orders are all of theirs, whatever credited them.
 WITH members AS MATERIALIZED (
-    SELECT s.visitor_id, min(s.began_at) AS began_at, min(s.source) AS source
+    SELECT s.visitor_id, min(s.began_at) AS began_at, min(s.source) AS source,
+           bool_or(s.campaign_id IS NOT NULL) AS touched
     FROM report_sessions($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) s
     WHERE s.session_number = 1
     GROUP BY s.visitor_id
@@ -19,18 +20,20 @@ WITH members AS MATERIALIZED (
     WHERE c."position" = 1 AND o.visitor_id IS NOT NULL AND $21::text IS NOT NULL
 ), lines AS (
     -- All of a visitor's lines together, without a join: a planner that knows little would join all with all.
-    SELECT m.visitor_id, m.began_at, m.source, NULL::timestamptz AS placed_at, NULL::numeric AS gross, NULL::numeric AS revenue
+    SELECT m.visitor_id, m.began_at, m.source, m.touched, NULL::timestamptz AS placed_at, NULL::numeric AS gross, NULL::numeric AS revenue
     FROM members m
     UNION ALL
-    SELECT a.visitor_id, NULL, NULL, a.placed_at, a.gross, a.revenue
+    SELECT a.visitor_id, NULL, NULL, NULL, a.placed_at, a.gross, a.revenue
     FROM amounts a
 ), spread AS (
     SELECT l.visitor_id, l.placed_at, l.gross, l.revenue,
            max(l.began_at) OVER (PARTITION BY l.visitor_id) AS began_at,
-           max(l.source) OVER (PARTITION BY l.visitor_id) AS source
+           max(l.source) OVER (PARTITION BY l.visitor_id) AS source,
+           bool_or(l.touched) OVER (PARTITION BY l.visitor_id) AS touched
     FROM lines l
 ), persons AS (
-    SELECT s.visitor_id, min(s.began_at) AS began_at, min(s.source) AS source, count(s.placed_at) AS orders,
+    SELECT s.visitor_id, min(s.began_at) AS began_at, min(s.source) AS source,
+           bool_or(s.touched) AS touched, count(s.placed_at) AS orders,
            count(s.gross) AS valued, sum(s.gross) AS gross, coalesce(sum(s.revenue), 0) AS revenue,
            count(s.placed_at) FILTER (WHERE s.placed_at < s.began_at + interval '720 hours') AS orders_30,
            count(s.placed_at) FILTER (WHERE s.placed_at < s.began_at + interval '1440 hours') AS orders_60,
@@ -42,7 +45,7 @@ WITH members AS MATERIALIZED (
     WHERE s.began_at IS NOT NULL
     GROUP BY s.visitor_id
 ), touched AS (
-    SELECT p.*, CASE WHEN v.first_campaign_id IS NULL THEN p.source ELSE coalesce(c.source, '(none)') END AS first_source
+    SELECT p.*, CASE WHEN p.touched OR v.first_campaign_id IS NULL THEN p.source ELSE coalesce(c.source, '(none)') END AS first_source
     FROM persons p
     LEFT JOIN visitors v ON v.visitor_id = p.visitor_id
     LEFT JOIN campaign_labels c ON c.campaign_id = v.first_campaign_id

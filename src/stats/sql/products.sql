@@ -67,7 +67,13 @@ WITH visits AS MATERIALIZED (
     UNION ALL
     SELECT c.session_id, p.site_id, p.product_id, max(p.name), 0, 0, 0, c.order_id, 1, NULL
     FROM chosen c
-    JOIN events e ON e.session_id = c.session_id AND e.order_id = c.order_id
+    CROSS JOIN LATERAL (
+        SELECT x.kind_id, x.product_key
+        FROM events x
+        WHERE x.session_id = c.session_id AND x.order_id = c.order_id
+          AND x.at >= hour_of(c.session_id) AND x.at < $2 + interval '2 days'
+        OFFSET 0
+    ) e
     JOIN action_kinds k ON k.kind_id = e.kind_id AND k.name = 'purchase'
     JOIN products p ON p.product_key = e.product_key
     WHERE NOT EXISTS (SELECT FROM positions i WHERE i.site_id = c.site_id AND i.order_id = c.order_id)

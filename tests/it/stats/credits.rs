@@ -270,7 +270,7 @@ async fn models_stand_side_by_side_and_credit_the_same_orders() {
     let mut assisted: BTreeMap<String, usize> = BTreeMap::new();
     for (_, touches) in &orders {
         let way: Vec<_> = touches.iter().map(|touch| source(&touch.1)).collect();
-        for source in way.iter().rev().skip(1).collect::<BTreeSet<_>>() {
+        for source in way.iter().filter(|source| Some(*source) != way.last()).collect::<BTreeSet<_>>() {
             *assisted.entry(source.clone()).or_default() += 1;
         }
         *ways.entry(if way.is_empty() { vec!["(direct)".into()] } else { way }).or_default() += 1;

@@ -104,12 +104,18 @@ impl Default for Order {
 impl Seed {
     /// A database with the schema and one partition for all times.
     pub async fn new() -> Seed {
-        let database = migrated().await;
-        let client = database.connect().await;
+        let Seed { database, client } = Seed::by_month().await;
         for table in ["sessions", "session_cookies", "touches", "events", "product_views"] {
             let statement = format!("CREATE TABLE {table}_all PARTITION OF {table} DEFAULT");
             client.batch_execute(&statement).await.unwrap();
         }
+        Seed { database, client }
+    }
+
+    /// A database with the schema, whose partitions are still to be made.
+    pub async fn by_month() -> Seed {
+        let database = migrated().await;
+        let client = database.connect().await;
         Seed { database, client }
     }
 

@@ -1,0 +1,120 @@
+//! What a question about some days costs does not grow with the years before: months outside of its window are not read.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use utm_dispatcher::store::partitions::{self, Month};
+
+use super::seed::{Order, Seed, Visit};
+
+/// Its name, its text, and what it takes beside window, filters and money.
+type Question = (&'static str, &'static str, &'static [&'static str]);
+
+macro_rules! question {
+    ($name:literal, $more:expr) => {
+        ($name, include_str!(concat!("../../../src/stats/sql/", $name, ".sql")), $more)
+    };
+}
+
+const EDGES: &str = "(ARRAY['2026-06-10Z', '2026-06-15Z', '2026-06-20Z']::timestamptz[])";
+const STEPS: &str = "(ARRAY['product_view', 'add_to_cart', 'purchase']::text[])";
+
+const OF_SESSIONS: [Question; 9] = [
+    question!("general_sessions", &[]),
+    question!("visitors", &[]),
+    question!("returning", &[]),
+    question!("timeseries_sessions", &[EDGES, "false"]),
+    question!("timeseries_visitors", &[EDGES]),
+    question!("funnel", &[STEPS, "true"]),
+    question!("export_sessions", &[]),
+    question!("export_touches", &[]),
+    question!("export_actions", &[]),
+];
+const OF_MONEY: [Question; 5] = [
+    question!(
+        "breakdown",
+        &["'source'", "'sessions'", "false", "0", "20", "true", "NULL", "NULL", "NULL", "NULL"]
+    ),
+    question!(
+        "breakdown",
+        &["'device'", "'sessions'", "false", "0", "20", "true", "NULL", "NULL", "NULL", "NULL"]
+    ),
+    question!("products", &["'views'", "false", "0", "20"]),
+    question!("ab_test", &["20"]),
+    question!("ltv", &["'2026-07-01Z'::timestamptz"]),
+];
+
+const WINDOW: &str = "'2026-06-10Z'::timestamptz, '2026-06-20Z'::timestamptz, NULL, 'exclude'";
+
+/// The statement with literals in the place of its parameters: the planner knows them as those that are sent.
+fn filled(sql: &str, parameters: &[&str]) -> String {
+    let pairs = parameters.iter().enumerate().rev();
+    pairs.fold(sql.to_owned(), |sql, (index, literal)| sql.replace(&format!("${}", index + 1), literal))
+}
+
+/// Months of partitions that a plan read.
+fn months_read(plan: &Value, months: &mut BTreeSet<String>) {
+    match plan {
+        Value::Array(parts) => parts.iter().for_each(|part| months_read(part, months)),
+        Value::Object(node) => {
+            if let Some(name) = node.get("Relation Name").and_then(Value::as_str)
+                && node["Actual Loops"].as_f64().unwrap() > 0.0
+                && let Some((_, month)) = name.split_once("_2026_")
+            {
+                months.insert(month.to_owned());
+            }
+            node.values().for_each(|part| months_read(part, months));
+        }
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn months_outside_of_the_window_are_not_read() {
+    let seed = Seed::by_month().await;
+    let at = |month: u32, day: u32| -> Timestamp {
+        format!("2026-{month:02}-{day:02}T10:00:00Z").parse().unwrap()
+    };
+    let months = (1..=12).filter_map(|month| Month::of(at(month, 15))).collect();
+    partitions::ensure(&mut seed.database.store().office().await.unwrap(), &months).await.unwrap();
+    for month in 1..=12 {
+        for day in [3, 12, 18] {
+            let visitor = u128::from(month * 100 + day);
+            let visit = Visit {
+                at: at(month, day),
+                visitor,
+                tags: Some(("google", "cpc", "x")),
+                order_count: 1,
+                ..Visit::default()
+            };
+            let session = seed.visit(&visit).await;
+            seed.action(session, visitor, at(month, day), "product_view", Some("p1")).await;
+            let order = Order {
+                id: visitor.to_string(),
+                at: at(month, day),
+                visitor: Some(visitor),
+                session: Some(session),
+                ..Order::default()
+            };
+            seed.order(&order).await;
+        }
+    }
+    seed.client.batch_execute("ANALYZE").await.unwrap();
+    let filters = ["NULL"; 16].join(", ");
+    let window: Vec<&str> = WINDOW.split(", ").chain(filters.split(", ")).collect();
+    let money = ["'order'", "'last_non_direct'", "'UAH'", "2", "'placed'"];
+    let with_money: Vec<&str> = window.iter().copied().chain(money).collect();
+    let questions = OF_SESSIONS.iter().map(|question| (question, &window));
+    for ((name, sql, more), parameters) in
+        questions.chain(OF_MONEY.iter().map(|question| (question, &with_money)))
+    {
+        let parameters: Vec<&str> = parameters.iter().chain(more.iter()).copied().collect();
+        let explain = format!("EXPLAIN (ANALYZE, FORMAT JSON) {}", filled(sql, &parameters));
+        let plan: Value = seed.client.query_one(&explain, &[]).await.unwrap().get(0);
+        let mut months = BTreeSet::new();
+        months_read(&plan, &mut months);
+        assert!(months.contains("06"), "{name} reads nothing: {plan:#}");
+        assert_eq!(months.len(), 1, "{name} reads months {months:?} for ten days of June");
+    }
+}
