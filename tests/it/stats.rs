@@ -11,6 +11,7 @@ mod openapi;
 mod people;
 mod pruning;
 mod reports;
+mod revalidation;
 pub mod seed;
 mod series;
 pub mod server;
