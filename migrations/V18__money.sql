@@ -54,24 +54,31 @@ CREATE FUNCTION report_credits(
     LEFT JOIN campaign_labels c ON c.campaign_id = k.campaign_id
     WHERE (site_names IS NULL
            OR o.site_id IN (SELECT n.site_id FROM sites n WHERE n.name = ANY (site_names)))
-      AND CASE WHEN date_basis = 'session' THEN true
-               ELSE (from_at IS NULL OR o.placed_at >= from_at) AND o.placed_at < to_at END
-      AND ((date_basis <> 'session' AND bots <> 'only' AND device_in IS NULL AND device_out IS NULL
-            AND country_in IS NULL AND country_out IS NULL)
+      AND (date_basis = 'session' OR ((from_at IS NULL OR o.placed_at >= from_at) AND o.placed_at < to_at))
+      -- By the session's beginning: those of the window, all of them, once.
+      AND (date_basis <> 'session'
            OR o.session_id IN (
                SELECT s.session_id FROM session_facts s
-               WHERE (date_basis <> 'session'
-                      OR ((from_at IS NULL OR (s.started_at >= from_at
-                                               AND s.session_hour >= from_at - interval '2 days'))
-                          AND s.started_at < to_at AND s.session_hour < to_at))
-                 AND CASE bots WHEN 'only' THEN s.bot WHEN 'include' THEN true
-                          ELSE date_basis <> 'session' OR NOT s.bot END
+               WHERE s.started_at >= coalesce(from_at, '-infinity') AND s.started_at < to_at
+                 AND s.session_hour >= coalesce(from_at - interval '2 days', '-infinity') AND s.session_hour < to_at
                  -- Money of sessions that a rule leaves out is no session's; one that another continues is told by it.
-                 AND (date_basis <> 'session' OR s.excluded_by IS NULL)
+                 AND s.excluded_by IS NULL
+                 AND CASE bots WHEN 'only' THEN s.bot WHEN 'include' THEN true ELSE NOT s.bot END
                  AND (device_in IS NULL OR s.device LIKE ANY (device_in))
                  AND (device_out IS NULL OR s.device NOT LIKE ALL (device_out))
                  AND (country_in IS NULL OR s.country LIKE ANY (country_in))
                  AND (country_out IS NULL OR s.country NOT LIKE ALL (country_out))))
+      -- By the order's time: its session is looked up, wherever it is, one by one, since a join would read all there are.
+      AND (date_basis = 'session'
+           OR (bots <> 'only' AND device_in IS NULL AND device_out IS NULL AND country_in IS NULL AND country_out IS NULL)
+           OR (SELECT (bots <> 'only' OR s.bot)
+                      AND (device_in IS NULL OR s.device LIKE ANY (device_in))
+                      AND (device_out IS NULL OR s.device NOT LIKE ALL (device_out))
+                      AND (country_in IS NULL OR s.country LIKE ANY (country_in))
+                      AND (country_out IS NULL OR s.country NOT LIKE ALL (country_out))
+               FROM session_facts s
+               WHERE s.session_id = o.session_id AND s.session_hour = hour_of(o.session_id)
+               LIMIT 1))
 $$;
 COMMENT ON FUNCTION report_credits IS 'The orders of a window by credited touch, with the amounts of the whole order.';
 
