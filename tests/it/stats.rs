@@ -10,6 +10,7 @@ mod metrics;
 mod openapi;
 mod people;
 mod reports;
+mod revalidation;
 pub mod seed;
 mod series;
 pub mod server;
