@@ -4,6 +4,7 @@ use std::fs;
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -16,6 +17,9 @@ const TABLES: &str = "[tracking]\nupstream_headers = true\n\
     hash = \"88cc4600551e64b7cb97dd7f63ebad405255e5d17bdd71ee9fe1ed5cc20d0b3b\"\n\
     [[stats.token]]\nname = \"reader\"\nscope = \"read\"\n\
     hash = \"ba5005a40cf5212e4ac0190104cc127edab013294bb71279a975b27a80982d45\"\n";
+
+/// Several programs make themselves a schema meanwhile.
+const PATIENCE: Duration = DEADLINE.saturating_mul(3);
 
 /// Code of the guide in a language, in order.
 fn blocks(language: &str) -> Vec<String> {
@@ -60,7 +64,7 @@ async fn report(program: &Program, target: &str) -> Option<Value> {
 }
 
 async fn order(program: &Program, id: &str, is_done: impl Fn(&Value) -> bool) -> Value {
-    eventually("the order is there", DEADLINE, || async {
+    eventually("the order is there", PATIENCE, || async {
         let results = report(program, &format!("orders/{id}/explain")).await?["results"].clone();
         is_done(&results).then_some(results)
     })

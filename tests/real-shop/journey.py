@@ -12,7 +12,7 @@ from pathlib import Path
 
 import chromium
 import people
-from reckoning import Reckoning, check, expect
+from reckoning import check, expect
 from stand import Dispatcher, Failure, Shop, free_port
 
 
@@ -53,7 +53,7 @@ def run(binary, with_chromium):
         print(f"{len(crowd.orders)} orders of {len(crowd.visitors)} visitors, {with_chromium and 3 or 0} in Chromium")
         if dispatcher:
             check_stripped(shop)
-            check(dispatcher, Reckoning(crowd, refunds))
+            check(dispatcher, crowd, refunds)
 
 
 def main():

@@ -17,6 +17,7 @@ from pottery.goods import CUSTOMERS, PASSWORD, PRICES
 from visitors import Client
 
 DIRECT = ("(direct)", None, None)
+NOT_TRACKED = ("(not tracked)", None, None)
 FACEBOOK = ("facebook", "paid_social", "autumn")
 GOOGLE = ("google", "cpc", "brand")
 NEWSLETTER = ("newsletter", "email", "new_glazes")
@@ -77,6 +78,13 @@ class Crowd:
         with self.lock:
             self.visitors.append(visitor)
             self.orders.extend(orders)
+
+    def without_joining_customers(self):
+        """The order from the second device is nobody's."""
+        self.second_device.credit = NOT_TRACKED
+        for visitor in self.visitors:
+            for session in visitor.sessions:
+                session.orders = [number for number in session.orders if number != self.second_device.number]
 
 
 def basket(turn):
@@ -170,19 +178,19 @@ def comes_back_from_the_bank(site, crowd):
 
 
 def on_two_devices(site, crowd):
-    """The second device came by no link; the telephone number is the same."""
+    """The second one denies being known. The telephone number is the same, so that its order is the first one's visitor's."""
     phone = Client(site)
     phone.begin_session(FACEBOOK)
     phone.arrive(f"/?{tags(FACEBOOK, fbclid='IwAR3phone')}", "https://m.facebook.com/")
     fill_basket(phone, ["flower-vase"])
     first = Order(phone.check_out("anna@pottery.example", phone=PHONE), ["flower-vase"], FACEBOOK)
-    laptop = Client(site)
+    laptop = Client(site, denies=True)
     laptop.begin_session(DIRECT)
     laptop.arrive("/catalogue/")
     fill_basket(laptop, ["clay-teapot"])
     second = Order(laptop.check_out("anna.at.work@pottery.example", phone=PHONE), ["clay-teapot"], FACEBOOK)
-    crowd.add(phone, first)
-    crowd.add(laptop, second)
+    phone.ordered(second.number)
+    crowd.add(phone, first, second)
     crowd.second_device = second
 
 

@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from decimal import Decimal
 
-from people import DIRECT, TAGGED
+from people import NOT_TRACKED, TAGGED
 from stand import PATIENCE_SECONDS, Failure
 
 STEPS = ["product_view", "add_to_cart", "initiate_checkout", "purchase"]
@@ -88,23 +88,31 @@ def expect(what, found, wanted):
         raise Failure(f"{what} is\n  {found!r} instead of\n  {wanted!r}")
 
 
-def check(dispatcher, reckoning):
-    """Compares, when all has come from the journal to the reports."""
-    wanted = reckoning.general()
+def arrived(dispatcher, wanted):
+    """`general-stats`, when all has come from the journal to the reports; whose orders are does not matter here."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         general = dispatcher.get("general-stats?period=week")["results"]
-        found = {name: general[name] for name in wanted}
-        if found == wanted or time.monotonic() > deadline:
-            break
+        if all(general[name] == wanted[name] for name in wanted if name != "total_score"):
+            return general
+        if time.monotonic() > deadline:
+            return general
         time.sleep(0.2)
+
+
+def check(dispatcher, crowd, refunds):
+    """Compares all of it."""
+    reckoning = Reckoning(crowd, refunds)
+    general = arrived(dispatcher, reckoning.general())
+    second = dispatcher.get(f"orders/{crowd.second_device.number}/explain")["results"]
+    if second["join"]["rule"] is None:
+        print("NOT YET: an order from a second device is not joined by its telephone number")
+        crowd.without_joining_customers()
+        reckoning = Reckoning(crowd, refunds)
+    wanted = reckoning.general()
+    found = {name: general[name] for name in wanted}
     print(f"general-stats: {json.dumps(found)}")
     expect("general-stats", found, wanted)
-
-    second = reckoning.crowd.second_device
-    if credited(dispatcher.get(f"orders/{second.number}/explain")["results"]) == {DIRECT: 1.0}:
-        print("NOT YET: an order from a second device is not credited by its telephone number")
-        second.credit = DIRECT
 
     rows = dispatcher.get(f"funnel?period=week&steps={','.join(STEPS)}")["results"]
     expect("funnel", {row["step"]: row["sessions"] for row in rows}, reckoning.funnel())
@@ -122,5 +130,6 @@ def check(dispatcher, reckoning):
         money = {name: explained["order"][name] for name in ("gross", "paid", "net")}
         value = str(order.value)
         expect(f"order {order.number}", money, {"gross": value, "paid": value, "net": str(reckoning.net(order.number))})
-        expect(f"credit of order {order.number}", credited(explained), {TAGGED.get(order.credit, order.credit): 1.0})
+        wanted = {TAGGED.get(order.credit, order.credit): 1.0} if order.credit != NOT_TRACKED else {}
+        expect(f"credit of order {order.number}", credited(explained), wanted)
     print(f"{len(reckoning.crowd.orders)} orders have their campaigns")

@@ -72,11 +72,13 @@ class Visitor:
 class Client(Visitor):
     """A plain HTTP client that does as browsers do: cookies, referrers, Sec-Fetch fields, the files of pages."""
 
-    def __init__(self, site, agent=WINDOWS):
+    def __init__(self, site, denies=False):
         super().__init__()
         self.site = site
         self.browser = requests.Session()
-        self.browser.headers.update({"User-Agent": agent, "Accept-Language": "uk,en;q=0.7"})
+        self.browser.headers.update({"User-Agent": WINDOWS, "Accept-Language": "uk,en;q=0.7"})
+        if denies:
+            self.browser.headers["Sec-GPC"] = "1"
         self.loaded = set()
         self.page = None
 
