@@ -59,7 +59,9 @@ mod tests {
         let text = own.to_str().unwrap();
         let among = |lines: &[&str]| {
             let mut fields = HeaderMap::new();
-            lines.iter().for_each(|line| drop(fields.append(IF_NONE_MATCH, line.parse().unwrap())));
+            for line in lines {
+                fields.append(IF_NONE_MATCH, line.parse().unwrap());
+            }
             is_among(&own, &fields)
         };
         for lines in [&[text][..], &[&text[2..]], &["\"x\"", text], &[&format!("\"x\" , {text}")], &["*"]] {

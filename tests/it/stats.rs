@@ -15,3 +15,4 @@ pub mod seed;
 mod series;
 pub mod server;
 mod sessions;
+mod views;
