@@ -14,7 +14,7 @@ WINDOWS = (
 )
 ADDRESS = {"first_name": "Olha", "last_name": "Buyer", "line1": "1 Kiln Lane", "line4": "Kyiv", "postcode": "01001"}
 HALF_HOUR_SECONDS = 1800
-LONGEST_VISIT_SECONDS = 40
+LONGEST_VISIT_SECONDS = 90
 
 
 @dataclass
