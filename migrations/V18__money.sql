@@ -146,11 +146,11 @@ CREATE FUNCTION report_orders(
                 FROM report_credits(from_at, to_at, site_names, bots, device_in, device_out, country_in, country_out,
                         date_basis, attribution_model, report_currency, minor_units, revenue_kind) c
                 WHERE c.credit BETWEEN 1 AND 999999
-                  -- Asked once: most models share no order, and then nothing is read here.
-                  AND EXISTS (SELECT FROM order_credits x WHERE x.model = attribution_model AND x.credit BETWEEN 1 AND 999999)
             ) m
             WINDOW one AS (PARTITION BY m.site_id, m.order_id)
         ) f
+        -- Asked once: most models share no order, and then nothing is read here.
+        WHERE EXISTS (SELECT FROM order_credits x WHERE x.model = attribution_model AND x.credit BETWEEN 1 AND 999999)
     ) l (site_id, order_id, "position", credit, source, medium, campaign, content, term, channel, counted, gross, paid, refunded, revenue,
          credited_gross, credited_revenue, credited_paid, credited_refunded, session_id, is_paid)
     WHERE (source_in IS NULL OR l.source LIKE ANY (source_in))
