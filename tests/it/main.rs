@@ -30,6 +30,7 @@ mod oracle;
 mod outages;
 mod pooler;
 mod proxy_header;
+mod pruning;
 mod reloading;
 mod replacing;
 mod replica;

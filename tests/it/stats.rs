@@ -9,7 +9,6 @@ mod ingest;
 mod metrics;
 mod openapi;
 mod people;
-mod pruning;
 mod reports;
 mod revalidation;
 pub mod seed;

@@ -6,14 +6,14 @@ use jiff::Timestamp;
 use serde_json::Value;
 use utm_dispatcher::store::partitions::{self, Month};
 
-use super::seed::{Order, Seed, Visit};
+use crate::stats::seed::{Order, Seed, Visit};
 
 /// Its name, its text, and what it takes beside window, filters and money.
 type Question = (&'static str, &'static str, &'static [&'static str]);
 
 macro_rules! question {
     ($name:literal, $more:expr) => {
-        ($name, include_str!(concat!("../../../src/stats/sql/", $name, ".sql")), $more)
+        ($name, include_str!(concat!("../../src/stats/sql/", $name, ".sql")), $more)
     };
 }
 
