@@ -18,7 +18,6 @@ mod forgotten;
 mod growth;
 mod known;
 pub mod labels;
-pub mod points;
 mod recent;
 pub mod rows;
 mod settle;

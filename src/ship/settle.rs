@@ -4,7 +4,6 @@
 //! The rules stand in `sql/settle_orders.sql` and `sql/settle_credits.sql`.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use deadpool_postgres::Transaction;
 use rust_decimal::Decimal;
@@ -16,6 +15,7 @@ use super::columns::send;
 use super::forget;
 use super::rows::Rows;
 use super::rows::orders::Report;
+use super::write::Terms;
 
 use crate::hit::{IdentityMode, OrderOutcome};
 
@@ -107,18 +107,18 @@ fn outcome(report: &Report, hash: i64, value: Option<Decimal>, currency: Option<
 pub(super) async fn orders(
     transaction: &Transaction<'_>,
     orders: &Orders,
-    lookback: Duration,
+    terms: Terms,
 ) -> Result<(), Error> {
     if orders.is_empty() {
         return Ok(());
     }
-    let seconds = lookback.as_secs_f64();
+    let seconds = terms.lookback.as_secs_f64();
     let before = send!(transaction, "order_sessions", orders, |(site, order)| {
         INT4_ARRAY: site, TEXT_ARRAY: order,
     })?;
     let after = send!(transaction, "settle_orders", orders, |(site, order)| {
         INT4_ARRAY: site, TEXT_ARRAY: order,
-    }, FLOAT8: seconds)?;
+    }, FLOAT8: seconds, INT4: i32::from(terms.purchase_points))?;
     send!(transaction, "clear_credits", orders, |(site, order)| { INT4_ARRAY: site, TEXT_ARRAY: order })?;
     send!(transaction, "settle_credits", orders, |(site, order)| {
         INT4_ARRAY: site, TEXT_ARRAY: order,

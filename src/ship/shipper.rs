@@ -23,6 +23,7 @@ use super::known::KnownVisitors;
 use super::labels::CurrentLabels;
 use super::rows::{Enricher, Refused, Rows};
 use super::write::{self, Attempt, Fault, Terms};
+use crate::action::Points;
 use crate::config::{Config, Live, StoreIp};
 use crate::erasure::Receipt;
 use crate::hit::OrderOutcome;
@@ -52,6 +53,8 @@ pub struct ShipSettings {
     pub locale_prefixes: Vec<String>,
     /// An mmdb file.
     pub geo_database: Option<PathBuf>,
+    /// What actions are worth.
+    pub points: Points,
 }
 
 impl From<&Config> for ShipSettings {
@@ -62,6 +65,7 @@ impl From<&Config> for ShipSettings {
             new_values_per_day: config.database.new_values_per_day,
             locale_prefixes: config.tracking.locale_prefixes.clone(),
             geo_database: config.geo_database.clone(),
+            points: config.points.clone(),
         }
     }
 }
@@ -138,6 +142,7 @@ fn enricher(settings: &ShipSettings, labels: &CurrentLabels) -> Enricher {
         places: Places::new(settings.geo_database.clone()),
         store_ip: settings.store_ip,
         locale_prefixes: settings.locale_prefixes.clone(),
+        points: settings.points.clone(),
         written: Mutex::new(Written::default()),
     }
 }
@@ -336,6 +341,7 @@ impl Shipper {
         let mut terms = Terms {
             cap: i64::from(self.settings.new_values_per_day),
             lookback: self.settings.lookback,
+            purchase_points: self.settings.points.of("purchase"),
             exclusive: rows.needs_exclusive_lock(),
         };
         let visitors = self.known.unwritten(&rows.visitors);

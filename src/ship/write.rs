@@ -26,7 +26,6 @@ use super::events;
 use super::forget;
 use super::forgotten::ForgottenList;
 use super::growth::Growth;
-use super::points;
 use super::rows::events::{Event, ProductView};
 use super::rows::visitors::Visitor;
 use super::rows::{Rows, SessionKey, kind_id, stored};
@@ -99,6 +98,7 @@ impl Fault {
 pub(super) struct Terms {
     pub(super) cap: i64,
     pub(super) lookback: Duration,
+    pub(super) purchase_points: i16,
     pub(super) exclusive: bool,
 }
 
@@ -153,7 +153,7 @@ pub(super) async fn attempt(
     }
     let outcomes = settle::entries(&transaction, rows).await?;
     concerned.extend(settle::payments(&transaction, rows).await?);
-    settle::orders(&transaction, &concerned, terms.lookback).await?;
+    settle::orders(&transaction, &concerned, terms).await?;
     let mut receipts = Vec::new();
     for erasure in &rows.erasures {
         receipts.push(forget::forget(&transaction, erasure).await?);
@@ -341,8 +341,8 @@ async fn write_sessions(
     new_views: &[(SessionKey, &ProductView)],
 ) -> Result<(), tokio_postgres::Error> {
     let mut view_points: HashMap<SessionKey, i32> = HashMap::new();
-    for (key, _) in new_views {
-        *view_points.entry(*key).or_default() += i32::from(points::of_action("product_view", None, false));
+    for (key, view) in new_views {
+        *view_points.entry(*key).or_default() += i32::from(view.hit.points);
     }
     send!(transaction, "sessions", rows.sessions, |(key, session)| {
         UUID_ARRAY: key.session_id, UUID_ARRAY: key.visitor_id, TIMESTAMPTZ_ARRAY: key.session_hour,

@@ -7,7 +7,6 @@ use uuid::Uuid;
 use super::sessions::status;
 use super::{Enricher, Folding, Rows, SessionKey, json_object, kind_id};
 use crate::hit::Action;
-use crate::ship::points;
 
 /// Length of the slot in which a product view counts once.
 const SLOT_SECONDS: i64 = 1800;
@@ -84,7 +83,7 @@ impl Event {
             product_key: None,
             site_id: folding.site_id,
             kind_id: kind_id("page_view"),
-            points: points::of_action("page_view", None, false),
+            points: folding.points.of_action("page_view", None, false),
             status: status(folding.hit.status),
             value: None,
             currency: None,
@@ -96,7 +95,7 @@ impl Event {
     fn of_action(key: Option<SessionKey>, folding: &Folding<'_>, action: &Action<'_>) -> Event {
         Event {
             kind_id: kind_id(&action.kind),
-            points: points::of_action(&action.kind, action.value, action.order_id.is_some()),
+            points: folding.points.of_action(&action.kind, action.value, action.order_id.is_some()),
             value: action.value,
             currency: action.currency.as_deref().map(str::to_owned),
             order_id: action.order_id.as_deref().map(str::to_owned),

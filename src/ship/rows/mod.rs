@@ -25,6 +25,7 @@ use super::enrich::acquisition::Acquisition;
 use super::enrich::place::Places;
 use super::forgotten::{ForgottenList, NewSession};
 use super::labels::CurrentLabels;
+use crate::action::Points;
 use crate::config::StoreIp;
 use crate::erasure::Erasure;
 use crate::hit::{BotCount, Hit, IdentityMode, Record, RecordError};
@@ -44,6 +45,8 @@ pub struct Enricher {
     pub store_ip: StoreIp,
     /// First path segments that name a language.
     pub locale_prefixes: Vec<String>,
+    /// What actions are worth.
+    pub points: Points,
     /// Rows that need not be offered again.
     pub written: Mutex<Written>,
 }
@@ -166,6 +169,7 @@ struct Folding<'a> {
     hash: i64,
     site_id: i32,
     page_id: i64,
+    points: &'a Points,
 }
 
 impl Folding<'_> {
@@ -265,7 +269,7 @@ impl Rows {
             return Ok(());
         }
         let page_id = self.dictionaries.page(site_id, hit, enricher);
-        let folding = Folding { hit, at, hash, site_id, page_id };
+        let folding = Folding { hit, at, hash, site_id, page_id, points: &enricher.points };
         if let Some((key, identity)) = key.zip(hit.identity.as_ref()) {
             let touched = hit.touch.as_ref().map(|touch| self.add_touch(key, touch, &folding, enricher));
             self.add_visitor(identity, touched, &folding);

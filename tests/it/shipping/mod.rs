@@ -35,6 +35,7 @@ fn settings() -> ShipSettings {
         new_values_per_day: 100_000,
         locale_prefixes: vec!["uk".into(), "en".into()],
         geo_database: None,
+        points: utm_dispatcher::action::Points::default(),
     }
 }
 

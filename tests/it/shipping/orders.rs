@@ -42,6 +42,26 @@ async fn an_order_is_credited_to_the_last_touch_before_it() {
 }
 
 #[tokio::test]
+async fn points_are_those_of_the_configuration() {
+    let (database, client, _, mut journal) = shop().await;
+    let mut own = settings();
+    let others = [("page_view", 2), ("product_view", 7), ("wishlist", 4), ("purchase", -30)];
+    others.into_iter().for_each(|(kind, points)| own.points.set(kind.to_owned(), points));
+    let mut shipper = Shipper::new(database.store(), own);
+    shipper.checkpoints(&[journal.id]).await.unwrap();
+    let visit = identity(1, 1, TEN);
+    let viewed = Action { product_id: Some("7".into()), ..action("product_view") };
+    let seen = Hit { actions: vec![viewed, action("wishlist")], ..page_view(visit, TEN) };
+    let records = [hit(seen.clone()), hit(seen), hit(purchase(visit, TEN + MINUTE, "1042", 1499))];
+    shipper.ship(journal.batch(&records)).await.unwrap();
+    let session = "SELECT (score, order_points) FROM sessions";
+    // Twice a page and a wish; the product once.
+    assert_eq!(value(&client, session).await.unwrap(), "(19,-16)");
+    let events = "SELECT string_agg(points::text, ',' ORDER BY points) FROM events";
+    assert_eq!(value(&client, events).await.unwrap(), "0,2,2,4,4,7");
+}
+
+#[tokio::test]
 async fn a_session_that_arrives_after_its_order_is_joined() {
     let (_database, client, mut shipper, mut journal) = shop().await;
     let visit = identity(1, 1, TEN);
