@@ -138,6 +138,7 @@ impl ForgottenList {
         hit.cookies.clear();
         for action in &mut hit.actions {
             action.properties.clear();
+            action.customer.clear();
             if action.product_id.is_none() {
                 action.product_name = None;
             }
@@ -191,6 +192,30 @@ impl ForgottenList {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hit::{Action, CustomerKeyKind, Identity, Way};
+
+    #[test]
+    fn nothing_of_a_forgotten_visitor_leads_to_a_customer() {
+        for key in [None, Some([7; KEY_BYTES])] {
+            let visitor_id = Uuid::from_u128(7);
+            let entry = Entry { erasure_id: Uuid::nil(), at_ms: 0, replacer: key.map(Replacer::new) };
+            let entries = HashMap::from([((VISITOR, id_hash(visitor_id.as_bytes())), entry)]);
+            let list = ForgottenList { stamp: "1".to_owned(), entries };
+            let mut bought = Action::new("purchase", Way::Rule);
+            bought.customer = vec![(CustomerKeyKind::Phone, [1; 16])];
+            let identity = Identity {
+                mode: IdentityMode::Cookie,
+                visitor_id,
+                session_id: Uuid::from_u128(8),
+                session_number: 1,
+                minted_from: None,
+            };
+            let mut hit = Hit { identity: Some(identity), actions: vec![bought], ..Hit::default() };
+            list.anonymise_hit(&mut hit);
+            assert!(hit.actions[0].customer.is_empty());
+            assert_ne!(hit.identity.map(|identity| identity.visitor_id), Some(visitor_id));
+        }
+    }
 
     #[test]
     fn replacements_have_the_documented_form() {

@@ -22,6 +22,7 @@ mod recent;
 pub mod rows;
 mod settle;
 mod shipper;
+mod spend;
 mod write;
 
 pub use batch::{Batch, Located, Stretch};

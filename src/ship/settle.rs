@@ -17,7 +17,7 @@ use super::rows::Rows;
 use super::rows::orders::Report;
 use super::write::Terms;
 
-use crate::hit::{IdentityMode, OrderOutcome};
+use crate::hit::{IdentityMode, ReportOutcome};
 
 /// Orders by `(site_id, order_id)`.
 pub(super) type Orders = BTreeSet<(i32, String)>;
@@ -47,7 +47,7 @@ pub(super) async fn concerned(transaction: &Transaction<'_>, rows: &Rows) -> Res
 pub(super) async fn entries(
     transaction: &Transaction<'_>,
     rows: &Rows,
-) -> Result<Vec<((Uuid, u32), OrderOutcome)>, Error> {
+) -> Result<Vec<((Uuid, u32), ReportOutcome)>, Error> {
     send!(transaction, "entries", rows.entries, |(key, entry)| {
         INT4_ARRAY: key.site_id, TEXT_ARRAY: &key.order_id, INT2_ARRAY: key.kind, TEXT_ARRAY: &key.reference,
         INT2_ARRAY: key.way, TIMESTAMPTZ_ARRAY: entry.at, TIMESTAMPTZ_ARRAY: entry.received_at,
@@ -90,16 +90,16 @@ pub(super) async fn payments(transaction: &Transaction<'_>, rows: &Rows) -> Resu
     Ok(settled.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
-fn outcome(report: &Report, hash: i64, value: Option<Decimal>, currency: Option<String>) -> OrderOutcome {
+fn outcome(report: &Report, hash: i64, value: Option<Decimal>, currency: Option<String>) -> ReportOutcome {
     let other_currency = currency.is_some() && report.currency.is_some() && currency != report.currency;
     if hash == report.hash {
-        OrderOutcome::Recorded
+        ReportOutcome::Recorded
     } else if value == report.value && !other_currency {
-        OrderOutcome::Duplicate
+        ReportOutcome::Duplicate
     } else {
         let known = value.map_or_else(|| "no value".to_owned(), |value| value.to_string());
         let currency = currency.map(|currency| format!(" {currency}")).unwrap_or_default();
-        OrderOutcome::Refused(format!("this entry was reported before with {known}{currency}"))
+        ReportOutcome::Refused(format!("this entry was reported before with {known}{currency}"))
     }
 }
 

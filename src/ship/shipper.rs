@@ -26,8 +26,8 @@ use super::write::{self, Attempt, Fault, Terms};
 use crate::action::Points;
 use crate::config::{Config, Live, StoreIp};
 use crate::erasure::Receipt;
-use crate::hit::OrderOutcome;
 use crate::hit::Record;
+use crate::hit::ReportOutcome;
 use crate::journal::Position;
 use crate::store::partitions::{self, Month};
 use crate::store::{Store, StoreError};
@@ -82,7 +82,7 @@ pub struct Shipped {
     /// Records of which no fact was stored: retention has passed their time.
     pub past_retention: u64,
     /// For each report with a receipt what became of it.
-    pub outcomes: Vec<((Uuid, u32), OrderOutcome)>,
+    pub outcomes: Vec<((Uuid, u32), ReportOutcome)>,
     /// What erasures did.
     pub receipts: Vec<Receipt>,
 }
@@ -437,7 +437,7 @@ impl Shipped {
     fn of(
         batch: &Batch,
         rows: &Rows,
-        outcomes: Vec<((Uuid, u32), OrderOutcome)>,
+        outcomes: Vec<((Uuid, u32), ReportOutcome)>,
         receipts: Vec<Receipt>,
     ) -> Shipped {
         let quarantined = rows.refused.len() as u64;
@@ -466,13 +466,13 @@ impl Shipped {
 
 impl Refused {
     /// What its sender is told, if it waits.
-    fn outcome(&self) -> Option<((Uuid, u32), OrderOutcome)> {
+    fn outcome(&self) -> Option<((Uuid, u32), ReportOutcome)> {
         match Record::decode(&self.record.payload) {
-            Ok(Record::Order(fact)) => {
-                Some((fact.receipt?, OrderOutcome::Refused("it cannot be stored".to_owned())))
-            }
+            Ok(Record::Order(fact)) => fact.receipt,
+            Ok(Record::Spend(fact)) => fact.receipt,
             _ => None,
         }
+        .map(|receipt| (receipt, ReportOutcome::Refused("it cannot be stored".to_owned())))
     }
 }
 

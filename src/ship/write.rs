@@ -30,8 +30,9 @@ use super::rows::events::{Event, ProductView};
 use super::rows::visitors::Visitor;
 use super::rows::{Rows, SessionKey, kind_id, stored};
 use super::settle;
+use super::spend;
 use crate::erasure::Receipt;
-use crate::hit::OrderOutcome;
+use crate::hit::ReportOutcome;
 use crate::store::locks;
 
 /// How long a transaction may stand idle (its shipper frozen), wait for a lock, or run one statement.
@@ -41,7 +42,7 @@ const TIMEOUTS_MS: [&str; 3] = ["10000", "20000", "60000"];
 #[derive(Debug)]
 pub(super) enum Attempt {
     /// It is in the database.
-    Committed { outcomes: Vec<((Uuid, u32), OrderOutcome)>, receipts: Vec<Receipt>, growth: Growth },
+    Committed { outcomes: Vec<((Uuid, u32), ReportOutcome)>, receipts: Vec<Receipt>, growth: Growth },
     /// Nothing was written: the checkpoint of this journal is not where the batch begins.
     CheckpointMoved(Uuid),
     /// Nothing was written: the batch has facts from before this horizon.
@@ -151,7 +152,8 @@ pub(super) async fn attempt(
             visitors.iter().filter_map(|(id, _)| rows.visitors.get_key_value(*id)).collect();
         write_facts(&transaction, &rows, &visitors).await?;
     }
-    let outcomes = settle::entries(&transaction, rows).await?;
+    let mut outcomes = settle::entries(&transaction, rows).await?;
+    outcomes.extend(spend::write(&transaction, rows).await?);
     concerned.extend(settle::payments(&transaction, rows).await?);
     settle::orders(&transaction, &concerned, terms).await?;
     let mut receipts = Vec::new();

@@ -35,6 +35,7 @@ mod ratio;
 mod scope;
 mod sessions;
 mod sketch;
+mod spend_item;
 mod tag_health;
 mod visitors;
 
@@ -139,6 +140,7 @@ fn urls() -> Router<Arc<Shared>> {
         .route("/api/v1/tag-health", get(tag_health::tag_health))
         .route("/api/v1/inspect", get(inspect::inspect))
         .route("/api/v1/orders", post(ingest::orders))
+        .route("/api/v1/ad-spend", post(ingest::ad_spend))
         .route("/api/v1/orders/{id}/explain", get(explain::explain))
         .route("/api/v1/exclusions", get(exclusions::list).put(exclusions::put))
         .route("/api/v1/exclusions/{id}", delete(exclusions::delete))

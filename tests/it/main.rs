@@ -37,6 +37,7 @@ mod service;
 mod shipping;
 mod shutdown;
 mod slow_clients;
+mod spend;
 mod spine;
 mod sql;
 mod stats;

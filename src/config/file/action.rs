@@ -195,7 +195,9 @@ pub(super) fn points(table: &Table<'_>) -> Points {
             let number = value.signed_number().and_then(|number| i16::try_from(number).ok());
             match number.filter(|number| number.unsigned_abs() <= MOST_POINTS) {
                 Some(number) => Some(number),
-                None => value.refuse(format!("points are a whole number from -{MOST_POINTS} to {MOST_POINTS}")),
+                None => {
+                    value.refuse(format!("points are a whole number from -{MOST_POINTS} to {MOST_POINTS}"))
+                }
             }
         });
         worth.into_iter().for_each(|worth| points.set(kind.to_owned(), worth));

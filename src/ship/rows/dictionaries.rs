@@ -320,6 +320,9 @@ impl Rows {
             replace(Kind::Page, &mut touch.page_id);
             replace_some(Kind::Referrer, &mut touch.referrer_id);
         }
+        for spend in self.spend.values_mut() {
+            replace(Kind::Campaign, &mut spend.campaign_id);
+        }
         for event in &mut self.events {
             replace(Kind::Page, &mut event.page_id);
             replace_some(Kind::Product, &mut event.product_key);

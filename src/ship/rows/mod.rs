@@ -9,6 +9,7 @@ pub mod dictionaries;
 pub mod events;
 pub mod orders;
 pub mod sessions;
+pub mod spend;
 pub mod visitors;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -101,6 +102,10 @@ pub struct Rows {
     pub payments: BTreeMap<(i32, String, i16), orders::Payment>,
     /// Reports whose senders wait.
     pub receipts: Vec<orders::Report>,
+    /// `ad_spend`
+    pub spend: BTreeMap<spend::SpendKey, spend::Spend>,
+    /// Reports about it whose senders wait.
+    pub spend_receipts: Vec<spend::SpendReport>,
     /// Who is to be forgotten, when all else is written.
     pub erasures: Vec<Erasure>,
     /// Sessions of forgotten visitors, by the id that is replaced, which the list of the forgotten has not yet.
@@ -159,6 +164,9 @@ pub enum FoldError {
     /// Its time, or that of its session, has no partition.
     #[error("{0} ms is no time between the years 2000 and 2199")]
     Time(u64),
+    /// It is no day.
+    #[error("{0:?} is no year, month and day")]
+    Day((i16, i8, i8)),
 }
 
 /// One hit while it is folded: what several tables need of it.
@@ -246,6 +254,7 @@ impl Rows {
                 self.forgotten.anonymise_fact(&mut fact);
                 self.add_fact(&fact, hash, enricher)
             }
+            Record::Spend(fact) => self.add_spend(&fact, hash, enricher),
             Record::Erasure(erasure) => {
                 time(erasure.at_ms)?;
                 self.erasures.push(erasure);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use tokio_postgres::Client;
-use utm_dispatcher::hit::{BotCount, CustomerKeyKind};
+use utm_dispatcher::hit::{BotCount, CustomerKeyKind, SpendFact};
 
 use super::*;
 use crate::harness::postgres;
@@ -147,9 +147,30 @@ fn nameless_hit() -> impl Strategy<Value = Record<'static>> {
     )
 }
 
+/// Money spent, reported again and again.
+fn spend() -> impl Strategy<Value = Record<'static>> {
+    (moment(), 1i8..3, 0usize..3, 1i64..4).prop_map(|(received_ms, day, source, cost)| {
+        Record::Spend(Box::new(SpendFact {
+            site: "default".into(),
+            day: (2026, 11, day),
+            source: Some(["google", "Google", "facebook"][source].into()),
+            medium: None,
+            campaign: None,
+            content: None,
+            utm_id: None,
+            cost: cost.into(),
+            currency: None,
+            clicks: Some(cost.unsigned_abs()),
+            impressions: None,
+            received_ms,
+            receipt: None,
+        }))
+    })
+}
+
 /// Records, and for each its journal and its place in the shuffle.
 fn case() -> impl Strategy<Value = Vec<(Record<'static>, usize, u32)>> {
-    let record = prop_oneof![4 => any_record(), 1 => nameless_hit()];
+    let record = prop_oneof![8 => any_record(), 2 => nameless_hit(), 1 => spend()];
     prop::collection::vec((record, 0usize..4, any::<u32>()), 1..50)
 }
 

@@ -47,7 +47,7 @@ fn at_its_own_moment(mut record: Record<'static>, index: usize) -> Record<'stati
         Record::Order(fact) => {
             (fact.at_ms, fact.received_ms) = (fact.at_ms + later, fact.received_ms + later)
         }
-        Record::BotCount(_) | Record::Erasure(_) => {}
+        Record::Spend(_) | Record::BotCount(_) | Record::Erasure(_) => {}
     }
     record
 }

@@ -1,6 +1,6 @@
 //! Orders find their visitors and touches, whichever comes first.
 
-use utm_dispatcher::hit::OrderOutcome;
+use utm_dispatcher::hit::ReportOutcome;
 
 use super::*;
 use crate::harness::{DEADLINE, eventually, postgres};
@@ -138,10 +138,10 @@ async fn a_report_is_recorded_once_and_not_contradicted() {
     let second = shipper.ship(journal.batch(&[report(3, 100), report(4, 150)])).await.unwrap();
     let outcomes: Vec<_> = first.outcomes.into_iter().chain(second.outcomes).collect();
     let of = |number| outcomes.iter().find(|((_, at), _)| *at == number).map(|(_, outcome)| outcome.clone());
-    assert_eq!(of(1), Some(OrderOutcome::Recorded));
-    assert_eq!(of(2), Some(OrderOutcome::Duplicate));
-    assert_eq!(of(3), Some(OrderOutcome::Duplicate));
-    assert!(matches!(of(4), Some(OrderOutcome::Refused(reason)) if reason.contains("100")));
+    assert_eq!(of(1), Some(ReportOutcome::Recorded));
+    assert_eq!(of(2), Some(ReportOutcome::Duplicate));
+    assert_eq!(of(3), Some(ReportOutcome::Duplicate));
+    assert!(matches!(of(4), Some(ReportOutcome::Refused(reason)) if reason.contains("100")));
 }
 
 #[tokio::test]
