@@ -11,14 +11,14 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{Method, Response, Version};
+use http::{Method, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 
 use crate::accept::RequestLine;
 use crate::capture::{CLIENT_CLOSED_REQUEST, mask};
 use crate::clock::unix_ms;
 use crate::config::Config;
-use crate::forward::{BodyError, Client, Passage, Peer, Received, ResponseBody};
+use crate::forward::{BodyError, Client, Passage, Passed, Peer, Received, ResponseBody, Tunnel};
 use crate::record::Late;
 use crate::route::{NO_ROUTE, Route, Router};
 use crate::telemetry::access_log::{AccessLog, End, Entry, HAND_OVER_AFTER, Pen, UpstreamPart};
@@ -118,6 +118,8 @@ pub struct Exchange {
     sent_bytes: u64,
     /// Whether the answer's end has come, and how; none while it has not.
     end: Option<End>,
+    /// What the protocol has passed on that was switched to.
+    passed: Option<Rc<Passed>>,
     /// Only where there is a log.
     facts: Option<Facts>,
 }
@@ -153,6 +155,7 @@ impl Exchange {
             reason: None,
             sent_bytes: 0,
             end: None,
+            passed: None,
             facts: books.pen.is_some().then(|| Facts::of(peer, head)),
         }
     }
@@ -170,13 +173,20 @@ impl Exchange {
         }
     }
 
-    /// It stands in for what is no request, and began with this line, if with any.
-    pub fn note_line(&mut self, line: Option<RequestLine>) {
+    /// It stands in for what is no request, of which so many bytes had come, and which began with this line, if with any.
+    pub fn note_refused(&mut self, line: Option<RequestLine>, bytes: usize) {
         if let Some(facts) = &mut self.facts {
-            (facts.method, facts.target) = (None, None);
+            (facts.method, facts.target, facts.head_bytes) = (None, None, bytes);
             if let Some(RequestLine { method, path, version }) = line {
                 (facts.method, facts.target, facts.version) = (Some(method), path, version);
             }
+        }
+    }
+
+    /// Its `Host` has become known.
+    pub fn note_host(&mut self, headers: &HeaderMap) {
+        if let Some(facts) = &mut self.facts {
+            facts.host = headers.get(header::HOST).cloned();
         }
     }
 
@@ -189,11 +199,27 @@ impl Exchange {
     pub fn answer(mut self, response: Response<ResponseBody>) -> Response<AnswerBody> {
         self.note_status(response.status().as_u16());
         let is_to_head = self.facts.as_ref().is_some_and(|facts| facts.method == Some(Method::HEAD));
-        if is_to_head || response.body().is_end_stream() {
+        if response.status().as_u16() == CLIENT_CLOSED_REQUEST {
+            self.end = Some(End::ClientGone);
+        } else if is_to_head || response.body().is_end_stream() {
             self.end = Some(End::Complete);
         }
         let late = self.late.take();
-        response.map(|body| AnswerBody { body, late, exchange: self })
+        response.map(|body| AnswerBody { body, late, exchange: Some(self) })
+    }
+
+    /// The answer is 101: the exchange lasts as long as the tunnel.
+    pub fn go_on_as(mut self, mut tunnel: Box<Tunnel>) -> Box<Tunnel> {
+        self.note_status(StatusCode::SWITCHING_PROTOCOLS.as_u16());
+        self.end = Some(End::Complete);
+        self.passed = Some(tunnel.passed());
+        tunnel.keep(self);
+        tunnel
+    }
+
+    /// What has come behind its head.
+    fn received_bytes(&self) -> u64 {
+        self.received.bytes() + self.passed.as_ref().map_or(0, |passed| passed.up.get())
     }
 
     fn note_status(&mut self, status: u16) {
@@ -227,7 +253,7 @@ impl Exchange {
             referer: bytes_of(&facts.referer),
             user_agent: bytes_of(&facts.user_agent),
             status,
-            request_bytes: facts.head_bytes as u64 + self.received.bytes(),
+            request_bytes: facts.head_bytes as u64 + self.received_bytes(),
             sent_bytes: self.sent_bytes,
             time: self.begun_at.elapsed(),
             upstream,
@@ -242,11 +268,15 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
+        if let Some(passed) = &self.passed {
+            self.sent_bytes = passed.down.get();
+            self.books.meter.send(self.sent_bytes);
+        }
         if self.status.is_none() {
             self.note_status(CLIENT_CLOSED_REQUEST);
         }
         let status = self.status.unwrap_or(CLIENT_CLOSED_REQUEST);
-        let (header, received) = (self.passage.header, self.received.bytes());
+        let (header, received) = (self.passage.header, self.received_bytes());
         self.books.meter.end(self.route, status, self.begun_at.elapsed(), header, received);
         if let (Some(pen), Some(facts)) = (&self.books.pen, &self.facts) {
             self.log(pen, facts, status);
@@ -285,16 +315,21 @@ fn bytes_of(value: &Option<HeaderValue>) -> &[u8] {
     value.as_ref().map_or(&[], HeaderValue::as_bytes)
 }
 
-/// The body of an answer, with the exchange that ends with it.
+/// The body of an answer, with the exchange that ends with it; none where that has become a tunnel.
 #[derive(Debug)]
 pub struct AnswerBody {
     body: ResponseBody,
     /// What it is read for; none when that is done.
     late: Option<Box<Late>>,
-    exchange: Exchange,
+    exchange: Option<Exchange>,
 }
 
 impl AnswerBody {
+    /// Of an answer that has no body and ends no exchange.
+    pub fn nothing() -> Self {
+        AnswerBody { body: ResponseBody::Empty, late: None, exchange: None }
+    }
+
     /// What comes next. Where the body is read, its end waits until what it told of is recorded, no longer than the journal
     /// lets a response wait.
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
@@ -339,13 +374,14 @@ impl Body for AnswerBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Poll::Ready(frame) = self.poll_next(context) else { return Poll::Pending };
+        let frame = ready!(self.poll_next(context));
         let AnswerBody { body, exchange, .. } = &mut *self;
+        let Some(exchange) = exchange else { return Poll::Ready(frame) };
         match &frame {
             Some(Ok(frame)) => {
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
                 exchange.sent_bytes += bytes as u64;
-                exchange.books.meter.send(bytes);
+                exchange.books.meter.send(bytes as u64);
                 if body.is_end_stream() {
                     exchange.end = Some(End::Complete);
                 }

@@ -14,8 +14,8 @@ use hyper::body::Incoming;
 use tokio::time::MissedTickBehavior;
 
 use crate::accept::{self, Bound, Connection, Workers};
-use crate::capture::Rules;
 use crate::capture::actions::ActionRules;
+use crate::capture::{Rules, bot};
 use crate::clock::Clock;
 use crate::config::{Config, Live};
 use crate::exchange::{AnswerBody, Books, Exchange};
@@ -62,6 +62,8 @@ impl Snapshot {
     }
 
     fn after(fleet: Option<&Fleet>, config: &Arc<Config>, metrics: &Arc<Metrics>) -> io::Result<Self> {
+        // Nothing else takes so long at the start, and not every request needs it: it is made beside.
+        std::thread::Builder::new().name("bot-names".to_owned()).spawn(bot::prepare)?;
         Ok(Self {
             router: Arc::new(Router::new(config)),
             rules: Arc::new(Rules::new(&config.tracking)),
@@ -226,7 +228,12 @@ impl Proxy {
             // What is still to come may never be read: no other request should be sent behind it.
             connection.unread().set(true);
         }
-        exchange.answer(response)
+        let (head, body) = response.into_parts();
+        let ResponseBody::Tunnel(tunnel) = body else {
+            return exchange.answer(Response::from_parts(head, body));
+        };
+        connection.switch_to(exchange.go_on_as(tunnel));
+        Response::from_parts(head, AnswerBody::nothing())
     }
 
     /// The story of a request that goes well.
@@ -238,7 +245,7 @@ impl Proxy {
         exchange: &mut Exchange,
     ) -> Result<Response<ResponseBody>, Refusal> {
         if let Some(refused) = connection.take_refused(&head) {
-            exchange.note_line(refused.line);
+            exchange.note_refused(refused.line, refused.bytes);
             return Err(refused.refusal);
         }
         if self.is_health_check(&head) {
@@ -250,7 +257,9 @@ impl Proxy {
         }
         let limits = &self.config.proxy.limits;
         if head.version == Version::HTTP_2 {
-            http2::as_http1(&mut head, !body.is_empty(), limits)?;
+            let fitting = http2::as_http1(&mut head, !body.is_empty(), limits);
+            exchange.note_host(&head.headers);
+            fitting?;
         }
         let authority = head::check(&mut head, limits)?;
         let upgrade = Upgrade::asked(&head)?;
@@ -261,7 +270,7 @@ impl Proxy {
         let client = forwarded::client(&head.headers, peer, &proxy.trusted_proxies, proxy.forwarded);
         exchange.note_way(route, client);
 
-        if let Some(redirect) = self.redirect_to_https(&head, &authority, client, connection) {
+        if let Some(redirect) = self.redirect_to_https(&head, &authority, client, connection)? {
             return Ok(redirect);
         }
 
@@ -308,13 +317,7 @@ impl Proxy {
             self.recorder.restore(&target, route, &authority.host(), serves, &mut response);
         }
         exchange.late = watch.conclude(&mut response).await;
-        Ok(response.map(|body| match body {
-            ResponseBody::Tunnel(tunnel) => {
-                connection.switch_to(tunnel);
-                ResponseBody::Empty
-            }
-            body => body,
-        }))
+        Ok(response)
     }
 
     /// With `redirect_http`, what comes over http gets no further: it comes again, over https, and is recorded then.
@@ -324,10 +327,11 @@ impl Proxy {
         authority: &Authority,
         client: Client,
         connection: &Connection,
-    ) -> Option<Response<ResponseBody>> {
+    ) -> Result<Option<Response<ResponseBody>>, Refusal> {
         let proxy = &self.config.proxy;
-        let port = proxy.tls_listen.first().filter(|_| proxy.redirect_http && !client.https)?.port();
-        https::redirect(head, authority, connection.local(), port)
+        let encrypted = proxy.tls_listen.first().filter(|_| proxy.redirect_http && !client.https);
+        let Some(encrypted) = encrypted else { return Ok(None) };
+        https::redirect(head, authority, connection.local(), encrypted.port()).map(Some)
     }
 
     fn request_body(&self, body: Incoming, connection: &Connection) -> RequestBody {
@@ -379,6 +383,9 @@ impl Proxy {
     }
 
     fn refuse(&self, refusal: &Refusal, exchange: &mut Exchange) -> Response<ResponseBody> {
+        if let Refusal::ClientGone = refusal {
+            return refusal.respond(&self.pages, Asker::default());
+        }
         exchange.note_reason(refusal.reason());
         let reason = Reason { reason: refusal.reason() };
         if refusal.is_upstreams() {

@@ -310,7 +310,7 @@ impl Observation {
         rules: &Rules,
         mint: impl FnOnce() -> Uuid,
     ) -> Option<(Identity, Option<Touch<'_>>)> {
-        let is_nobody = self.excluded_by.is_some() || self.judge(rules).is_certain();
+        let is_nobody = self.excluded_by.is_some() || self.judge().is_certain();
         if is_nobody || self.standing == Standing::Denied {
             return None;
         }
@@ -336,7 +336,7 @@ impl Observation {
         let ResponseHead { status, headers, trust_events } = response;
         let Fired { awaits_body, webhook, .. } = fired;
         let actions = self.all_actions(headers, trust_events, fired.actions, rules);
-        let verdict = self.judge(rules);
+        let verdict = self.judge();
         let answer = Answer::of(status, headers, self.at_ms);
         let mut reasons = self.first_reasons(&answer, verdict, fired.page_view);
         let is_nobody = self.excluded_by.is_some() || verdict.is_certain() || webhook;
@@ -636,8 +636,8 @@ impl Observation {
         }
     }
 
-    fn judge(&self, rules: &Rules) -> Verdict {
-        rules.bots.judge(self.agent_bytes(), self.target.path().as_bytes(), self.signs)
+    fn judge(&self) -> Verdict {
+        bot::judge(self.agent_bytes(), self.target.path().as_bytes(), self.signs)
     }
 
     fn own_cookie(&self, secrets: Secrets<'_>, rules: &Rules) -> Result<VisitorCookie, NoCookie> {

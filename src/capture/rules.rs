@@ -5,7 +5,6 @@ use std::collections::HashSet;
 
 use http::{HeaderValue, Uri};
 
-use super::bot::BotNames;
 use super::host::{is_within, registrable};
 use super::mask;
 use super::query::{NamePatterns, decode_name};
@@ -26,7 +25,6 @@ pub struct Rules {
     pub(super) cookie_name: String,
     pub(super) session_timeout_s: u32,
     pub(super) stores_address: bool,
-    pub(super) bots: BotNames,
     pub(super) registry: Registry,
     redact: NamePatterns,
     pub(super) identify_by: IdentifyBy,
@@ -49,7 +47,6 @@ impl Rules {
             cookie_name: tracking.identity.cookie.clone(),
             session_timeout_s: u32::try_from(tracking.identity.session_timeout.as_secs()).unwrap_or(u32::MAX),
             stores_address: tracking.privacy.store_ip != StoreIp::None,
-            bots: BotNames::new(),
             registry: Registry::with(&tracking.parameters),
             redact: NamePatterns::new(tracking.privacy.redact_parameters.iter().map(String::as_str)),
             identify_by: tracking.identity.mode.clone(),

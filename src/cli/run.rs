@@ -27,7 +27,8 @@ pub(super) fn run(file: &Path, _args: &Args) -> anyhow::Result<()> {
     super::in_office(async {
         // Before anything is there that a signal should end in order.
         let mut signals = Signals::new()?;
-        // What log rotation tells servers by; its default would end the process.
+        // What log rotation, and who has changed the configuration, tell servers by; their default would end the process.
+        let hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be handled")?;
         let rotated = signal(SignalKind::user_defined1()).context("SIGUSR1 cannot be handled")?;
         let app = App::bind_or_take(config, handed).await?;
         for address in app.proxy_addresses() {
@@ -36,7 +37,7 @@ pub(super) fn run(file: &Path, _args: &Args) -> anyhow::Result<()> {
         tracing::info!(address = %app.stats_address(), "statistics");
         let shutdown = CancellationToken::new();
         let reload = app.reload().with_log_level(log_level);
-        tokio::spawn(reload_when_told(reload, file.to_owned(), shutdown.clone())?);
+        tokio::spawn(reload_when_told(hangup, reload, file.to_owned(), shutdown.clone()));
         tokio::spawn(service::feed_watchdog(app.metrics()));
         tokio::spawn(reopen_logs(rotated, app.access_log()));
         let told = shutdown.clone();
@@ -55,22 +56,15 @@ pub(super) fn run(file: &Path, _args: &Args) -> anyhow::Result<()> {
 }
 
 /// At each SIGHUP until `shutdown`. Signals that come while one is obeyed are one more.
-fn reload_when_told(
-    reload: Reload,
-    file: PathBuf,
-    shutdown: CancellationToken,
-) -> anyhow::Result<impl Future<Output = ()>> {
-    let mut hangup = signal(SignalKind::hangup()).context("SIGHUP cannot be handled")?;
-    Ok(async move {
-        while shutdown.run_until_cancelled(hangup.recv()).await.flatten().is_some() {
-            // Files may be on a disk that hangs.
-            tokio::task::block_in_place(|| {
-                service::reloading();
-                reload.apply(config::load(&file));
-                service::ready();
-            });
-        }
-    })
+async fn reload_when_told(mut hangup: Signal, reload: Reload, file: PathBuf, shutdown: CancellationToken) {
+    while shutdown.run_until_cancelled(hangup.recv()).await.flatten().is_some() {
+        // Files may be on a disk that hangs.
+        tokio::task::block_in_place(|| {
+            service::reloading();
+            reload.apply(config::load(&file));
+            service::ready();
+        });
+    }
 }
 
 async fn reopen_logs(mut rotated: Signal, access_log: Option<AccessLog>) {

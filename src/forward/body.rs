@@ -1,6 +1,7 @@
 //! Bodies on their way through: counted against limits and watched for silence, never collected.
 
 use std::cell::Cell;
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -19,9 +20,12 @@ use crate::clock::{Clock, Timer};
 /// Why a body ended before its end.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
-    /// The client's framing was malformed, or it went away.
-    #[error("the request's body could not be read")]
-    Client(#[source] hyper::Error),
+    /// The client's framing was malformed.
+    #[error("the request's body is malformed")]
+    Malformed(#[source] hyper::Error),
+    /// The client went away.
+    #[error("the client went away within its request")]
+    ClientGone(#[source] hyper::Error),
     /// The client sent nothing for `body_idle`.
     #[error("the client stopped sending")]
     ClientIdle,
@@ -145,7 +149,10 @@ impl Upload {
         self.progress.moved_ms.set(self.timer.clock().now_ms());
         let mut frame = match frame {
             Some(Ok(frame)) => frame,
-            Some(Err(error)) => return Poll::Ready(Some(Err(BodyError::Client(error)))),
+            Some(Err(error)) if is_malformed(&error) => {
+                return Poll::Ready(Some(Err(BodyError::Malformed(error))));
+            }
+            Some(Err(error)) => return Poll::Ready(Some(Err(BodyError::ClientGone(error)))),
             None => {
                 self.progress.ended.set(true);
                 if let Some(reader) = &self.reader {
@@ -161,9 +168,9 @@ impl Upload {
             return Poll::Ready(Some(Err(BodyError::TooLong)));
         };
         self.left_bytes = left_bytes;
-        self.progress.ended.set(self.incoming.is_end_stream());
+        self.progress.ended.set(frame.is_trailers() || self.incoming.is_end_stream());
         if let Some(reader) = &self.reader {
-            copy(reader, frame.data_ref(), self.incoming.is_end_stream());
+            copy(reader, frame.data_ref(), self.progress.ended.get());
         }
         Poll::Ready(Some(Ok(frame)))
     }
@@ -177,6 +184,13 @@ fn copy(reader: &SharedReader, data: Option<&Bytes>, is_end: bool) {
     if is_end {
         reader.end();
     }
+}
+
+/// Whether what came is no body, rather than its end missing: so says the gate, or the library of what it reads itself.
+fn is_malformed(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause
+        .is_some_and(|cause| matches!(cause.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput))
 }
 
 impl Drop for Upload {

@@ -19,17 +19,23 @@ fn is_protected(name: &HeaderName) -> bool {
     ) || kind(name.as_str()) == Kind::Forwarding
 }
 
-/// Fields in which proxies and content networks say where a request comes from, by first letter. A shop that believes
-/// one of them must not see a stranger's.
+/// Fields in which proxies and content networks say where a request comes from and what it was for, by first letter. A
+/// shop that believes one of them must not see a stranger's.
 const FORWARDING_C: [&str; 4] = ["cf-connecting-ip", "cf-connecting-ipv6", "cf-visitor", "client-ip"];
-const FORWARDING_F: [&str; 3] = ["forwarded", "fastly-client-ip", "front-end-https"];
+const FORWARDING_F: [&str; 4] = ["forwarded", "fastly-client-ip", "fly-client-ip", "front-end-https"];
 const FORWARDING_T: [&str; 1] = ["true-client-ip"];
-const FORWARDING_X: [&str; 14] = [
+const FORWARDING_W: [&str; 2] = ["wl-proxy-client-ip", "wl-proxy-ssl"];
+const FORWARDING_X: [&str; 19] = [
     "x-real-ip",
     "x-forwarded",
     "x-client-ip",
     "x-cluster-client-ip",
     "x-original-forwarded-for",
+    "x-original-host",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-host",
+    "x-proxyuser-ip",
     "x-originating-ip",
     "x-remote-ip",
     "x-remote-addr",
@@ -70,6 +76,7 @@ fn kind(name: &str) -> Kind {
         [b't', ..] if name == "te" => Kind::Te,
         [b't', ..] => forwarding_or_plain(name, &FORWARDING_T),
         [b'u', ..] if name == "upgrade" => Kind::Dropped,
+        [b'w', ..] => forwarding_or_plain(name, &FORWARDING_W),
         [b'x', ..] if is_spelled(name, "x-utm-", true) => Kind::Dropped,
         [b'x', ..] if is_spelled(name, "x-forwarded-", true) => underscored(name),
         [b'x', ..] => forwarding_or_plain(name, &FORWARDING_X),
@@ -81,16 +88,19 @@ fn forwarding_or_plain(name: &str, fields: &[&str]) -> Kind {
     if fields.iter().any(|field| is_spelled(name, field, false)) { underscored(name) } else { Kind::Plain }
 }
 
-/// Programs behind CGI cannot tell `X_Real_IP` from `X-Real-IP`: nobody may send the former.
+/// Programs behind CGI cannot tell `X_Real_IP`, and some not `X.Real.IP`, from `X-Real-IP`: nobody may send those.
 fn underscored(name: &str) -> Kind {
-    if name.contains('_') { Kind::Dropped } else { Kind::Forwarding }
+    if name.contains(['_', '.']) { Kind::Dropped } else { Kind::Forwarding }
 }
 
-/// Whether `name` is `pattern`, or begins with it, where `_` counts as `-`.
+/// Whether `name` is `pattern`, or begins with it, where `_` and `.` count as `-`.
 pub(super) fn is_spelled(name: &str, pattern: &str, is_prefix: bool) -> bool {
     let (name, pattern) = (name.as_bytes(), pattern.as_bytes());
     (name.len() == pattern.len() || (is_prefix && name.len() > pattern.len()))
-        && pattern.iter().zip(name).all(|(want, have)| want == have || (*want == b'-' && *have == b'_'))
+        && pattern
+            .iter()
+            .zip(name)
+            .all(|(want, have)| want == have || (*want == b'-' && matches!(have, b'_' | b'.')))
 }
 
 /// Takes from a request what ends here. Says whether it carried forwarding fields (kept only when `trusted`).

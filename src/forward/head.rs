@@ -125,11 +125,17 @@ fn check_target(head: &mut Parts, authority: &Authority, limits: &Limits) -> Res
         return Err(Refusal::TargetTooLong);
     }
     if let Some(target_authority) = head.uri.authority() {
-        let is_absolute = head.uri.scheme().is_some();
-        let host = authority.value().map(HeaderValue::as_bytes);
-        if !is_absolute
-            || host.is_some_and(|host| !host.eq_ignore_ascii_case(target_authority.as_str().as_bytes()))
-        {
+        let default_port = match head.uri.scheme_str() {
+            Some("http") => ":80",
+            Some("https") => ":443",
+            _ => return Err(Refusal::Target),
+        };
+        let portless =
+            |host: &str| host.len() - host.strip_suffix(default_port).map_or(0, |_| default_port.len());
+        let target_host = target_authority.as_str();
+        let is_same =
+            |host: &str| host[..portless(host)].eq_ignore_ascii_case(&target_host[..portless(target_host)]);
+        if authority.value().is_some() && !is_same(authority.text(..)) {
             return Err(Refusal::Target);
         }
         head.uri = origin_form(&head.uri)?;

@@ -1,7 +1,7 @@
 //! A request of HTTP/2 as HTTP/1.1 has it (RFC 9113 section 8.3.1, RFC 9110 section 7.2).
 //!
 //! The library has refused fields of a connection, names in upper case, pseudo-fields out of place and lengths that are
-//! not true.
+//! not true; a length that stands there twice it lets pass.
 
 use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
@@ -19,6 +19,13 @@ pub fn as_http1(head: &mut Parts, has_body: bool, limits: &Limits) -> Result<(),
     if head.headers.len() > limits.headers {
         return Err(Refusal::TooManyFields);
     }
+    trim_values(&mut head.headers);
+    if fields_bytes(&head.headers) > limits.header_bytes {
+        return Err(Refusal::HeadTooLarge);
+    }
+    if head.headers.get_all(header::CONTENT_LENGTH).iter().nth(1).is_some() {
+        return Err(Refusal::Framing);
+    }
     if head.method == Method::CONNECT {
         return Err(Refusal::Method);
     }
@@ -35,6 +42,24 @@ pub fn as_http1(head: &mut Parts, has_body: bool, limits: &Limits) -> Result<(),
         head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     Ok(())
+}
+
+/// How long the fields will be as lines.
+fn fields_bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + ": ".len() + value.len() + "\r\n".len()).sum()
+}
+
+/// Blanks around a value are no part of it in HTTP/1.1, and should not be there in HTTP/2 (RFC 9113 section 8.2.1).
+fn trim_values(headers: &mut HeaderMap) {
+    let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    for value in headers.values_mut() {
+        let bytes = value.as_bytes();
+        if (is_blank(bytes.first()) || is_blank(bytes.last()))
+            && let Ok(trimmed) = HeaderValue::from_bytes(bytes.trim_ascii())
+        {
+            *value = trimmed;
+        }
+    }
 }
 
 /// Exactly one `Host`: that of `:authority`, which no other may contradict.
@@ -124,5 +149,12 @@ mod tests {
         let mut head = Request::get("https://a/").body(()).unwrap().into_parts().0;
         as_http1(&mut head, true, &LIMITS).unwrap();
         assert_eq!(head.headers["transfer-encoding"], "chunked");
+    }
+
+    #[test]
+    fn blanks_around_a_value_do_not_reach_a_shop() {
+        let head =
+            converted(Request::get("https://shop.test/").header("x", " a b\t").header("y", " ")).unwrap();
+        assert_eq!((head.headers["x"].as_bytes(), head.headers["y"].as_bytes()), (&b"a b"[..], &b""[..]));
     }
 }

@@ -9,26 +9,30 @@ use http::{Method, Response, StatusCode};
 use super::body::ResponseBody;
 use super::head::Authority;
 use super::pages::text;
+use super::refusal::Refusal;
 
 /// Port of http where none is named.
 const HTTP_PORT: u16 = 80;
 /// Port of https where none is named.
 const HTTPS_PORT: u16 = 443;
 
-/// Sends the client to the same target over https; none when it is not known to which host. `local` is where the request
-/// came to, `tls_port` where https is taken.
+/// Sends the client to the same target over https. `local` is where the request came to, `tls_port` where https is taken.
 ///
 /// A client that named no port although ours is another than 80 came through a mapping of ports, which will map the
 /// usual port of https as well.
+///
+/// # Errors
+///
+/// When it is not known to which host (HTTP/1.0): the answer to give instead, 400.
 pub fn redirect(
     head: &Parts,
     authority: &Authority,
     local: SocketAddr,
     tls_port: u16,
-) -> Option<Response<ResponseBody>> {
+) -> Result<Response<ResponseBody>, Refusal> {
     let (host, port) = (authority.host(), authority.port());
     if host.is_empty() {
-        return None;
+        return Err(Refusal::Host);
     }
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
     let target = if target == "*" { "/" } else { target };
@@ -38,7 +42,8 @@ pub fn redirect(
     } else {
         format!("https://{host}:{tls_port}{target}")
     };
-    let location = HeaderValue::from_maybe_shared(bytes::Bytes::from(location)).ok()?;
+    let location =
+        HeaderValue::from_maybe_shared(bytes::Bytes::from(location)).map_err(|_| Refusal::Target)?;
     let is_get = matches!(head.method, Method::GET | Method::HEAD);
     // 308 keeps method and body, which some old clients know nothing of.
     let (status, words) = if is_get {
@@ -48,7 +53,7 @@ pub fn redirect(
     };
     let mut response = text(status, words);
     response.headers_mut().insert(header::LOCATION, location);
-    Some(response)
+    Ok(response)
 }
 
 #[cfg(test)]

@@ -45,5 +45,5 @@ pub use passage::{Passage, Sending};
 pub use refusal::Refusal;
 pub use request_id::RequestIds;
 pub use socket::Socket;
-pub use tunnel::{Tunnel, Upgrade};
+pub use tunnel::{Passed, Tunnel, Upgrade};
 pub use upstreams::Upstreams;

@@ -9,6 +9,7 @@ use http::{Response, StatusCode};
 
 use super::body::{BodyError, ResponseBody};
 use super::pages::{Asker, Pages};
+use crate::capture::CLIENT_CLOSED_REQUEST;
 
 /// An answer of our own.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +59,9 @@ pub enum Refusal {
     /// The client stopped sending.
     #[error("the body did not arrive in time")]
     BodyTimeout,
+    /// The client went away within its body: there is nobody to answer.
+    #[error("the client went away")]
+    ClientGone,
     /// The shop is closed for so long.
     #[error("the shop is closed for maintenance")]
     Maintenance(Duration),
@@ -99,6 +103,7 @@ impl Refusal {
         match error.source().and_then(|source| source.downcast_ref::<BodyError>()) {
             Some(BodyError::TooLong) => Refusal::BodyTooLong,
             Some(BodyError::ClientIdle) => Refusal::BodyTimeout,
+            Some(BodyError::ClientGone(_)) => Refusal::ClientGone,
             Some(_) => Refusal::Body,
             None if error.is_parse() => Refusal::UpstreamMalformed(error),
             None => Refusal::UpstreamClosed(error),
@@ -114,6 +119,10 @@ impl Refusal {
             Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
             Refusal::HeadTimeout | Refusal::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Refusal::BodyTooLong => StatusCode::PAYLOAD_TOO_LARGE,
+            // nginx's, which is not in the list; every number of three digits is a status.
+            Refusal::ClientGone => {
+                StatusCode::from_u16(CLIENT_CLOSED_REQUEST).unwrap_or(StatusCode::BAD_REQUEST)
+            }
             Refusal::TargetTooLong => StatusCode::URI_TOO_LONG,
             Refusal::HeadTooLarge | Refusal::TooManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Refusal::MethodTooLong | Refusal::TransferCoding => StatusCode::NOT_IMPLEMENTED,
@@ -146,6 +155,7 @@ impl Refusal {
             Refusal::BodyTooLong => "body_too_long",
             Refusal::Body => "body",
             Refusal::BodyTimeout => "body_timeout",
+            Refusal::ClientGone => "client_gone",
             Refusal::Maintenance(_) => "maintenance",
             Refusal::NoServer => "no_server",
             Refusal::Full => "full",
@@ -182,6 +192,9 @@ impl Refusal {
     /// The answer.
     pub fn respond(&self, pages: &Pages, asker: Asker<'_>) -> Response<ResponseBody> {
         let mut response = pages.respond(self.status(), asker);
+        if let Refusal::ClientGone = self {
+            *response.body_mut() = ResponseBody::Empty;
+        }
         let headers = response.headers_mut();
         match self {
             Refusal::Method => {

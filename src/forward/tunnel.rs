@@ -3,6 +3,7 @@
 //! Raw only after the upstream's 101 to a request that asked for it: whoever believes a client that it is no HTTP any more
 //! lets it smuggle requests.
 
+use std::any::Any;
 use std::cell::Cell;
 use std::future::{Future, pending, poll_fn};
 use std::io;
@@ -85,11 +86,32 @@ fn is(token: &[u8], word: &str) -> bool {
 #[derive(Debug)]
 pub struct Tunnel {
     upstream: Switched,
+    passed: Rc<Passed>,
+    companion: Option<Box<dyn Any>>,
+}
+
+/// How many bytes a tunnel has passed on.
+#[derive(Debug, Default)]
+pub struct Passed {
+    /// From the client.
+    pub up: Cell<u64>,
+    /// To it.
+    pub down: Cell<u64>,
 }
 
 impl Tunnel {
     pub(super) fn new(upstream: Switched) -> Self {
-        Tunnel { upstream }
+        Tunnel { upstream, passed: Rc::default(), companion: None }
+    }
+
+    /// What it counts with; also of use when it is gone.
+    pub fn passed(&self) -> Rc<Passed> {
+        Rc::clone(&self.passed)
+    }
+
+    /// Keeps what is to end with the tunnel.
+    pub fn keep(&mut self, companion: impl Any) {
+        self.companion = Some(Box::new(companion));
     }
 
     /// Passes bytes on until the upstream has ended, one side has failed, or neither has sent anything for `idle`; a
@@ -101,9 +123,12 @@ impl Tunnel {
         idle: Duration,
         clock: &Rc<Clock>,
     ) {
-        let Switched { stream: mut upstream, leftover: from_upstream, .. } = self.upstream;
+        let Tunnel { upstream, passed, companion: _companion } = self;
+        let Switched { stream: mut upstream, leftover: from_upstream, .. } = upstream;
+        passed.up.set(from_client.len() as u64);
         let moved_ms = Cell::new(clock.now_ms());
-        let (mut client_says, mut to_client) = split(Watched { stream: client, clock, moved_ms: &moved_ms });
+        let client = Watched { stream: client, clock, moved_ms: &moved_ms, passed: &passed };
+        let (mut client_says, mut to_client) = split(client);
         let (mut upstream_says, mut to_upstream) = split(&mut upstream);
         let up = async {
             to_upstream.write_all(&from_client).await?;
@@ -158,11 +183,12 @@ async fn unless_idle<F: Future>(
     .await
 }
 
-/// The client's side, with the time at which it moved last.
+/// The client's side, with the time at which it moved last and what has passed.
 struct Watched<'a, S> {
     stream: S,
     clock: &'a Clock,
     moved_ms: &'a Cell<u64>,
+    passed: &'a Passed,
 }
 
 impl<S> Watched<'_, S> {
@@ -174,13 +200,19 @@ impl<S> Watched<'_, S> {
     }
 }
 
+fn add(sum: &Cell<u64>, bytes: usize) {
+    sum.set(sum.get() + bytes as u64);
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<'_, S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
         let outcome = Pin::new(&mut self.stream).poll_read(context, buffer);
+        add(&self.passed.up, buffer.filled().len() - before);
         self.note(outcome)
     }
 }
@@ -192,6 +224,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<'_, S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write(context, bytes);
+        if let Poll::Ready(Ok(count)) = outcome {
+            add(&self.passed.down, count);
+        }
         self.note(outcome)
     }
 

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::stats::filters::Filter;
 use crate::stats::params::Params;
@@ -45,6 +46,9 @@ pub(crate) struct Query {
     sort: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     q: Option<String>,
+    /// Parameters of this report alone.
+    #[serde(flatten)]
+    own: BTreeMap<&'static str, Value>,
 }
 
 /// What belongs to the numbers.
@@ -145,6 +149,18 @@ impl<Results: Serialize, Sums: Serialize> Answer<Results, Sums> {
         self.query.sort = Some(format!("{}{direction}", params.sort.column));
         self.query.q.clone_from(&params.search);
         self.meta.list = Some(list);
+        self
+    }
+
+    /// Adds the totals of rows that are all given.
+    pub(crate) fn with_totals(mut self, totals: Sums) -> Self {
+        self.meta.list = Some(ListMeta { totals, other: None, next_cursor: None });
+        self
+    }
+
+    /// Adds a parameter of this report alone, as resolved.
+    pub(crate) fn with_own(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.query.own.insert(name, value.into());
         self
     }
 

@@ -17,13 +17,11 @@ use crate::stats::cursor::{decode_rank, encode_rank};
 use crate::stats::database::DatabaseError;
 use crate::stats::params::{Accepts, Format};
 use crate::stats::problem::StatsError;
-use crate::stats::ratio::percent;
+use crate::stats::ratio::{from_millionths, percent};
 use crate::stats::scope::{Money, Scope};
 use crate::stats::visitors::{GroupKey, GroupVisitors, Way};
 
 const ACCEPTS: Accepts = Accepts {
-    window: true,
-    money: true,
     list: Some((
         20,
         &[
@@ -38,8 +36,7 @@ const ACCEPTS: Accepts = Accepts {
             "bounce_rate",
         ],
     )),
-    search: false,
-    site: false,
+    ..Accepts::MONEY
 };
 
 /// What sessions are grouped by.
@@ -186,15 +183,10 @@ async fn breakdown(
     parameters.push((&params.sort.ascending, Type::BOOL));
     parameters.push((&offset, Type::INT8));
     parameters.push((&limit, Type::INT8));
-    let sql = if dimension.of_session().is_some() {
-        include_str!("sql/breakdown_sessions.sql")
-    } else {
-        parameters.push((&is_counted, Type::BOOL));
-        parameters.extend(estimates.keys.iter().map(|keys| (keys as _, Type::TEXT_ARRAY)));
-        parameters.push((&estimates.visitors, Type::INT8_ARRAY));
-        include_str!("sql/breakdown.sql")
-    };
-    let rows = snapshot.rows(sql, &parameters).await?;
+    parameters.push((&is_counted, Type::BOOL));
+    parameters.extend(estimates.keys.iter().map(|keys| (keys as _, Type::TEXT_ARRAY)));
+    parameters.push((&estimates.visitors, Type::INT8_ARRAY));
+    let rows = snapshot.rows(include_str!("sql/breakdown.sql"), &parameters).await?;
     let freshness = snapshot.conclude().await?;
     let parts = read(dimension, &rows).map_err(DatabaseError::from)?;
     let (Some(mut totals), Some(mut other)) = (parts.totals, parts.other) else {
@@ -262,16 +254,6 @@ fn read_sums(row: &Row) -> Result<Sums, tokio_postgres::Error> {
         total_score: row.try_get("points")?,
         bounce_rate: percent(row.try_get("bounces")?, sessions),
     })
-}
-
-/// Whole orders as a whole number; parts of orders, which some models give, with a fraction.
-fn from_millionths(millionths: i64) -> serde_json::Number {
-    if millionths % 1_000_000 == 0 {
-        return (millionths / 1_000_000).into();
-    }
-    #[allow(clippy::cast_precision_loss, reason = "counts of orders stay far below 2^53 millionths")]
-    let orders = millionths as f64 / 1_000_000.0;
-    serde_json::Number::from_f64(orders).unwrap_or_else(|| 0.into())
 }
 
 impl Dimension {

@@ -14,7 +14,7 @@ use crate::stats::params::{Accepts, Bots, ParameterError};
 use crate::stats::problem::StatsError;
 use crate::stats::ratio::percent;
 
-const ACCEPTS: Accepts = Accepts { window: true, money: false, list: None, search: false, site: false };
+const ACCEPTS: Accepts = Accepts { window: true, ..Accepts::NOTHING };
 
 /// What is in the numbers of a window, and what is not.
 #[derive(Debug, Serialize)]

@@ -17,7 +17,7 @@ use crate::stats::money::amount;
 use crate::stats::params::{Accepts, ParameterError};
 use crate::stats::problem::StatsError;
 
-const ACCEPTS: Accepts = Accepts { window: false, money: false, list: None, search: false, site: true };
+const ACCEPTS: Accepts = Accepts { site: true, ..Accepts::NOTHING };
 
 /// Touches of a visitor that are given, earliest first.
 const MOST_TOUCHES: i64 = 1_000;

@@ -6,14 +6,13 @@ use tokio_postgres::Row;
 
 use crate::stats::AppState;
 use crate::stats::answer::Answer;
-use crate::stats::database::DatabaseError;
-use crate::stats::params::Accepts;
+use crate::stats::database::{DatabaseError, Snapshot};
+use crate::stats::params::{Accepts, Params};
+use crate::stats::period::Window;
 use crate::stats::problem::StatsError;
-use crate::stats::ratio::{Interval, mean, percent, wilson};
+use crate::stats::ratio::{Interval, from_millionths, mean, percent, wilson};
 use crate::stats::scope::{Money, Scope};
 use crate::stats::visitors::Way;
-
-const ACCEPTS: Accepts = Accepts { window: true, money: true, list: None, search: false, site: false };
 
 /// The numbers of a window. Rates are percent with two decimals, null over nothing; money is decimal text.
 #[derive(Debug, Serialize)]
@@ -31,8 +30,8 @@ pub(crate) struct GeneralStats {
     lead_sessions: i64,
     lead_rate: Option<f64>,
     registrations: i64,
-    total_orders: i64,
-    paid_orders: i64,
+    total_orders: serde_json::Number,
+    paid_orders: serde_json::Number,
     total_revenue: String,
     gross_revenue: String,
     paid_revenue: String,
@@ -47,25 +46,42 @@ pub(crate) async fn general_stats(
     State(shared): AppState,
     RawQuery(query): RawQuery,
 ) -> Result<Answer<GeneralStats>, StatsError> {
-    let params = shared.params(query.as_deref(), &ACCEPTS)?;
+    let params = shared.params(query.as_deref(), &Accepts::MONEY)?;
     let snapshot = shared.context.database.snapshot().await?;
-    let scope = Scope::of(&params);
+    let money = Money::of(&params, &shared.config(), &snapshot).await?;
+    let counted = count(&snapshot, &params, params.window, &money).await?;
+    let freshness = snapshot.conclude().await?;
+    Ok(Answer::of_window(freshness, &params, counted.stats)
+        .with_money(&params, money.currency(), counted.left_out)
+        .with_warning(counted.way.warning()))
+}
+
+/// The numbers of a window, and what the reader must know of them.
+pub(crate) struct Counted {
+    pub(crate) stats: GeneralStats,
+    /// How people were told apart.
+    pub(crate) way: Way,
+    /// Orders in another currency.
+    pub(crate) left_out: i64,
+}
+
+/// Counts a window that need not be the request's own.
+pub(crate) async fn count(
+    snapshot: &Snapshot,
+    params: &Params,
+    window: Window,
+    money: &Money,
+) -> Result<Counted, DatabaseError> {
+    let scope = Scope::within(params, window);
     let sessions = snapshot.row(include_str!("sql/general_sessions.sql"), &scope.parameters()).await?;
     let sessions = sessions.ok_or(DatabaseError::Failed)?;
-    let total = sessions.try_get("total_sessions").map_err(DatabaseError::from)?;
-    let way = Way::of(&snapshot, &scope, params.window, Some(total)).await?;
-    let visitors = way.visitors(&snapshot, &scope).await?;
-    let money = Money::of(&params, &shared.config(), &snapshot).await?;
+    let way = Way::of(snapshot, &scope, window, Some(sessions.try_get("total_sessions")?)).await?;
+    let visitors = way.visitors(snapshot, &scope).await?;
     let mut parameters = scope.parameters();
     parameters.extend(money.parameters());
     let orders = snapshot.row(include_str!("sql/general_orders.sql"), &parameters).await?;
-    let freshness = snapshot.conclude().await?;
     let orders = orders.ok_or(DatabaseError::Failed)?;
-    let left_out = orders.try_get("left_out").map_err(DatabaseError::from)?;
-    let results = read(&sessions, visitors, &orders).map_err(DatabaseError::from)?;
-    Ok(Answer::of_window(freshness, &params, results)
-        .with_money(&params, money.currency(), left_out)
-        .with_warning(way.warning()))
+    Ok(Counted { stats: read(&sessions, visitors, &orders)?, way, left_out: orders.try_get("left_out")? })
 }
 
 fn read(sessions: &Row, unique_visitors: i64, orders: &Row) -> Result<GeneralStats, tokio_postgres::Error> {
@@ -89,8 +105,8 @@ fn read(sessions: &Row, unique_visitors: i64, orders: &Row) -> Result<GeneralSta
         lead_sessions: leads,
         lead_rate: percent(leads, total_sessions),
         registrations: count("registrations")?,
-        total_orders: orders.try_get("total_orders")?,
-        paid_orders: orders.try_get("paid_orders")?,
+        total_orders: from_millionths(orders.try_get("total_orders")?),
+        paid_orders: from_millionths(orders.try_get("paid_orders")?),
         total_revenue: orders.try_get("revenue")?,
         gross_revenue: orders.try_get("gross")?,
         paid_revenue: orders.try_get("paid")?,

@@ -15,6 +15,7 @@ const VALUE_BYTES: usize = 1024;
 const MOST_PARAMETERS: usize = 100;
 
 /// Names and values as they came, names checked.
+#[derive(Debug, Clone)]
 pub(crate) struct Given {
     named: Vec<(&'static str, String)>,
     /// Filters as they came, the sign before `=` with the name.
@@ -172,6 +173,10 @@ pub(crate) fn known_names(accepts: &Accepts) -> Vec<&'static str> {
     if accepts.site {
         known.push("site");
     }
+    if accepts.csv {
+        known.push("format");
+    }
+    known.extend(accepts.own);
     known
 }
 

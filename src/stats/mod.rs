@@ -12,6 +12,7 @@ mod again;
 mod aliases;
 mod answer;
 mod breakdown;
+mod compare;
 mod coverage;
 mod csv;
 mod cursor;
@@ -37,6 +38,7 @@ mod sessions;
 mod sketch;
 mod spend_item;
 mod tag_health;
+mod timeseries;
 mod visitors;
 
 use std::net::SocketAddr;
@@ -122,6 +124,8 @@ fn urls() -> Router<Arc<Shared>> {
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
         .route("/api/v1/general-stats", get(general::general_stats))
+        .route("/api/v1/timeseries", get(timeseries::timeseries))
+        .route("/api/v1/compare", get(compare::compare))
         .route("/api/v1/sources", get(breakdown::sources))
         .route("/api/v1/campaigns", get(breakdown::campaigns))
         .route("/api/v1/content", get(breakdown::content))

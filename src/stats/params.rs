@@ -28,6 +28,19 @@ pub(crate) struct Accepts {
     pub(crate) search: bool,
     /// `site` without a window.
     pub(crate) site: bool,
+    /// Rows as a file, `format`, where there is no list to page through.
+    pub(crate) csv: bool,
+    /// Parameters of this endpoint alone.
+    pub(crate) own: &'static [&'static str],
+}
+
+impl Accepts {
+    /// Nothing but a zone.
+    pub(crate) const NOTHING: Accepts =
+        Accepts { window: false, money: false, list: None, search: false, site: false, csv: false, own: &[] };
+
+    /// A window, and money in it.
+    pub(crate) const MONEY: Accepts = Accepts { window: true, money: true, ..Accepts::NOTHING };
 }
 
 /// Parameters as resolved.
@@ -59,6 +72,10 @@ pub(crate) struct Params {
     pub(crate) search: Option<String>,
     /// Shape of the answer.
     pub(crate) format: Format,
+    /// When it was asked.
+    pub(crate) now: Timestamp,
+    /// What was given, for parameters of one endpoint alone.
+    pub(crate) given: Given,
 }
 
 /// `bots=`
@@ -183,6 +200,8 @@ impl Params {
                 Some("csv") => Format::Csv,
                 _ => Format::Json,
             },
+            now,
+            given,
         })
     }
 }
@@ -193,13 +212,8 @@ mod tests {
     use crate::stats::given::known_names;
     use proptest::prelude::*;
 
-    const LIST: Accepts = Accepts {
-        window: true,
-        money: true,
-        list: Some((20, &["sessions", "revenue"])),
-        search: true,
-        site: false,
-    };
+    const LIST: Accepts =
+        Accepts { list: Some((20, &["sessions", "revenue"])), search: true, ..Accepts::MONEY };
 
     fn now() -> Timestamp {
         "2026-11-22T12:00:00Z".parse().unwrap()

@@ -2,7 +2,7 @@
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use jiff::{Span, Timestamp};
+use jiff::{SignedDuration, Span, Timestamp};
 
 /// The names that `period` takes.
 pub(crate) const PERIODS: &[&str] = &["today", "yesterday", "week", "month", "90d", "year", "all_time"];
@@ -58,6 +58,175 @@ impl Period {
             Some(days) => Some(start_of_day(end.checked_sub(Span::new().days(days))?, zone)?),
         };
         Ok(Window { from, to: start_of_day(end, zone)? })
+    }
+}
+
+/// What a bucket of a series is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    Hour,
+    Day,
+    /// From Monday.
+    Week,
+    Month,
+}
+
+/// The names that a step takes.
+pub(crate) const STEPS: &[&str] = &["hour", "day", "week", "month"];
+
+impl Step {
+    /// Reads one of [`STEPS`].
+    pub(crate) fn parse(name: &str) -> Option<Step> {
+        Some(match name {
+            "hour" => Step::Hour,
+            "day" => Step::Day,
+            "week" => Step::Week,
+            "month" => Step::Month,
+            _ => return None,
+        })
+    }
+
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Step::Hour => "hour",
+            Step::Day => "day",
+            Step::Week => "week",
+            Step::Month => "month",
+        }
+    }
+
+    /// The one in which a window has not too many buckets to look at, and not too few.
+    pub(crate) fn fitting(from: Timestamp, to: Timestamp) -> Step {
+        match to.duration_since(from).as_hours() / 24 {
+            ..=2 => Step::Hour,
+            3..=92 => Step::Day,
+            93..=730 => Step::Week,
+            _ => Step::Month,
+        }
+    }
+
+    /// The edges of the buckets of [from, to): the first and the last are those of the window itself, the others
+    /// beginnings of local hours, days, weeks or months. None when there are more than `most` buckets.
+    pub(crate) fn edges(
+        self,
+        from: Timestamp,
+        to: Timestamp,
+        zone: &TimeZone,
+        most: usize,
+    ) -> Result<Option<Vec<Timestamp>>, jiff::Error> {
+        let mut edges = vec![from];
+        let mut at = from;
+        while at < to {
+            if edges.len() > most {
+                return Ok(None);
+            }
+            at = self.next(at, zone)?.min(to);
+            edges.push(at);
+        }
+        Ok(Some(edges))
+    }
+
+    /// The first beginning after `at`.
+    pub(crate) fn next(self, at: Timestamp, zone: &TimeZone) -> Result<Timestamp, jiff::Error> {
+        let local = at.to_zoned(zone.clone());
+        if self == Step::Hour {
+            let passed = SignedDuration::new(
+                i64::from(local.minute()) * 60 + i64::from(local.second()),
+                local.subsec_nanosecond(),
+            );
+            return at.checked_add(SignedDuration::from_hours(1) - passed);
+        }
+        let mut date = match self {
+            Step::Hour | Step::Day => local.date().tomorrow()?,
+            Step::Week => local
+                .date()
+                .checked_add(Span::new().days(7 - i64::from(local.weekday().to_monday_zero_offset())))?,
+            Step::Month => local.date().first_of_month().checked_add(Span::new().months(1))?,
+        };
+        // A zone may skip a whole day: its beginning is that of the day after.
+        loop {
+            let next = start_of_day(date, zone)?;
+            if next > at {
+                return Ok(next);
+            }
+            date = date.tomorrow()?;
+        }
+    }
+}
+
+/// `compare=`: the window that is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Comparison {
+    /// As many days before it, or the same time where it is not of whole days.
+    PreviousPeriod,
+    /// The same dates a year earlier.
+    PreviousYear,
+}
+
+/// The names that a comparison takes.
+pub(crate) const COMPARISONS: &[&str] = &["previous_period", "previous_year"];
+
+impl Comparison {
+    /// Reads one of [`COMPARISONS`].
+    pub(crate) fn parse(name: &str) -> Option<Comparison> {
+        match name {
+            "previous_period" => Some(Comparison::PreviousPeriod),
+            "previous_year" => Some(Comparison::PreviousYear),
+            _ => None,
+        }
+    }
+
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Comparison::PreviousPeriod => "previous_period",
+            Comparison::PreviousYear => "previous_year",
+        }
+    }
+
+    /// What [from, to) is compared with, by the calendar.
+    pub(crate) fn window(
+        self,
+        from: Timestamp,
+        to: Timestamp,
+        zone: &TimeZone,
+    ) -> Result<(Timestamp, Timestamp), jiff::Error> {
+        let earlier = |at: Timestamp, span: Span| -> Result<Timestamp, jiff::Error> {
+            let local = at.to_zoned(zone.clone());
+            let day = local.date().checked_sub(span)?;
+            if start_of_day(local.date(), zone)? == at {
+                return start_of_day(day, zone);
+            }
+            Ok(local.with().date(day).build()?.timestamp())
+        };
+        if self == Comparison::PreviousYear {
+            let year = Span::new().years(1);
+            return Ok((earlier(from, year)?, earlier(to, year)?));
+        }
+        let [first, last] = [from, to].map(|at| at.to_zoned(zone.clone()).date());
+        if start_of_day(first, zone)? == from && start_of_day(last, zone)? == to {
+            return Ok((earlier(from, Span::new().days(first.until(last)?.get_days()))?, from));
+        }
+        Ok((from.checked_sub(to.duration_since(from))?, from))
+    }
+
+    /// The part of [from, to) that is over, and a window before it that is exactly as long: it begins where the one by the
+    /// calendar does, or earlier where the clock was changed and it would reach into the part that is over.
+    pub(crate) fn equally_long(
+        self,
+        from: Timestamp,
+        to: Timestamp,
+        now: Timestamp,
+        zone: &TimeZone,
+    ) -> Result<[Window; 2], jiff::Error> {
+        let over = if now > from { to.min(now) } else { to };
+        let elapsed = over.duration_since(from);
+        let before = self.window(from, to, zone)?.0.min(from.checked_sub(elapsed)?);
+        Ok([
+            Window { from: Some(from), to: over },
+            Window { from: Some(before), to: before.checked_add(elapsed)? },
+        ])
     }
 }
 

@@ -38,6 +38,16 @@ pub(crate) fn wilson(part: i64, whole: i64) -> Option<Interval> {
     })
 }
 
+/// Whole orders as a whole number; parts of orders, which some models give, with a fraction.
+pub(crate) fn from_millionths(millionths: i64) -> serde_json::Number {
+    if millionths % 1_000_000 == 0 {
+        return (millionths / 1_000_000).into();
+    }
+    #[allow(clippy::cast_precision_loss, reason = "counts of orders stay far below 2^53 millionths")]
+    let orders = millionths as f64 / 1_000_000.0;
+    serde_json::Number::from_f64(orders).unwrap_or_else(|| 0.into())
+}
+
 fn quotient(part: i64, whole: i64) -> Option<f64> {
     (whole != 0).then(|| to_f64(part) / to_f64(whole))
 }
@@ -47,7 +57,8 @@ fn to_f64(count: i64) -> f64 {
     count as f64
 }
 
-fn two_decimals(value: f64) -> f64 {
+/// Rounded as all ratios are.
+pub(crate) fn two_decimals(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 

@@ -8,6 +8,7 @@ use crate::stats::database::{DatabaseError, Parameter, Snapshot};
 use crate::stats::filters::{FIELDS, Patterns};
 use crate::stats::money::minor_units;
 use crate::stats::params::Params;
+use crate::stats::period::Window;
 
 /// Window, sites, bots and filters as `report_sessions()` takes them.
 #[derive(Debug)]
@@ -32,9 +33,14 @@ pub(crate) struct Money {
 impl Scope {
     /// What a request asks about.
     pub(crate) fn of(params: &Params) -> Scope {
+        Scope::within(params, params.window)
+    }
+
+    /// What a request asks about, in another window than its own.
+    pub(crate) fn within(params: &Params, window: Window) -> Scope {
         Scope {
-            from: params.window.from,
-            to: params.window.to,
+            from: window.from,
+            to: window.to,
             sites: (!params.sites.is_empty()).then(|| params.sites.clone()),
             bots: params.bots.name(),
             patterns: params.filters.patterns(),
@@ -89,6 +95,11 @@ impl Money {
             (&self.minor_units, Type::INT4),
             (&self.revenue, Type::TEXT),
         ]
+    }
+
+    /// Digits after the point of all sums.
+    pub(crate) fn minor_units(&self) -> usize {
+        usize::try_from(self.minor_units).unwrap_or(2)
     }
 
     /// The currency of sums.

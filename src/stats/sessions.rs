@@ -24,9 +24,9 @@ use crate::stats::problem::StatsError;
 use crate::stats::scope::Scope;
 
 const LIST: Accepts =
-    Accepts { window: true, money: false, list: Some((50, &["first_seen"])), search: true, site: false };
+    Accepts { window: true, list: Some((50, &["first_seen"])), search: true, ..Accepts::NOTHING };
 
-const ONE: Accepts = Accepts { window: false, money: false, list: None, search: false, site: false };
+const ONE: Accepts = Accepts::NOTHING;
 
 /// Counting a list's sessions stops here.
 const MOST_COUNTED: i64 = 10_000;

@@ -17,8 +17,7 @@ use crate::stats::params::{Accepts, Format, ParameterError};
 use crate::stats::problem::StatsError;
 use crate::stats::scope::Scope;
 
-const ACCEPTS: Accepts =
-    Accepts { window: true, money: false, list: Some((100, &["hits"])), search: false, site: false };
+const ACCEPTS: Accepts = Accepts { window: true, list: Some((100, &["hits"])), ..Accepts::NOTHING };
 
 /// Something that is wrong, and an example of it.
 #[derive(Debug, Serialize)]

@@ -136,8 +136,8 @@ impl Meter {
     }
 
     /// Bytes of an answer's body go out.
-    pub fn send(&self, bytes: usize) {
-        self.shard.totals.response_body_bytes.add(bytes as u64);
+    pub fn send(&self, bytes: u64) {
+        self.shard.totals.response_body_bytes.add(bytes);
     }
 
     /// The answer has ended. `upstream_header`: from the request's sending to the head of the upstream's answer.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use utm_dispatcher::config::{AccessLog, AccessLogFormat, StoreIp};
+use utm_dispatcher::telemetry::metrics::Reason;
 
 use crate::harness::program::{Program, Settings};
 use crate::harness::{Client, DEADLINE, Proxy, Reply, Upstream, config, eventually, free_address, proxy};
@@ -135,6 +136,58 @@ async fn a_line_says_who_broke_off() {
     assert!(logged[0]["client"].is_null(), "no address with none");
 }
 
+/// An upload cut off is the client's leaving, not a malformed body, and nobody was sent an answer.
+#[tokio::test]
+async fn a_client_that_goes_away_within_its_upload_is_499() {
+    let upstream = Upstream::start(|_| Reply::new().until_closed()).await;
+    let files = tempfile::tempdir().unwrap();
+    let path = files.path().join("access.log");
+    let proxy = logging(&upstream, AccessLogFormat::Json, StoreIp::Full, &path);
+    for (count, upload) in [
+        "Content-Length: 9\r\n\r\nabc",
+        "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+        "Content-Length: 9\r\nExpect: 100-continue\r\n\r\n",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut client = proxy.connect().await;
+        client.send(format!("POST /slow HTTP/1.1\r\nHost: shop.test\r\n{upload}")).await;
+        crate::harness::until("the shop hears of it", || upstream.opened() == count + 1).await;
+        drop(client);
+        let line: Value = serde_json::from_str(lines(&path, count + 1).await.last().unwrap()).unwrap();
+        let told = (line["status"].as_u64(), line["bytes_sent"].as_u64(), line["end"].as_str());
+        assert_eq!(told, (Some(499), Some(0), Some("client_gone")), "{line}");
+        assert!(line["reason"].is_null(), "{line}");
+    }
+    let refused = proxy.metrics.requests_refused.get_or_create(&Reason { reason: "body" }).get();
+    assert_eq!(refused, 0);
+}
+
+/// A tunnel is one line, at its end.
+#[tokio::test]
+async fn a_tunnel_is_logged_at_its_end_with_what_it_passed_on() {
+    let switched = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nhello";
+    let upstream = Upstream::start(move |_| Reply::raw(switched).until_closed()).await;
+    let files = tempfile::tempdir().unwrap();
+    let path = files.path().join("access.log");
+    let proxy = logging(&upstream, AccessLogFormat::Json, StoreIp::Full, &path);
+    let head = "GET /ws HTTP/1.1\r\nHost: shop.test\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n";
+    let mut client = proxy.connect().await;
+    client.send(format!("{head}abc")).await;
+    assert_eq!(client.answer().await.status(), 101);
+    let mut hello = [0; 5];
+    client.read_exact(&mut hello).await;
+    client.send("defg").await;
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    assert_eq!(std::fs::read_to_string(&path).unwrap_or_default(), "", "it goes on");
+    drop(client);
+    let line: Value = serde_json::from_str(&lines(&path, 1).await[0]).unwrap();
+    let told = (line["status"].as_u64(), line["bytes_sent"].as_u64(), line["request_bytes"].as_u64());
+    assert_eq!(told, (Some(101), Some(5), Some(head.len() as u64 + 7)), "{line}");
+    assert!(line["duration_ms"].as_f64().unwrap() >= 400.0, "{line}");
+}
+
 #[tokio::test]
 async fn what_was_no_request_is_shown_as_far_as_it_was_read() {
     let upstream = Upstream::start(|_| Reply::ok("x")).await;
@@ -174,6 +227,9 @@ async fn what_was_no_request_is_shown_as_far_as_it_was_read() {
                 let line: Value = serde_json::from_str(&line).unwrap();
                 let field = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
                 assert_eq!([field("method"), field("path"), field("protocol")], shown, "{line}");
+                let bytes = line["request_bytes"].as_u64().unwrap();
+                assert!(bytes > 0 && bytes <= request.len() as u64, "{line}");
+                assert!(bytes == request.len() as u64 || status == 431, "{line}");
             } else if method.is_empty() {
                 assert!(line.contains(&format!("] \"-\" {status} ")), "{line}");
             } else {

@@ -74,22 +74,16 @@ impl Stand {
         let shop = Upstream::start(with_slow_page).await;
         let second = Upstream::start_at(free_address(), page).await;
         let authority = Arc::new(Authority::new());
-        authority.write("shop", &["shop.test"]);
         let mut program = Program::new(shop.address(), database_url, files);
-        let (encrypted, echo) = (free_address(), echo().await);
+        let (encrypted, echo) = (program.encrypt(&authority), echo().await);
         let (first, second_address) = (shop.address(), second.address());
         program.edit(|text| {
             let one = format!("servers = [\"http://{first}\"]");
             let both = format!("servers = [\"http://{first}\", \"http://{second_address}\"]");
-            let (pem, key) = (authority.path("shop.pem"), authority.path("shop.key"));
-            let (pem, key, drain) = (pem.display(), key.display(), DRAIN.as_secs());
-            let text = text.replace(&one, &both).replace(
-                "[proxy]\n",
-                &format!("[proxy]\ntls_listen = [\"{encrypted}\"]\ndrain_timeout = \"{drain}s\"\n"),
-            );
+            let drain = format!("[proxy]\ndrain_timeout = \"{}s\"\n", DRAIN.as_secs());
+            let text = text.replace(&one, &both).replace("[proxy]\n", &drain);
             format!(
-                "{text}\n[[proxy.tls]]\ncertificate = \"{pem}\"\nkey = \"{key}\"\n\
-                 [[upstream]]\nname = \"echo\"\nservers = [\"http://{echo}\"]\n\
+                "{text}\n[[upstream]]\nname = \"echo\"\nservers = [\"http://{echo}\"]\n\
                  [[upstream]]\nname = \"first\"\nservers = [\"http://{first}\"]\n\
                  [[route]]\npath = \"/ws\"\nupstream = \"echo\"\n\
                  [[route]]\npath = \"/slow\"\nupstream = \"first\"\n"

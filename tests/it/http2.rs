@@ -12,8 +12,9 @@ use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
+use crate::harness::program::Program;
 use crate::harness::tls::Authority;
-use crate::harness::{Received, Reply, Upstream, proxy, skip, until};
+use crate::harness::{DEADLINE, Received, Reply, Upstream, eventually, proxy, skip, until};
 
 const PAGE: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: X-Hop\r\nX-Hop: 1\r\n\
                     X-Kept: 1\r\nContent-Length: 4\r\n\r\npage";
@@ -247,6 +248,12 @@ async fn what_names_two_hosts_or_too_much_is_refused() {
     let many = (0..201).fold(page(), |request, number| request.header(format!("x-{number}"), "1"));
     assert_eq!(status(many).await, 431);
     assert_eq!(status(page().header("x", "a".repeat(200 << 10))).await, 431);
+    let long =
+        (0..5).fold(page(), |request, number| request.header(format!("x-{number}"), "a".repeat(17_000)));
+    assert_eq!(status(long).await, 431, "85 KB, as in HTTP/1.1");
+    let twice =
+        Request::post("https://shop.test/").header("content-length", "0").header("content-length", "0");
+    assert_eq!(status(twice).await, 400);
     assert_eq!(status(page()).await, 200, "the connection is as good as before");
     assert_eq!(upstream.received().len(), 2);
 }
@@ -369,10 +376,14 @@ async fn floods_cost_little_and_others_are_served() {
         _ => Reply::raw(PAGE),
     })
     .await;
-    let proxy = proxy(authority.config(upstream.address()));
-    let mut bystander = authority.http2(proxy.address()).await;
-    let port = proxy.address().port().to_string();
-    let before = resident_bytes();
+    let files = tempfile::tempdir().unwrap();
+    // Memory is a process's: this one has nothing else to do.
+    let mut program = Program::new(upstream.address(), "postgres://nobody@127.0.0.1:1/nothing", files.path());
+    let proxy = program.encrypt(&authority);
+    program.start().await;
+    let mut bystander = authority.http2(proxy).await;
+    let port = proxy.port().to_string();
+    let before = program.resident_bytes();
     let attack =
         tokio::task::spawn_blocking(move || Command::new(python).args([script, &port]).output().unwrap());
     let mut served = 0;
@@ -386,13 +397,11 @@ async fn floods_cost_little_and_others_are_served() {
     assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
     println!("{told}{served} requests of a bystander were answered meanwhile");
     assert!(served > 5);
-    let grown = resident_bytes().saturating_sub(before);
+    let grown = program.resident_bytes().saturating_sub(before);
     assert!(grown < 200 << 20, "{grown} bytes more");
-    until("what the attacker left has ended", || proxy.metrics.connections_open.get() <= 1).await;
-}
-
-/// Memory of this process.
-fn resident_bytes() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/statm").unwrap();
-    text.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+    let is_alone = || async {
+        let (_, metrics) = program.ask("/metrics").await?;
+        metrics.contains("\nutm_dispatcher_connections_open 1\n").then_some(())
+    };
+    eventually("what the attacker left has ended", DEADLINE, is_alone).await;
 }

@@ -300,13 +300,6 @@ async fn limits_trust_and_tokens_are_reloaded() {
     assert_eq!(ask.send().await.unwrap().status(), 503, "let in, and the database is away");
 }
 
-/// Bytes of a process that are in memory.
-fn resident_bytes(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_reloads_under_load_fail_no_request_and_leave_no_memory_behind() {
     let shop = crate::harness::load::shop().await;
@@ -331,9 +324,9 @@ async fn two_hundred_reloads_under_load_fail_no_request_and_leave_no_memory_behi
         }
     };
     storm(60).await;
-    let before = resident_bytes(program.pid());
+    let before = program.resident_bytes();
     storm(200).await;
-    let grown = resident_bytes(program.pid()).saturating_sub(before);
+    let grown = program.resident_bytes().saturating_sub(before);
     // Signals that come faster than files are read are one.
     (0..50).for_each(|_| program.signal("HUP"));
     tokio::time::sleep(Duration::from_millis(100)).await;

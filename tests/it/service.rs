@@ -71,6 +71,27 @@ async fn the_service_manager_hears_of_start_reload_life_and_end() {
     assert!(program.ended().await.success());
 }
 
+/// Whoever has changed the file may say so at once: whoever is asked to read it again during its start does, and lives.
+#[tokio::test]
+async fn a_reload_during_the_start_ends_nothing() {
+    let shop = Upstream::start(|_| Reply::ok("shop")).await;
+    let files = tempfile::tempdir().unwrap();
+    let mut program = Program::new(shop.address(), NO_DATABASE, files.path());
+    program.spawn();
+    let handles_terminate = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", program.pid())).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        u64::from_str_radix(caught.trim(), 16).unwrap() & (1 << 14) != 0
+    };
+    while !handles_terminate() {
+        std::thread::yield_now();
+    }
+    std::thread::sleep(std::time::Duration::from_millis(2));
+    program.signal("HUP");
+    program.started().await;
+    assert!(program.terminate().await.success(), "{}", program.log());
+}
+
 #[tokio::test]
 async fn what_is_under_way_ends_in_order_and_readiness_says_so() {
     let gate = tokio_util::sync::CancellationToken::new();

@@ -6,5 +6,6 @@ mod ingest;
 mod metrics;
 mod reports;
 pub mod seed;
+mod series;
 pub mod server;
 mod sessions;

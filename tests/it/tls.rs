@@ -203,6 +203,13 @@ async fn http_is_sent_to_https_with_the_whole_target_and_recorded_only_there() {
     let answer = client.answer().await;
     assert_eq!((answer.status(), upstream.received().len(), proxy.hits().len()), (308, 0, 0));
     assert_eq!(proxy.get("/up").await.status(), 200, "a probe is answered where it asks");
+    let mut client = proxy.connect().await;
+    client.send("GET / HTTP/1.0\r\n\r\n").await;
+    assert_eq!(
+        client.answer().await.status(),
+        400,
+        "nobody knows where to send it, and in clear it goes nowhere"
+    );
     let mut stream =
         authority.connect(proxy.workers.addresses()[1], "shop.test", &["http/1.1"]).await.unwrap();
     get(&mut stream, target).await.unwrap();

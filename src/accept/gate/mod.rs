@@ -94,6 +94,8 @@ pub struct Refused {
     pub refusal: Refusal,
     /// Its first line, if that was one.
     pub line: Option<RequestLine>,
+    /// How much of it had come.
+    pub bytes: usize,
 }
 
 /// The first line of a head.
@@ -245,10 +247,11 @@ impl Gate {
                     let head = &self.held[self.passed..];
                     let is_head = head.trim_ascii_start().starts_with(b"HEAD ");
                     let line = if let State::Head(read) = &self.state { read.line(head) } else { None };
+                    let bytes = head.len();
                     self.held.truncate(self.passed);
                     self.held.extend_from_slice(if is_head { STAND_IN_OF_HEAD } else { STAND_IN });
                     self.passed = self.held.len();
-                    self.refused = Some(Refused { refusal, line });
+                    self.refused = Some(Refused { refusal, line, bytes });
                     self.state = State::Refused;
                     return;
                 }

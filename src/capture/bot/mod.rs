@@ -147,45 +147,38 @@ const SCANNER_PATHS: [(&[u8], u8); 26] = [
     (b"/xmlrpc.php", 60),
 ];
 
-/// The names of programs.
-#[derive(Debug, Clone, Default)]
-pub struct BotNames;
+/// Makes the table of programs' names, which takes some ten milliseconds; whoever needs it before waits for it.
+pub fn prepare() {
+    LazyLock::force(&TABLE);
+}
 
-impl BotNames {
-    /// Makes the table, if nobody has: some ten milliseconds.
-    pub fn new() -> Self {
-        LazyLock::force(&TABLE);
-        BotNames
+/// What a request is thought of.
+pub fn judge(user_agent: &[u8], path: &[u8], signs: Signs) -> Verdict {
+    let mut verdict = Verdict::default();
+    if user_agent.trim_ascii().is_empty() {
+        verdict.add(Reason::NoUserAgent, CERTAIN, "(no user agent)");
+        return verdict;
     }
-
-    /// What a request is thought of.
-    pub fn judge(&self, user_agent: &[u8], path: &[u8], signs: Signs) -> Verdict {
-        let mut verdict = Verdict::default();
-        if user_agent.trim_ascii().is_empty() {
-            verdict.add(Reason::NoUserAgent, CERTAIN, "(no user agent)");
-            return verdict;
-        }
-        if let Some(word) = TABLE.as_ref().and_then(|table| table.find(user_agent)) {
-            verdict.add(word.reason, 100, word.name.trim_end_matches('/'));
-            return verdict;
-        }
-        if signs.headless_brand {
-            verdict.add(Reason::Headless, 100, "(headless)");
-            return verdict;
-        }
-        if let Some((_, score)) = SCANNER_PATHS.iter().find(|(begin, _)| begins(path, begin)) {
-            verdict.add(Reason::ScannerPath, *score, "(scanner)");
-        }
-        if memchr::memmem::find(user_agent, b"Chrome/").is_some() {
-            if !signs.accept_language {
-                verdict.add(Reason::NoAcceptLanguage, 60, "(chromium without language)");
-            }
-            if signs.https && !signs.sec_fetch {
-                verdict.add(Reason::NoSecFetch, 60, "(chromium without sec-fetch)");
-            }
-        }
-        verdict
+    if let Some(word) = TABLE.as_ref().and_then(|table| table.find(user_agent)) {
+        verdict.add(word.reason, 100, word.name.trim_end_matches('/'));
+        return verdict;
     }
+    if signs.headless_brand {
+        verdict.add(Reason::Headless, 100, "(headless)");
+        return verdict;
+    }
+    if let Some((_, score)) = SCANNER_PATHS.iter().find(|(begin, _)| begins(path, begin)) {
+        verdict.add(Reason::ScannerPath, *score, "(scanner)");
+    }
+    if memchr::memmem::find(user_agent, b"Chrome/").is_some() {
+        if !signs.accept_language {
+            verdict.add(Reason::NoAcceptLanguage, 60, "(chromium without language)");
+        }
+        if signs.https && !signs.sec_fetch {
+            verdict.add(Reason::NoSecFetch, 60, "(chromium without sec-fetch)");
+        }
+    }
+    verdict
 }
 
 fn begins(path: &[u8], begin: &[u8]) -> bool {

@@ -9,7 +9,7 @@ use super::*;
 const PERSON: Signs = Signs { accept_language: true, sec_fetch: true, headless_brand: false, https: true };
 
 fn judge(user_agent: &str) -> Verdict {
-    BotNames::new().judge(user_agent.as_bytes(), b"/", PERSON)
+    super::judge(user_agent.as_bytes(), b"/", PERSON)
 }
 
 #[test]
@@ -110,8 +110,7 @@ fn people_are_rarely_taken_for_bots() {
 #[test]
 fn a_chromium_without_its_headers_is_doubtful_or_worse() {
     let chrome = b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/120.0 Safari/537.36";
-    let names = BotNames::new();
-    let judge = |signs| names.judge(chrome, b"/", signs);
+    let judge = |signs| super::judge(chrome, b"/", signs);
     assert_eq!(judge(PERSON).score, 0);
     assert_eq!(judge(Signs { accept_language: false, ..PERSON }).score, 60);
     assert_eq!(judge(Signs { sec_fetch: false, ..PERSON }).score, 60);
@@ -123,7 +122,7 @@ fn a_chromium_without_its_headers_is_doubtful_or_worse() {
 #[test]
 fn who_looks_for_holes_is_no_visitor() {
     let firefox = b"Mozilla/5.0 (X11; Linux x86_64; rv:120.0) Gecko/20100101 Firefox/120.0";
-    let score = |path: &str| BotNames::new().judge(firefox, path.as_bytes(), PERSON).score;
+    let score = |path: &str| super::judge(firefox, path.as_bytes(), PERSON).score;
     for path in ["/.env", "/.ENV.bak", "/.git/config", "/phpMyAdmin/index.php", "/cgi-bin/x"] {
         assert_eq!(score(path), CERTAIN, "{path}");
     }

@@ -17,7 +17,12 @@ pub(super) fn access_log(table: &Table<'_>, store_ip: StoreIp) -> AccessLog {
         format: table.or("format", AccessLogFormat::Off, |value| value.choice(&AccessLogFormat::NAMES)),
         path: table.optional("path", |value| match value.text()?.as_str() {
             "stdout" => None,
-            _ => value.path(),
+            _ => value.path().and_then(|path| match path.parent() {
+                Some(folder) if !folder.is_dir() => {
+                    value.refuse(format!("there is no folder {}", folder.display()))
+                }
+                _ => Some(path),
+            }),
         }),
         address: table.or("address", store_ip, |value| value.choice(&StoreIp::NAMES)),
     }
@@ -43,12 +48,14 @@ pub(super) fn error_pages(proxy: &Table<'_>) -> Option<Vec<ErrorPage>> {
 fn error_page(table: &Table<'_>) -> Option<ErrorPage> {
     let status = table.required("status", status_pattern);
     let file = table.required("file", |value| {
-        let text = value.content()?;
-        if text.len() > PAGE_BYTES {
-            value.refuse("a page has at most 1MiB")
-        } else {
-            Some((value.path()?, text))
+        let is_known = |extension: &str| ["html", "htm", "txt", "json"].contains(&extension);
+        let path = value.path()?;
+        let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+        if !extension.is_some_and(|extension| is_known(&extension)) {
+            return value.refuse("a page is an .html, .txt or .json file: by that it is told what it is");
         }
+        let text = value.content()?;
+        if text.len() > PAGE_BYTES { value.refuse("a page has at most 1MiB") } else { Some((path, text)) }
     });
     let (file, text) = file?;
     Some(ErrorPage { status: status?, file, text })

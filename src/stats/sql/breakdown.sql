@@ -1,8 +1,11 @@
 -- How do the groups of a dimension compare, and what is in all of them and in those that the limit cuts off?
 --
 -- $1–$20   window and filters, $21–$25 money, as report_orders() takes them
--- $26 text    dimension: 'source', 'campaign' (campaign, source, medium), 'content' (content, campaign, source),
---             'channel'
+-- $26 text    dimension. Of what was tagged: 'source', 'campaign' (campaign, source, medium), 'content' (content,
+--             campaign, source), 'channel'; orders are those credited to it. Of single sessions: 'device' (type, brand,
+--             model), 'browser' (name, major version), 'os' (name, version), 'country' (code, name), 'region' (region,
+--             country), 'city' (city, region, country), 'referrer' (host), 'landing' (path, host); orders are those of the
+--             session that placed them
 -- $27 text    column to sort by, $28 boolean least first
 -- $29 bigint  rows to pass over, $30 bigint rows to give
 -- $31 boolean count visitors; else
@@ -12,67 +15,107 @@
 --       revenue, avg_order_value text, decimal in the report's currency; groups bigint (in this part).
 --       visitors of 'other' and 'total' are 0 when they are not counted.
 --
--- Sessions are summed by campaign id before any text is looked at. Visitors are counted by grouping, which PostgreSQL
--- hashes, where count(DISTINCT) would sort; nothing but their id goes along, to keep the hash small.
+-- Sessions are summed by the id of their label (a campaign, an agent, a page …) before any text is looked at. Visitors are
+-- counted by grouping, which PostgreSQL hashes, where count(DISTINCT) would sort; nothing but ids goes along, to keep the
+-- hash small. A session's group is looked up in sorted arrays, sums are brought together by aggregation or a full join:
+-- no planner, however little it knows of the tables, can make that quadratic.
 WITH sums AS MATERIALIZED (
-    SELECT coalesce(s.campaign_id, 0) AS campaign_id, s.campaign_id IS NULL AS direct,
-           sum(s.sessions) AS sessions, sum(s.conversions) AS conversions,
+    SELECT s.campaign_id AS label_id, sum(s.sessions) AS sessions, sum(s.conversions) AS conversions,
            sum(s.bounces) AS bounces, sum(s.points) AS points
     FROM report_sums($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) s
+    WHERE $26::text IN ('source', 'campaign', 'content', 'channel')
     GROUP BY s.campaign_id
+    UNION ALL
+    SELECT CASE WHEN $26 IN ('device', 'browser', 'os') THEN s.agent_id
+                WHEN $26 IN ('country', 'region', 'city') THEN s.place_id
+                WHEN $26 = 'referrer' THEN s.referrer_id
+                ELSE s.landing_page_id END,
+           count(*), count(*) FILTER (WHERE s.converted), count(*) FILTER (WHERE s.bounced), sum(s.points)
+    FROM report_sessions($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) s
+    WHERE $26 NOT IN ('source', 'campaign', 'content', 'channel')
+    GROUP BY 1
 ), labels AS MATERIALIZED (
     SELECT k.*, dense_rank() OVER (ORDER BY k.key_1, k.key_2, k.key_3) AS group_id
     FROM (
-        SELECT v.campaign_id, v.direct, g.*
+        SELECT v.*, g.key_1, g.key_2, g.key_3
         FROM sums v
-        LEFT JOIN campaign_labels c ON c.campaign_id = v.campaign_id AND NOT v.direct
-        CROSS JOIN LATERAL report_groups(
-            $26::text, CASE WHEN v.direct THEN '(direct)' ELSE coalesce(c.source, '(none)') END,
-            coalesce(c.medium, '(none)'), coalesce(c.campaign, '(none)'), coalesce(c.content, '(none)'),
-            CASE WHEN v.direct THEN 'Direct' ELSE coalesce(c.channel, 'Unassigned') END) g
+        LEFT JOIN campaign_labels c ON c.campaign_id = v.label_id AND $26 IN ('source', 'campaign', 'content', 'channel')
+        CROSS JOIN LATERAL (
+            SELECT r.*
+            FROM report_groups(
+                $26, CASE WHEN v.label_id IS NULL THEN '(direct)' ELSE coalesce(c.source, '(none)') END,
+                coalesce(c.medium, '(none)'), coalesce(c.campaign, '(none)'), coalesce(c.content, '(none)'),
+                CASE WHEN v.label_id IS NULL THEN 'Direct' ELSE coalesce(c.channel, 'Unassigned') END) r
+            WHERE $26 IN ('source', 'campaign', 'content', 'channel')
+            UNION ALL
+            SELECT r.*
+            FROM session_groups($26, v.label_id, v.label_id, v.label_id, v.label_id) r
+            WHERE $26 NOT IN ('source', 'campaign', 'content', 'channel')
+        ) g
     ) k
+), places AS MATERIALIZED (
+    SELECT array_agg(l.label_id ORDER BY l.label_id) FILTER (WHERE l.label_id IS NOT NULL) AS label_ids,
+           array_agg(l.group_id ORDER BY l.label_id) FILTER (WHERE l.label_id IS NOT NULL) AS group_ids,
+           min(l.group_id) FILTER (WHERE l.label_id IS NULL) AS group_without
+    FROM labels l
 ), pairs AS MATERIALIZED (
-    SELECT l.group_id, s.visitor_id
-    FROM report_sessions($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) s
-    JOIN labels l ON l.campaign_id = coalesce(s.campaign_id, 0) AND l.direct = (s.campaign_id IS NULL)
-    WHERE $31::boolean
-    GROUP BY l.group_id, s.visitor_id
+    SELECT CASE WHEN s.label_id IS NULL THEN (SELECT group_without FROM places)
+                ELSE (SELECT group_ids FROM places)[width_bucket(s.label_id, (SELECT label_ids FROM places))]
+                END AS group_id, s.visitor_id
+    FROM (
+        SELECT CASE WHEN $26 IN ('source', 'campaign', 'content', 'channel') THEN r.campaign_id
+                    WHEN $26 IN ('device', 'browser', 'os') THEN r.agent_id
+                    WHEN $26 IN ('country', 'region', 'city') THEN r.place_id
+                    WHEN $26 = 'referrer' THEN r.referrer_id
+                    ELSE r.landing_page_id END AS label_id, r.visitor_id
+        FROM report_sessions($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) r
+        WHERE $31::boolean
+    ) s
+    GROUP BY 1, 2
 ), visitor_groups AS (
     SELECT p.group_id, count(*) AS visitors
     FROM pairs p
     GROUP BY p.group_id
-    UNION ALL
-    SELECT DISTINCT l.group_id, e.visitors
-    FROM unnest($32::text[], $33::text[], $34::text[], $35::bigint[]) AS e(key_1, key_2, key_3, visitors)
-    JOIN labels l USING (key_1, key_2, key_3)
-    WHERE NOT $31
 ), visit_groups AS (
-    SELECT l.group_id, l.key_1, l.key_2, l.key_3, min(p.visitors) AS visitors,
-           sum(v.sessions)::bigint AS sessions, sum(v.conversions)::bigint AS conversions,
-           sum(v.bounces)::bigint AS bounces, sum(v.points)::bigint AS points
-    FROM sums v
-    JOIN labels l ON l.campaign_id = v.campaign_id AND l.direct = v.direct
-    LEFT JOIN visitor_groups p ON p.group_id = l.group_id
+    SELECT l.group_id, l.key_1, l.key_2, l.key_3, sum(l.sessions) AS sessions, sum(l.conversions) AS conversions,
+           sum(l.bounces) AS bounces, sum(l.points) AS points
+    FROM labels l
     GROUP BY l.group_id, l.key_1, l.key_2, l.key_3
-), order_groups AS (
-    SELECT g.key_1, g.key_2, g.key_3,
-           sum(o.credit)::bigint AS orders,
-           count(*) FILTER (WHERE NOT o.counted AND o."position" = 1) AS left_out,
-           sum(o.credited_revenue) AS revenue,
-           sum(o.credited_gross) AS gross,
-           sum(o.credit) FILTER (WHERE o.gross IS NOT NULL)::numeric / 1000000 AS valued_orders
+), lines AS (
+    SELECT v.key_1, v.key_2, v.key_3, v.group_id, v.sessions, p.visitors, v.conversions, v.bounces, v.points,
+           0::bigint AS orders, 0::bigint AS left_out, 0::numeric AS revenue, 0::numeric AS gross,
+           0::numeric AS valued_orders
+    FROM visit_groups v
+    FULL JOIN visitor_groups p ON p.group_id = v.group_id
+    UNION ALL
+    SELECT e.key_1, e.key_2, e.key_3, NULL, 0, e.visitors, 0, 0, 0, 0, 0, 0, 0, 0
+    FROM unnest($32::text[], $33::text[], $34::text[], $35::bigint[]) AS e(key_1, key_2, key_3, visitors)
+    WHERE NOT $31
+    UNION ALL
+    SELECT g.key_1, g.key_2, g.key_3, NULL, 0, 0, 0, 0, 0,
+           o.credit, (NOT o.counted AND o."position" = 1)::integer, o.credited_revenue, o.credited_gross,
+           CASE WHEN o.gross IS NOT NULL THEN o.credit * 0.000001 ELSE 0 END
     FROM report_orders($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
                        $21, $22, $23, $24, $25) o
     CROSS JOIN LATERAL report_groups($26, o.source, o.medium, o.campaign, o.content, o.channel) g
-    GROUP BY g.key_1, g.key_2, g.key_3
+    WHERE $26 IN ('source', 'campaign', 'content', 'channel')
+    UNION ALL
+    SELECT g.key_1, g.key_2, g.key_3, NULL, 0, 0, 0, 0, 0,
+           o.credit, (NOT o.counted AND o."position" = 1)::integer, o.credited_revenue, o.credited_gross,
+           CASE WHEN o.gross IS NOT NULL THEN o.credit * 0.000001 ELSE 0 END
+    FROM report_orders($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+                       $21, $22, $23, $24, $25) o
+    LEFT JOIN session_facts s ON s.session_id = o.session_id
+    CROSS JOIN LATERAL session_groups($26, s.agent_id, s.place_id, s.referrer_id, s.landing_page_id) g
+    WHERE $26 NOT IN ('source', 'campaign', 'content', 'channel')
 ), groups AS (
-    SELECT key_1, key_2, key_3, v.group_id,
-           coalesce(v.sessions, 0) AS sessions, coalesce(v.visitors, 0) AS visitors,
-           coalesce(v.conversions, 0) AS conversions, coalesce(v.bounces, 0) AS bounces,
-           coalesce(v.points, 0) AS points, coalesce(o.orders, 0) AS orders, coalesce(o.left_out, 0) AS left_out,
-           coalesce(o.revenue, 0) AS revenue, coalesce(o.gross, 0) AS gross, coalesce(o.valued_orders, 0) AS valued_orders
-    FROM visit_groups v
-    FULL JOIN order_groups o USING (key_1, key_2, key_3)
+    SELECT l.key_1, l.key_2, l.key_3, max(l.group_id) AS group_id, sum(l.sessions) AS sessions,
+           coalesce(sum(l.visitors), 0)::bigint AS visitors, sum(l.conversions) AS conversions, sum(l.bounces) AS bounces,
+           sum(l.points) AS points, sum(l.orders) AS orders, sum(l.left_out) AS left_out,
+           coalesce(sum(l.revenue), 0) AS revenue, coalesce(sum(l.gross), 0) AS gross,
+           sum(l.valued_orders) AS valued_orders
+    FROM lines l
+    GROUP BY l.key_1, l.key_2, l.key_3
 ), ranked AS (
     SELECT g.*,
            row_number() OVER (

@@ -1,16 +1,18 @@
 -- How many orders, and how much money, does the window have?
 --
 -- $1–$20   window and filters, $21–$25 money, as report_orders() takes them
--- One row: total_orders, paid_orders, left_out (orders in another currency) bigint;
+-- One row: total_orders, paid_orders (millionths), left_out (orders in another currency) bigint;
 --          gross, paid, refunds, revenue, avg_order_value text, decimal in the report's currency
-SELECT count(*)                                                AS total_orders,
-       count(*) FILTER (WHERE o.paid > 0)                      AS paid_orders,
-       count(*) FILTER (WHERE NOT o.counted)                   AS left_out,
-       round(coalesce(sum(o.gross), 0), $24)::text             AS gross,
-       round(coalesce(sum(o.paid), 0), $24)::text              AS paid,
-       round(coalesce(sum(o.refunded), 0), $24)::text          AS refunds,
-       round(coalesce(sum(o.revenue), 0), $24)::text           AS revenue,
-       round(sum(o.gross) / nullif(count(o.gross), 0), $24)::text AS avg_order_value
+--
+-- An order counts by the credit of its touches that pass the filters: once, when all of them do.
+SELECT coalesce(sum(o.credit), 0)::bigint                               AS total_orders,
+       coalesce(sum(o.credit) FILTER (WHERE o.paid > 0), 0)::bigint     AS paid_orders,
+       count(*) FILTER (WHERE NOT o.counted AND o."position" = 1)       AS left_out,
+       round(coalesce(sum(o.credited_gross), 0), $24)::text             AS gross,
+       round(coalesce(sum(o.paid * o.credit * 0.000001), 0), $24)::text AS paid,
+       round(coalesce(sum(o.refunded * o.credit * 0.000001), 0), $24)::text AS refunds,
+       round(coalesce(sum(o.credited_revenue), 0), $24)::text           AS revenue,
+       round(sum(o.credited_gross) / nullif(sum(o.credit) FILTER (WHERE o.gross IS NOT NULL) * 0.000001, 0), $24)::text
+                                                                        AS avg_order_value
 FROM report_orders($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
                    $21, $22, $23, $24, $25) o
-WHERE o."position" = 1

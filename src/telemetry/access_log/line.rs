@@ -261,8 +261,17 @@ fn put_address(out: &mut Vec<u8>, address: IpAddr, kept: StoreIp) {
             IpAddr::from([a, b, c, 0, 0, 0, 0, 0])
         }
     };
-    // Writing to memory does not fail.
-    let _ = write!(out, "{address}");
+    let IpAddr::V4(v4) = address else {
+        // Writing to memory does not fail.
+        let _ = write!(out, "{address}");
+        return;
+    };
+    for (index, octet) in v4.octets().into_iter().enumerate() {
+        if index > 0 {
+            out.push(b'.');
+        }
+        put_number(out, octet);
+    }
 }
 
 fn put_number(out: &mut Vec<u8>, number: impl itoa::Integer) {
@@ -311,8 +320,8 @@ fn put_text(out: &mut Vec<u8>, name: &str, text: &[u8]) {
 }
 
 fn put_json(out: &mut Vec<u8>, text: &str) {
-    let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\' && byte != 0x7f;
-    if text.bytes().all(is_plain) {
+    let is_plain = |byte: u8| (byte >= b' ') & (byte != b'"') & (byte != b'\\') & (byte != 0x7f);
+    if are_all(text.as_bytes(), is_plain) {
         return out.extend_from_slice(text.as_bytes());
     }
     for byte in text.bytes() {
@@ -329,8 +338,8 @@ fn put_json(out: &mut Vec<u8>, text: &str) {
 
 /// As nginx and Apache do: quotes, backslashes and all that is no visible ASCII as `\xHH`.
 fn put_escaped(out: &mut Vec<u8>, text: &[u8]) {
-    let is_plain = |byte: u8| (b' '..0x7f).contains(&byte) && byte != b'"' && byte != b'\\';
-    if text.iter().all(|byte| is_plain(*byte)) {
+    let is_plain = |byte: u8| (b' '..0x7f).contains(&byte) & (byte != b'"') & (byte != b'\\');
+    if are_all(text, is_plain) {
         return out.extend_from_slice(text);
     }
     for byte in text {
@@ -341,6 +350,11 @@ fn put_escaped(out: &mut Vec<u8>, text: &[u8]) {
             put_hex(out, *byte);
         }
     }
+}
+
+/// Without an early end, so that it becomes vector instructions.
+fn are_all(text: &[u8], is_plain: impl Fn(u8) -> bool) -> bool {
+    text.iter().fold(true, |all, byte| all & is_plain(*byte))
 }
 
 fn put_hex(out: &mut Vec<u8>, byte: u8) {

@@ -431,7 +431,10 @@ async fn ask_http2(
         Ok(response) => response,
         Err(mut error) => {
             let was_sent = error.take_message().is_none();
-            return if was_sent { Err(format!("{:?}", error.into_error())) } else { Ok(None) };
+            let why = format!("{:?}", error.into_error());
+            // What GOAWAY does not count as begun was not looked at (RFC 9113 section 6.8).
+            let was_looked_at = !why.contains("GoAway(b\"\", NO_ERROR, Remote)");
+            return if was_sent && was_looked_at { Err(why) } else { Ok(None) };
         }
     };
     let (head, body) = response.into_parts();

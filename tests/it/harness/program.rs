@@ -8,6 +8,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use super::free_address;
+use super::tls::Authority;
 
 /// Longest time from SIGTERM to the end.
 const LONGEST_END: Duration = Duration::from_secs(60);
@@ -142,6 +143,25 @@ impl Program {
         std::fs::write(&self.config, change(text)).unwrap();
     }
 
+    /// Has the next process take TLS, too, with a certificate for shop.test; answers where.
+    pub(crate) fn encrypt(&self, authority: &Authority) -> SocketAddr {
+        authority.write("shop", &["shop.test"]);
+        let encrypted = free_address();
+        let (pem, key) = (authority.path("shop.pem"), authority.path("shop.key"));
+        self.edit(|text| {
+            let text = text.replace("[proxy]\n", &format!("[proxy]\ntls_listen = [\"{encrypted}\"]\n"));
+            let (pem, key) = (pem.display(), key.display());
+            format!("{text}\n[[proxy.tls]]\ncertificate = \"{pem}\"\nkey = \"{key}\"\n")
+        });
+        encrypted
+    }
+
+    /// Bytes of memory that the process has.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/statm", self.pid())).unwrap();
+        text.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+    }
+
     /// How the process ended that was told to.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         let mut child = self.child.take().unwrap();
@@ -221,6 +241,12 @@ impl Program {
 
     /// Starts a process and waits until it forwards.
     pub(crate) async fn start(&mut self) {
+        self.spawn();
+        self.started().await;
+    }
+
+    /// Starts a process.
+    pub(crate) fn spawn(&mut self) {
         let log = File::options().create(true).append(true).open(&self.log).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_utm-dispatcher"))
             .arg("run")
@@ -233,6 +259,10 @@ impl Program {
             .spawn()
             .unwrap();
         self.child = Some(child);
+    }
+
+    /// Waits until the process forwards.
+    pub(crate) async fn started(&self) {
         let proxy = self.proxy;
         super::until("the program listens", || {
             TcpStream::connect_timeout(&proxy, Duration::from_millis(100)).is_ok()

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use utm_dispatcher::accept::{self, Certificates, Workers};
@@ -47,6 +48,11 @@ pub(crate) fn proxy(config: Config) -> Proxy {
         max_bytes: config.journal.max_bytes,
     };
     let writer = Writer::start(writer_config, Arc::clone(&metrics)).unwrap();
+    let begun = Instant::now();
+    while writer.progress.directory().is_none() {
+        assert!(begun.elapsed() < super::DEADLINE, "the journal is not opened");
+        std::thread::sleep(Duration::from_millis(1));
+    }
     let excluded = config.tracking.exclude.rules();
     let recording = Recording {
         batches: writer.batches,

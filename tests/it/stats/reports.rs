@@ -380,7 +380,7 @@ fn count_plainly(
 }
 
 /// 300 sessions and 80 orders over three weeks, the same in every run.
-fn random_shop() -> (Vec<Visit>, Vec<Order>) {
+pub fn random_shop() -> (Vec<Visit>, Vec<Order>) {
     let mut runner = TestRunner::deterministic();
     let mut pick = |most: u32| (0..most).new_tree(&mut runner).unwrap().current();
     let tags: [Option<Tags>; 8] = [

@@ -1,0 +1,269 @@
+//! `timeseries`: the numbers of a window by hour, day, week or month of the zone. Buckets without anything are there, too;
+//! each says what `general-stats` says of it.
+
+use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+use serde::Serialize;
+use serde_json::{Map, Number, Value};
+use tokio_postgres::types::Type;
+
+use crate::stats::AppState;
+use crate::stats::answer::{Answer, rfc3339};
+use crate::stats::csv;
+use crate::stats::database::{DatabaseError, Snapshot};
+use crate::stats::params::{Accepts, Format, MOST_ROWS, ParameterError, Params};
+use crate::stats::period::{COMPARISONS, Comparison, STEPS, Step, Window};
+use crate::stats::problem::StatsError;
+use crate::stats::ratio::from_millionths;
+use crate::stats::scope::{Money, Scope};
+use crate::stats::sketch::Sketch;
+use crate::stats::visitors::Way;
+
+const ACCEPTS: Accepts = Accepts { csv: true, own: &["interval", "compare"], ..Accepts::MONEY };
+
+/// A bucket, and the one it is compared with.
+#[derive(Debug, Serialize)]
+struct Point {
+    #[serde(flatten)]
+    bucket: Bucket,
+    /// With `compare`: the bucket of the same place in the other window; null where that has fewer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous: Option<Option<Bucket>>,
+}
+
+/// A span of the window, half-open.
+#[derive(Debug, Clone, Serialize)]
+struct Bucket {
+    from: String,
+    to: String,
+    /// Whether it was over when the question was asked.
+    is_over: bool,
+    #[serde(flatten)]
+    sums: Sums,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Sums {
+    sessions: i64,
+    /// Each once in a bucket: those of several buckets are more than those of the window.
+    visitors: i64,
+    page_views: i64,
+    conversions: i64,
+    orders: Number,
+    revenue: String,
+}
+
+/// All buckets together.
+#[derive(Debug, Serialize)]
+struct Totals {
+    #[serde(flatten)]
+    sums: Sums,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous: Option<Sums>,
+}
+
+/// A window in buckets.
+struct Series {
+    buckets: Vec<Bucket>,
+    totals: Sums,
+    way: Way,
+    left_out: i64,
+}
+
+impl Point {
+    /// In columns: those of the other window as `previous_…`.
+    fn flat(&self) -> Map<String, Value> {
+        let fields = |bucket: &Bucket| match serde_json::to_value(bucket) {
+            Ok(Value::Object(fields)) => fields,
+            _ => Map::new(),
+        };
+        let mut columns = fields(&self.bucket);
+        if let Some(previous) = &self.previous {
+            let values = previous.as_ref().map(fields).unwrap_or_default();
+            for name in columns.keys().cloned().collect::<Vec<_>>() {
+                let value = values.get(&name).cloned().unwrap_or_default();
+                columns.insert(format!("previous_{name}"), value);
+            }
+        }
+        columns
+    }
+}
+
+/// `GET /api/v1/timeseries`
+pub(crate) async fn timeseries(
+    State(shared): AppState,
+    RawQuery(query): RawQuery,
+) -> Result<Response, StatsError> {
+    let params = shared.params(query.as_deref(), &ACCEPTS)?;
+    let step = params.given.choice("interval", STEPS)?.and_then(Step::parse);
+    let compare = params.given.choice("compare", COMPARISONS)?.and_then(Comparison::parse);
+    let snapshot = shared.context.database.snapshot().await?;
+    let money = Money::of(&params, &shared.config(), &snapshot).await?;
+    let (from, to) = begun(&snapshot, params.window).await?;
+    let step = step.unwrap_or_else(|| Step::fitting(from, to));
+    let series = read(&snapshot, &params, step, (from, to), &money).await?;
+    let previous = match compare {
+        None => None,
+        Some(compare) => {
+            let window = compare.window(from, to, &params.zone).map_err(|_| out_of_range("compare"))?;
+            Some(read(&snapshot, &params, step, window, &money).await?)
+        }
+    };
+    let freshness = snapshot.conclude().await?;
+    let left_out = series.left_out + previous.as_ref().map_or(0, |series| series.left_out);
+    let warning = series.way.warning().or_else(|| previous.as_ref().and_then(|series| series.way.warning()));
+    let totals = Totals { sums: series.totals, previous: previous.as_ref().map(|one| one.totals.clone()) };
+    let mut earlier = previous.map(|series| series.buckets.into_iter());
+    let points: Vec<Point> = series
+        .buckets
+        .into_iter()
+        .map(|bucket| Point { bucket, previous: earlier.as_mut().map(Iterator::next) })
+        .collect();
+    if params.format == Format::Csv {
+        return Ok(csv::attachment("timeseries", &points.iter().map(Point::flat).collect::<Vec<_>>()));
+    }
+    let mut answer = Answer::of_window(freshness, &params, points)
+        .with_money(&params, money.currency(), left_out)
+        .with_own("interval", step.name())
+        .with_totals(totals)
+        .with_warning(warning);
+    if let Some(compare) = compare {
+        answer = answer.with_own("compare", compare.name());
+    }
+    Ok(answer.into_response())
+}
+
+/// The edges of a window: since ever is since there is anything, in an empty shop nothing at all.
+pub(crate) async fn begun(
+    snapshot: &Snapshot,
+    window: Window,
+) -> Result<(Timestamp, Timestamp), DatabaseError> {
+    if let Some(from) = window.from {
+        return Ok((from, window.to));
+    }
+    let row = snapshot.row(include_str!("sql/history_begin.sql"), &[]).await?.ok_or(DatabaseError::Failed)?;
+    let begin: Option<Timestamp> = row.try_get("begin")?;
+    Ok((begin.map_or(window.to, |begin| begin.min(window.to)), window.to))
+}
+
+fn out_of_range(parameter: &str) -> ParameterError {
+    ParameterError::new(parameter, "this window is out of range")
+}
+
+async fn read(
+    snapshot: &Snapshot,
+    params: &Params,
+    step: Step,
+    (from, to): (Timestamp, Timestamp),
+    money: &Money,
+) -> Result<Series, StatsError> {
+    let edges = step
+        .edges(from, to, &params.zone, MOST_ROWS as usize)
+        .map_err(|_| out_of_range("interval"))?
+        .ok_or_else(|| {
+            let reason =
+                format!("more than {MOST_ROWS} buckets; ask for a longer interval or a shorter window");
+            ParameterError::new("interval", reason)
+        })?;
+    let window = Window { from: Some(from), to };
+    let scope = Scope::within(params, window);
+    let way = Way::of(snapshot, &scope, window, None).await?;
+    let is_estimated = way != Way::Counted;
+
+    let mut parameters = scope.parameters();
+    parameters.push((&edges, Type::TIMESTAMPTZ_ARRAY));
+    let visitors = match way {
+        Way::Counted => snapshot.rows(include_str!("sql/timeseries_visitors.sql"), &parameters).await?,
+        Way::Estimated(_) => Vec::new(),
+    };
+    parameters.push((&is_estimated, Type::BOOL));
+    let sessions = snapshot.rows(include_str!("sql/timeseries_sessions.sql"), &parameters).await?;
+    let mut parameters = scope.parameters();
+    parameters.extend(money.parameters());
+    parameters.push((&edges, Type::TIMESTAMPTZ_ARRAY));
+    let orders = snapshot.rows(include_str!("sql/timeseries_orders.sql"), &parameters).await?;
+
+    let mut sums = vec![Tally::default(); edges.len() - 1];
+    let filled = (|| {
+        for row in &sessions {
+            let Some(tally) = bucket(&mut sums, row)? else { continue };
+            tally.sessions = row.try_get("sessions")?;
+            tally.page_views = row.try_get("page_views")?;
+            tally.conversions = row.try_get("conversions")?;
+            if let Some(bytes) = row.try_get::<_, Option<&[u8]>>("sketch")? {
+                let mut sketch = Sketch::default();
+                sketch.add(bytes);
+                tally.visitors = sketch.estimate().min(tally.sessions);
+            }
+        }
+        for row in &visitors {
+            let Some(tally) = bucket(&mut sums, row)? else { continue };
+            tally.visitors = row.try_get("visitors")?;
+        }
+        for row in &orders {
+            let Some(tally) = bucket(&mut sums, row)? else { continue };
+            tally.orders = row.try_get("orders")?;
+            tally.left_out = row.try_get("left_out")?;
+            tally.revenue = row.try_get::<_, &str>("revenue")?.parse().unwrap_or_default();
+        }
+        Ok::<_, tokio_postgres::Error>(())
+    })();
+    filled.map_err(DatabaseError::from)?;
+    let mut all = sums.iter().fold(Tally::default(), Tally::add);
+    all.visitors = way.visitors(snapshot, &scope).await?;
+    let digits = money.minor_units();
+    let buckets = sums.iter().zip(edges.windows(2)).map(|(tally, edges)| Bucket {
+        from: rfc3339(edges[0], &params.zone),
+        to: rfc3339(edges[1], &params.zone),
+        is_over: edges[1] <= params.now,
+        sums: tally.sums(digits),
+    });
+    Ok(Series { buckets: buckets.collect(), totals: all.sums(digits), left_out: all.left_out, way })
+}
+
+fn bucket<'a>(
+    sums: &'a mut [Tally],
+    row: &tokio_postgres::Row,
+) -> Result<Option<&'a mut Tally>, tokio_postgres::Error> {
+    let bucket: i32 = row.try_get("bucket")?;
+    Ok(usize::try_from(bucket - 1).ok().and_then(|index| sums.get_mut(index)))
+}
+
+#[derive(Debug, Clone, Default)]
+struct Tally {
+    sessions: i64,
+    visitors: i64,
+    page_views: i64,
+    conversions: i64,
+    /// Millionths.
+    orders: i64,
+    revenue: Decimal,
+    left_out: i64,
+}
+
+impl Tally {
+    fn add(self, other: &Tally) -> Tally {
+        Tally {
+            sessions: self.sessions + other.sessions,
+            visitors: 0,
+            page_views: self.page_views + other.page_views,
+            conversions: self.conversions + other.conversions,
+            orders: self.orders + other.orders,
+            revenue: self.revenue + other.revenue,
+            left_out: self.left_out + other.left_out,
+        }
+    }
+
+    fn sums(&self, digits: usize) -> Sums {
+        Sums {
+            sessions: self.sessions,
+            visitors: self.visitors,
+            page_views: self.page_views,
+            conversions: self.conversions,
+            orders: from_millionths(self.orders),
+            revenue: format!("{:.digits$}", self.revenue),
+        }
+    }
+}
