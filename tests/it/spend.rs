@@ -3,14 +3,21 @@
 use serde_json::{Value, json};
 
 use crate::harness::app::{Running, app_config};
-use crate::harness::{Reply, Upstream, postgres};
+use crate::harness::{DEADLINE, Reply, Upstream, eventually, postgres};
 
 async fn running() -> (Running, Upstream, tempfile::TempDir, postgres::Database) {
     let database = postgres::database().await;
     let upstream = Upstream::start(|_| Reply::ok("")).await;
     let files = tempfile::tempdir().unwrap();
     let config = app_config(upstream.address(), &database.url, files.path());
-    (Running::start(config).await, upstream, files, database)
+    let app = Running::start(config).await;
+    // Until the database is made the journal alone has what is told.
+    let placed = json!([{"order_id": "1", "status": "placed"}]);
+    eventually("outcomes are told", DEADLINE, || async {
+        (app.tell_orders(&placed).await.0 == 200).then_some(())
+    })
+    .await;
+    (app, upstream, files, database)
 }
 
 fn outcomes((status, answer): (u16, Value)) -> Vec<String> {
