@@ -18,15 +18,12 @@ use crate::accept::RequestLine;
 use crate::capture::{CLIENT_CLOSED_REQUEST, mask};
 use crate::clock::unix_ms;
 use crate::config::Config;
-use crate::forward::{BodyError, Client, Passage, Passed, Peer, Received, ResponseBody, Tunnel};
+use crate::forward::{BodyError, Client, Passage, Passed, Peer, Received, ResponseBody, Tunnel, fields};
 use crate::record::Late;
 use crate::route::{NO_ROUTE, Route, Router};
 use crate::telemetry::access_log::{AccessLog, End, Entry, HAND_OVER_AFTER, Pen, UpstreamPart};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traffic::Meter;
-
-/// Method, target and version are separated by two blanks and end with a line end; so does each field, besides `: `.
-const LINE_OVERHEAD: usize = 4;
 
 /// What one worker counts and logs its exchanges with.
 #[derive(Debug)]
@@ -303,12 +300,8 @@ impl Facts {
 /// Bytes of a head in HTTP/1.1, blanks around values aside.
 fn head_bytes(head: &Parts) -> usize {
     let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
-    let line = head.method.as_str().len() + target + "HTTP/1.1".len() + LINE_OVERHEAD;
-    let field = |(name, value): (&header::HeaderName, &HeaderValue)| {
-        name.as_str().len() + value.len() + LINE_OVERHEAD
-    };
-    let fields: usize = HeaderMap::iter(&head.headers).map(field).sum();
-    line + fields + "\r\n".len()
+    let line = head.method.as_str().len() + " ".len() + target + " HTTP/1.1\r\n".len();
+    line + fields::lines_bytes(&head.headers) + "\r\n".len()
 }
 
 fn bytes_of(value: &Option<HeaderValue>) -> &[u8] {

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::{ArcSwap, Guard};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use uuid::Uuid;
+
+use crate::path::normalise;
 
 /// What a rule is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,7 +24,7 @@ pub enum Kind {
     Visitor,
     /// A cookie, `name` or `name=value`.
     Cookie,
-    /// A path, by segments.
+    /// A path, by segments, as routes read it: however it is escaped.
     Path,
     /// A host, or `*.` and what hosts are below.
     Host,
@@ -83,9 +85,9 @@ impl Rule {
         let test = match kind {
             Kind::Ip => {
                 let network = value.parse::<IpNet>().or_else(|_| value.parse::<IpAddr>().map(IpNet::from));
-                Test::Network(
-                    network.map_err(|_| format!("`{value}` is neither an address nor a network"))?.trunc(),
-                )
+                let network =
+                    network.map_err(|_| format!("`{value}` is neither an address nor a network"))?;
+                Test::Network(canonical(network.trunc()))
             }
             Kind::UserAgent => Test::Part(value.to_lowercase()),
             Kind::Visitor => {
@@ -104,7 +106,7 @@ impl Rule {
                 if !value.starts_with('/') {
                     return Err(format!("`{value}` is no path: it begins with `/`"));
                 }
-                Test::Path(segments(value).map(str::to_owned).collect())
+                Test::Path(segments(&normalise(value)).map(str::to_owned).collect())
             }
             Kind::Host => {
                 let lower = value.to_lowercase();
@@ -159,7 +161,7 @@ impl Rule {
     /// Whether this is a rule by path or host, and excludes this page.
     pub fn matches_page(&self, host: &str, path: &str) -> bool {
         match &self.test {
-            Test::Path(pattern) => matches_path(pattern, path),
+            Test::Path(pattern) => matches_path(pattern, &normalise(path)),
             Test::Host { host: of_rule, below } => is_host(host, of_rule, *below),
             _ => false,
         }
@@ -190,7 +192,7 @@ pub struct Seen<'a> {
     pub user_agent: &'a [u8],
     /// Host in lower case, without port.
     pub host: &'a str,
-    /// Path as it came.
+    /// Path, normalised where a rule looks at it.
     pub path: &'a str,
     /// The same without a language in front.
     pub path_without_locale: &'a str,
@@ -203,13 +205,14 @@ pub struct Seen<'a> {
 pub struct Exclusions {
     rules: Vec<Arc<Rule>>,
     needs_cookies: bool,
+    needs_path: bool,
 }
 
 impl Exclusions {
     /// These.
     pub fn new(rules: Vec<Arc<Rule>>) -> Self {
-        let needs_cookies = rules.iter().any(|rule| rule.kind == Kind::Cookie);
-        Self { rules, needs_cookies }
+        let needs = |kind| rules.iter().any(|rule| rule.kind == kind);
+        Self { needs_cookies: needs(Kind::Cookie), needs_path: needs(Kind::Path), rules }
     }
 
     /// Whether nothing is excluded.
@@ -222,15 +225,19 @@ impl Exclusions {
         self.needs_cookies
     }
 
+    /// Whether a rule looks at the path.
+    pub fn needs_path(&self) -> bool {
+        self.needs_path
+    }
+
     /// The first rule that excludes a request; not those by visitor.
     pub fn find(&self, seen: &Seen<'_>) -> Option<&Arc<Rule>> {
         self.rules.iter().find(|rule| rule.matches(seen))
     }
 
-    /// Whether a rule excludes a visitor; it is counted.
-    pub fn excludes(&self, visitor_id: Uuid) -> bool {
-        let rule = self.rules.iter().find(|rule| rule.visitor() == Some(visitor_id));
-        rule.inspect(|rule| rule.count()).is_some()
+    /// The first rule that excludes a visitor.
+    pub fn find_visitor(&self, visitor_id: Uuid) -> Option<&Arc<Rule>> {
+        self.rules.iter().find(|rule| rule.visitor() == Some(visitor_id))
     }
 
     /// All of them.
@@ -252,6 +259,16 @@ impl CurrentExclusions {
     /// What the office found.
     pub fn replace(&self, exclusions: Exclusions) {
         self.0.store(Arc::new(exclusions));
+    }
+}
+
+/// Addresses are compared as what they are: an IPv4 address written as an IPv6 one (`::ffff:203.0.113.7`) is IPv4.
+fn canonical(network: IpNet) -> IpNet {
+    match (network.addr().to_canonical(), network.prefix_len().checked_sub(96)) {
+        (IpAddr::V4(address), Some(prefix)) if matches!(network, IpNet::V6(_)) => {
+            Ipv4Net::new(address, prefix).map_or(network, IpNet::V4)
+        }
+        _ => network,
     }
 }
 
@@ -317,11 +334,15 @@ mod tests {
         for (kind, value) in [
             (Kind::Ip, "203.0.113.7"),
             (Kind::Ip, "203.0.113.0/24"),
+            (Kind::Ip, "::ffff:203.0.113.7"),
+            (Kind::Ip, "::ffff:203.0.113.0/120"),
             (Kind::UserAgent, "acme-KIOSK"),
             (Kind::Cookie, "staff"),
             (Kind::Cookie, "staff=1"),
             (Kind::Path, "/admin"),
             (Kind::Path, "/uk/*/x"),
+            (Kind::Path, "/%61dmin"),
+            (Kind::Path, "/x/..//admin"),
             (Kind::Host, "test.shop.ua"),
             (Kind::Host, "*.shop.ua"),
         ] {
@@ -330,6 +351,7 @@ mod tests {
         for (kind, value) in [
             (Kind::Ip, "203.0.113.8"),
             (Kind::Ip, "2001:db8::/32"),
+            (Kind::Ip, "::ffff:203.0.113.8"),
             (Kind::UserAgent, "kiosk/3"),
             (Kind::Cookie, "staff=2"),
             (Kind::Cookie, "staf"),
@@ -392,8 +414,8 @@ mod tests {
     fn a_visitor_is_found_by_id_and_rules_count() {
         let id = Uuid::from_u128(7);
         let exclusions = Exclusions::new(vec![Arc::new(rule(Kind::Visitor, &id.to_string()))]);
-        assert!(exclusions.find(&SEEN).is_none() && !exclusions.excludes(Uuid::nil()));
-        assert!(exclusions.excludes(id));
+        assert!(exclusions.find(&SEEN).is_none() && exclusions.find_visitor(Uuid::nil()).is_none());
+        exclusions.find_visitor(id).unwrap().count();
         assert_eq!((exclusions.rules()[0].take_hits(), exclusions.rules()[0].take_hits()), (1, 0));
     }
 

@@ -23,6 +23,7 @@ pub mod files;
 pub mod hit;
 pub mod ingest;
 pub mod keys;
+pub mod path;
 pub mod salts;
 pub mod telemetry;
 

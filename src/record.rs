@@ -466,7 +466,7 @@ impl Watch {
         let salt = recorder.salts.of(observation.at_ms());
         let forgotten = recorder.forgotten.now();
         let secrets = Secrets { keys: &recorder.keys, salt: &salt, forgotten: &forgotten };
-        let conclusion = observation.conclude(
+        let mut conclusion = observation.conclude(
             &self.site,
             ResponseHead { status, headers, trust_events: self.trust_events },
             fired,
@@ -474,26 +474,18 @@ impl Watch {
             &recorder.rules,
             Uuid::now_v7,
         );
+        let told = told_kinds(conclusion.record.as_ref());
+        let exclusions = recorder.exclusions.now();
+        let excluding = conclusion.visitor().and_then(|visitor_id| exclusions.find_visitor(visitor_id));
+        if let Some(rule) = excluding {
+            rule.count();
+            conclusion.leave_out(rule.kind());
+        }
         if let Some(note) = &mut self.note {
             note_conclusion(note, &conclusion);
-            note.exclusion = observation.exclusion().map(capped);
+            note.exclusion = observation.exclusion().or(excluding.map(|rule| rule.value())).map(capped);
         }
-        let Conclusion { mut record, mut set_cookie, mut page_view, mut ignored, mut later, .. } = conclusion;
-        let told = told_kinds(record.as_ref());
-        let excluded = |hit: &Hit<'_>| {
-            hit.identity.is_some_and(|identity| recorder.exclusions.now().excludes(identity.visitor_id))
-        };
-        if let Some(Record::Hit(hit)) = &mut record
-            && excluded(hit)
-        {
-            (set_cookie, page_view, ignored) = (None, false, Some(Ignored::Excluded));
-            hit.leave_only_orders();
-            record = record.filter(|record| matches!(record, Record::Hit(hit) if !hit.actions.is_empty()));
-        }
-        if let Some(hit) = later.as_mut().filter(|hit| excluded(hit)) {
-            set_cookie = None;
-            hit.leave_only_orders();
-        }
+        let Conclusion { record, set_cookie, page_view, mut ignored, later, .. } = conclusion;
         if page_view {
             recorder.page_views.inc();
         }

@@ -4,6 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use utm_dispatcher::capture::evidence::{Evidence, Referrer};
+use utm_dispatcher::capture::query::NamePatterns;
 use utm_dispatcher::capture::registry::{Kind, Registry};
 use utm_dispatcher::hit::{Hit, Record};
 use utm_dispatcher::journal::frame;
@@ -13,18 +14,18 @@ fuzz_target!(|data: &[u8]| {
     let line_end = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
     let (query, referrer) = data.split_at(line_end);
     let registry = Registry::new();
-    let evidence = Evidence::read(query, &registry, true);
+    let evidence = Evidence::read(query, &registry, &NamePatterns::default(), true);
     // What is personal may be left out, and changes nothing else.
-    let nameless = Evidence::read(query, &registry, false);
+    let nameless = Evidence::read(query, &registry, &NamePatterns::default(), false);
     assert_eq!((nameless.campaign_hash, nameless.is_empty()), (evidence.campaign_hash, evidence.is_empty()));
-    let (is_empty, campaign_hash, click_hash) =
-        (evidence.is_empty(), evidence.campaign_hash, evidence.click_hash);
+    let (tells_nothing, campaign_hash, click_hash) =
+        (evidence.tells_nothing(), evidence.campaign_hash, evidence.click_hash);
     assert!(!evidence.is_new_to(campaign_hash, click_hash));
     let referrer = Referrer::read(referrer.trim_ascii());
     let has_referrer = referrer.is_some();
 
     let touch = evidence.touch(referrer);
-    assert_eq!(touch.is_some(), !is_empty || has_referrer);
+    assert_eq!(touch.is_some(), !tells_nothing || has_referrer);
     let Some(touch) = touch else { return };
     let fields = [&touch.source, &touch.medium, &touch.campaign, &touch.content, &touch.term, &touch.id];
     let values = fields.into_iter().flatten().chain(touch.parameters.iter().map(|(_, value)| value));

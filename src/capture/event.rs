@@ -2,7 +2,8 @@
 //!
 //! `X-Utm-Event: purchase; order_id=1042; value=1499.00; currency=UAH` — the type of the action, then pairs whose values
 //! are percent-encoded. Several lines are several actions. Names: `order_id`, `order_number`, `value`, `currency`,
-//! `product_id`, `product_name`, `reference`; all others are properties, in which what identifies people is masked ([`super::mask`]).
+//! `product_id`, `product_name`, `reference`; all others are properties, and so is a value that is none (an order's below
+//! zero). In names of products and properties, what identifies people is masked ([`super::mask`]).
 
 use std::borrow::Cow;
 
@@ -15,6 +16,8 @@ use crate::hit::{Action, Way};
 
 /// The action whose properties people typed.
 const SEARCH: &str = "search";
+/// The action that is an order.
+const PURCHASE: &str = "purchase";
 /// Most properties of an action.
 const PROPERTIES: usize = 50;
 
@@ -32,6 +35,12 @@ pub fn read(line: &[u8]) -> Option<Action<'_>> {
         if !name.is_empty() && !value.is_empty() {
             set(&mut action, name, value);
         }
+    }
+    // What was ordered costs nothing or something.
+    let is_order = action.order_id.is_some() || action.kind == PURCHASE;
+    if let Some(value) = action.value.filter(|value| is_order && *value < Decimal::ZERO) {
+        action.value = None;
+        action.properties.push(("value".into(), value.to_string().into()));
     }
     Some(action)
 }
@@ -54,7 +63,7 @@ fn set<'a>(action: &mut Action<'a>, name: Cow<'a, str>, value: Cow<'a, str>) {
             action.reference = Some(value)
         }
         "product_id" => action.product_id = Some(value),
-        "product_name" => action.product_name = Some(value),
+        "product_name" => action.product_name = Some(mask::emails(value)),
         "value" if let Some(amount) = amount_of(&value) => action.value = Some(amount),
         "currency" if is_currency(&value) => action.currency = Some(Cow::Owned(value.to_ascii_uppercase())),
         _ => add_property(action, name, value),
@@ -105,6 +114,11 @@ mod tests {
         assert_eq!((action.kind.as_ref(), action.value), ("add_to_cart", None));
         assert_eq!(action.product_id.as_deref(), Some("7"));
         assert_eq!(action.properties, [("value".into(), "1,5".into()), ("currency".into(), "euro".into())]);
+        for line in [&b"purchase; value=-5; order_id=7"[..], b"lead; order_id=7; value=-5"] {
+            let action = read(line).unwrap();
+            assert_eq!((action.value, action.properties), (None, vec![("value".into(), "-5".into())]));
+        }
+        assert_eq!(read(b"remove_from_cart; value=-5").unwrap().value, Some(Decimal::from(-5)));
         for line in ["", ";a=b", "two words", "тип", "a=b"] {
             assert_eq!(read(line.as_bytes()), None, "{line}");
         }

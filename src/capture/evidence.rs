@@ -9,12 +9,13 @@
 //!   hash; a computed 0 becomes 1; 0 = there is none of them.
 //! * *Click part*: `name=value` of all click ids, names in lower case, sorted by name, values verbatim, joined by
 //!   0x1E. The click hash likewise.
+//! * *Parameter part*: `name=value` of all other recorded parameters, written as the click part is.
 //! * *Touch id*: the first 8 bytes, big-endian, of the hash over campaign part, 0x1F, click part; where both are absent
-//!   over the referrer's host.
+//!   over the referrer's host; without one over the parameter part.
 //!
 //! Vectors (␟ = 0x1F, ␞ = 0x1E): campaign part `facebook␟paid_social␟autumn␟␟␟` → `c29c8fd9`; click part
 //! `fbclid=AbC␞gclid=G` → `4f46df93`; the touch id of both → `51a4f8157710921d`; of the host `www.google.com` →
-//! `191347bfe55d0ca9`.
+//! `191347bfe55d0ca9`; of the parameter part `gad_campaignid=22␞gad_source=1` → `5e8a97b6d6f0a9bd`.
 
 use std::borrow::Cow;
 
@@ -22,7 +23,7 @@ use sha2::{Digest, Sha256};
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
 use super::mask;
-use super::query::{decode_name, decode_value, pairs};
+use super::query::{NamePatterns, decode_name, decode_value, pairs};
 use super::registry::{Kind, Parameter, Registry};
 use crate::config::UtmField;
 use crate::hit::{Touch, touch_flags};
@@ -33,13 +34,15 @@ const VALUE_CHARS: usize = 512;
 const CLICK_ID_BYTES: usize = 4096;
 /// Most pairs of a query that are looked at.
 const PAIRS: usize = 2000;
+/// What stands for a value that is not to be stored.
+pub(super) const REDACTED: &str = "(redacted)";
 
 /// What a query says about where somebody came from.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct Evidence<'a> {
     /// The values; `evidence` and `referrer` are filled in with [`Evidence::touch`].
     touch: Touch<'a>,
-    /// Campaign part, 0x1F, click part.
+    /// Campaign part, 0x1F, click part; where both are absent the parameter part.
     parts: Vec<u8>,
     /// Hash of the campaign part, 0 = none.
     pub campaign_hash: u32,
@@ -49,23 +52,29 @@ pub struct Evidence<'a> {
 
 impl<'a> Evidence<'a> {
     /// Reads a query. No byte sequence is an error. Where nothing personal is kept (`keeps_personal`), click ids that
-    /// are have a name and no value.
-    pub fn read(query: &'a [u8], registry: &Registry, keeps_personal: bool) -> Self {
+    /// are have a name and no value. Of parameters that `redact` names no value is kept, though hashes are of the values
+    /// as they came.
+    pub fn read(query: &'a [u8], registry: &Registry, redact: &NamePatterns, keeps_personal: bool) -> Self {
         let mut touch = Touch::default();
         let mut ranks = [u8::MAX; UtmField::NAMES.len()];
+        let mut redacted = [false; UtmField::NAMES.len()];
         for (name, value) in pairs(query).take(PAIRS) {
             let mut buffer = [0; 64];
             let Some(name) = decode_name(name, &mut buffer) else { continue };
             let Some(value) = value.filter(|value| !value.is_empty()) else { continue };
-            match utm_field(name) {
-                Some(field) => read_field(field, 0, value, &mut ranks, &mut touch),
+            let (field, rank) = match utm_field(name) {
+                Some(field) => (field, 0),
                 None => match registry.find(name) {
-                    Some(Parameter { kind: Kind::Instead { field, rank }, .. }) => {
-                        read_field(*field, *rank, value, &mut ranks, &mut touch);
+                    Some(Parameter { kind: Kind::Instead { field, rank }, .. }) => (*field, *rank),
+                    Some(parameter) => {
+                        read_other(parameter, value, keeps_personal, &mut touch);
+                        continue;
                     }
-                    Some(parameter) => read_other(parameter, value, keeps_personal, &mut touch),
-                    None => {}
+                    None => continue,
                 },
+            };
+            if read_field(field, rank, value, &mut ranks, &mut touch) {
+                redacted[field as usize] = !redact.is_empty() && redact.matches(name);
             }
         }
         touch.click_ids.sort_unstable();
@@ -76,13 +85,28 @@ impl<'a> Evidence<'a> {
         let campaign_hash = if write_campaign_part(&touch, &mut parts) { hash_of(&parts) } else { 0 };
         parts.push(0x1f);
         let click_part = parts.len();
-        let click_hash = if write_click_part(&touch, &mut parts) { hash_of(&parts[click_part..]) } else { 0 };
+        let click_hash =
+            if write_pairs(touch.click_ids.iter(), &mut parts) { hash_of(&parts[click_part..]) } else { 0 };
+        if (campaign_hash, click_hash) == (0, 0) {
+            let mut sorted: Vec<_> = touch.parameters.iter().collect();
+            sorted.sort_unstable();
+            parts.clear();
+            write_pairs(sorted.into_iter(), &mut parts);
+        }
+        if !redact.is_empty() {
+            redact_values(&mut touch, redact, redacted);
+        }
         Self { touch, parts, campaign_hash, click_hash }
     }
 
     /// Whether there is neither a campaign nor a click part.
     pub fn is_empty(&self) -> bool {
         self.campaign_hash == 0 && self.click_hash == 0
+    }
+
+    /// Whether it says nothing at all: no parameter either.
+    pub fn tells_nothing(&self) -> bool {
+        self.is_empty() && self.touch.parameters.is_empty()
     }
 
     /// Whether a part that it has differs from the session's. A part that it lacks counts as equal, so a redirect that
@@ -95,6 +119,7 @@ impl<'a> Evidence<'a> {
     /// The values in which an e-mail address could be. Campaigns of mailings carry some.
     fn values_with_at(&mut self) -> impl Iterator<Item = &mut Cow<'a, str>> {
         let touch = &mut self.touch;
+        let others = touch.parameters.iter_mut().chain(&mut touch.click_ids).map(|(_, value)| value);
         [
             &mut touch.source,
             &mut touch.medium,
@@ -105,14 +130,18 @@ impl<'a> Evidence<'a> {
         ]
         .into_iter()
         .flatten()
-        .chain(touch.parameters.iter_mut().map(|(_, value)| value))
-        .filter(|value| value.contains('@'))
+        .chain(others)
+        .filter(|value| memchr::memchr2(b'@', b'%', value.as_bytes()).is_some())
     }
 
-    /// The touch that this evidence and a referrer make; none when there is neither. Its values name nobody by an e-mail
-    /// address; its id and the hashes are of the values as they came.
+    /// The touch that this evidence, or parameters alone, and a referrer make; none when there is none of them. Its values
+    /// name nobody by an e-mail address; its id and the hashes are of the values as they came.
     pub fn touch(mut self, referrer: Option<Referrer<'a>>) -> Option<Touch<'a>> {
-        let told = if self.is_empty() { referrer.as_ref()?.host.as_bytes() } else { &self.parts };
+        let told = match &referrer {
+            Some(referrer) if self.is_empty() => referrer.host.as_bytes(),
+            None if self.tells_nothing() => return None,
+            _ => &self.parts,
+        };
         let digest = Sha256::digest(told);
         self.touch.evidence = digest.iter().take(8).fold(0, |id, byte| (id << 8) | i64::from(*byte));
         self.touch.referrer = referrer.map(Referrer::masked);
@@ -141,6 +170,9 @@ pub(super) fn nameless(touch: Touch<'_>) -> Touch<'_> {
     }
 }
 
+/// Schemes of pages, and of apps, which are named by what stands where a host does.
+const SCHEMES: [&str; 4] = ["https", "http", "android-app", "ios-app"];
+
 /// An external referrer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Referrer<'a> {
@@ -151,18 +183,29 @@ pub struct Referrer<'a> {
 }
 
 impl<'a> Referrer<'a> {
-    /// Reads a `Referer` value; none unless it has a scheme and a host.
+    /// Reads a `Referer` value; none unless it has the scheme of pages or apps, and a host. The path may be any bytes.
     pub fn read(value: &'a [u8]) -> Option<Self> {
-        let text = std::str::from_utf8(value).ok()?;
+        match std::str::from_utf8(value) {
+            Ok(text) => Self::of_text(text),
+            Err(_) => {
+                let text = String::from_utf8_lossy(value);
+                let Referrer { host, url } = Referrer::of_text(&text)?;
+                Some(Self { host: Cow::Owned(host.into_owned()), url: Cow::Owned(url.into_owned()) })
+            }
+        }
+    }
+
+    fn of_text(text: &'a str) -> Option<Self> {
         let (scheme, rest) = text.split_once("://")?;
-        if scheme.is_empty() || !scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+        if !SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
             return None;
         }
         let end = rest.find(['?', '#']).unwrap_or(rest.len());
         let rest = &rest[..end];
         let authority = rest.split('/').next().unwrap_or_default();
         let host = super::host::host_of(authority.rsplit('@').next().unwrap_or_default());
-        if host.is_empty() {
+        let is_odd = |c: char| c.is_control() || c.is_whitespace() || c == char::REPLACEMENT_CHARACTER;
+        if host.is_empty() || host.contains(is_odd) {
             return None;
         }
         let url = if authority.contains('@') {
@@ -197,17 +240,41 @@ fn utm_field(name: &[u8]) -> Option<UtmField> {
     })
 }
 
-/// Of the names of a field the one of the least rank counts, wherever it stands.
+/// A field is redacted by its own name, and by the name that stood for it.
+fn redact_values(touch: &mut Touch<'_>, redact: &NamePatterns, by_other_name: [bool; UtmField::NAMES.len()]) {
+    let fields = [
+        (UtmField::Source, &mut touch.source),
+        (UtmField::Medium, &mut touch.medium),
+        (UtmField::Campaign, &mut touch.campaign),
+        (UtmField::Content, &mut touch.content),
+        (UtmField::Term, &mut touch.term),
+        (UtmField::Id, &mut touch.id),
+    ];
+    for (field, value) in fields {
+        let is_named =
+            UtmField::NAMES.iter().any(|(name, known)| *known == field && redact.matches(name.as_bytes()));
+        if let Some(value) = value.as_mut().filter(|_| is_named || by_other_name[field as usize]) {
+            *value = Cow::Borrowed(REDACTED);
+        }
+    }
+    for (name, value) in touch.parameters.iter_mut().chain(&mut touch.click_ids) {
+        if redact.matches(name.as_bytes()) {
+            *value = Cow::Borrowed(REDACTED);
+        }
+    }
+}
+
+/// Of the names of a field the one of the least rank counts, wherever it stands. Says whether the value is taken.
 fn read_field<'a>(
     field: UtmField,
     rank: u8,
     raw: &'a [u8],
     ranks: &mut [u8; UtmField::NAMES.len()],
     touch: &mut Touch<'a>,
-) {
+) -> bool {
     let known = &mut ranks[field as usize];
     if rank > *known {
-        return;
+        return false;
     }
     let slot = match field {
         UtmField::Source => &mut touch.source,
@@ -218,16 +285,18 @@ fn read_field<'a>(
         UtmField::Id => &mut touch.id,
     };
     let (value, flags) = clean(raw);
+    let is_first = slot.is_none() || rank < *known;
     match slot {
-        _ if value.is_empty() => return,
-        Some(first) if rank == *known && *first != value => touch.flags |= touch_flags::REPEATED,
-        Some(_) if rank == *known => {}
-        _ => {
+        _ if value.is_empty() => return false,
+        _ if is_first => {
             *slot = Some(value);
             *known = rank;
         }
+        Some(first) if *first != value => touch.flags |= touch_flags::REPEATED,
+        _ => {}
     }
     touch.flags |= flags;
+    is_first
 }
 
 fn read_other<'a>(parameter: &Parameter, raw: &'a [u8], keeps_personal: bool, touch: &mut Touch<'a>) {
@@ -369,9 +438,13 @@ fn write_campaign_part(touch: &Touch<'_>, out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// Appends the click part; nothing, and false, when there is none.
-fn write_click_part(touch: &Touch<'_>, out: &mut Vec<u8>) -> bool {
-    for (index, (name, value)) in touch.click_ids.iter().enumerate() {
+/// Appends the click part, or that of parameters; nothing, and false, when there is none.
+fn write_pairs<'t>(
+    pairs: impl ExactSizeIterator<Item = &'t (Cow<'t, str>, Cow<'t, str>)>,
+    out: &mut Vec<u8>,
+) -> bool {
+    let is_there = pairs.len() > 0;
+    for (index, (name, value)) in pairs.enumerate() {
         if index > 0 {
             out.push(0x1e);
         }
@@ -379,7 +452,7 @@ fn write_click_part(touch: &Touch<'_>, out: &mut Vec<u8>) -> bool {
         out.push(b'=');
         out.extend_from_slice(value.as_bytes());
     }
-    !touch.click_ids.is_empty()
+    is_there
 }
 
 fn hash_of(part: &[u8]) -> u32 {
@@ -393,7 +466,7 @@ mod tests {
     use super::*;
 
     fn read(query: &[u8]) -> Evidence<'_> {
-        Evidence::read(query, &Registry::new(), true)
+        Evidence::read(query, &Registry::new(), &NamePatterns::default(), true)
     }
 
     #[test]
@@ -461,6 +534,25 @@ mod tests {
     }
 
     #[test]
+    fn parameters_alone_make_a_touch_of_their_own_id() {
+        let touch = |query: &'static str| read(query.as_bytes()).touch(None);
+        let told = touch("gad_source=1&page=2&gad_campaignid=22").unwrap();
+        let hash = Sha256::digest("gad_campaignid=22\u{1e}gad_source=1").to_vec();
+        assert_eq!(told.evidence.to_be_bytes(), hash[..8]);
+        assert_eq!(told.evidence.cast_unsigned(), 0x5e8a_97b6_d6f0_a9bd);
+        assert_eq!(touch("gad_campaignid=22&gad_source=1").unwrap().evidence, told.evidence);
+        let evidence = read(b"gad_source=1");
+        assert!(evidence.is_empty() && !evidence.tells_nothing() && !evidence.is_new_to(1, 1));
+        assert_eq!(touch("page=2&gad_source="), None);
+        let google = Referrer::read(b"https://www.google.com/");
+        assert_eq!(
+            evidence.touch(google).unwrap().evidence,
+            0x1913_47bf_e55d_0ca9,
+            "the referrer counts first"
+        );
+    }
+
+    #[test]
     fn other_names_stand_for_utm_parameters_in_their_order() {
         let evidence = read(b"pk_source=pk&mtm_source=mtm&mtm_kwd=boots&piwik_campaign=p&utm_name=name");
         assert_eq!(evidence.touch.source.as_deref(), Some("mtm"));
@@ -476,7 +568,7 @@ mod tests {
     #[test]
     fn what_is_personal_is_a_name_without_a_value_where_it_is_not_kept() {
         let query = b"utm_source=a&gclid=G&srsltid=S&mkt_tok=T&gad_source=1";
-        let nameless = Evidence::read(query, &Registry::new(), false);
+        let nameless = Evidence::read(query, &Registry::new(), &NamePatterns::default(), false);
         let pair = |name: &'static str, value: &'static str| (Cow::Borrowed(name), Cow::Borrowed(value));
         assert_eq!(nameless.touch.click_ids, [pair("gclid", ""), pair("mkt_tok", ""), pair("srsltid", "S")]);
         let kept = read(query);
@@ -513,7 +605,19 @@ mod tests {
             some("com.google.android.gm", "android-app://com.google.android.gm/")
         );
         assert_eq!(read("about:blank"), None);
-        assert_eq!(read("https:///x"), None);
+        for none in [
+            "https:///x",
+            "file:///C:/x",
+            "chrome-extension://abc/x",
+            "ftp://a.example/",
+            "https://a\tb.example/x",
+            "://a",
+        ] {
+            assert_eq!(read(none), None, "{none}");
+        }
+        let odd = Referrer::read(b"HTTPS://www.google.com/\xe9?q").unwrap();
+        assert_eq!((&*odd.host, &*odd.url), ("www.google.com", "HTTPS://www.google.com/\u{fffd}"));
+        assert_eq!(Referrer::read(b"https://goo\xe9gle.com/"), None);
     }
 
     #[test]

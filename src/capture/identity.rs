@@ -176,6 +176,7 @@ pub(super) fn seconds(unix_ms: u64) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::query::NamePatterns;
     use super::super::registry::Registry;
     use super::*;
 
@@ -198,7 +199,7 @@ mod tests {
     fn next(cookie: &VisitorCookie, query: &'static str, holds: bool, after_s: u64) -> Visit {
         Visit::known(
             cookie,
-            &Evidence::read(query.as_bytes(), &Registry::new(), true),
+            &Evidence::read(query.as_bytes(), &Registry::new(), &NamePatterns::default(), true),
             holds,
             TIMEOUT,
             &keys(),

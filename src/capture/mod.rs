@@ -17,6 +17,7 @@ use crate::erasure::ForgottenVisitors;
 use crate::exclusion::{self, Exclusions, Rule};
 use crate::hit::{Action, BotCount, Hit, Identity, Record, Touch, findings};
 use crate::keys::KeyRing;
+use crate::path;
 
 pub mod actions;
 pub mod bot;
@@ -79,8 +80,9 @@ pub struct Observation {
     is_navigation: bool,
     may_be_new: bool,
     standing: Standing,
-    /// Whether the browser says that the link stands on a page of the same owner.
+    /// Whether the browser says that the link stands on a page of the same owner, and of this very host.
     is_from_within: bool,
+    is_from_same_host: bool,
     /// The visitor id that the shop was told before there was one.
     told: Option<Uuid>,
     no_page_view: Option<NoPageView>,
@@ -198,6 +200,41 @@ fn reduce_to_order(action: &mut Action<'_>) {
     action.customer = Vec::new();
 }
 
+impl Conclusion<'_> {
+    /// Whose the record is, or what is recorded later.
+    pub fn visitor(&self) -> Option<Uuid> {
+        let hit = match &self.record {
+            Some(Record::Hit(hit)) => hit.identity,
+            _ => self.later.as_ref().and_then(|hit| hit.identity),
+        };
+        hit.map(|identity| identity.visitor_id)
+    }
+
+    /// Leaves of the record only orders, since a rule excludes the visitor.
+    pub fn leave_out(&mut self, by: exclusion::Kind) {
+        (self.set_cookie, self.page_view, self.ignored) = (None, false, Some(Ignored::Excluded));
+        self.reasons = Reasons {
+            no_page_view: self.reasons.no_page_view,
+            excluded_by: Some(by),
+            bot: self.reasons.bot,
+            ..Reasons::default()
+        };
+        if let Some(hit) = &mut self.later {
+            hit.leave_only_orders();
+        }
+        if let Some(Record::Hit(hit)) = &mut self.record {
+            hit.leave_only_orders();
+        }
+        if self
+            .record
+            .as_ref()
+            .is_some_and(|record| matches!(record, Record::Hit(hit) if hit.actions.is_empty()))
+        {
+            self.record = None;
+        }
+    }
+}
+
 impl Observation {
     /// Looks at a request's head. None for an asset that nothing can be learned from.
     pub fn of(
@@ -255,6 +292,7 @@ impl Observation {
                 standing => standing,
             },
             is_from_within: fields.site.is_some_and(|site| site == "same-origin" || site == "same-site"),
+            is_from_same_host: fields.site.is_some_and(|site| site == "same-origin"),
             cookies: fields.cookies,
             told: None,
             no_page_view,
@@ -274,12 +312,13 @@ impl Observation {
             Vec::new()
         };
         let path = self.target.path();
+        let path = if exclusions.needs_path() { path::normalise(path) } else { Cow::Borrowed(path) };
         let rule = exclusions.find(&exclusion::Seen {
             address: self.client,
             user_agent: self.agent_bytes(),
             host: &self.host(),
-            path,
-            path_without_locale: rules.without_locale(path),
+            path: &path,
+            path_without_locale: rules.without_locale(&path),
             cookies: &cookies,
         });
         let rule = rule.cloned().inspect(|rule| rule.count());
@@ -315,12 +354,15 @@ impl Observation {
             return None;
         }
         let cookie = self.own_cookie(secrets, rules).ok();
+        if cookie.is_none() && !self.may_be_new {
+            return None;
+        }
         let is_new =
             cookie.is_none() && self.standing == Standing::Known && self.is_get && self.is_navigation;
         self.told = is_new.then(mint);
         let Origin { evidence, external, holds, .. } = self.origin(cookie.as_ref(), rules);
         let visit = self.visit(cookie.as_ref(), &evidence, holds, self.told, secrets, rules);
-        Some((visit.identity, rules.redacted(evidence.touch(external))))
+        Some((visit.identity, evidence.touch(external)))
     }
 
     /// Decides what is recorded and which cookie is set. `mint` gives a new visitor id; it is called at most once.
@@ -345,7 +387,7 @@ impl Observation {
             reasons.cookie = set_cookie.as_ref().map_or(CookieStep::NotDue, |_| CookieStep::Expired);
             let later = awaits_body.then(|| Box::new(self.nobodys_hit(site, status, !is_nobody)));
             let conclusion = if webhook && self.excluded_by.is_none() {
-                self.conclude_webhook(site, status, actions)
+                self.conclude_stranger(site, status, actions, awaits_body)
             } else if is_nobody {
                 self.conclude_without_identity(site, status, actions, verdict)
             } else {
@@ -364,6 +406,10 @@ impl Observation {
 
         let found = self.own_cookie(secrets, rules);
         let cookie = found.ok();
+        if cookie.is_none() && !self.may_be_new {
+            // A bank, or a browser that it sent: an order told by one is of nobody until another request tells whose it is.
+            return Conclusion { reasons, ..self.conclude_stranger(site, status, actions, awaits_body) };
+        }
         let Origin { evidence, external, holds, findings, .. } = self.origin(cookie.as_ref(), rules);
         let answers_navigation =
             self.is_navigation && (page_view || answer.is_redirect_or_error || !evidence.is_empty());
@@ -376,9 +422,9 @@ impl Observation {
         let mut visit = self.visit(cookie.as_ref(), &evidence, holds, minted, secrets, rules);
         reasons.session = visit.step;
         reasons.identity = identity_step(found, is_new);
-        let told =
-            if evidence.is_empty() && external.is_none() { EvidenceStep::None } else { EvidenceStep::Known };
-        let touch = if visit.begins { rules.redacted(evidence.touch(external)) } else { None };
+        let tells_nothing = evidence.tells_nothing() && external.is_none();
+        let told = if tells_nothing { EvidenceStep::None } else { EvidenceStep::Known };
+        let touch = if visit.begins { evidence.touch(external) } else { None };
         reasons.evidence = touch.as_ref().map_or(told, |_| EvidenceStep::Touch);
         let is_recorded = is_recorded_anyway || (touch.is_some() && (answers_navigation || awaits_body));
         let link_is_due = is_new || cookie.is_some_and(|cookie| cookie.flags & cookie::UNRECORDED != 0);
@@ -487,16 +533,19 @@ impl Observation {
         }
     }
 
-    /// A server tells of orders. It is no visitor and no bot.
-    fn conclude_webhook<'a>(
+    /// No visitor and no bot: a server that reports, or whoever comes from elsewhere without a cookie and to send something.
+    /// Of whom the orders are that it tells, others will say.
+    fn conclude_stranger<'a>(
         &'a self,
         site: &'a str,
         status: StatusCode,
         actions: Vec<Action<'a>>,
+        awaits_body: bool,
     ) -> Conclusion<'a> {
+        let later = awaits_body.then(|| Box::new(self.nobodys_hit(site, status, false)));
         let record = late_record(Box::new(self.nobodys_hit(site, status, false)), actions);
         let ignored = record.is_none().then_some(Ignored::NoPage);
-        Conclusion { record, ignored, ..Conclusion::default() }
+        Conclusion { record, ignored, later, ..Conclusion::default() }
     }
 
     /// What becomes of the cookie of a session that goes on.
@@ -637,7 +686,8 @@ impl Observation {
     }
 
     fn judge(&self) -> Verdict {
-        bot::judge(self.agent_bytes(), self.target.path().as_bytes(), self.signs)
+        let path = path::normalise_ascii(self.target.path());
+        bot::judge(self.agent_bytes(), path.as_bytes(), self.signs)
     }
 
     fn own_cookie(&self, secrets: Secrets<'_>, rules: &Rules) -> Result<VisitorCookie, NoCookie> {
@@ -680,13 +730,17 @@ impl Observation {
     /// Where this request comes from: its tags and its external referrer, where somebody navigates by GET.
     ///
     /// Tags on a link inside the shop are no evidence while a session is open, which it is too where a page of the same
-    /// host has the link and the browser has no cookie.
-    fn origin(&self, cookie: Option<&VisitorCookie>, rules: &Rules) -> Origin<'_> {
+    /// host has the link and the browser has no cookie. Where there is no referrer, `Sec-Fetch-Site` tells of the page.
+    fn origin<'a>(&'a self, cookie: Option<&VisitorCookie>, rules: &Rules) -> Origin<'a> {
         let referrer = self.referrer();
         let host = self.host();
-        let is_same_host = referrer.as_ref().is_some_and(|referrer| referrer.host == host);
-        let is_own =
-            is_same_host || referrer.as_ref().is_some_and(|referrer| host::same_owner(&referrer.host, &host));
+        // A page that keeps its address to itself: the browser still says whose it is.
+        let is_silent = referrer.is_none();
+        let is_same_host = referrer.as_ref().map_or(self.is_from_same_host, |referrer| referrer.host == host);
+        let is_own = is_same_host
+            || referrer
+                .as_ref()
+                .map_or(self.is_from_within, |referrer| host::same_owner(&referrer.host, &host));
         let is_excluded =
             !is_own && referrer.as_ref().is_some_and(|referrer| rules.is_excluded_referrer(&referrer.host));
         // Who comes from another host of the shop by a link with tags of its own has followed a campaign.
@@ -696,16 +750,26 @@ impl Observation {
             return origin;
         }
         let now_s = identity::seconds(self.at_ms);
-        let is_open = cookie
-            .map_or(is_same_host, |cookie| now_s.saturating_sub(cookie.active_s) < rules.session_timeout_s);
+        // Without a cookie it may be the landing asked for again, as banners have it once they have their answer.
+        let may_be_landing = is_silent && self.standing == Standing::Known;
+        let is_open = cookie.map_or(is_same_host && !may_be_landing, |cookie| {
+            now_s.saturating_sub(cookie.active_s) < rules.session_timeout_s
+        });
+        let read = |query: &'a str| {
+            let keeps_personal = self.standing.keeps_personal();
+            Evidence::read(query.as_bytes(), &rules.registry, &rules.redact, keeps_personal)
+        };
         match self.target.query() {
             Some(query) if is_own && is_open => {
-                let has_tags = memchr::memmem::find(query.as_bytes(), b"utm_").is_some();
-                origin.findings |= if has_tags { findings::TAGS_ON_OWN_LINK } else { 0 };
+                let is_landing = |cookie: &VisitorCookie| {
+                    is_silent && !read(query).is_new_to(cookie.campaign_hash, cookie.click_hash)
+                };
+                if rules.registry.has_tags(query.as_bytes()) && !cookie.is_some_and(is_landing) {
+                    origin.findings |= findings::TAGS_ON_OWN_LINK;
+                }
             }
             Some(query) => {
-                let keeps_personal = self.standing.keeps_personal();
-                origin.evidence = Evidence::read(query.as_bytes(), &rules.registry, keeps_personal);
+                origin.evidence = read(query);
                 origin.holds = is_excluded || (is_from_beside && origin.evidence.is_empty());
             }
             None => {}

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use super::query::{decode_name, pairs};
 use crate::config::{OwnParameter, ParameterMeaning, UtmField};
 
 /// A registered parameter.
@@ -90,6 +91,17 @@ impl Registry {
             by_name.insert(name, parameter);
         }
         Self { by_name }
+    }
+
+    /// Whether a query has a parameter of a campaign: `utm_*`, or a name that stands for one.
+    pub fn has_tags(&self, query: &[u8]) -> bool {
+        pairs(query).any(|(name, _)| {
+            let mut buffer = [0; 64];
+            decode_name(name, &mut buffer).is_some_and(|name| {
+                let stands_for = |parameter: &Parameter| matches!(parameter.kind, Kind::Instead { .. });
+                name.starts_with(b"utm_") || self.find(name).is_some_and(stands_for)
+            })
+        })
     }
 
     /// The parameter of this lower-case name.

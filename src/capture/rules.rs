@@ -5,19 +5,17 @@ use std::collections::HashSet;
 
 use http::{HeaderValue, Uri};
 
+use super::evidence::REDACTED;
 use super::host::{is_within, registrable};
 use super::mask;
 use super::query::{NamePatterns, decode_name};
 use super::registry::{Kind, Registry};
 use crate::config::{CookieDomain, IdentifyBy, StoreIp, Tracking, TrackingMode};
-use crate::hit::{Action, Touch};
+use crate::hit::Action;
 
 /// The parameters that every campaign has.
 const UTM: [&[u8]; 6] =
     [b"utm_source", b"utm_medium", b"utm_campaign", b"utm_content", b"utm_term", b"utm_id"];
-
-/// What stands for a value that is not to be stored.
-const REDACTED: &str = "(redacted)";
 
 /// What capture goes by; one for all routes.
 #[derive(Debug, Clone)]
@@ -26,7 +24,7 @@ pub struct Rules {
     pub(super) session_timeout_s: u32,
     pub(super) stores_address: bool,
     pub(super) registry: Registry,
-    redact: NamePatterns,
+    pub(super) redact: NamePatterns,
     pub(super) identify_by: IdentifyBy,
     pub(super) honours_gpc: bool,
     /// Whether the traffic is left as it is.
@@ -82,30 +80,6 @@ impl Rules {
                 });
             is_known && !self.redact.matches(raw)
         })
-    }
-
-    /// A touch without the values that are not to be stored.
-    pub(super) fn redacted<'a>(&self, touch: Option<Touch<'a>>) -> Option<Touch<'a>> {
-        let mut touch = touch?;
-        if self.redact.is_empty() {
-            return Some(touch);
-        }
-        let utm = [
-            ("utm_source", &mut touch.source),
-            ("utm_medium", &mut touch.medium),
-            ("utm_campaign", &mut touch.campaign),
-            ("utm_content", &mut touch.content),
-            ("utm_term", &mut touch.term),
-            ("utm_id", &mut touch.id),
-        ];
-        let utm = utm.into_iter().filter_map(|(name, value)| Some((name, value.as_mut()?)));
-        let others = touch.parameters.iter_mut().chain(&mut touch.click_ids);
-        for (name, value) in utm.chain(others.map(|(name, value)| (&**name, value))) {
-            if self.redact.matches(name.as_bytes()) {
-                *value = Cow::Borrowed(REDACTED);
-            }
-        }
-        Some(touch)
     }
 
     /// An action without the values that are not to be stored.

@@ -19,6 +19,7 @@ use super::records::{SITE, action, into_owned, priced, told, total};
 use super::scene::{Arrival, choose_address, choose_agent};
 use crate::capture::bot::{RULES_VERSION, Reason};
 use crate::capture::evidence::{Evidence, Referrer};
+use crate::capture::query::NamePatterns;
 use crate::capture::registry::Registry;
 use crate::clock::unix_ms;
 use crate::hit::{Action, BotCount, Hit, Identity, IdentityMode, OrderEntryKind, Record, Touch};
@@ -217,7 +218,9 @@ impl Writer {
         self.people[index].sessions += 1;
         let query = arrival.query(&mut self.rng);
         let referrer = arrival.referrer.and_then(|referrer| Referrer::read(referrer.as_bytes()));
-        let touch = Evidence::read(query.as_bytes(), &Registry::new(), true).touch(referrer).map(into_owned);
+        let touch = Evidence::read(query.as_bytes(), &Registry::new(), &NamePatterns::default(), true)
+            .touch(referrer)
+            .map(into_owned);
         Visit { at_ms, person: self.people[index].clone(), session_id: self.session_id(at_ms), touch }
     }
 

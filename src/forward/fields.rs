@@ -103,6 +103,11 @@ pub(super) fn is_spelled(name: &str, pattern: &str, is_prefix: bool) -> bool {
             .all(|(want, have)| want == have || (*want == b'-' && matches!(have, b'_' | b'.')))
 }
 
+/// How long fields are as lines of HTTP/1.1, blanks around values aside.
+pub fn lines_bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + ": ".len() + value.len() + "\r\n".len()).sum()
+}
+
 /// Takes from a request what ends here. Says whether it carried forwarding fields (kept only when `trusted`).
 pub fn clean_request(headers: &mut HeaderMap, trusted: bool) -> bool {
     let mut leaving: Vec<HeaderName> = Vec::new();

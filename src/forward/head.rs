@@ -130,12 +130,9 @@ fn check_target(head: &mut Parts, authority: &Authority, limits: &Limits) -> Res
             Some("https") => ":443",
             _ => return Err(Refusal::Target),
         };
-        let portless =
-            |host: &str| host.len() - host.strip_suffix(default_port).map_or(0, |_| default_port.len());
-        let target_host = target_authority.as_str();
-        let is_same =
-            |host: &str| host[..portless(host)].eq_ignore_ascii_case(&target_host[..portless(target_host)]);
-        if authority.value().is_some() && !is_same(authority.text(..)) {
+        let host = without_port(authority.text(..), default_port);
+        let target_host = without_port(target_authority.as_str(), default_port);
+        if authority.value().is_some() && !host.eq_ignore_ascii_case(target_host) {
             return Err(Refusal::Target);
         }
         head.uri = origin_form(&head.uri)?;
@@ -146,6 +143,11 @@ fn check_target(head: &mut Parts, authority: &Authority, limits: &Limits) -> Res
         b"*" if head.method == Method::OPTIONS => Ok(()),
         _ => Err(Refusal::Target),
     }
+}
+
+/// The host without this port, when it names it.
+fn without_port<'a>(host: &'a str, port: &str) -> &'a str {
+    host.strip_suffix(port).unwrap_or(host)
 }
 
 /// The target without scheme and authority. `http://shop?a` has an empty path, which origin-form cannot have.

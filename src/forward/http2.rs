@@ -7,6 +7,7 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, Uri};
 
+use super::fields::lines_bytes;
 use super::refusal::Refusal;
 use crate::config::Limits;
 
@@ -20,7 +21,7 @@ pub fn as_http1(head: &mut Parts, has_body: bool, limits: &Limits) -> Result<(),
         return Err(Refusal::TooManyFields);
     }
     trim_values(&mut head.headers);
-    if fields_bytes(&head.headers) > limits.header_bytes {
+    if lines_bytes(&head.headers) > limits.header_bytes {
         return Err(Refusal::HeadTooLarge);
     }
     if head.headers.get_all(header::CONTENT_LENGTH).iter().nth(1).is_some() {
@@ -42,11 +43,6 @@ pub fn as_http1(head: &mut Parts, has_body: bool, limits: &Limits) -> Result<(),
         head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     Ok(())
-}
-
-/// How long the fields will be as lines.
-fn fields_bytes(headers: &HeaderMap) -> usize {
-    headers.iter().map(|(name, value)| name.as_str().len() + ": ".len() + value.len() + "\r\n".len()).sum()
 }
 
 /// Blanks around a value are no part of it in HTTP/1.1, and should not be there in HTTP/2 (RFC 9113 section 8.2.1).

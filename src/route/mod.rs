@@ -1,13 +1,12 @@
 //! Which upstream and site a request is for: the longest match of host and path prefix.
 
-mod path;
-
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use crate::capture::query::NamePatterns;
 use crate::config::{Config, UpstreamTimeouts};
+use crate::path;
 
 /// What the configuration says about one kind of request.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use axum::extract::rejection::{JsonRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::types::Type;
 
@@ -19,14 +20,14 @@ use crate::stats::problem::StatsError;
 const CHARS: usize = 512;
 
 /// `{"results": …}`
-#[derive(Debug, Serialize)]
-struct Results<T> {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Results<T> {
     results: T,
 }
 
 /// An alias that was added.
-#[derive(Debug, Serialize)]
-struct Alias {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Alias {
     alias: String,
     source: String,
     /// `config` or `api`; of one alias the API's counts.

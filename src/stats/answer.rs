@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -13,7 +14,7 @@ use crate::stats::params::Params;
 use crate::stats::replica::Freshness;
 
 /// What is answered.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct Answer<Results, Sums = ()> {
     query: Query,
     results: Results,
@@ -21,7 +22,7 @@ pub(crate) struct Answer<Results, Sums = ()> {
 }
 
 /// The question as it was understood.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, JsonSchema, Serialize)]
 pub(crate) struct Query {
     #[serde(skip_serializing_if = "Option::is_none")]
     period: Option<&'static str>,
@@ -52,7 +53,7 @@ pub(crate) struct Query {
 }
 
 /// What belongs to the numbers.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct Meta<Sums> {
     timezone: String,
     /// First instant of the window; null = since ever.
@@ -74,7 +75,7 @@ pub(crate) struct Meta<Sums> {
 }
 
 /// What belongs to the rows of a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct ListMeta<Sums> {
     /// Everything, rows that are not given included.
     pub(crate) totals: Sums,

@@ -5,23 +5,25 @@ use std::collections::HashSet;
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use crate::stats::AppState;
 use crate::stats::answer::{Answer, ListMeta};
 use crate::stats::csv;
 use crate::stats::cursor::{decode_rank, encode_rank};
 use crate::stats::database::DatabaseError;
-use crate::stats::params::{Accepts, Format};
+use crate::stats::params::{Accepts, Format, Params};
 use crate::stats::problem::StatsError;
 use crate::stats::ratio::{from_millionths, percent};
+use crate::stats::replica::Freshness;
 use crate::stats::scope::{Money, Scope};
 use crate::stats::visitors::{GroupKey, GroupVisitors, Way};
+use crate::stats::{AppState, Shared};
 
-const ACCEPTS: Accepts = Accepts {
+pub(crate) const ACCEPTS: Accepts = Accepts {
     list: Some((
         20,
         &[
@@ -41,7 +43,7 @@ const ACCEPTS: Accepts = Accepts {
 
 /// What sessions are grouped by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Dimension {
+pub(crate) enum Dimension {
     Source,
     Campaign,
     Content,
@@ -57,16 +59,16 @@ enum Dimension {
 }
 
 /// A group: what it is of, and its numbers.
-#[derive(Debug, Serialize)]
-struct Group {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Group {
     #[serde(flatten)]
     keys: Keys,
     #[serde(flatten)]
     sums: Sums,
 }
 
-#[derive(Debug, Default, Serialize)]
-struct Keys {
+#[derive(Debug, Default, JsonSchema, Serialize)]
+pub(crate) struct Keys {
     #[serde(flatten)]
     of_session: Map<String, Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -82,7 +84,7 @@ struct Keys {
 }
 
 /// The numbers of a group, of all groups, or of those not given. A visitor of two groups counts in each of them.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, JsonSchema, Serialize)]
 pub(crate) struct Sums {
     sessions: i64,
     visitors: i64,
@@ -155,15 +157,57 @@ pub(crate) async fn landing_pages(shared: AppState, query: RawQuery) -> Result<R
     breakdown(Dimension::Landing, shared, query).await
 }
 
-async fn breakdown(
+/// The lists, by the names of their exports.
+pub(crate) const LISTS: [(&str, Dimension); 12] = [
+    ("sources", Dimension::Source),
+    ("campaigns", Dimension::Campaign),
+    ("content", Dimension::Content),
+    ("channels", Dimension::Channel),
+    ("devices", Dimension::Device),
+    ("browsers", Dimension::Browser),
+    ("operating-systems", Dimension::System),
+    ("geo", Dimension::Country),
+    ("regions", Dimension::Region),
+    ("cities", Dimension::City),
+    ("referrers", Dimension::Referrer),
+    ("landing-pages", Dimension::Landing),
+];
+
+/// All groups of one of the [`LISTS`].
+pub(crate) async fn all(
+    name: &str,
+    shared: &Shared,
+    mut params: Params,
+) -> Result<Vec<Map<String, Value>>, StatsError> {
+    let list = LISTS.iter().find(|(known, _)| *known == name);
+    let (_, dimension) = list.ok_or(StatsError::NotFound("there is no such list"))?;
+    (params.limit, params.sort.column) = (u32::MAX, "sessions");
+    let groups = look(*dimension, shared, &params, 0).await?.parts.groups;
+    let rows = groups.iter().filter_map(|group| match serde_json::to_value(group) {
+        Ok(Value::Object(row)) => Some(row),
+        _ => None,
+    });
+    Ok(rows.collect())
+}
+
+/// What the statement says of a dimension.
+struct Looked {
+    parts: Parts,
+    totals: Sums,
+    other: Sums,
+    way: Way,
+    money: Money,
+    freshness: Freshness,
+}
+
+async fn look(
     dimension: Dimension,
-    State(shared): AppState,
-    RawQuery(query): RawQuery,
-) -> Result<Response, StatsError> {
-    let params = shared.params(query.as_deref(), &ACCEPTS)?;
-    let passed = params.cursor.as_deref().map_or(Ok(0), decode_rank)?;
+    shared: &Shared,
+    params: &Params,
+    passed: u32,
+) -> Result<Looked, DatabaseError> {
     let snapshot = shared.context.database.snapshot().await?;
-    let scope = Scope::of(&params);
+    let scope = Scope::of(params);
     // What only sessions have is read from them, and their visitors are counted.
     let way = match dimension.of_session() {
         Some(_) => Way::Counted,
@@ -174,7 +218,7 @@ async fn breakdown(
         Way::Counted => GroupVisitors::default(),
         Way::Estimated(_) => GroupVisitors::estimate(&snapshot, &scope, dimension.name()).await?,
     };
-    let money = Money::of(&params, &shared.config(), &snapshot).await?;
+    let money = Money::of(params, &shared.config(), &snapshot).await?;
     let (dimension_name, limit, offset) = (dimension.name(), i64::from(params.limit), i64::from(passed));
     let mut parameters = scope.parameters();
     parameters.extend(money.parameters());
@@ -188,13 +232,25 @@ async fn breakdown(
     parameters.push((&estimates.visitors, Type::INT8_ARRAY));
     let rows = snapshot.rows(include_str!("sql/breakdown.sql"), &parameters).await?;
     let freshness = snapshot.conclude().await?;
-    let parts = read(dimension, &rows).map_err(DatabaseError::from)?;
-    let (Some(mut totals), Some(mut other)) = (parts.totals, parts.other) else {
-        return Err(DatabaseError::Failed.into());
+    let mut parts = read(dimension, &rows)?;
+    let (Some(mut totals), Some(mut other)) = (parts.totals.take(), parts.other.take()) else {
+        return Err(DatabaseError::Failed);
     };
     if !is_counted {
         (totals.visitors, other.visitors) = estimates.of_all_and_others(&parts.keys)?;
     }
+    Ok(Looked { parts, totals, other, way, money, freshness })
+}
+
+async fn breakdown(
+    dimension: Dimension,
+    State(shared): AppState,
+    RawQuery(query): RawQuery,
+) -> Result<Response, StatsError> {
+    let params = shared.params(query.as_deref(), &ACCEPTS)?;
+    let passed = params.cursor.as_deref().map_or(Ok(0), decode_rank)?;
+    let Looked { parts, totals, other, way, money, freshness } =
+        look(dimension, &shared, &params, passed).await?;
     if params.format == Format::Csv {
         return Ok(csv::attachment(dimension.name(), &parts.groups));
     }

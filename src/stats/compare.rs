@@ -3,6 +3,7 @@
 use axum::extract::{RawQuery, State};
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -16,12 +17,12 @@ use crate::stats::ratio::two_decimals;
 use crate::stats::scope::Money;
 use crate::stats::timeseries::begun;
 
-const ACCEPTS: Accepts = Accepts { own: &["compare"], ..Accepts::MONEY };
+pub(crate) const ACCEPTS: Accepts = Accepts { own: &["compare"], ..Accepts::MONEY };
 
 /// What is a share already: its change is told in points.
 const RATES: [&str; 3] = ["bounce_rate", "conversion_rate", "lead_rate"];
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct Compared {
     current: GeneralStats,
     previous: GeneralStats,
@@ -31,14 +32,14 @@ pub(crate) struct Compared {
 }
 
 /// What was compared: both are of the same length.
-#[derive(Debug, Serialize)]
-struct Windows {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Windows {
     current: Edges,
     previous: Edges,
 }
 
-#[derive(Debug, Serialize)]
-struct Edges {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Edges {
     from: Option<String>,
     to: String,
 }

@@ -2,6 +2,7 @@
 //! visits without a cookie, orders of nobody.
 
 use axum::extract::{RawQuery, State};
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -14,11 +15,11 @@ use crate::stats::params::{Accepts, Bots, ParameterError};
 use crate::stats::problem::StatsError;
 use crate::stats::ratio::percent;
 
-const ACCEPTS: Accepts = Accepts { window: true, ..Accepts::NOTHING };
+pub(crate) const ACCEPTS: Accepts = Accepts { window: true, ..Accepts::NOTHING };
 
 /// What is in the numbers of a window, and what is not.
-#[derive(Debug, Serialize)]
-struct Coverage {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Coverage {
     sessions: Sessions,
     denied: Denied,
     bots: Bot,
@@ -26,8 +27,8 @@ struct Coverage {
     orders: Orders,
 }
 
-#[derive(Debug, Serialize)]
-struct Sessions {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Sessions {
     /// Those that reports count.
     counted: i64,
     page_views: i64,
@@ -43,8 +44,8 @@ struct Sessions {
 }
 
 /// People who deny being known: only counts are kept, and they are in no other number.
-#[derive(Debug, Serialize)]
-struct Denied {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Denied {
     page_views: i64,
     landings: i64,
     orders: i64,
@@ -52,23 +53,23 @@ struct Denied {
     sources: Vec<Landings>,
 }
 
-#[derive(Debug, Serialize)]
-struct Landings {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Landings {
     channel: String,
     source: String,
     landings: i64,
 }
 
 /// Requests of programs, which are counted by the hour: edges of the window are whole hours.
-#[derive(Debug, Serialize)]
-struct Bot {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Bot {
     hits: i64,
     /// The most hits first, at most 100 rows.
     names: Vec<BotName>,
 }
 
-#[derive(Debug, Serialize)]
-struct BotName {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct BotName {
     bot: String,
     reasons: Vec<&'static str>,
     /// Version of the rules that found it; 0 = before versions were noted.
@@ -77,8 +78,8 @@ struct BotName {
 }
 
 /// Rules of one kind. What they are is told to administrators, at `exclusions`.
-#[derive(Debug, Serialize)]
-struct Exclusion {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Exclusion {
     kind: String,
     rules: i64,
     /// Requests that were not recorded, since the rules are there.
@@ -87,8 +88,8 @@ struct Exclusion {
     sessions: i64,
 }
 
-#[derive(Debug, Serialize)]
-struct Orders {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Orders {
     #[serde(flatten)]
     totals: OrderCounts,
     /// Of the orders that the shop reported, percent that were seen as they passed.
@@ -98,15 +99,15 @@ struct Orders {
     days: Vec<OrderDay>,
 }
 
-#[derive(Debug, Serialize)]
-struct OrderDay {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct OrderDay {
     day: String,
     #[serde(flatten)]
     counts: OrderCounts,
 }
 
-#[derive(Debug, Default, Serialize)]
-struct OrderCounts {
+#[derive(Debug, Default, JsonSchema, Serialize)]
+pub(crate) struct OrderCounts {
     orders: i64,
     /// By an action rule or by `X-Utm-Event`.
     seen: i64,

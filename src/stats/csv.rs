@@ -6,6 +6,9 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
 
+/// What a file begins with, for spreadsheets to take it as UTF-8.
+pub(crate) const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// The rows as a file. Columns are the fields of the rows, in their order.
 pub(crate) fn attachment<Row: Serialize>(name: &str, rows: &[Row]) -> Response {
     let headers = [
@@ -16,7 +19,7 @@ pub(crate) fn attachment<Row: Serialize>(name: &str, rows: &[Row]) -> Response {
 }
 
 fn text<Row: Serialize>(rows: &[Row]) -> String {
-    let mut text = String::from("\u{feff}");
+    let mut text = String::from(BYTE_ORDER_MARK);
     for (index, row) in rows.iter().enumerate() {
         let Ok(Value::Object(fields)) = serde_json::to_value(row) else { continue };
         if index == 0 {
@@ -27,7 +30,8 @@ fn text<Row: Serialize>(rows: &[Row]) -> String {
     text
 }
 
-fn push_line(text: &mut String, cells: impl Iterator<Item = String>) {
+/// Adds cells as a line.
+pub(crate) fn push_line(text: &mut String, cells: impl Iterator<Item = String>) {
     for (index, cell) in cells.enumerate() {
         if index > 0 {
             text.push(',');
@@ -43,7 +47,8 @@ fn push_line(text: &mut String, cells: impl Iterator<Item = String>) {
     text.push_str("\r\n");
 }
 
-fn cell(value: Value) -> String {
+/// A value as a cell, harmless to spreadsheets.
+pub(crate) fn cell(value: Value) -> String {
     match value {
         Value::Null => String::new(),
         // An amount below zero is a number to a spreadsheet, no formula.

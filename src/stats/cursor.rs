@@ -39,6 +39,39 @@ impl SessionCursor {
     }
 }
 
+/// The last order given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OrderCursor {
+    /// When it was placed, to the microsecond.
+    pub(crate) placed_at: Timestamp,
+    pub(crate) site_id: i32,
+    pub(crate) order_id: String,
+}
+
+impl OrderCursor {
+    /// As text.
+    pub(crate) fn encode(&self) -> String {
+        let mut bytes = self.placed_at.as_microsecond().to_be_bytes().to_vec();
+        bytes.extend(self.site_id.to_be_bytes());
+        bytes.extend(self.order_id.as_bytes());
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// From text.
+    pub(crate) fn decode(text: &str) -> Result<OrderCursor, ParameterError> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| wrong())?;
+        let (time, rest) = bytes.split_first_chunk().ok_or_else(wrong)?;
+        let (site, order) = rest.split_first_chunk().ok_or_else(wrong)?;
+        let placed_at = Timestamp::from_microsecond(i64::from_be_bytes(*time)).map_err(|_| wrong())?;
+        let order_id = std::str::from_utf8(order).map_err(|_| wrong())?.to_owned();
+        // What the database does not have cannot have been given.
+        if !(0..=32_503_680_000).contains(&placed_at.as_second()) || order_id.contains('\0') {
+            return Err(wrong());
+        }
+        Ok(OrderCursor { placed_at, site_id: i32::from_be_bytes(*site), order_id })
+    }
+}
+
 /// The cursor of a ranked list: how many rows were given.
 pub(crate) fn encode_rank(rows: u32) -> String {
     URL_SAFE_NO_PAD.encode(rows.to_be_bytes())
@@ -69,11 +102,14 @@ mod tests {
             let cursor = SessionCursor { started_at, session_id: Uuid::from_bytes(id) };
             prop_assert_eq!(SessionCursor::decode(&cursor.encode()), Ok(cursor));
             prop_assert_eq!(decode_rank(&encode_rank(rows)), Ok(rows));
+            let site_id = rows.cast_signed();
+            let cursor = OrderCursor { placed_at: started_at, site_id, order_id: format!("№ {rows}") };
+            prop_assert_eq!(OrderCursor::decode(&cursor.encode()), Ok(cursor));
         }
 
         #[test]
         fn any_text_is_a_cursor_or_refused(text in "[-_0-9A-Za-z=]{0,40}") {
-            let _ = (SessionCursor::decode(&text), decode_rank(&text));
+            let _ = (SessionCursor::decode(&text), OrderCursor::decode(&text), decode_rank(&text));
         }
     }
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use deadpool_postgres::{Object, Pool, PoolError};
 use tokio::time::timeout;
-use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Row, RowStream};
 
 use crate::stats::replica::{Freshness, Lag};
 use crate::store::{StoreError, connect};
@@ -100,8 +100,7 @@ impl ReportDatabase {
         let client = self.client().await?;
         let snapshot = Snapshot { client: Some(client), statement_timeout: self.statement_timeout };
         snapshot.in_time(snapshot.connection()?.batch_execute(BEGIN)).await?;
-        let milliseconds = self.statement_timeout.as_millis().clamp(1, 2_147_483_647).to_string();
-        snapshot.rows(include_str!("sql/snapshot_settings.sql"), &[(&milliseconds, Type::TEXT)]).await?;
+        snapshot.allow(self.statement_timeout).await?;
         Ok(snapshot)
     }
 }
@@ -114,6 +113,22 @@ impl Snapshot {
         parameters: &[Parameter<'_>],
     ) -> Result<Vec<Row>, DatabaseError> {
         self.in_time(self.connection()?.query_typed(statement, parameters)).await
+    }
+
+    /// Asks a question whose answer is read row by row. Nothing else can be asked meanwhile.
+    pub async fn stream(
+        &self,
+        statement: &str,
+        parameters: Vec<Parameter<'_>>,
+    ) -> Result<RowStream, DatabaseError> {
+        self.in_time(self.connection()?.query_typed_raw(statement, parameters)).await
+    }
+
+    /// Lets the statements that follow run for so long.
+    pub async fn allow(&self, time: Duration) -> Result<(), DatabaseError> {
+        let milliseconds = time.as_millis().clamp(1, 2_147_483_647).to_string();
+        self.rows(include_str!("sql/snapshot_settings.sql"), &[(&milliseconds, Type::TEXT)]).await?;
+        Ok(())
     }
 
     /// Asks a question that has at most one answer.

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use tokio_postgres::Row;
@@ -14,7 +15,7 @@ use crate::stats::money::amount;
 use crate::store::judge;
 
 /// One piece of acquisition evidence.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct TouchDetails {
     /// When it was first seen.
     pub(crate) at: String,
@@ -39,7 +40,7 @@ pub(crate) struct TouchDetails {
 }
 
 /// What is thought of a session: of each request, by the request path, and of its behaviour, by the office.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct Verdict {
     /// One of the scores is 50 or more.
     is_bot: bool,
@@ -56,7 +57,7 @@ pub(crate) struct Verdict {
 }
 
 /// An order as its ledger makes it. Amounts are decimal text in its own currency.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct OrderDetails {
     site: String,
     order_id: String,

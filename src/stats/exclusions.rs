@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -24,14 +25,14 @@ use crate::stats::problem::StatsError;
 const NOTE_CHARS: usize = 512;
 
 /// `{"results": …}`
-#[derive(Debug, Serialize)]
-struct Results<T> {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Results<T> {
     results: T,
 }
 
 /// A rule.
-#[derive(Debug, Serialize)]
-struct Exclusion {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Exclusion {
     id: i64,
     /// `ip`, `user_agent`, `visitor`, `cookie`, `path` or `host`.
     kind: String,

@@ -4,6 +4,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -17,7 +18,7 @@ use crate::stats::money::amount;
 use crate::stats::params::{Accepts, ParameterError};
 use crate::stats::problem::StatsError;
 
-const ACCEPTS: Accepts = Accepts { site: true, ..Accepts::NOTHING };
+pub(crate) const ACCEPTS: Accepts = Accepts { site: true, ..Accepts::NOTHING };
 
 /// Touches of a visitor that are given, earliest first.
 const MOST_TOUCHES: i64 = 1_000;
@@ -25,7 +26,7 @@ const MOST_TOUCHES: i64 = 1_000;
 const NO_ORDER: StatsError = StatsError::NotFound("there is no order with this id");
 
 /// Everything that made an order what it is in the reports.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct Explanation {
     order: OrderDetails,
     join: Join,
@@ -40,15 +41,15 @@ pub(crate) struct Explanation {
 }
 
 /// How the order was joined to a visitor.
-#[derive(Debug, Serialize)]
-struct Join {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Join {
     /// The rule that matched; null = joined to nobody.
     rule: Option<String>,
     explanation: &'static str,
 }
 
-#[derive(Debug, Serialize)]
-struct Entry {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Entry {
     status: &'static str,
     way: &'static str,
     reference: String,
@@ -64,8 +65,8 @@ struct Entry {
     has_click_ids: bool,
 }
 
-#[derive(Debug, Serialize)]
-struct JudgedTouch {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct JudgedTouch {
     #[serde(flatten)]
     touch: TouchDetails,
     /// `credited`, `considered` (another touch was chosen by the models) or `ignored`.
@@ -73,8 +74,8 @@ struct JudgedTouch {
     reason: String,
 }
 
-#[derive(Debug, Serialize)]
-struct Credit {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Credit {
     model: String,
     position: i16,
     session_id: Option<Uuid>,

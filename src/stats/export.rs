@@ -24,7 +24,7 @@ use crate::stats::problem::StatsError;
 use crate::telemetry::causes::Causes;
 
 /// Pieces that may wait for a slow reader.
-const PIECES: usize = 4;
+pub(super) const PIECES: usize = 4;
 
 /// `GET /api/v1/visitors/{id}`
 pub(super) async fn visitor(
@@ -90,9 +90,9 @@ async fn read(
 }
 
 /// The pieces as a body; one that breaks off is no answer, and the connection ends.
-struct Pieces {
-    pieces: mpsc::Receiver<Bytes>,
-    is_whole: Arc<AtomicBool>,
+pub(super) struct Pieces {
+    pub(super) pieces: mpsc::Receiver<Bytes>,
+    pub(super) is_whole: Arc<AtomicBool>,
 }
 
 impl http_body::Body for Pieces {

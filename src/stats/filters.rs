@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::stats::params::ParameterError;
@@ -19,7 +20,7 @@ pub(crate) struct Filters {
 }
 
 /// What one field must be.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, JsonSchema, Serialize)]
 pub(crate) struct Filter {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     is: Vec<String>,
@@ -59,6 +60,15 @@ impl Filters {
         };
         values.push(value.trim().to_lowercase());
         Ok(())
+    }
+
+    /// What a field must be, when it must be one thing.
+    pub(crate) fn only(&self, field: &str) -> Option<&str> {
+        let filter = self.fields.get(FIELDS.iter().position(|known| *known == field)?)?;
+        match (filter.is.as_slice(), filter.contains.is_empty()) {
+            ([only], true) => Some(only),
+            _ => None,
+        }
     }
 
     /// Patterns in the order of [`FIELDS`].

@@ -11,6 +11,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use jiff::tz::TimeZone;
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -21,7 +22,7 @@ use crate::stats::answer::rfc3339;
 use crate::stats::problem::StatsError;
 
 /// What became of an erasure.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct ReceiptDetails {
     erasure_id: Uuid,
     /// `forgotten`, `already_forgotten`, `nothing_found`, `too_many` or `accepted`.
@@ -46,8 +47,8 @@ impl ReceiptDetails {
     }
 }
 
-#[derive(Debug, Serialize)]
-struct Results {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Results {
     results: ReceiptDetails,
 }
 

@@ -1,6 +1,7 @@
 //! `general-stats`: the numbers of a window.
 
 use axum::extract::{RawQuery, State};
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::Row;
 
@@ -15,7 +16,7 @@ use crate::stats::scope::{Money, Scope};
 use crate::stats::visitors::Way;
 
 /// The numbers of a window. Rates are percent with two decimals, null over nothing; money is decimal text.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct GeneralStats {
     total_sessions: i64,
     unique_visitors: i64,
@@ -24,7 +25,7 @@ pub(crate) struct GeneralStats {
     pages_per_session: Option<f64>,
     bounce_rate: Option<f64>,
     avg_session_seconds: Option<f64>,
-    total_conversions: i64,
+    pub(crate) total_conversions: i64,
     conversion_rate: Option<f64>,
     conversion_rate_interval: Option<Interval>,
     lead_sessions: i64,
@@ -32,11 +33,11 @@ pub(crate) struct GeneralStats {
     registrations: i64,
     total_orders: serde_json::Number,
     paid_orders: serde_json::Number,
-    total_revenue: String,
+    pub(crate) total_revenue: String,
     gross_revenue: String,
     paid_revenue: String,
     refunds: String,
-    avg_order_value: Option<String>,
+    pub(crate) avg_order_value: Option<String>,
     total_score: i64,
     avg_score_per_session: Option<f64>,
 }

@@ -13,6 +13,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -30,8 +31,8 @@ const BODY_BYTES: usize = 1024 * 1024;
 const BATCH_ITEMS: usize = 1000;
 
 /// What became of one item.
-#[derive(Debug, Serialize)]
-struct ItemResult<N> {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct ItemResult<N> {
     /// By what its sender knows it.
     #[serde(flatten)]
     name: N,
@@ -41,14 +42,14 @@ struct ItemResult<N> {
     reason: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
-struct Results<N> {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Results<N> {
     results: Vec<ItemResult<N>>,
 }
 
 /// An order's id as sent; null when it could not be read.
-#[derive(Debug, Default, Serialize)]
-struct OrderName {
+#[derive(Debug, Default, JsonSchema, Serialize)]
+pub(crate) struct OrderName {
     order_id: Option<String>,
 }
 

@@ -13,6 +13,7 @@ use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -38,8 +39,8 @@ const PATH_CHARS: usize = 1024;
 static ACQUISITION: LazyLock<Acquisition> = LazyLock::new(Acquisition::default);
 
 /// What is asked.
-#[derive(Debug, Default, Clone, Serialize)]
-struct Query {
+#[derive(Debug, Default, Clone, JsonSchema, Serialize)]
+pub(crate) struct Query {
     #[serde(skip_serializing_if = "Option::is_none")]
     after: Option<u64>,
     wait: u64,
@@ -53,15 +54,15 @@ struct Query {
     me: bool,
 }
 
-#[derive(Debug, Serialize)]
-struct Answer {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Answer {
     query: Query,
     results: Vec<Shown>,
     meta: Meta,
 }
 
-#[derive(Debug, Serialize)]
-struct Meta {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Meta {
     timezone: String,
     generated_at: String,
     /// Since when requests are noted.
@@ -74,8 +75,8 @@ struct Meta {
 }
 
 /// One request.
-#[derive(Debug, Serialize)]
-struct Shown {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Shown {
     number: u64,
     at: String,
     site: String,
@@ -104,8 +105,8 @@ struct Shown {
     why: Vec<String>,
 }
 
-#[derive(Debug, Serialize)]
-struct Bot {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Bot {
     score: u8,
     name: String,
     reasons: Vec<&'static str>,
@@ -114,8 +115,8 @@ struct Bot {
 }
 
 /// Where somebody came from.
-#[derive(Debug, Serialize)]
-struct Came {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Came {
     source: Option<String>,
     medium: Option<String>,
     campaign: Option<String>,

@@ -7,35 +7,52 @@ mod ingest;
 pub mod replica;
 pub mod tokens;
 
+mod ab_test;
 mod access;
 mod again;
 mod aliases;
 mod answer;
+mod attribution;
 mod breakdown;
+mod cohort;
 mod compare;
 mod coverage;
 mod csv;
 mod cursor;
+mod customers;
 mod details;
 mod exclusions;
 mod explain;
 mod export;
 mod filters;
 pub(crate) mod forget;
+mod funnel;
 mod general;
 mod given;
+mod headings;
 mod health;
 mod inspect;
 mod landing;
+mod ltv;
 mod money;
+mod openapi;
 mod order_item;
+mod orders;
 mod params;
 mod period;
 mod problem;
+mod products;
 mod ratio;
+mod realtime;
+mod repeat;
+mod returning;
+mod roi;
+mod rows_export;
 mod scope;
 mod sessions;
+mod significance;
 mod sketch;
+mod spend;
 mod spend_item;
 mod tag_health;
 mod timeseries;
@@ -48,9 +65,11 @@ use axum::Router;
 use axum::extract::State;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{delete, get, post, put};
+use bytes::Bytes;
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Live};
@@ -64,6 +83,9 @@ use crate::stats::params::{Accepts, ParameterError, Params};
 use crate::stats::problem::StatsError;
 use crate::stats::tokens::TokenBook;
 use crate::telemetry::metrics::Metrics;
+
+/// Exports at once: each holds a connection for as long as its reader reads.
+const EXPORTS: usize = 2;
 
 /// What the port works with.
 pub struct StatsContext {
@@ -90,6 +112,12 @@ struct Shared {
     access: Live<Access>,
     book: TokenBook,
     registry: Registry,
+    /// When it is over: what would go on ends.
+    shutdown: CancellationToken,
+    /// What is left of the exports that may be under way at once.
+    exports: Arc<Semaphore>,
+    /// `/openapi.json`
+    openapi: Bytes,
 }
 
 type AppState = State<Arc<Shared>>;
@@ -123,6 +151,7 @@ fn urls() -> Router<Arc<Shared>> {
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
+        .route("/openapi.json", get(openapi::openapi))
         .route("/api/v1/general-stats", get(general::general_stats))
         .route("/api/v1/timeseries", get(timeseries::timeseries))
         .route("/api/v1/compare", get(compare::compare))
@@ -138,12 +167,23 @@ fn urls() -> Router<Arc<Shared>> {
         .route("/api/v1/geo/cities", get(breakdown::cities))
         .route("/api/v1/referrers", get(breakdown::referrers))
         .route("/api/v1/landing-pages", get(breakdown::landing_pages))
+        .route("/api/v1/funnel", get(funnel::funnel))
+        .route("/api/v1/returning-visitors", get(returning::returning))
+        .route("/api/v1/products", get(products::products))
+        .route("/api/v1/roi", get(roi::roi))
+        .route("/api/v1/repeat-rate", get(repeat::repeat_rate))
+        .route("/api/v1/ltv-comparison", get(ltv::ltv_comparison))
+        .route("/api/v1/cohort-analysis", get(cohort::cohort_analysis))
         .route("/api/v1/sessions", get(sessions::sessions))
         .route("/api/v1/sessions/{id}", get(sessions::session))
         .route("/api/v1/coverage", get(coverage::coverage))
         .route("/api/v1/tag-health", get(tag_health::tag_health))
         .route("/api/v1/inspect", get(inspect::inspect))
-        .route("/api/v1/orders", post(ingest::orders))
+        .route("/api/v1/ab-test", get(ab_test::ab_test))
+        .route("/api/v1/attribution", get(attribution::attribution))
+        .route("/api/v1/export", get(rows_export::export))
+        .route("/api/v1/realtime", get(realtime::realtime))
+        .route("/api/v1/orders", get(orders::orders).post(ingest::orders))
         .route("/api/v1/ad-spend", post(ingest::ad_spend))
         .route("/api/v1/orders/{id}/explain", get(explain::explain))
         .route("/api/v1/exclusions", get(exclusions::list).put(exclusions::put))
@@ -160,16 +200,19 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
     let listen = listener.local_addr()?;
-    let service = router(context, listen).into_make_service_with_connect_info::<Peers>();
+    let service = router(context, listen, shutdown.clone()).into_make_service_with_connect_info::<Peers>();
     axum::serve(listener, service).with_graceful_shutdown(shutdown.cancelled_owned()).await
 }
 
-fn router(context: StatsContext, listen: SocketAddr) -> Router {
+fn router(context: StatsContext, listen: SocketAddr, shutdown: CancellationToken) -> Router {
     let shared = Arc::new(Shared {
         access: Live::new(Access::new(context.config.now(), listen)),
         listen,
         book: TokenBook::default(),
         registry: context.metrics.registry(),
+        shutdown,
+        exports: Arc::new(Semaphore::new(EXPORTS)),
+        openapi: openapi::document(),
         context,
     });
     urls()

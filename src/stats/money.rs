@@ -53,6 +53,14 @@ pub(crate) fn amount(text: &str, currency: Option<&str>) -> String {
     }
 }
 
+/// An amount divided among so many; null among none.
+pub(crate) fn each(amount: &str, count: i64, digits: usize) -> Option<String> {
+    let share = amount.parse::<Decimal>().ok()?.checked_div(count.into())?;
+    let places = u32::try_from(digits).unwrap_or(2);
+    let share = share.round_dp_with_strategy(places, rust_decimal::RoundingStrategy::MidpointAwayFromZero);
+    Some(format!("{share:.digits$}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

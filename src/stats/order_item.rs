@@ -11,7 +11,7 @@ use crate::customer::CustomerHasher;
 use crate::hit::{CustomerKeyKind, OrderEntryKind, OrderFact, Way};
 use crate::stats::given::nearest;
 
-const FIELDS: &[&str] = &[
+pub(crate) const FIELDS: &[&str] = &[
     "site",
     "order_id",
     "status",

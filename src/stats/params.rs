@@ -13,7 +13,8 @@ use crate::stats::period::{Period, Window};
 pub(crate) const MOST_ROWS: u32 = 1000;
 
 /// The attribution models that reports can use.
-pub(crate) const MODELS: &[&str] = &["last_non_direct"];
+pub(crate) const MODELS: &[&str] =
+    &["last_non_direct", "first", "last", "last_paid", "linear", "position", "time_decay"];
 
 /// What an endpoint understands.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +39,11 @@ impl Accepts {
     /// Nothing but a zone.
     pub(crate) const NOTHING: Accepts =
         Accepts { window: false, money: false, list: None, search: false, site: false, csv: false, own: &[] };
+
+    /// The shapes an answer can have.
+    pub(crate) fn formats(&self) -> &'static [&'static str] {
+        if self.own.contains(&"format") { &["csv", "ndjson"] } else { &["json", "csv"] }
+    }
 
     /// A window, and money in it.
     pub(crate) const MONEY: Accepts = Accepts { window: true, money: true, ..Accepts::NOTHING };
@@ -196,13 +202,26 @@ impl Params {
             cursor: given.one("cursor")?.map(str::to_owned),
             sort: given.sort(sorts)?,
             search: given.one("q")?.map(str::to_owned),
-            format: match given.choice("format", &["json", "csv"])? {
+            format: match given.choice("format", accepts.formats())? {
                 Some("csv") => Format::Csv,
                 _ => Format::Json,
             },
             now,
             given,
         })
+    }
+}
+
+impl Params {
+    /// Takes this period where the request says nothing of time.
+    pub(crate) fn use_period_by_default(&mut self, name: &str) -> Result<(), ParameterError> {
+        let is_given = ["period", "from", "to"].iter().any(|name| self.given.all(name).next().is_some());
+        if let (false, Some(period)) = (is_given, Period::parse(name)) {
+            let window = period.window(self.now, &self.zone);
+            self.window = window.map_err(|_| ParameterError::new("period", "this day is out of range"))?;
+            self.period = Some(period);
+        }
+        Ok(())
     }
 }
 
@@ -264,7 +283,7 @@ mod tests {
                 "limit=1&limit=2",
                 "source=%00",
                 "bots=maybe",
-                "model=first",
+                "model=frist",
                 "sourse!=x",
                 "source!!=x",
                 "completely_else=1",

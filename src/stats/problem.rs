@@ -5,6 +5,7 @@
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::stats::again::Interruption;
@@ -58,14 +59,17 @@ pub(crate) enum StatsError {
     /// The journal takes nothing now.
     #[error("nothing can be taken now; send it again later")]
     JournalUnavailable,
+    /// As many exports are under way as may be.
+    #[error("other exports are under way; ask again when one of them is done")]
+    ExportsBusy,
     /// Whether the token is valid is written in the database, which does not answer.
     #[error("the token cannot be checked while the database is away")]
     TokensUnavailable,
 }
 
 /// The body of an error.
-#[derive(Debug, Serialize)]
-struct Problem {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Problem {
     title: &'static str,
     status: u16,
     detail: String,
@@ -89,6 +93,7 @@ impl StatsError {
             StatsError::Database(DatabaseError::TooCostly) => StatusCode::UNPROCESSABLE_ENTITY,
             StatsError::Database(DatabaseError::Away | DatabaseError::Interrupted)
             | StatsError::JournalUnavailable
+            | StatsError::ExportsBusy
             | StatsError::TokensUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             StatsError::Database(DatabaseError::Failed) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -111,6 +116,7 @@ impl StatsError {
             StatsError::Database(DatabaseError::Away) | StatsError::TokensUnavailable => "Database away",
             StatsError::Database(DatabaseError::Interrupted) => "Interrupted",
             StatsError::JournalUnavailable => "Journal unavailable",
+            StatsError::ExportsBusy => "Exports under way",
             StatsError::Database(DatabaseError::Failed) => "Internal error",
         }
     }

@@ -1,12 +1,13 @@
 //! Ratios, computed from sums. Nothing over nothing is null, never zero.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// 1.96: what a normal value stays below in 97.5 % of cases.
 const Z_95: f64 = 1.959_963_984_540_054;
 
 /// A 95 % confidence interval, in percent.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, JsonSchema, Serialize)]
 pub(crate) struct Interval {
     /// Lower end.
     pub(crate) low: f64,

@@ -5,6 +5,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use tokio_postgres::Row;
@@ -23,10 +24,10 @@ use crate::stats::params::{Accepts, Format};
 use crate::stats::problem::StatsError;
 use crate::stats::scope::Scope;
 
-const LIST: Accepts =
+pub(crate) const LIST: Accepts =
     Accepts { window: true, list: Some((50, &["first_seen"])), search: true, ..Accepts::NOTHING };
 
-const ONE: Accepts = Accepts::NOTHING;
+pub(crate) const ONE: Accepts = Accepts::NOTHING;
 
 /// Counting a list's sessions stops here.
 const MOST_COUNTED: i64 = 10_000;
@@ -38,8 +39,8 @@ const FORGOTTEN: i16 = 0;
 const MOST_ACTIONS: usize = 5_000;
 
 /// A session with everything known of it.
-#[derive(Debug, Serialize)]
-struct Session {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Session {
     session_id: Uuid,
     /// Null when the visitor is forgotten.
     visitor_id: Option<Uuid>,
@@ -111,8 +112,8 @@ struct Session {
 }
 
 /// Something that happened in a session.
-#[derive(Debug, Serialize)]
-struct Action {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Action {
     at: String,
     /// Since the action before; null for the first.
     seconds: Option<f64>,
@@ -129,8 +130,8 @@ struct Action {
     properties: Option<Value>,
 }
 
-#[derive(Debug, Serialize)]
-struct SessionStory {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct SessionStory {
     session: Session,
     touches: Vec<TouchDetails>,
     actions: Vec<Action>,
@@ -138,8 +139,8 @@ struct SessionStory {
 }
 
 /// How many sessions there are; null when more than are counted.
-#[derive(Debug, Serialize)]
-struct Count {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Count {
     sessions: Option<i64>,
 }
 
@@ -276,6 +277,11 @@ fn cursor(row: &Row) -> Result<SessionCursor, tokio_postgres::Error> {
     Ok(SessionCursor { started_at: row.try_get("first_seen")?, session_id: row.try_get("session_id")? })
 }
 
+/// A text that is there: of what was not to be kept there is a name alone.
+fn text_in(object: &Option<Value>, name: &str) -> Option<String> {
+    Some(object.as_ref()?.get(name)?.as_str().filter(|value| !value.is_empty())?.to_owned())
+}
+
 fn read_session(row: &Row, zone: &TimeZone) -> Result<Session, tokio_postgres::Error> {
     let time = |column: &str| -> Result<Option<String>, tokio_postgres::Error> {
         Ok(row.try_get::<_, Option<Timestamp>>(column)?.map(|time| rfc3339(time, zone)))
@@ -284,7 +290,6 @@ fn read_session(row: &Row, zone: &TimeZone) -> Result<Session, tokio_postgres::E
     let last_seen: Timestamp = row.try_get("last_seen")?;
     let click_ids: Option<Value> = row.try_get("click_ids")?;
     let cookies: Option<Value> = row.try_get("cookies")?;
-    let text_in = |object: &Option<Value>, name: &str| Some(object.as_ref()?.get(name)?.as_str()?.to_owned());
     let fbclid = text_in(&click_ids, "fbclid");
     let touch_at: Option<Timestamp> = row.try_get("touch_at")?;
     let orders: i32 = row.try_get("order_count")?;

@@ -3,6 +3,7 @@
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use unicode_normalization::UnicodeNormalization;
@@ -10,7 +11,7 @@ use unicode_normalization::UnicodeNormalization;
 use crate::hit::SpendFact;
 use crate::stats::order_item::{amount, currency, given, id_text, known_fields_only};
 
-const FIELDS: &[&str] = &[
+pub(crate) const FIELDS: &[&str] = &[
     "site",
     "day",
     "source",
@@ -28,7 +29,7 @@ const FIELDS: &[&str] = &[
 const TAG_LETTERS: usize = 512;
 
 /// By what its sender knows an item; null where it could not be read.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, JsonSchema, Serialize)]
 pub(crate) struct SpendName {
     day: Option<String>,
     source: Option<String>,

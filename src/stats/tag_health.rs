@@ -5,6 +5,7 @@
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -17,11 +18,12 @@ use crate::stats::params::{Accepts, Format, ParameterError};
 use crate::stats::problem::StatsError;
 use crate::stats::scope::Scope;
 
-const ACCEPTS: Accepts = Accepts { window: true, list: Some((100, &["hits"])), ..Accepts::NOTHING };
+pub(crate) const ACCEPTS: Accepts =
+    Accepts { window: true, list: Some((100, &["hits"])), ..Accepts::NOTHING };
 
 /// Something that is wrong, and an example of it.
-#[derive(Debug, Serialize)]
-struct Finding {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Finding {
     /// `unexpanded_macro`, `double_encoding`, `personal_data`, `missing_source`, `missing_medium`, `source_is_an_id`,
     /// `spelt_differently`, or of a link `tags_on_own_link`.
     finding: String,
@@ -39,8 +41,8 @@ struct Finding {
 }
 
 /// How many findings there are.
-#[derive(Debug, Serialize)]
-struct Count {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Count {
     findings: i64,
 }
 

@@ -5,6 +5,7 @@ use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use rust_decimal::Decimal;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Number, Value};
 use tokio_postgres::types::Type;
@@ -21,11 +22,11 @@ use crate::stats::scope::{Money, Scope};
 use crate::stats::sketch::Sketch;
 use crate::stats::visitors::Way;
 
-const ACCEPTS: Accepts = Accepts { csv: true, own: &["interval", "compare"], ..Accepts::MONEY };
+pub(crate) const ACCEPTS: Accepts = Accepts { csv: true, own: &["interval", "compare"], ..Accepts::MONEY };
 
 /// A bucket, and the one it is compared with.
-#[derive(Debug, Serialize)]
-struct Point {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Point {
     #[serde(flatten)]
     bucket: Bucket,
     /// With `compare`: the bucket of the same place in the other window; null where that has fewer.
@@ -34,8 +35,8 @@ struct Point {
 }
 
 /// A span of the window, half-open.
-#[derive(Debug, Clone, Serialize)]
-struct Bucket {
+#[derive(Debug, Clone, JsonSchema, Serialize)]
+pub(crate) struct Bucket {
     from: String,
     to: String,
     /// Whether it was over when the question was asked.
@@ -44,8 +45,8 @@ struct Bucket {
     sums: Sums,
 }
 
-#[derive(Debug, Clone, Serialize)]
-struct Sums {
+#[derive(Debug, Clone, JsonSchema, Serialize)]
+pub(crate) struct Sums {
     sessions: i64,
     /// Each once in a bucket: those of several buckets are more than those of the window.
     visitors: i64,
@@ -56,8 +57,8 @@ struct Sums {
 }
 
 /// All buckets together.
-#[derive(Debug, Serialize)]
-struct Totals {
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Totals {
     #[serde(flatten)]
     sums: Sums,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// request path stands below the office, so that nothing in it can come to wait for a database.
 const BOTTOM_UP: [&str; 4] = [SHARED, REQUEST_PATH, OFFICE, "reload app demo cli"];
 const SHARED: &str =
-    "clock exclusion action certificates erasure hit config files telemetry journal keys customer";
+    "path clock exclusion action certificates erasure hit config files telemetry journal keys customer";
 const REQUEST_PATH: &str = "bodies capture forward route accept salts assets inspect record exchange proxy";
 const OFFICE: &str = "ingest store ship stats managed";
 
@@ -16,7 +16,7 @@ const OFFICE: &str = "ingest store ship stats managed";
 const COMMON_GROUND: &str = "capture salts inspect";
 
 /// What capture may know of the rest: it is pure.
-const CAPTURE_IMPORTS: &str = "action config erasure exclusion hit keys";
+const CAPTURE_IMPORTS: &str = "action config erasure exclusion hit keys path";
 
 /// Folders in which ARCHITECTURE.md names things.
 const FOLDERS: [&str; 9] =

@@ -4,6 +4,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use serde_json::json;
 use tempfile::TempDir;
@@ -15,10 +16,10 @@ use utm_dispatcher::store::Store;
 use utm_dispatcher::store::migrate::{self, SchemaState};
 
 use crate::harness::app::{Running, app_config};
-use crate::harness::load;
+use crate::harness::load::{self, Load};
 use crate::harness::postgres::{self, Database};
 use crate::harness::{DEADLINE, eventually, free_address, skip, until};
-use crate::outages::{answers, nothing_is_lost_or_doubled, visits};
+use crate::outages::{answers, nothing_is_lost_or_doubled};
 
 /// Server connections that all share.
 const POOL: u8 = 3;
@@ -101,6 +102,8 @@ async fn two_programs_do_all_their_work_through_a_pooler_of_three_connections() 
             tokio::spawn(async move { migrate::migrate(&store).await.unwrap() })
         })
         .collect();
+    // A visitor of this load buys with each twentieth page, and each page settles all orders of its visitor again.
+    let visits = |proxy, first| Load::start(proxy, 4, "visit", first, Duration::from_millis(50));
     let loads = [visits(apps[0].proxy, 0), visits(apps[1].proxy, 1_000_000)];
     for one in migrating {
         assert_eq!(one.await.unwrap(), SchemaState::Current);

@@ -64,6 +64,48 @@ async fn money_spent_is_kept_once_as_it_was_told_last() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn return_on_advertising_is_of_the_money_that_was_told() {
+    let (app, _upstream, _files, _database) = running().await;
+    let order = json!([{"order_id": "2", "status": "placed", "value": "1000", "currency": "UAH",
+                        "at": "2026-11-20T12:00:00Z"}]);
+    assert_eq!(outcomes(app.tell_orders(&order).await), ["recorded"]);
+    let row = |day: &str, source: &str, cost: &str, currency: &str| json!({"day": day, "source": source, "medium": "cpc", "campaign": "winter", "cost": cost, "currency": currency});
+    let told = json!([
+        row("2026-11-19", "facebook", "7", "UAH"),
+        row("2026-11-20", "FB", "100.50", "UAH"),
+        row("2026-11-20", "google", "99.50", "UAH"),
+        row("2026-11-20", "bing", "5", "EUR"),
+        row("2026-11-21", "facebook", "11", "UAH"),
+    ]);
+    assert_eq!(outcomes(app.tell("ad-spend", &told).await), ["recorded"; 5]);
+    let roi =
+        async |query: &str| app.report(&format!("roi?from=2026-11-20&to=2026-11-20{query}")).await.unwrap();
+    let day = roi("").await;
+    let all = &day["results"];
+    assert_eq!((&all["ad_spend"], &all["ad_spend_is"]), (&json!("200.00"), &json!("stored")));
+    assert_eq!((&all["profit"], &all["roi"], &all["roas"]), (&json!("800.00"), &json!(400.0), &json!(5.0)));
+    let warnings = day["meta"]["warnings"].to_string();
+    assert!(warnings.contains("1 of the stored costs are in another currency"), "{warnings}");
+    for (query, spend) in [
+        ("&source=facebook", json!("100.50")),
+        ("&source!=facebook", json!("99.50")),
+        ("&campaign=winter&medium=cpc", json!("200.00")),
+        ("&channel=paid+search", json!("99.50")),
+        ("&source=tiktok", Value::Null),
+        ("&device=mobile", Value::Null),
+        ("&site=other", Value::Null),
+        ("&timezone=Europe/Kyiv", json!("200.00")),
+        ("&ad_spend=50", json!("50.00")),
+    ] {
+        assert_eq!(roi(query).await["results"]["ad_spend"], spend, "{query}");
+    }
+    let rest = app.report("roi?from=2026-11-20T01:00:00Z&to=2026-11-21T12:00:00Z").await.unwrap();
+    assert_eq!(rest["results"]["ad_spend"], "11.00");
+    assert!(rest["meta"]["warnings"].to_string().contains("in which the window begins is not in it"));
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_money_spent_is_refused_with_its_reason() {
     let (app, _upstream, _files, _database) = running().await;
     let ahead = (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(72)).to_string();

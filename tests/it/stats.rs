@@ -1,9 +1,14 @@
 //! The stats port: right numbers, plain refusals, nothing lost of what the shop tells.
 
 mod access;
+mod agreement;
+mod credits;
+mod exports;
 mod health;
 mod ingest;
 mod metrics;
+mod openapi;
+mod people;
 mod reports;
 pub mod seed;
 mod series;

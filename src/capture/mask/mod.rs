@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use http::Uri;
 
+mod encoded;
 mod path;
 mod text;
 

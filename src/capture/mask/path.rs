@@ -17,6 +17,7 @@
 use std::borrow::Cow;
 
 use super::EMAIL;
+use super::encoded::find;
 
 /// What stands for a token.
 const TOKEN: &str = "{token}";
@@ -46,33 +47,26 @@ pub fn path(path: &str) -> Cow<'_, str> {
 /// done with here.
 fn may_hold_secrets(path: &[u8]) -> bool {
     let (mut run, mut hyphenated, mut is_plain) = (0, 0, true);
-    for (index, byte) in path.iter().enumerate() {
+    for byte in path {
         let is_word = byte.is_ascii_alphanumeric();
         is_plain = !is_word || ((is_plain || run == 0) && byte.is_ascii_lowercase());
         run = if is_word { run + 1 } else { 0 };
         hyphenated = if is_word || *byte == b'-' { hyphenated + 1 } else { 0 };
-        if (run >= SHORTEST_TOKEN && !is_plain)
-            || hyphenated >= UUID_CHARS
-            || *byte == b'@'
-            || (*byte == b'%' && is_encoded_at(&path[index..]))
-        {
+        if (run >= SHORTEST_TOKEN && !is_plain) || hyphenated >= UUID_CHARS {
             return true;
         }
     }
-    false
-}
-
-/// `%40`, or that encoded once more.
-fn is_encoded_at(text: &[u8]) -> bool {
-    text.starts_with(b"%40") || text.starts_with(b"%2540")
+    find(path, b'@').is_some()
 }
 
 fn mask_segment(segment: &str) -> Cow<'_, str> {
     let bytes = segment.as_bytes();
-    let at = memchr::memchr2_iter(b'@', b'%', bytes)
-        .find(|&place| place > 0 && (bytes[place] == b'@' || is_encoded_at(&bytes[place..])));
     // Not at the beginning, since `/@name` is a profile's address, and with a dot behind it.
-    if at.is_some_and(|at| memchr::memchr(b'.', &bytes[at..]).is_some()) {
+    let behind_at = match find(bytes, b'@') {
+        Some((0, behind)) => find(&bytes[behind..], b'@').map(|(_, end)| behind + end),
+        other => other.map(|(_, end)| end),
+    };
+    if behind_at.is_some_and(|at| find(&bytes[at..], b'.').is_some()) {
         return Cow::Owned(EMAIL.to_owned());
     }
     let stretches = stretches(bytes);
@@ -233,6 +227,9 @@ mod tests {
             ("/unsubscribe/anna@example.com", "/unsubscribe/{email}"),
             ("/unsubscribe/anna%40example.com/now", "/unsubscribe/{email}/now"),
             ("/unsubscribe/anna%2540example.com", "/unsubscribe/{email}"),
+            ("/unsubscribe/anna%252540example.com/x", "/unsubscribe/{email}/x"),
+            ("/unsubscribe/anna%25%34%30example.com", "/unsubscribe/{email}"),
+            ("/unsubscribe/anna%40example%2Ecom", "/unsubscribe/{email}"),
             ("/@shop/@to;anna@example.com", "/@shop/{email}"),
             ("/red-shirt-9f8b7c6d5e4f3a2b", "/red-shirt-{token}"),
         ] {

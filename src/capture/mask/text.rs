@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::EMAIL;
+use super::encoded::{decoded, find};
 use crate::capture::evidence::cap_chars;
 
 /// What stands for a telephone number.
@@ -20,40 +21,34 @@ pub fn search(value: Cow<'_, str>) -> Cow<'_, str> {
 }
 
 /// A text without e-mail addresses, telephone numbers (with `+` or a leading zero; or grouped, ten digits or more) and
-/// card numbers (14 to 19 digits that pass Luhn's test).
+/// card numbers (14 to 19 digits that pass Luhn's test), whatever other numbers stand beside them.
 pub fn text(value: Cow<'_, str>) -> Cow<'_, str> {
     mask_text(value, false)
 }
 
 fn mask_text(value: Cow<'_, str>, bare_numbers: bool) -> Cow<'_, str> {
-    let has_at = memchr::memchr(b'@', value.as_bytes()).is_some();
     let digits = value.bytes().filter(u8::is_ascii_digit).count();
-    let value = if has_at { emails(value) } else { value };
+    let value = emails(value);
     if digits < FEWEST_DIGITS { value } else { numbers(value, bare_numbers) }
 }
 
-/// A text without e-mail addresses.
+/// A text without e-mail addresses, also such as are percent-encoded, however often.
 pub fn emails(value: Cow<'_, str>) -> Cow<'_, str> {
     let is_local = |c: char| c.is_alphanumeric() || "._%+-".contains(c);
-    let is_domain = |c: char| c.is_alphanumeric() || ".-".contains(c);
     let mut masked = String::new();
     let mut rest: &str = &value;
-    while let Some(at) = rest.find('@') {
-        let (before, after) = (&rest[..at], &rest[at + 1..]);
-        let local = before.trim_end_matches(is_local);
-        let end = after.find(|c| !is_domain(c)).unwrap_or(after.len());
-        let domain = after[..end].trim_end_matches(['.', '-']);
-        // A dot, and behind it some label of two letters or more.
-        let is_email = local.len() < before.len()
-            && !domain.starts_with('.')
-            && domain.split('.').skip(1).any(|label| label.chars().count() >= 2);
-        if is_email {
-            masked.push_str(local);
-            masked.push_str(EMAIL);
-            rest = &after[domain.len()..];
-        } else {
-            masked.push_str(&rest[..=at]);
-            rest = after;
+    while let Some((at, behind)) = find(rest.as_bytes(), b'@') {
+        let local = rest[..at].trim_end_matches(is_local);
+        match domain_end(&rest[behind..]) {
+            Some(end) if local.len() < at => {
+                masked.push_str(local);
+                masked.push_str(EMAIL);
+                rest = &rest[behind + end..];
+            }
+            _ => {
+                masked.push_str(&rest[..behind]);
+                rest = &rest[behind..];
+            }
         }
     }
     if masked.is_empty() {
@@ -61,6 +56,34 @@ pub fn emails(value: Cow<'_, str>) -> Cow<'_, str> {
     }
     masked.push_str(rest);
     Cow::Owned(masked)
+}
+
+/// How far a domain goes that begins here: it has a dot, and behind that some label of two letters or more.
+fn domain_end(text: &str) -> Option<usize> {
+    let (mut place, mut end) = (0, None);
+    let (mut is_behind_dot, mut label) = (false, 0);
+    while let Some(first) = text[place..].chars().next() {
+        let (char, bytes) = match decoded(&text.as_bytes()[place..]) {
+            Some((byte, bytes)) if byte.is_ascii() => (char::from(byte), bytes),
+            // A letter that is no ASCII, byte by byte.
+            Some((_, bytes)) if first == '%' => ('\u{fffd}', bytes),
+            _ => (first, first.len_utf8()),
+        };
+        place += bytes;
+        match char {
+            '.' if place == bytes => return None,
+            '.' => (is_behind_dot, label) = (true, 0),
+            '-' => label += 1,
+            letter if letter.is_alphanumeric() || (letter == '\u{fffd}' && first == '%') => {
+                label += 1;
+                if end.is_some() || (is_behind_dot && label >= 2) {
+                    end = Some(place);
+                }
+            }
+            _ => break,
+        }
+    }
+    end
 }
 
 /// Fewest digits of a telephone number.
@@ -78,13 +101,16 @@ fn numbers(value: Cow<'_, str>, bare_numbers: bool) -> Cow<'_, str> {
             place += 1;
             continue;
         }
-        let number = Number::at(&bytes[place..]);
-        if let Some(word) = number.word(bare_numbers) {
-            masked.push_str(&value[from..place]);
+        let (run, end) = Group::run(bytes, place);
+        let mut found = Vec::new();
+        find_numbers(&run, bare_numbers, &mut found);
+        found.sort_unstable();
+        for (start, end, word) in found {
+            masked.push_str(&value[from..start]);
             masked.push_str(word);
-            from = place + number.bytes;
+            from = end;
         }
-        place += number.bytes.max(1);
+        place = end.max(place + 1);
     }
     if masked.is_empty() {
         return value;
@@ -93,69 +119,151 @@ fn numbers(value: Cow<'_, str>, bare_numbers: bool) -> Cow<'_, str> {
     Cow::Owned(masked)
 }
 
-/// Digits with what people put between them.
-#[derive(Debug, Default)]
-struct Number {
-    bytes: usize,
+/// Digits without anything between them.
+#[derive(Debug)]
+struct Group {
+    /// Where its mask would begin: at the `+` or the opening bracket before it, if there is one.
+    start: usize,
+    end: usize,
     digits: Vec<u8>,
-    groups: usize,
     has_plus: bool,
 }
 
-impl Number {
-    /// The number that begins here: a `+` and an opening bracket before it, between digits at most two separators.
-    fn at(bytes: &[u8]) -> Self {
-        let mut number = Number { has_plus: bytes.first() == Some(&b'+'), ..Number::default() };
-        let mut gap = 0;
-        for (place, byte) in bytes.iter().enumerate() {
+impl Group {
+    /// The groups from here on that may be parts of one number, between two of them at most two separators; and where
+    /// they end. Digits right before a letter are no number, but a part of a word.
+    fn run(bytes: &[u8], start: usize) -> (Vec<Self>, usize) {
+        let mut run: Vec<Self> = Vec::new();
+        let has_plus = bytes[start] == b'+';
+        let (mut gap, mut place) = (0, start + usize::from(has_plus));
+        while let Some(byte) = bytes.get(place) {
             match byte {
                 b'0'..=b'9' => {
-                    number.groups += usize::from(number.digits.is_empty() || gap > 0);
-                    number.digits.push(byte - b'0');
-                    number.bytes = place + 1;
-                    gap = 0;
+                    let end = bytes[place..].iter().position(|byte| !byte.is_ascii_digit());
+                    let end = end.map_or(bytes.len(), |digits| place + digits);
+                    let is_first = run.is_empty();
+                    run.push(Self {
+                        start: if is_first { start } else { place - usize::from(bytes[place - 1] == b'(') },
+                        end,
+                        digits: bytes[place..end].iter().map(|digit| digit - b'0').collect(),
+                        has_plus: has_plus && is_first,
+                    });
+                    (gap, place) = (0, end);
                 }
-                b' ' | b'-' | b'.' | b'(' | b')' | b'/' if gap < 2 => gap += 1,
-                b'+' if place == 0 => {}
-                // A letter right behind it: no number, but a part of a word.
-                letter => {
-                    if letter.is_ascii_alphabetic() && gap == 0 {
-                        number.digits.clear();
-                    }
-                    break;
-                }
+                b' ' | b'-' | b'.' | b'(' | b')' | b'/' if gap < 2 => (gap, place) = (gap + 1, place + 1),
+                _ => break,
             }
         }
-        number
-    }
-
-    fn word(&self, bare_numbers: bool) -> Option<&'static str> {
-        let length = self.digits.len();
-        if (14..=19).contains(&length) && !self.has_plus && passes_luhn(&self.digits) {
-            return Some(CARD);
+        let end = run.last().map_or(start, |group| group.end);
+        if bytes.get(end).is_some_and(u8::is_ascii_alphabetic) {
+            run.pop();
         }
-        let least = if self.has_plus { FEWEST_DIGITS } else { 9 };
-        let is_dialled = self.has_plus || self.digits.first() == Some(&0);
-        let is_phone = (is_dialled && (least..=15).contains(&length))
-            || (self.groups > 2 && (10..=13).contains(&length))
-            || (bare_numbers && (10..=12).contains(&length));
-        is_phone.then_some(PHONE)
+        (run, end)
     }
 }
 
+/// How people write card numbers: digits of each group.
+const CARDS: [&[usize]; 6] = [&[4, 4, 4, 4], &[4, 4, 4, 4, 3], &[4, 6, 5], &[4, 6, 4], &[8, 8], &[6, 13]];
+
+/// How people write telephone numbers without `+` or a leading zero, likewise.
+const PHONES: [&[usize]; 9] = [
+    &[3, 3, 4],
+    &[3, 3, 2, 2],
+    &[1, 3, 3, 4],
+    &[2, 3, 3, 4],
+    &[1, 3, 3, 2, 2],
+    &[2, 3, 3, 2, 2],
+    &[3, 2, 3, 2, 2],
+    &[2, 3, 7],
+    &[3, 2, 7],
+];
+
+/// Finds the numbers in a run that are to be masked, each as start, end and what stands for it. Where they overlap they
+/// are one: more than a number may go, never a part of one stay. What is left beside them is a run of its own.
+fn find_numbers(run: &[Group], bare_numbers: bool, found: &mut Vec<(usize, usize, &'static str)>) {
+    let mut numbers: Vec<(usize, usize, &'static str)> = Vec::new();
+    for first in 0..run.len() {
+        for (is_number, word) in [(is_card as fn(&[Group], bool, bool) -> bool, CARD), (is_phone, PHONE)] {
+            let lasts = (first + 1..=run.len().min(first + MOST_DIGITS)).rev();
+            let longest = lasts
+                .into_iter()
+                .find(|&last| is_number(&run[first..last], last - first == run.len(), bare_numbers));
+            let Some(last) = longest else { continue };
+            match numbers.last_mut() {
+                Some((_, until, before)) if first < *until => {
+                    *until = last.max(*until);
+                    *before = if word == CARD { CARD } else { *before };
+                }
+                _ => numbers.push((first, last, word)),
+            }
+        }
+    }
+    let mut from = 0;
+    for &(first, last, word) in &numbers {
+        found.push((run[first].start, run[last - 1].end, word));
+        find_numbers(&run[from..first], bare_numbers, found);
+        from = last;
+    }
+    if from > 0 {
+        find_numbers(&run[from..], bare_numbers, found);
+    }
+}
+
+/// Most digits of a card number (ISO/IEC 7812-1).
+const MOST_DIGITS: usize = 19;
+
+fn is_card(part: &[Group], is_whole: bool, _: bool) -> bool {
+    let length = digits_of(part).count();
+    let is_long_enough = (14..=MOST_DIGITS).contains(&length);
+    if !is_long_enough || part[0].digits[0] == 0 || (part[0].has_plus && length <= LONGEST_PHONE) {
+        return false;
+    }
+    (is_whole || part.len() == 1 || is_written_as(part, &CARDS)) && passes_luhn(part)
+}
+
+/// Most digits of a telephone number (ITU-T E.164).
+const LONGEST_PHONE: usize = 15;
+
+/// Beside other numbers more must speak for it than where it stands by itself.
+fn is_phone(part: &[Group], is_whole: bool, bare_numbers: bool) -> bool {
+    let length = digits_of(part).count();
+    let first = &part[0].digits;
+    if part[0].has_plus {
+        return (FEWEST_DIGITS..=LONGEST_PHONE).contains(&length);
+    }
+    let is_dialled = first.first() == Some(&0);
+    if is_whole {
+        return (is_dialled && (9..=LONGEST_PHONE).contains(&length))
+            || (part.len() > 2 && (10..=13).contains(&length))
+            || (bare_numbers && (10..=12).contains(&length));
+    }
+    let most = if first.starts_with(&[0, 0]) { LONGEST_PHONE } else { 12 };
+    let is_french = part.len() == 5 && part.iter().all(|group| group.digits.len() == 2);
+    (is_dialled && (9..=most).contains(&length) && (first.len() > 2 || is_french))
+        || is_written_as(part, &PHONES)
+        || (bare_numbers && part.len() == 1 && (10..=12).contains(&length))
+}
+
+fn is_written_as(part: &[Group], ways: &[&[usize]]) -> bool {
+    ways.iter().any(|way| part.iter().map(|group| group.digits.len()).eq(way.iter().copied()))
+}
+
+fn digits_of(part: &[Group]) -> impl DoubleEndedIterator<Item = u8> {
+    part.iter().flat_map(|group| group.digits.iter().copied())
+}
+
 /// Luhn's test (ISO/IEC 7812-1, annex B).
-fn passes_luhn(digits: &[u8]) -> bool {
-    let sum: u32 = digits
-        .iter()
+fn passes_luhn(part: &[Group]) -> bool {
+    let sum: u32 = digits_of(part)
         .rev()
         .enumerate()
-        .map(|(place, digit)| match u32::from(*digit) {
+        .map(|(place, digit)| match u32::from(digit) {
             digit if place % 2 == 0 => digit,
             digit if digit > 4 => 2 * digit - 9,
             digit => 2 * digit,
         })
         .sum();
-    sum.is_multiple_of(10) && digits.iter().any(|digit| *digit != 0)
+    sum.is_multiple_of(10) && digits_of(part).any(|digit| digit != 0)
 }
 
 #[cfg(test)]
@@ -184,15 +292,69 @@ mod tests {
             ("sizes 36-38, 40", "sizes 36-38, 40"),
             ("A1234567890B", "A1234567890B"),
             ("2026-03-10", "2026-03-10"),
+            ("2026-03-10 2026-03-13", "2026-03-10 2026-03-13"),
+            ("01.02.2026 15.02.2026", "01.02.2026 15.02.2026"),
+            ("1499.00 2599.00 899.00", "1499.00 2599.00 899.00"),
+            ("4111 1111 1111 1111 12/26 123", "{card} 12/26 123"),
+            ("4111111111111111 123", "{card} 123"),
+            ("0671234567 0501234567", "{phone} {phone}"),
+            ("067-123-45-67 050-123-45-67", "{phone}"),
+            ("+380 67 123-45-67 4111 1111 1111 1111", "{phone} {card}"),
+            ("5500005555555559 4111111111111111", "{card} {card}"),
+            ("5500 0055 5555 5559 4111-1111-1111-1111", "{card}"),
+            ("size 5 (067) 123-45-67 4111111111111111", "size {phone} {card}"),
+            ("4111 1111 1111 1111 2pcs", "{card} 2pcs"),
+            ("anna%40example.com", "{email}"),
+            ("x anna%2540mail.example%2Ecom.", "x {email}."),
+            ("50%25 off, 100%", "50%25 off, 100%"),
         ] {
             assert_eq!(text(value.into()), expected, "{value}");
         }
         assert_eq!(text("380671234567".into()), "380671234567", "an id as well as a number");
         assert_eq!(search("380671234567".into()), "{phone}");
+        assert_eq!(search("380671234567 1".into()), "{phone} 1");
         assert_eq!(search("ї".repeat(300).into()).chars().count(), 200);
     }
 
+    /// A card number whose last digit passes the test, in groups as people write them.
+    fn card() -> impl Strategy<Value = String> {
+        ("[3-6][0-9]{14}", prop_oneof![Just(""), Just(" "), Just("-")]).prop_map(|(digits, separator)| {
+            let last =
+                ('0'..='9').find(|last| passes_luhn(&Group::run(format!("{digits}{last}").as_bytes(), 0).0));
+            let digits: Vec<char> = digits.chars().chain(last).collect();
+            digits.chunks(4).map(String::from_iter).collect::<Vec<_>>().join(separator)
+        })
+    }
+
+    fn phone() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "\\+380[0-9]{9}",
+            "\\+380 [0-9]{2} [0-9]{3}-[0-9]{2}-[0-9]{2}",
+            "0[1-9][0-9]{8}",
+            "0[1-9][0-9]-[0-9]{3}-[0-9]{2}-[0-9]{2}",
+            "\\(0[1-9][0-9]\\) [0-9]{3} [0-9]{2} [0-9]{2}",
+            "[2-9][0-9]{2}-[0-9]{3}-[0-9]{4}",
+        ]
+    }
+
     proptest! {
+        #[test]
+        fn neither_a_card_nor_a_telephone_stays_whatever_numbers_are_beside_it(
+            number in prop_oneof![card(), phone()],
+            before in "([0-9]{1,6}[ ./-]{1,2}){0,4}",
+            after in "([ ./-]{1,2}[0-9]{1,6}){0,4}",
+            next in prop_oneof![card(), phone()],
+        ) {
+            let told = text(format!("{before}{number}{after} {next}").into()).into_owned();
+            let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
+            let left = digits(&told);
+            for number in [number, next] {
+                prop_assert!(!left.contains(&digits(&number)), "{}", told);
+            }
+            prop_assert!(told.contains('{') && told.len() < before.len() + after.len() + 30, "{}", told);
+            prop_assert_eq!(text(told.as_str().into()), told.clone());
+        }
+
         #[test]
         fn what_is_masked_stays_so(value in ".{0,80}") {
             let told = text(value.as_str().into()).into_owned();

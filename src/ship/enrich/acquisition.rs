@@ -167,6 +167,11 @@ mod tests {
     fn referrers_match_on_label_boundaries() {
         assert_eq!(told(&referred("https://www.google.com.ua/")), is("google", "organic", "referrer"));
         assert_eq!(told(&referred("https://gemini.google.com/app")), is("gemini", "ai", "referrer"));
+        for own in ["docs", "sites", "translate"] {
+            let host = format!("{own}.google.com");
+            let touch = Touch { referrer: Some(format!("https://{host}/x").into()), ..Touch::default() };
+            assert_eq!(told(&touch), is(&host, "referral", "referrer"));
+        }
         assert_eq!(told(&referred("https://chatgpt.com/")), is("chatgpt", "ai", "referrer"));
         assert_eq!(told(&referred("https://l.instagram.com/")), is("instagram", "social", "referrer"));
         assert_eq!(told(&referred("https://netflix.com/")), is("netflix", "video", "referrer"));

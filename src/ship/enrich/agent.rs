@@ -113,7 +113,7 @@ fn version<T: AsRef<str>>(parts: &[Option<T>; 3]) -> Option<String> {
 }
 
 /// Marks that only television sets and their boxes carry.
-const TV: [&str; 13] = [
+const TV: [&str; 14] = [
     "smart-tv",
     "smarttv",
     "smart tv",
@@ -127,6 +127,8 @@ const TV: [&str; 13] = [
     "netcast",
     "crkey",
     "roku",
+    // Fire TV's models.
+    "; aft",
 ];
 
 const DESKTOP_SYSTEMS: [&str; 13] = [
@@ -231,6 +233,11 @@ mod tests {
              Safari/537.36",
         );
         assert_eq!(television.device_type, "tv");
+        let fire = look(
+            "Mozilla/5.0 (Linux; Android 9; AFTKA Build/PS7655; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 \
+             Chrome/112.0.5615.213 Safari/537.36",
+        );
+        assert_eq!(fire.device_type, "tv");
         assert_eq!(look(""), Agent::unknown());
     }
 

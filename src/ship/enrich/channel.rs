@@ -12,7 +12,7 @@ use super::sources::{Aliases, SourceKind, Sources, rows};
 
 /// Version of the tables `channels.tsv`, `sources.tsv` and `aliases.tsv` and of the code that reads them. A program with
 /// a lower one leaves the labels of a higher one alone.
-pub const RULES_VERSION: i32 = 1;
+pub const RULES_VERSION: i32 = 2;
 
 /// The channel where no rule holds.
 pub const UNASSIGNED: &str = "Unassigned";

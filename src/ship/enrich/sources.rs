@@ -15,6 +15,7 @@ pub enum SourceKind {
     Shopping,
     Ai,
     Email,
+    Site,
 }
 
 impl SourceKind {
@@ -27,6 +28,7 @@ impl SourceKind {
             "shopping" => Self::Shopping,
             "ai" => Self::Ai,
             "email" => Self::Email,
+            "site" => Self::Site,
             _ => return None,
         })
     }
@@ -37,7 +39,7 @@ impl SourceKind {
             Self::Search => "organic",
             Self::Social => "social",
             Self::Video => "video",
-            Self::Shopping => "referral",
+            Self::Shopping | Self::Site => "referral",
             Self::Ai => "ai",
             Self::Email => "email",
         }

@@ -18,7 +18,7 @@ pub struct EntryKey {
     pub way: i16,
 }
 
-/// A row of `order_entries`; its columns there. The least by (received_at, hash) stands.
+/// A row of `order_entries`; its columns there. A visitor's stands before any other, then the one received first.
 #[derive(Debug, Clone)]
 #[allow(missing_docs, reason = "the migration documents the columns")]
 pub struct Entry {
@@ -64,6 +64,13 @@ pub struct Report {
     pub value: Option<Decimal>,
     /// Its currency.
     pub currency: Option<String>,
+}
+
+impl Entry {
+    /// Of a visitor's before any other, the one received first.
+    fn rank(&self) -> (bool, Timestamp, i64) {
+        (!self.by_cookie, self.received_at, self.hash)
+    }
 }
 
 impl Rows {
@@ -182,7 +189,7 @@ impl Rows {
 
     fn merge_entry(&mut self, key: EntryKey, entry: Entry) {
         let row = self.entries.entry(key).or_insert_with(|| entry.clone());
-        if (entry.received_at, entry.hash) < (row.received_at, row.hash) {
+        if entry.rank() < row.rank() {
             *row = entry;
         }
     }

@@ -113,7 +113,8 @@ impl Rows {
                 site_id: folding.site_id,
                 flags: touch.flags.cast_signed(),
                 status: status(folding.hit.status),
-                click_ids: click_ids(touch).filter(|_| !folding.is_anonymous()),
+                // One whose value was not to be kept is a name alone.
+                click_ids: json_object(&touch.click_ids).filter(|_| !folding.is_anonymous()),
             };
             self.touches.insert((key, touch.evidence), row);
         }
@@ -247,17 +248,6 @@ impl Funnel {
             _ => return None,
         })
     }
-}
-
-/// Click ids as they are stored: those whose value was not to be kept are left out.
-fn click_ids(touch: &Touch<'_>) -> Option<String> {
-    let kept: Vec<(&str, &str)> = touch
-        .click_ids
-        .iter()
-        .filter(|(_, value)| !value.is_empty())
-        .map(|(name, value)| (name.as_ref(), value.as_ref()))
-        .collect();
-    json_object(&kept)
 }
 
 /// HTTP has three digits.

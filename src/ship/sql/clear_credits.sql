@@ -2,5 +2,5 @@
 -- $1 site_id, $2 order_id
 DELETE FROM order_credits c
 USING unnest($1::integer[], $2::text[]) AS a(site_id, order_id)
-WHERE (c.site_id, c.order_id) = (a.site_id, a.order_id) AND c.model = 'last_non_direct'
+WHERE (c.site_id, c.order_id) = (a.site_id, a.order_id)
   AND NOT EXISTS (SELECT FROM orders o WHERE (o.site_id, o.order_id) = (c.site_id, c.order_id) AND o.credits_stand)

@@ -1,4 +1,4 @@
--- Merges reports about orders: of each key the one received first stands.
+-- Merges reports about orders: of each key the one received first stands, of a visitor's before any other.
 -- $1 site_id, $2 order_id, $3 kind, $4 reference, $5 way, $6 at, $7 received_at, $8 hash, $9 value, $10 currency,
 -- $11 order_number, $12 visitor_id, $13 session_id, $14 by_cookie, $15 click_ids, $16 phone, $17 email, $18 user_id,
 -- $19 items, $20 properties, $21 weak; 15, 19 and 20 as JSON text
@@ -21,4 +21,4 @@ ON CONFLICT (site_id, order_id, kind, reference, way) DO UPDATE SET
     session_id = excluded.session_id, by_cookie = excluded.by_cookie, click_ids = excluded.click_ids,
     phone = excluded.phone, email = excluded.email, user_id = excluded.user_id, items = excluded.items,
     properties = excluded.properties, weak = excluded.weak
-WHERE (excluded.received_at, excluded.hash) < (o.received_at, o.hash)
+WHERE (NOT excluded.by_cookie, excluded.received_at, excluded.hash) < (NOT o.by_cookie, o.received_at, o.hash)

@@ -9,6 +9,8 @@ JOIN order_references r USING (site_id, reference)
 ORDER BY p.site_id, r.order_id COLLATE "C", p.reference COLLATE "C", p.way
 ON CONFLICT (site_id, order_id, kind, reference, way) DO UPDATE SET
     at = excluded.at, received_at = excluded.received_at, hash = excluded.hash, value = excluded.value,
-    currency = excluded.currency
-WHERE (excluded.received_at, excluded.hash) < (o.received_at, o.hash)
+    currency = excluded.currency, order_number = NULL, visitor_id = NULL, session_id = NULL, click_ids = NULL,
+    phone = NULL, email = NULL, user_id = NULL, items = NULL, properties = NULL, weak = excluded.weak
+-- As entries.sql has it: a visitor's stays.
+WHERE NOT o.by_cookie AND (excluded.received_at, excluded.hash) < (o.received_at, o.hash)
 RETURNING o.site_id, o.order_id

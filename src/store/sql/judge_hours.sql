@@ -6,12 +6,13 @@
 -- $8 bigint[], $9 bigint[], $10 boolean[]  rules, the landing pages they match, and whether only sessions of that one page
 -- $11 bigint[], $12 uuid[]         rules and visitors
 --
--- A function of the sessions of each hour alone. Visitors minted under one cookieless id are one program or one person:
--- address, agent and domain are the same. Behaviour is not judged without an address, which would tell who is exempt.
+-- A function of the sessions of each hour, and of what their campaigns are labelled as, alone. Visitors minted under one
+-- cookieless id are one program or one person: address, agent and domain are the same. Behaviour is not judged without an address, which would tell who is exempt.
 --   1  faster than people: 30 page views or more, and more than one a second
 --   2  never returns a cookie: 20 visitors or more under one id, 95 of 100 of them with a single request
---   4  opens the links of a mail at once: three or more tagged landings under one id within ten seconds, each of a visitor
---      or session of its own, not all alike
+--   4  opens the links of a mail at once: three or more landings from mails, by their tags, under one id within ten seconds,
+--      each of a visitor of its own, not all alike; and nobody under that id returned a cookie, went on to another page or
+--      fetched a file in that hour, as people do
 --   8  fetches pages and no files: a first visit of three page views or more over half a minute or more, in an hour in which
 --      20 such visits of the site or more were there, 90 of 100 of which fetched some. (Else files are elsewhere.)
 WITH scope AS MATERIALIZED (
@@ -20,6 +21,7 @@ WITH scope AS MATERIALIZED (
            v.minted_from, s.site_id, s.fetched_assets,
            s.session_number = 1 AND s.page_views >= 3 AND s.last_seen >= s.started_at + interval '30 seconds' AS browsed,
            s.page_views + s.actions <= 1 AND s.last_seen = s.started_at AS single,
+           s.campaign_id, s.session_number,
            s.address IS NOT NULL AND NOT EXISTS (
                SELECT FROM unnest($3::text[]) AS n(network) WHERE s.address && n.network::inet) AS is_judged,
            hashint8extended(s.landing_page_id, s.touch_evidence) AS link
@@ -45,11 +47,18 @@ WITH scope AS MATERIALIZED (
     WHERE s.browsed
     GROUP BY s.session_hour, s.site_id
     HAVING count(*) >= 20 AND count(*) FILTER (WHERE s.fetched_assets) * 100 >= count(*) * 90
+), people AS (
+    SELECT DISTINCT s.session_hour, s.minted_from
+    FROM scope s
+    WHERE s.minted_from IS NOT NULL AND (NOT s.single OR s.session_number > 1 OR s.fetched_assets)
 ), clicks AS (
     SELECT s.session_id, s.session_hour, s.visitor_id,
            count(*) OVER near >= 3 AND min(s.link) OVER near <> max(s.link) OVER near AS at_once
     FROM scope s
-    WHERE s.minted_from IS NOT NULL AND s.touch_at IS NOT NULL AND s.single
+    JOIN campaigns m ON m.campaign_id = s.campaign_id AND m.channel = 'Email' AND m.inferred IS DISTINCT FROM 'referrer'
+    WHERE s.minted_from IS NOT NULL AND s.touch_at IS NOT NULL
+      AND NOT EXISTS (
+          SELECT FROM people p WHERE p.session_hour = s.session_hour AND p.minted_from = s.minted_from)
     WINDOW near AS (PARTITION BY s.session_hour, s.minted_from ORDER BY s.started_at
                     RANGE BETWEEN interval '10 seconds' PRECEDING AND interval '10 seconds' FOLLOWING)
 ), found AS (

@@ -161,7 +161,7 @@ async fn what_a_body_tells_is_in_the_journal_before_its_last_byte_is_out() {
     let proxy = proxy(with_rules(upstream.address(), rules));
     let mut client = proxy.connect().await;
     for number in 1..=20 {
-        client.send("POST /add HTTP/1.1\r\nHost: shop.test\r\nUser-Agent: Mozilla/5.0 (X11) Firefox/120.0\r\nContent-Length: 0\r\n\r\n").await;
+        client.send("POST /add HTTP/1.1\r\nHost: shop.test\r\nOrigin: http://shop.test\r\nUser-Agent: Mozilla/5.0 (X11) Firefox/120.0\r\nContent-Length: 0\r\n\r\n").await;
         assert_eq!(client.answer().await.status(), 200);
         let hits = proxy.hits();
         let actions: Vec<_> = hits.iter().flat_map(|hit| &hit.actions).collect();

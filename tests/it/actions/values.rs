@@ -34,7 +34,7 @@ async fn post(client: &mut Client, target: &str, content_type: &str, body: &str)
     let length = body.len();
     client
         .send(format!(
-            "POST {target} HTTP/1.1\r\n{AGENT}Cookie: currency=uah\r\nContent-Type: {content_type}\r\n\
+            "POST {target} HTTP/1.1\r\n{AGENT}Origin: http://shop.test\r\nCookie: currency=uah\r\nContent-Type: {content_type}\r\n\
              Content-Length: {length}\r\n\r\n{body}"
         ))
         .await;

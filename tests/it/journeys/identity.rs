@@ -78,7 +78,7 @@ async fn who_agrees_in_mid_visit_keeps_the_campaign_of_the_landing() {
     insta::assert_snapshot!(stage.story().await, @r"
     visitor 1, cookie
       03-10 10:00 session 1: google / cpc / brand, 3 pages
-        03-10 10:00 google / cpc / brand
+        03-10 10:00 google / cpc / brand gclid=
     order 7: 100.00 of visitor 1 by cookie ← google / cpc / brand
     ");
 }
@@ -150,6 +150,8 @@ async fn without_cookies_a_day_is_one_visit_with_all_its_touches() {
     assert!(olena.cookie("_utmd").is_none(), "what an earlier mode left is taken away");
     stage.pass(2 * HOUR);
     olena.clicks(&stage, "/?gclid=Cj0").await;
+    let known = stage.report("sessions?period=all_time").await;
+    assert_eq!((&known[0]["gclid"], &known[0]["fbc"]), (&serde_json::Value::Null, &serde_json::Value::Null));
     olena.browses(&stage, "/p/1?utm_source=banner").await;
     olena.orders(&mut stage, "7", "100.00").await;
     stage.pass(DAY);
@@ -158,12 +160,13 @@ async fn without_cookies_a_day_is_one_visit_with_all_its_touches() {
     visitor 1, cookieless
       03-10 10:00 session 1: viber / social, 4 pages
         03-10 10:00 viber / social
-        03-10 12:00 google / cpc
+        03-10 12:00 google / cpc gclid=
     visitor 2, cookieless
       03-11 12:00 session 1: (direct), 1 page
     order 7: 100.00 of visitor 1 by cookie ← google / cpc
     ");
-    let personal = "SELECT (SELECT count(*) FROM session_cookies) + (SELECT count(*) FROM touches WHERE click_ids IS NOT NULL)";
+    let personal = "SELECT (SELECT count(*) FROM session_cookies)
+                           + (SELECT count(*) FROM touches WHERE click_ids->>'gclid' <> '')";
     assert_eq!(stage.value(personal).await.as_deref(), Some("0"));
 }
 
@@ -274,7 +277,7 @@ async fn who_only_observes_changes_no_byte() {
             insta::assert_snapshot!(stage.story().await, @r"
             visitor 1, cookieless
               03-10 10:00 session 1: viber, 2 pages
-                03-10 10:00 viber (answered 301)
+                03-10 10:00 viber fbclid= (answered 301)
             ");
         } else {
             assert_eq!(stage.story().await, "");

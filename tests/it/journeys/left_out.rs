@@ -74,13 +74,76 @@ async fn whoever_opens_all_links_of_a_mail_at_once_is_a_scanner() {
     let reasons =
         "SELECT string_agg(DISTINCT behaviour_reasons || ' by ' || behaviour_rules, ',') FROM sessions
                    WHERE behaviour_score > 0";
-    assert_eq!(stage.value(reasons).await.unwrap(), "4 by 2");
+    assert_eq!(stage.value(reasons).await.unwrap(), "4 by 3");
     let flagged = stage.report("sessions?period=all_time&bots=only&limit=1").await;
     assert_eq!((&flagged[0]["is_bot"], &flagged[0]["bot_score"]), (&json!(true), &json!(0)));
     assert_eq!(
         (&flagged[0]["behaviour_score"], &flagged[0]["behaviour_reasons"], &flagged[0]["behaviour_rules"]),
-        (&json!(80), &json!(["opens_mail_links_at_once"]), &json!(2))
+        (&json!(80), &json!(["opens_mail_links_at_once"]), &json!(3))
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_who_open_links_of_a_mail_in_tabs_are_no_scanner() {
+    let mut stage = Stage::open().await;
+    let mail = |page: &str| format!("/p/{page}?utm_medium=email&utm_campaign={page}");
+    // She returns the cookie, and each link is a visit of its own.
+    let mut reader = stage.visitor().with_agent(SAFARI);
+    for page in ["boots", "coats", "hats", "socks"] {
+        reader.clicks(&stage, &mail(page)).await;
+        stage.pass(Duration::from_millis(700));
+    }
+    // An office behind one address, with one make of telephone: all are at the mail, and one goes on.
+    let mut office: Vec<_> =
+        (0..4).map(|_| stage.visitor().with_agent(&format!("{SAFARI} Office"))).collect();
+    for (person, page) in office.iter_mut().zip(["boots", "coats", "hats", "socks"]) {
+        person.moves_to("198.51.100.7");
+        person.clicks(&stage, &mail(page)).await;
+        stage.pass(Duration::from_secs(1));
+    }
+    office[2].browses(&stage, "/cart").await;
+    // Programs that open links, but of no mail, or without any tag.
+    let mut others = stage.visitor().with_agent(SAFARI).without_cookies();
+    for page in ["boots", "coats", "hats", "socks"] {
+        others.clicks(&stage, &format!("/p/{page}?utm_source=viber&utm_campaign={page}")).await;
+        others.arrives_from(&stage, "https://mail.google.com/", &format!("/p/{page}")).await;
+    }
+    stage.judged().await;
+    assert_eq!((sessions(&stage, "exclude").await, sessions(&stage, "only").await), (16, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_is_left_out_and_a_scanner_found_however_it_is_spelt() {
+    let mut stage = Stage::with(|config| {
+        config.tracking.exclude.paths = ["/адмін", "/%D0%BA", "/staff"].map(str::to_owned).to_vec();
+        config.tracking.exclude.ips = vec!["::ffff:203.0.113.200".to_owned()];
+    })
+    .await;
+    let mut clerk = stage.visitor();
+    for path in [
+        "/%D0%B0%D0%B4%D0%BC%D1%96%D0%BD/x",
+        "/%d0%b0%d0%b4%d0%bc%d1%96%d0%bd",
+        "/%d0%ba",
+        "/staff/x",
+        "/%73taff",
+        "/x/../staff",
+        "//staff",
+    ] {
+        clerk.types(&stage, path).await;
+    }
+    clerk.moves_to("203.0.113.200");
+    clerk.types(&stage, "/").await;
+    let mut scanner = stage.visitor();
+    for path in ["//.env", "/%2eenv", "/x/..//.git/config"] {
+        scanner.types(&stage, path).await;
+    }
+    assert_eq!(sessions(&stage, "include").await, 0);
+    assert_eq!(
+        stage.value("SELECT sum(hits) FROM bot_hits WHERE bot = '(scanner)'").await.as_deref(),
+        Some("3")
+    );
+    scanner.types(&stage, "/staffing").await;
+    assert_eq!(sessions(&stage, "include").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

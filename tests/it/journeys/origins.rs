@@ -138,6 +138,47 @@ async fn an_alias_that_is_given_later_holds_for_the_past_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn tags_on_links_within_the_shop_are_no_touch_where_pages_keep_their_address_to_themselves() {
+    let mut stage = Stage::open().await;
+    let mut olena = stage.visitor().without_referrers();
+    olena.clicks(&stage, "/?utm_source=viber").await;
+    for (page, tag) in [
+        ("a", "utm_source=banner"),
+        ("b", "UTM_Source=banner"),
+        ("c", "utm%5Fsource=x"),
+        ("d", "mtm_source=x"),
+    ] {
+        stage.pass(MINUTE);
+        olena.browses(&stage, &format!("/{page}?{tag}")).await;
+    }
+    stage.pass(MINUTE);
+    // Scripts ask for the landing again once a banner has its answer.
+    olena.browses(&stage, "/again?utm_source=viber").await;
+    olena.browses(&stage, "/p?page=2").await;
+    // A page of the shop without a session, and from another site.
+    let mut petro = stage.visitor().without_referrers();
+    petro.arrives_from(&stage, "https://blog.example/", "/?utm_source=blog").await;
+    insta::assert_snapshot!(stage.story().await, @r"
+    visitor 1, cookie
+      03-10 10:00 session 1: viber, 7 pages
+        03-10 10:00 viber
+    visitor 2, cookie
+      03-10 10:05 session 1: blog, 1 page
+        03-10 10:05 blog
+    ");
+    let found = stage.report("tag-health?period=all_time").await;
+    let mut pages: Vec<&str> = found
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|finding| finding["finding"] == "tags_on_own_link")
+        .map(|finding| finding["landing_page"].as_str().unwrap())
+        .collect();
+    pages.sort_unstable();
+    assert_eq!(pages, ["/a", "/b", "/c", "/d"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_with_tags_is_found() {
     let mut stage = Stage::open().await;
     for target in [

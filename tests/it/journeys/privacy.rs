@@ -1,8 +1,9 @@
 //! What is kept of a person, and why a request was counted or not.
 
 use serde_json::Value;
+use utm_dispatcher::config::{OwnParameter, ParameterMeaning, UtmField};
 
-use super::stage::Stage;
+use super::stage::{MINUTE, Stage};
 use crate::harness::eventually;
 
 /// Switches the notes on.
@@ -92,6 +93,91 @@ async fn addresses_in_tags_are_masked_and_redacted_parameters_are_not_stored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_redacted_parameter_is_stored_nowhere_whatever_field_it_stands_for() {
+    let mut stage = Stage::with(|config| {
+        let own = |name: &str, field| OwnParameter {
+            name: name.to_owned(),
+            meaning: ParameterMeaning::Instead(field),
+        };
+        config.tracking.parameters = vec![own("ref", UtmField::Source), own("mail", UtmField::Content)];
+        config.tracking.privacy.redact_parameters =
+            ["ref", "MAIL", "mtm_keyword"].map(str::to_owned).to_vec();
+    })
+    .await;
+    look(&stage).await;
+    let mut olena = stage.visitor();
+    olena.clicks(&stage, "/?Ref=secret-1&mail=secret-2&MTM_Keyword=secret-3&mtm_campaign=march").await;
+    let note = note(&stage, 1).await;
+    assert_eq!(note["touch"]["source"], "(redacted)");
+    assert!(!note.to_string().contains("secret"), "{note}");
+    let stored = "SELECT string_agg(c::text, '') FROM campaigns c";
+    assert!(!stage.value(stored).await.unwrap().contains("secret"));
+    let stored =
+        "SELECT concat_ws(' ', source, campaign, content, term) FROM campaigns WHERE campaign IS NOT NULL";
+    let expected = "(redacted) march (redacted) (redacted)";
+    assert_eq!(stage.value(stored).await.as_deref(), Some(expected));
+    stage.pass(MINUTE);
+    // The tag itself, where the other name stands beside it, is not the redacted one.
+    let mut petro = stage.visitor();
+    petro.clicks(&stage, "/?ref=secret-4&utm_source=viber").await;
+    let sources = "SELECT string_agg(source, ' ' ORDER BY source) FROM campaigns WHERE campaign_id <> 0";
+    assert_eq!(stage.value(sources).await.as_deref(), Some("(redacted) viber"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_address_gets_through_in_a_click_id_a_search_or_by_being_encoded_twice() {
+    let mut stage = Stage::with(|config| {
+        config.tracking.parameters =
+            vec![OwnParameter { name: "aff".to_owned(), meaning: ParameterMeaning::ClickId }];
+    })
+    .await;
+    look(&stage).await;
+    for target in [
+        "/?aff=olena%40example.com",
+        "/?mc_cid=olena@example.com&gclid=olena%2540example.com",
+        "/?utm_source=olena%2540example.com&utm_content=olena%252540example%252Ecom",
+        "/search?olena%2540example.com",
+        "/unsubscribe/olena%25%34%30example.com",
+        "/unsubscribe/olena%252540example.com",
+        "/product?boots%20of%20olena%40example.com",
+    ] {
+        stage.visitor().clicks(&stage, target).await;
+        stage.pass(MINUTE);
+    }
+    let notes = stage.report("inspect").await;
+    assert_eq!(notes.as_array().unwrap().len(), 7);
+    assert!(!notes.to_string().contains("olena"), "{notes}");
+    for table in ["campaigns", "touches", "events", "pages", "products", "sessions"] {
+        let rows = stage.texts(&format!("SELECT t::text FROM {table} t")).await.concat();
+        assert!(!rows.contains("olena"), "{table}: {rows}");
+    }
+    let ids = "SELECT string_agg(click_ids::text, ' ' ORDER BY at) FROM touches WHERE click_ids IS NOT NULL";
+    let expected = r#"{"aff": "{email}"} {"gclid": "{email}", "mc_cid": "{email}"}"#;
+    assert_eq!(stage.value(ids).await.as_deref(), Some(expected));
+    assert_eq!(
+        stage.value("SELECT name FROM products WHERE product_id = '7'").await.as_deref(),
+        Some("boots of {email}")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_card_or_a_number_beside_another_one_is_not_stored() {
+    let mut stage = Stage::open().await;
+    for query in [
+        "4111%201111%201111%201111%2012/26%20123",
+        "0671234567%200501234567",
+        "%2B380%2067%20123-45-67%204111%201111%201111%201111",
+        "380671234567%201",
+    ] {
+        stage.visitor().browses(&stage, &format!("/search?{query}")).await;
+        stage.pass(MINUTE);
+    }
+    let queries =
+        stage.texts("SELECT properties->>'query' FROM events WHERE properties IS NOT NULL ORDER BY at").await;
+    assert_eq!(queries, ["{card} 12/26 123", "{phone} {phone}", "{phone} {card}", "{phone} 1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_denies_being_known_is_told_so() {
     let mut stage = Stage::open().await;
     look(&stage).await;
@@ -143,6 +229,36 @@ async fn an_excluded_path_names_the_rule() {
     let told = told(&note);
     assert!(told.starts_with("not_recorded excluded"), "{told}");
     assert!(told.contains("/staff/"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_excluded_visitor_is_told_as_one() {
+    let mut stage = Stage::open().await;
+    let mut olena = stage.visitor();
+    olena.types(&stage, "/").await;
+    let visitor = stage.value("SELECT visitor_id FROM visitors").await.unwrap();
+    let (status, rule) =
+        stage.put("exclusions", &format!(r#"{{"kind": "visitor", "value": "{visitor}"}}"#)).await;
+    assert_eq!(status, 200, "{rule}");
+    // Workers have it within seconds.
+    look(&stage).await;
+    let mut note = Value::Null;
+    for page in 0..200 {
+        olena.browses(&stage, &format!("/p/{page}")).await;
+        let notes = stage.report("inspect").await;
+        note = notes.as_array().unwrap().last().cloned().unwrap_or_default();
+        if note["verdict"] == "not_recorded" {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let told = told(&note);
+    assert!(told.starts_with("not_recorded excluded - "), "{told}");
+    assert!(told.contains(&visitor), "the rule is named: {told}");
+    assert!(note["journal"].is_null(), "{note}");
+    // Her order is the shop's.
+    olena.orders(&mut stage, "7", "100.00").await;
+    assert_eq!(stage.value("SELECT gross FROM orders").await.as_deref(), Some("100"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

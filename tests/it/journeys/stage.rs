@@ -114,6 +114,7 @@ impl Stage {
             jar: Vec::new(),
             takes_cookies: true,
             names_language: true,
+            tells_referrer: true,
             proxy: 0,
             page: None,
             last: Answer { head: String::new(), body: Vec::new(), trailers: Vec::new(), complete: true },
@@ -334,6 +335,7 @@ pub(super) struct Visitor {
     jar: Vec<Cookie>,
     takes_cookies: bool,
     names_language: bool,
+    tells_referrer: bool,
     proxy: usize,
     /// The address of the page that is open.
     page: Option<String>,
@@ -353,6 +355,12 @@ impl Visitor {
     /// The browser keeps no cookie.
     pub(super) fn without_cookies(mut self) -> Self {
         self.takes_cookies = false;
+        self
+    }
+
+    /// The browser tells no page from where it comes.
+    pub(super) fn without_referrers(mut self) -> Self {
+        self.tells_referrer = false;
         self
     }
 
@@ -460,6 +468,12 @@ impl Visitor {
         self.submits(stage, &format!("/order/{order}/{value}")).await;
     }
 
+    /// A server tells the shop of an order, without a cookie and from no page; the shop says so by `X-Utm-Event`.
+    pub(super) async fn reports(&mut self, stage: &mut Stage, order: &str, value: &str) {
+        stage.note_order(order);
+        self.request(stage, "POST", &format!("{SHOP}/order/{order}/{value}"), None).await;
+    }
+
     async fn navigate(&mut self, stage: &Stage, method: &str, target: &str, referrer: Option<&str>) {
         let mut url = if target.starts_with("http") { target.to_owned() } else { format!("{SHOP}{target}") };
         let mut method = method.to_owned();
@@ -498,7 +512,7 @@ impl Visitor {
                 "Sec-Fetch-Site: {site}\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n"
             );
         }
-        if let Some(page) = referrer {
+        if let Some(page) = referrer.filter(|_| self.tells_referrer) {
             let _ = write!(head, "Referer: {page}\r\n");
             if method == "POST" {
                 let _ = write!(head, "Origin: {scheme}://{}\r\n", host_of(page));
@@ -562,6 +576,12 @@ fn shop(request: &Received) -> Reply {
         ["search"] => {
             Reply::with("200 OK", &[HTML, &format!("X-Utm-Event: search; query={query}")], "<p>found</p>")
         }
+        // Somebody looks at what the query names.
+        ["product"] => Reply::with(
+            "200 OK",
+            &[HTML, &format!("X-Utm-Event: product_view; product_id=7; product_name={query}")],
+            "<p>product</p>",
+        ),
         // Loses the query, as many shops do.
         ["old", ..] => redirect("301 Moved Permanently", "/new"),
         ["cacheable-old", ..] => Reply::with(

@@ -121,6 +121,49 @@ async fn matomo_s_names_and_the_shop_s_own_are_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_parameter_alone_is_a_touch() {
+    let mut stage = Stage::with(|config| {
+        config.tracking.parameters =
+            vec![OwnParameter { name: "creo".to_owned(), meaning: ParameterMeaning::Beside }];
+    })
+    .await;
+    for target in
+        ["/?Creo=banner7", "/?gad_source=1&gad_campaignid=22", "/?utm_source_platform=x", "/?page=2"]
+    {
+        stage.visitor().clicks(&stage, target).await;
+        stage.pass(MINUTE);
+    }
+    // In a visit that is open it begins none.
+    let mut olena = stage.visitor();
+    olena.clicks(&stage, "/?utm_source=viber").await;
+    stage.pass(MINUTE);
+    olena.clicks(&stage, "/p/1?creo=banner8").await;
+    let story = stage.story().await;
+    let story: Vec<&str> = story.lines().map(str::trim_end).collect();
+    insta::assert_snapshot!(story.join("\n"), @r"
+    visitor 1, cookie
+      03-10 10:00 session 1: , 1 page
+        03-10 10:00
+    visitor 2, cookie
+      03-10 10:01 session 1: google / cpc, 1 page
+        03-10 10:01 google / cpc
+    visitor 3, cookie
+      03-10 10:02 session 1: , 1 page
+        03-10 10:02
+    visitor 4, cookie
+      03-10 10:03 session 1: (direct), 1 page
+    visitor 5, cookie
+      03-10 10:04 session 1: viber, 2 pages
+        03-10 10:04 viber
+    ");
+    let channels =
+        "SELECT string_agg(channel || ' ' || parameters, ', ' ORDER BY parameters::text) FROM campaigns
+                    WHERE parameters IS NOT NULL";
+    let expected = r#"Unassigned {"creo": "banner7"}, Paid Search {"gad_source": "1", "gad_campaignid": "22"}, Unassigned {"utm_source_platform": "x"}"#;
+    assert_eq!(stage.value(channels).await.as_deref(), Some(expected));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn cookies_that_pixels_set_later_are_there_and_what_facebook_would_set_is_made_up_until_then() {
     let mut stage =
         Stage::with(|config| config.tracking.cookies = vec!["_fbp".to_owned(), "_fbc".to_owned()]).await;

@@ -75,7 +75,7 @@ fn crowd() -> Vec<Record<'static>> {
     let mut records = Vec::new();
     for link in 0..4_u8 {
         let click = from(1 + link, 1, TEN + u64::from(link) * 900);
-        let tagged = touch(7, "newsletter");
+        let tagged = Touch { medium: Some("email".into()), ..touch(7, "newsletter") };
         records.push(hit(Hit { path: format!("/p/{link}").into(), touch: Some(tagged), ..click }));
     }
     for number in 0..22_u8 {

@@ -17,7 +17,7 @@ async fn shop() -> (Database, Client, Shipper, Journal) {
 }
 
 async fn credited(client: &Client) -> Option<String> {
-    value(client, "SELECT c.source FROM order_credits LEFT JOIN campaigns c USING (campaign_id)").await
+    value(client, "SELECT c.source FROM order_credits LEFT JOIN campaigns c USING (campaign_id) WHERE model = 'last_non_direct'").await
 }
 
 #[tokio::test]
@@ -84,7 +84,11 @@ async fn a_touch_that_arrives_late_changes_the_credit() {
     let (_database, client, mut shipper, mut journal) = shop().await;
     let visit = identity(1, 2, TEN);
     shipper.ship(journal.batch(&[hit(purchase(visit, TEN + HOUR, "1042", 100))])).await.unwrap();
-    assert_eq!(value(&client, "SELECT count(*) FROM order_credits").await.unwrap(), "1");
+    assert_eq!(
+        value(&client, "SELECT count(*) FROM order_credits").await.unwrap(),
+        "7",
+        "one for each model"
+    );
     assert_eq!(credited(&client).await, None, "direct");
 
     let earlier = identity(1, 1, TEN - 24 * HOUR);

@@ -479,14 +479,46 @@ async fn no_query_string_is_an_internal_error() {
         "model",
         "q",
         "format",
+        "interval",
+        "compare",
+        "mode",
+        "steps",
+        "ad_spend",
+        "margin",
+        "cohort_type",
+        "metric",
+        "periods",
+        "campaign",
+        "baseline",
+        "by",
+        "type",
         "x",
     ];
     let values = prop_values();
     let mut runner = TestRunner::deterministic();
     let pairs = proptest::collection::vec((proptest::sample::select(names.to_vec()), values), 0..4);
-    let reports =
-        proptest::sample::select(vec!["general-stats", "sources", "campaigns", "content", "sessions"]);
-    for _ in 0..400 {
+    let reports = proptest::sample::select(vec![
+        "general-stats",
+        "sources",
+        "campaigns",
+        "content",
+        "sessions",
+        "timeseries",
+        "compare",
+        "funnel",
+        "returning-visitors",
+        "products",
+        "roi",
+        "repeat-rate",
+        "ltv-comparison",
+        "cohort-analysis",
+        "ab-test",
+        "attribution",
+        "orders",
+        "realtime",
+        "export",
+    ]);
+    for _ in 0..600 {
         let report = reports.new_tree(&mut runner).unwrap().current();
         let pairs = pairs.new_tree(&mut runner).unwrap().current();
         let query: String = form_urlencoded::Serializer::new(String::new()).extend_pairs(&pairs).finish();
@@ -520,6 +552,18 @@ fn prop_values() -> impl Strategy<Value = String> {
         "only",
         "session",
         "csv",
+        "month",
+        "week",
+        "previous_period",
+        "previous_year",
+        "open",
+        "lead,purchase",
+        "ltv",
+        "revenue",
+        "linear",
+        "time_decay",
+        "orders",
+        "sources",
         "AAAAAA",
         "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
         "last_non_direct",

@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio_postgres::Client;
 use uuid::Uuid;
@@ -193,6 +194,64 @@ impl Seed {
                 .await
                 .unwrap();
         }
+    }
+
+    /// Writes an action of a session; `product` is the shop's id of it.
+    pub async fn action(
+        &self,
+        session: Uuid,
+        visitor: u128,
+        at: Timestamp,
+        kind: &str,
+        product: Option<&str>,
+    ) {
+        let (site_id, kind_id) = (self.site("default").await, (hash(kind) >> 33) as i32);
+        self.client
+            .execute("INSERT INTO action_kinds VALUES ($1, $2) ON CONFLICT DO NOTHING", &[&kind_id, &kind])
+            .await
+            .unwrap();
+        let key = product.map(|id| hash(&("product", id)) as i64);
+        if let (Some(key), Some(id)) = (key, product) {
+            let name = format!("Product {id}");
+            self.client
+                .execute(
+                    "INSERT INTO products (product_key, site_id, product_id, name) VALUES ($1, $2, $3, $4)
+                     ON CONFLICT DO NOTHING",
+                    &[&key, &site_id, &id, &name],
+                )
+                .await
+                .unwrap();
+        }
+        self.client
+            .execute(
+                "INSERT INTO events (session_id, visitor_id, at, product_key, site_id, kind_id, points)
+                 VALUES ($1, $2, $3, $4, $5, $6, 0)",
+                &[&session, &Uuid::from_u128(visitor), &at, &key, &site_id, &kind_id],
+            )
+            .await
+            .unwrap();
+    }
+
+    /// Writes what was reported of an order: its positions, and by which phone and e-mail it was placed.
+    pub async fn entry(
+        &self,
+        order: &str,
+        at: Timestamp,
+        items: Option<Value>,
+        phone: Option<&str>,
+        email: Option<&str>,
+    ) {
+        let site_id = self.site("default").await;
+        let [phone, email] = [phone, email].map(|text| text.map(str::as_bytes));
+        self.client
+            .execute(
+                "INSERT INTO order_entries (site_id, order_id, kind, reference, way, at, received_at, hash, by_cookie, items,
+                     phone, email)
+                 VALUES ($1, $2, 1, '', 4, $3, $3, 0, false, $4, $5, $6)",
+                &[&site_id, &order, &at, &items, &phone, &email],
+            )
+            .await
+            .unwrap();
     }
 
     async fn site(&self, name: &str) -> i32 {

@@ -1,10 +1,10 @@
-//! Paths as routes see them: escapes decoded once, `.` and `..` resolved, empty segments dropped. Only the match uses
-//! this copy; what is forwarded stays as it was sent.
+//! Paths as routes, exclusions and the look for scanners see them: escapes decoded once, `.` and `..` resolved, empty
+//! segments dropped. Only the match uses this copy; what is forwarded and stored stays as it was sent.
 
 use std::borrow::Cow;
 
 /// The path for matching. It borrows where nothing needs to be resolved, which is nearly always.
-pub(super) fn normalise(path: &str) -> Cow<'_, str> {
+pub fn normalise(path: &str) -> Cow<'_, str> {
     if is_plain(path.as_bytes()) {
         return Cow::Borrowed(path);
     }
@@ -32,6 +32,16 @@ pub(super) fn normalise(path: &str) -> Cow<'_, str> {
     Cow::Owned(String::from_utf8_lossy(&normal).into_owned())
 }
 
+/// The same for whoever looks for ASCII alone: it borrows, too, where only other letters are escaped.
+pub fn normalise_ascii(path: &str) -> Cow<'_, str> {
+    let is_other_letter = |digit: &u8| digit.is_ascii_hexdigit() && *digit >= b'8';
+    let bytes = path.as_bytes();
+    let mut escapes = memchr::memchr_iter(b'%', bytes);
+    let is_ascii_plain =
+        escapes.all(|at| bytes.get(at + 1).is_some_and(is_other_letter)) && !has_odd_segment(bytes);
+    if is_ascii_plain { Cow::Borrowed(path) } else { normalise(path) }
+}
+
 /// `..;a` is `..` to servers that know parameters of segments; every other segment stays.
 fn dots_of(segment: &[u8]) -> &[u8] {
     match segment.split(|byte| *byte == b';').next() {
@@ -41,7 +51,7 @@ fn dots_of(segment: &[u8]) -> &[u8] {
 }
 
 /// Whether `path` is `prefix` or lies below it: `/shop` holds `/shop` and `/shop/a`, not `/shopping`.
-pub(super) fn is_below(path: &str, prefix: &str) -> bool {
+pub(crate) fn is_below(path: &str, prefix: &str) -> bool {
     match path.strip_prefix(prefix) {
         Some(rest) => rest.is_empty() || prefix.ends_with('/') || rest.starts_with('/'),
         None => false,
@@ -50,14 +60,12 @@ pub(super) fn is_below(path: &str, prefix: &str) -> bool {
 
 /// No escape, and no slash that a slash or a dot follows.
 fn is_plain(path: &[u8]) -> bool {
-    let mut after_slash = false;
-    for &byte in path {
-        if byte == b'%' || (after_slash && matches!(byte, b'/' | b'.')) {
-            return false;
-        }
-        after_slash = byte == b'/';
-    }
-    true
+    memchr::memchr(b'%', path).is_none() && !has_odd_segment(path)
+}
+
+/// Whether a slash or a dot follows a slash.
+fn has_odd_segment(path: &[u8]) -> bool {
+    path.windows(2).any(|pair| matches!(pair, [b'/', b'/' | b'.']))
 }
 
 fn decode(path: &[u8]) -> Vec<u8> {
@@ -111,6 +119,7 @@ mod tests {
             ("/%252e%252e/a", "/%2e%2e/a"),
         ] {
             assert_eq!(normalise(path), normal, "{path}");
+            assert_eq!(normalise_ascii(path), normal, "{path}");
         }
     }
 
@@ -122,6 +131,16 @@ mod tests {
         assert!(is_below("/shop/a", "/shop/"));
         assert!(!is_below("/shop", "/shop/"));
         assert!(is_below("/anything", "/"));
+    }
+
+    #[test]
+    fn other_letters_alone_are_no_reason_for_a_copy() {
+        for path in ["/", "/p/boots", "/%D0%BA%D1%83%D1%80%D1%82%D0%BA%D0%B8/", "/caf%c3%a9"] {
+            assert!(matches!(normalise_ascii(path), Cow::Borrowed(_)), "{path}");
+        }
+        for path in ["/%D0%BA/%2eenv", "//.env", "/%61dmin", "/x/../y"] {
+            assert!(matches!(normalise_ascii(path), Cow::Owned(_)), "{path}");
+        }
     }
 
     proptest! {

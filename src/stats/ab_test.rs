@@ -1,0 +1,307 @@
+//! `ab-test`: the contents of one campaign beside each other, with what can be concluded. Observational: the advertising
+//! platform chose who saw what.
+
+use axum::extract::{RawQuery, State};
+use schemars::JsonSchema;
+use serde::Serialize;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use crate::stats::AppState;
+use crate::stats::answer::Answer;
+use crate::stats::database::DatabaseError;
+use crate::stats::money::each;
+use crate::stats::params::{Accepts, ParameterError};
+use crate::stats::problem::StatsError;
+use crate::stats::ratio::{Interval, from_millionths, percent, wilson};
+use crate::stats::scope::{Money, Scope};
+use crate::stats::significance::{
+    Share, difference, holm, probabilities_to_be_best, sample_size, split_p_value, test,
+};
+
+pub(crate) const ACCEPTS: Accepts = Accepts { own: &["baseline", "minimum_effect"], ..Accepts::MONEY };
+
+/// Contents that are compared, those with the most visitors.
+const MOST_VARIANTS: i64 = 20;
+
+/// The level of significance.
+const LEVEL: f64 = 0.05;
+
+/// A split less likely than this is no accident (the usual bound for a sample-ratio mismatch).
+const UNEVEN: f64 = 0.001;
+
+/// Percent of the baseline's rate that must be found, when nothing is said.
+const USUAL_EFFECT: f64 = 20.0;
+
+const OBSERVATIONAL: &str =
+    "observational: the advertising platform chose who saw what, so that a difference may be one of people";
+
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct AbTest {
+    campaign: String,
+    /// The content that the others are compared with.
+    baseline: Option<String>,
+    variants: Vec<Variant>,
+    total_visitors: i64,
+    total_conversions: i64,
+    /// A content when it is significantly the best and enough people saw it, else `inconclusive`.
+    winner: String,
+    /// Why; for people.
+    conclusion: String,
+    sample_ratio: SampleRatio,
+    design: &'static str,
+}
+
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Variant {
+    content: String,
+    visitors: i64,
+    sessions: i64,
+    /// Visitors with an order.
+    conversions: i64,
+    /// Percent of visitors.
+    conversion_rate: Option<f64>,
+    conversion_rate_interval: Option<Interval>,
+    orders: serde_json::Number,
+    revenue: String,
+    revenue_per_visitor: Option<String>,
+    /// How likely it has the greatest rate of all, 0 to 1.
+    probability_to_be_best: f64,
+    /// How many must have seen it for `minimum_effect` to be found in 80 % of cases; null where no number would do.
+    minimum_visitors: Option<i64>,
+    missing_visitors: Option<i64>,
+    /// Null for the baseline.
+    against_baseline: Option<Comparison>,
+}
+
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Comparison {
+    /// Points of the rate.
+    difference: f64,
+    difference_interval: Interval,
+    test: &'static str,
+    p_value: f64,
+    /// By Holm, over all variants.
+    adjusted_p_value: f64,
+    is_significant: bool,
+}
+
+/// Whether people are spread over the contents as if each were shown equally often.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct SampleRatio {
+    p_value: Option<f64>,
+    is_even: Option<bool>,
+}
+
+/// `GET /api/v1/ab-test`
+pub(crate) async fn ab_test(
+    State(shared): AppState,
+    RawQuery(query): RawQuery,
+) -> Result<Answer<AbTest>, StatsError> {
+    let mut params = shared.params(query.as_deref(), &ACCEPTS)?;
+    params.use_period_by_default("month")?;
+    let campaign = params.filters.only("campaign").ok_or_else(|| {
+        ParameterError::new(
+            "campaign",
+            "name the campaign whose contents are compared, one of them: campaign=autumn",
+        )
+    })?;
+    let campaign = campaign.to_owned();
+    let asked = params.given.one("baseline")?.map(|name| name.trim().to_lowercase());
+    let effect = match params.given.one("minimum_effect")? {
+        None => USUAL_EFFECT,
+        Some(text) => {
+            let effect: Option<f64> = text.trim().parse().ok();
+            effect.filter(|effect| (1.0..=1000.0).contains(effect)).ok_or_else(|| {
+                ParameterError::new(
+                    "minimum_effect",
+                    "expected percent of the baseline's rate, from 1 to 1000",
+                )
+            })?
+        }
+    };
+    let snapshot = shared.context.database.snapshot().await?;
+    let scope = Scope::of(&params);
+    let money = Money::of(&params, &shared.config(), &snapshot).await?;
+    let mut parameters = scope.parameters();
+    parameters.extend(money.parameters());
+    parameters.push((&MOST_VARIANTS, Type::INT8));
+    let rows = snapshot.rows(include_str!("sql/ab_test.sql"), &parameters).await?;
+    let freshness = snapshot.conclude().await?;
+    let counts = rows.iter().map(Count::read).collect::<Result<Vec<_>, _>>().map_err(DatabaseError::from)?;
+
+    let baseline = match asked {
+        None => counts.first().map(|_| 0),
+        Some(name) => Some(counts.iter().position(|count| count.content == name).ok_or_else(|| {
+            ParameterError::new("baseline", "no content of this name was seen in the campaign")
+        })?),
+    };
+    let left_out = counts.iter().map(|count| count.left_out).sum();
+    let (contents, overlapping) = counts.first().map_or((0, 0), |count| (count.contents, count.overlapping));
+    let given = i64::try_from(counts.len()).unwrap_or(i64::MAX);
+    let warnings = [
+        params.filters.only("source").is_none().then(|| {
+            "the campaign's contents are pooled over all sources; source= compares those of one".to_owned()
+        }),
+        (contents > given)
+            .then(|| format!("{contents} contents; the {given} with the most visitors are compared")),
+        (overlapping > 0)
+            .then(|| format!("{overlapping} visitors saw several contents and count in each of them")),
+    ];
+    let results = conclude(campaign, counts, baseline, effect / 100.0, money.minor_units());
+    let mut answer = Answer::of_window(freshness, &params, results)
+        .with_money(&params, money.currency(), left_out)
+        .with_own("minimum_effect", effect);
+    for warning in warnings {
+        answer = answer.with_warning(warning);
+    }
+    Ok(answer)
+}
+
+/// A content, as counted.
+struct Count {
+    content: String,
+    share: Share,
+    sessions: i64,
+    orders: i64,
+    left_out: i64,
+    revenue: String,
+    contents: i64,
+    overlapping: i64,
+}
+
+impl Count {
+    fn read(row: &Row) -> Result<Count, tokio_postgres::Error> {
+        Ok(Count {
+            content: row.try_get("content")?,
+            share: Share { part: row.try_get("conversions")?, whole: row.try_get("visitors")? },
+            sessions: row.try_get("sessions")?,
+            orders: row.try_get("orders")?,
+            left_out: row.try_get("left_out")?,
+            revenue: row.try_get("revenue")?,
+            contents: row.try_get("contents")?,
+            overlapping: row.try_get("overlapping")?,
+        })
+    }
+}
+
+fn conclude(
+    campaign: String,
+    counts: Vec<Count>,
+    baseline: Option<usize>,
+    effect: f64,
+    digits: usize,
+) -> AbTest {
+    let shares: Vec<Share> = counts.iter().map(|count| count.share).collect();
+    let chances = probabilities_to_be_best(&shares);
+    let comparisons = baseline.map(|baseline| compare(&shares, baseline)).unwrap_or_default();
+    let minimum = baseline.and_then(|baseline| sample_size(shares[baseline], effect));
+    let visitors: Vec<i64> = shares.iter().map(|share| share.whole).collect();
+    let mut comparisons: Vec<Option<Comparison>> = comparisons;
+    comparisons.resize_with(counts.len(), || None);
+    let variants: Vec<Variant> = counts
+        .into_iter()
+        .zip(chances)
+        .zip(comparisons)
+        .map(|((count, chance), against_baseline)| Variant {
+            visitors: count.share.whole,
+            sessions: count.sessions,
+            conversions: count.share.part,
+            conversion_rate: percent(count.share.part, count.share.whole),
+            conversion_rate_interval: wilson(count.share.part, count.share.whole),
+            orders: from_millionths(count.orders),
+            revenue_per_visitor: each(&count.revenue, count.share.whole, digits),
+            revenue: count.revenue,
+            probability_to_be_best: four_decimals(chance),
+            minimum_visitors: minimum,
+            missing_visitors: minimum.map(|minimum| (minimum - count.share.whole).max(0)),
+            against_baseline,
+            content: count.content,
+        })
+        .collect();
+    let p_value = split_p_value(&visitors);
+    let (winner, conclusion) = winner(&variants, baseline);
+    AbTest {
+        campaign,
+        baseline: baseline.and_then(|baseline| variants.get(baseline)).map(|one| one.content.clone()),
+        total_visitors: visitors.iter().sum(),
+        total_conversions: shares.iter().map(|share| share.part).sum(),
+        winner,
+        conclusion,
+        sample_ratio: SampleRatio {
+            p_value: p_value.map(four_decimals),
+            is_even: p_value.map(|p_value| p_value >= UNEVEN),
+        },
+        design: OBSERVATIONAL,
+        variants,
+    }
+}
+
+/// Each share with the baseline's; none for the baseline, and where nobody saw it.
+fn compare(shares: &[Share], baseline: usize) -> Vec<Option<Comparison>> {
+    let tested: Vec<_> = shares
+        .iter()
+        .enumerate()
+        .map(|(index, share)| {
+            let tested = (index != baseline).then(|| test(*share, shares[baseline])).flatten()?;
+            Some((tested, difference(*share, shares[baseline])?))
+        })
+        .collect();
+    let p_values: Vec<f64> = tested.iter().flatten().map(|(tested, _)| tested.p_value).collect();
+    let mut adjusted = holm(&p_values).into_iter();
+    tested
+        .into_iter()
+        .map(|one| {
+            let (tested, (difference, difference_interval)) = one?;
+            let adjusted = adjusted.next()?;
+            Some(Comparison {
+                difference,
+                difference_interval,
+                test: tested.test,
+                p_value: four_decimals(tested.p_value),
+                adjusted_p_value: four_decimals(adjusted),
+                is_significant: adjusted < LEVEL,
+            })
+        })
+        .collect()
+}
+
+/// The best one when that can be said. A variant must differ from the baseline, the baseline from every variant.
+fn winner(variants: &[Variant], baseline: Option<usize>) -> (String, String) {
+    let inconclusive = |reason: &str| ("inconclusive".to_owned(), reason.to_owned());
+    let (Some(baseline), true) = (baseline, variants.len() > 1) else {
+        return inconclusive("there are not two contents to compare");
+    };
+    let rate = |variant: &Variant| variant.conversion_rate.unwrap_or(-1.0);
+    let Some(best) =
+        (0..variants.len()).max_by(|one, other| rate(&variants[*one]).total_cmp(&rate(&variants[*other])))
+    else {
+        return inconclusive("there are not two contents to compare");
+    };
+    let is_significant =
+        |index: usize| variants[index].against_baseline.as_ref().is_some_and(|one| one.is_significant);
+    let differs = match best == baseline {
+        true => (0..variants.len()).filter(|index| *index != baseline).all(is_significant),
+        false => is_significant(best),
+    };
+    let has_enough = |index: usize| variants[index].missing_visitors == Some(0);
+    if !has_enough(best) || !has_enough(baseline) {
+        return inconclusive(
+            "not enough people have seen the best one and the baseline: see missing_visitors",
+        );
+    }
+    if !differs {
+        return inconclusive("the difference to the baseline may be chance: see adjusted_p_value");
+    }
+    if variants[best].probability_to_be_best < 1.0 - LEVEL {
+        return inconclusive("another content may be as good: see probability_to_be_best");
+    }
+    let name = variants[best].content.clone();
+    let conclusion =
+        format!("{name} has the greatest rate, significantly; who saw it was not left to chance");
+    (name, conclusion)
+}
+
+fn four_decimals(value: f64) -> f64 {
+    (value * 10_000.0).round() / 10_000.0
+}

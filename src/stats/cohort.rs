@@ -1,0 +1,273 @@
+//! `cohort-analysis`: visitors by the day, week or month of their first session, and what they did in each one since.
+
+use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use tokio_postgres::types::Type;
+
+use crate::stats::AppState;
+use crate::stats::answer::{Answer, rfc3339};
+use crate::stats::csv;
+use crate::stats::database::DatabaseError;
+use crate::stats::money::each;
+use crate::stats::params::{Accepts, Format, ParameterError, Params};
+use crate::stats::period::Step;
+use crate::stats::problem::StatsError;
+use crate::stats::ratio::{percent, two_decimals};
+use crate::stats::scope::{Money, Scope};
+use crate::stats::timeseries::begun;
+
+pub(crate) const ACCEPTS: Accepts =
+    Accepts { csv: true, own: &["cohort_type", "metric", "periods"], ..Accepts::MONEY };
+
+/// Most cohorts, and most periods of each.
+const MOST: usize = 100;
+
+/// Periods when nothing is said.
+const USUAL_PERIODS: usize = 12;
+
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Cohorts {
+    cohort_type: &'static str,
+    metric: &'static str,
+    /// When each cohort's period begins.
+    cohorts: Vec<String>,
+    /// 0 is the cohort's own period.
+    periods: Vec<usize>,
+    /// A row for each cohort, a cell for each period; null for a period that is not over. Percent of members (retention),
+    /// money per member (ltv), orders, money (revenue): all but retention since the cohort's beginning.
+    matrix: Vec<Vec<Value>>,
+    totals: Vec<Total>,
+    /// By period, over the cohorts for which it is over: of members (retention, ltv), else of cohorts.
+    averages: Vec<Value>,
+}
+
+/// A cohort, whatever the metric.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Total {
+    cohort: String,
+    size: i64,
+    /// Members with an order so far.
+    converted: i64,
+    orders: i64,
+    revenue: String,
+}
+
+/// What is known of a cohort.
+#[derive(Debug, Clone, Default)]
+struct Cohort {
+    active: Vec<i64>,
+    orders: Vec<i64>,
+    revenue: Vec<Decimal>,
+    converted: i64,
+}
+
+/// `GET /api/v1/cohort-analysis`
+pub(crate) async fn cohort_analysis(
+    State(shared): AppState,
+    RawQuery(query): RawQuery,
+) -> Result<Response, StatsError> {
+    let mut params = shared.params(query.as_deref(), &ACCEPTS)?;
+    let step = params.given.choice("cohort_type", &["day", "week", "month"])?.and_then(Step::parse);
+    let step = step.unwrap_or(Step::Month);
+    let metric =
+        params.given.choice("metric", &["retention", "ltv", "orders", "revenue"])?.unwrap_or("retention");
+    let periods = match params.given.one("periods")? {
+        None => USUAL_PERIODS,
+        Some(text) => {
+            text.trim().parse().ok().filter(|count| (1..=MOST).contains(count)).ok_or_else(|| {
+                ParameterError::new("periods", format!("expected a whole number from 1 to {MOST}"))
+            })?
+        }
+    };
+    params.use_period_by_default("90d")?;
+    let snapshot = shared.context.database.snapshot().await?;
+    let money = Money::of(&params, &shared.config(), &snapshot).await?;
+    let (from, to) = begun(&snapshot, params.window).await?;
+    let (edges, cohorts) = edges(&params, step, (from, to.min(params.now).max(from)), periods)?;
+    let scope = Scope::of(&params);
+    let mut parameters = scope.parameters();
+    parameters.push((&edges, Type::TIMESTAMPTZ_ARRAY));
+    let sessions = snapshot.rows(include_str!("sql/cohort_sessions.sql"), &parameters).await?;
+    let mut parameters = scope.parameters();
+    parameters.extend(money.parameters());
+    parameters.push((&edges, Type::TIMESTAMPTZ_ARRAY));
+    let orders = snapshot.rows(include_str!("sql/cohort_orders.sql"), &parameters).await?;
+    let freshness = snapshot.conclude().await?;
+
+    let spans = edges.len() - 1;
+    let empty = Cohort {
+        active: vec![0; spans],
+        orders: vec![0; spans],
+        revenue: vec![Decimal::ZERO; spans],
+        converted: 0,
+    };
+    let mut known = vec![empty; cohorts];
+    let mut left_out = 0;
+    let filled = (|| {
+        for row in &sessions {
+            let Some((cohort, period)) = place(row, &mut known)? else { continue };
+            cohort.active[period] = row.try_get("visitors")?;
+        }
+        for row in &orders {
+            let Some((cohort, period)) = place(row, &mut known)? else { continue };
+            cohort.orders[period] = row.try_get("orders")?;
+            cohort.revenue[period] = row.try_get::<_, &str>("revenue")?.parse().unwrap_or_default();
+            cohort.converted += row.try_get::<_, i64>("visitors")?;
+            left_out += row.try_get::<_, i64>("left_out")?;
+        }
+        Ok::<_, tokio_postgres::Error>(())
+    })();
+    filled.map_err(DatabaseError::from)?;
+    let results =
+        Table { step, metric, edges: &edges, periods, digits: money.minor_units(), params: &params }
+            .tell(&known);
+    if params.format == Format::Csv {
+        return Ok(csv::attachment("cohort-analysis", &results.rows()));
+    }
+    Ok(Answer::<_, ()>::of_window(freshness, &params, results)
+        .with_money(&params, money.currency(), left_out)
+        .with_own("cohort_type", step.name())
+        .with_own("metric", metric)
+        .with_own("periods", periods)
+        .into_response())
+}
+
+/// The edges of periods from the first cohort's on, as many as the last cohort needs; and how many cohorts there are.
+fn edges(
+    params: &Params,
+    step: Step,
+    (from, to): (Timestamp, Timestamp),
+    periods: usize,
+) -> Result<(Vec<Timestamp>, usize), ParameterError> {
+    let out_of_range = |_| ParameterError::new("from", "this window is out of range");
+    let own = step.edges(from, to, &params.zone, MOST).map_err(out_of_range)?;
+    let mut edges = own.ok_or_else(|| {
+        let reason = format!("more than {MOST} cohorts; ask for a longer cohort_type or a shorter window");
+        ParameterError::new("cohort_type", reason)
+    })?;
+    let cohorts = edges.len() - 1;
+    // The last cohort's period goes on behind the window.
+    if cohorts > 0 {
+        edges.pop();
+    }
+    while edges.len() < cohorts + periods {
+        let Some(last) = edges.last().copied().filter(|last| *last <= params.now || edges.len() <= cohorts)
+        else {
+            break;
+        };
+        edges.push(step.next(last, &params.zone).map_err(out_of_range)?);
+    }
+    Ok((edges, cohorts))
+}
+
+fn place<'a>(
+    row: &tokio_postgres::Row,
+    known: &'a mut [Cohort],
+) -> Result<Option<(&'a mut Cohort, usize)>, tokio_postgres::Error> {
+    let (cohort, period): (i32, i32) = (row.try_get("cohort")?, row.try_get("period")?);
+    let index = |number: i32| usize::try_from(number - 1).ok();
+    let Some((cohort, period)) = index(cohort).zip(index(period)) else { return Ok(None) };
+    Ok(known.get_mut(cohort).filter(|cohort| period < cohort.active.len()).map(|cohort| (cohort, period)))
+}
+
+struct Table<'a> {
+    step: Step,
+    metric: &'static str,
+    edges: &'a [Timestamp],
+    periods: usize,
+    digits: usize,
+    params: &'a Params,
+}
+
+impl Table<'_> {
+    fn tell(&self, known: &[Cohort]) -> Cohorts {
+        let names: Vec<String> =
+            self.edges.iter().take(known.len()).map(|edge| rfc3339(*edge, &self.params.zone)).collect();
+        let matrix = known.iter().enumerate().map(|(index, cohort)| {
+            (0..self.periods).map(|period| self.cell(cohort, index, period).unwrap_or_default()).collect()
+        });
+        let totals = known.iter().zip(&names).enumerate().map(|(index, (cohort, name))| {
+            let revenue: Decimal = cohort.revenue.iter().sum();
+            Total {
+                cohort: name.clone(),
+                size: cohort.active.get(index).copied().unwrap_or_default(),
+                converted: cohort.converted,
+                orders: cohort.orders.iter().sum(),
+                revenue: format!("{revenue:.*}", self.digits),
+            }
+        });
+        Cohorts {
+            cohort_type: self.step.name(),
+            metric: self.metric,
+            periods: (0..self.periods).collect(),
+            matrix: matrix.collect(),
+            totals: totals.collect(),
+            averages: (0..self.periods)
+                .map(|period| self.average(known, period).unwrap_or_default())
+                .collect(),
+            cohorts: names,
+        }
+    }
+
+    /// Size, active members, orders and revenue since the beginning, of a period that is over.
+    fn sums(&self, cohort: &Cohort, index: usize, period: usize) -> Option<(i64, i64, i64, Decimal)> {
+        let place = index + period;
+        self.edges.get(place + 1).filter(|end| **end <= self.params.now)?;
+        let orders = cohort.orders[..=place].iter().sum();
+        let revenue = cohort.revenue[..=place].iter().sum();
+        Some((cohort.active[index], cohort.active[place], orders, revenue))
+    }
+
+    fn cell(&self, cohort: &Cohort, index: usize, period: usize) -> Option<Value> {
+        let (size, active, orders, revenue) = self.sums(cohort, index, period)?;
+        Some(match self.metric {
+            "retention" => percent(active, size).into(),
+            "ltv" => each(&revenue.to_string(), size, self.digits).into(),
+            "orders" => orders.into(),
+            _ => format!("{revenue:.*}", self.digits).into(),
+        })
+    }
+
+    fn average(&self, known: &[Cohort], period: usize) -> Option<Value> {
+        let over: Vec<_> = known
+            .iter()
+            .enumerate()
+            .filter_map(|(index, cohort)| self.sums(cohort, index, period))
+            .filter(|(size, ..)| *size > 0)
+            .collect();
+        let cohorts = i64::try_from(over.len()).ok().filter(|cohorts| *cohorts > 0)?;
+        let (size, active) = over.iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        let orders: i64 = over.iter().map(|one| one.2).sum();
+        let revenue: Decimal = over.iter().map(|one| one.3).sum();
+        Some(match self.metric {
+            "retention" => percent(active, size).into(),
+            "ltv" => each(&revenue.to_string(), size, self.digits).into(),
+            "orders" => Decimal::from(orders).checked_div(cohorts.into())?.to_f64().map(two_decimals).into(),
+            _ => each(&revenue.to_string(), cohorts, self.digits).into(),
+        })
+    }
+}
+
+impl Cohorts {
+    /// A line for each cohort, its size first.
+    fn rows(&self) -> Vec<Map<String, Value>> {
+        let lines = self.totals.iter().zip(&self.matrix);
+        lines
+            .map(|(total, cells)| {
+                let mut line = Map::new();
+                line.insert("cohort".into(), total.cohort.clone().into());
+                line.insert("size".into(), total.size.into());
+                line.extend(
+                    cells.iter().enumerate().map(|(period, cell)| (format!("period_{period}"), cell.clone())),
+                );
+                line
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,24 @@
+-- What was done in the sessions of the window, page views included?
+--
+-- $1–$20   window and filters, as report_sessions() takes them
+-- Rows, in no order: columns as exported
+SELECT e.at, coalesce(k.name, '(none)') AS type, s.session_id, CASE WHEN s.identity <> 0 THEN s.visitor_id END AS visitor_id,
+       g.host, g.path, p.product_id, p.name AS product_name, e.value::text AS value, e.currency, e.order_id, e.points,
+       e.status, e.properties
+FROM report_sessions($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) s
+LEFT JOIN LATERAL (
+    SELECT x.cookieless_session_id
+    FROM session_links x
+    WHERE s.began_at < s.started_at AND x.visitor_id = s.visitor_id AND x.session_id = s.session_id
+    LIMIT 1
+) l ON true
+CROSS JOIN LATERAL (
+    SELECT x.*
+    FROM events x
+    WHERE x.session_id IN (s.session_id, l.cookieless_session_id) AND x.at >= s.began_at - interval '1 minute'
+      AND x.at <= s.last_seen + interval '1 minute'
+    OFFSET 0
+) e
+LEFT JOIN action_kinds k ON k.kind_id = e.kind_id
+LEFT JOIN pages g ON g.page_id = e.page_id
+LEFT JOIN products p ON p.product_key = e.product_key

@@ -1,0 +1,130 @@
+-- How often was each product seen, put into the cart and bought?
+--
+-- $1–$20   window and filters, $21–$25 money, as report_orders() takes them
+-- $26 text    column to sort by, $27 boolean least first
+-- $28 bigint  rows to pass over, $29 bigint rows to give
+-- Rows: part 'row' in order, then 'other' (products not given), then 'total'; site, product_id, name text;
+--       views, cart_adds, cart_removes, purchases, quantity bigint; revenue text, null where no price is known;
+--       visits that viewed, viewed_carted, carted, carted_bought, viewed_bought bigint; products, left_out bigint
+--
+-- Views and carts are those of the window's sessions. Purchases are the window's orders, whole: by their positions, else by
+-- the products that purchases name.
+WITH visits AS MATERIALIZED (
+    SELECT s.session_id AS visit_id, s.session_id
+    FROM report_sessions($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) s
+    UNION ALL
+    SELECT s.session_id, l.cookieless_session_id
+    FROM report_sessions($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) s
+    CROSS JOIN LATERAL (
+        SELECT x.cookieless_session_id
+        FROM session_links x
+        WHERE x.visitor_id = s.visitor_id AND x.session_id = s.session_id
+        LIMIT 1
+    ) l
+    WHERE s.began_at < s.started_at
+), chosen AS MATERIALIZED (
+    SELECT o.site_id, o.order_id, o.session_id, o.counted, bool_or(o.revenue > 0) AS earned
+    FROM report_orders($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+                   $21, $22, $23, $24, $25) o
+    WHERE o.credit > 0
+    GROUP BY o.site_id, o.order_id, o.session_id, o.counted
+), positions AS MATERIALIZED (
+    SELECT c.site_id, c.order_id, c.session_id, c.counted, c.earned, i.product_id, i.name, i.quantity, i.price
+    FROM chosen c
+    CROSS JOIN LATERAL (
+        SELECT e.items
+        FROM order_entries e
+        WHERE e.site_id = c.site_id AND e.order_id = c.order_id AND e.items IS NOT NULL
+        ORDER BY e.kind <> 1, e.way DESC, e.at
+        LIMIT 1
+    ) b
+    CROSS JOIN LATERAL (
+        SELECT p.position ->> 'product_id' AS product_id, p.position ->> 'name' AS name,
+               CASE WHEN p.position ->> 'quantity' ~ '^[0-9]{1,12}([.][0-9]{1,12})?$'
+                    THEN (p.position ->> 'quantity')::numeric ELSE 1 END AS quantity,
+               CASE WHEN p.position ->> 'price' ~ '^[0-9]{1,15}([.][0-9]{1,12})?$'
+                    THEN (p.position ->> 'price')::numeric END AS price
+        FROM jsonb_array_elements(CASE jsonb_typeof(b.items) WHEN 'array' THEN b.items ELSE '[]' END) AS p(position)
+        WHERE p.position ->> 'product_id' IS NOT NULL
+    ) i
+), lines AS (
+    SELECT v.visit_id, p.site_id, p.product_id, max(p.name) AS name,
+           count(*) FILTER (WHERE k.name = 'product_view') AS views,
+           count(*) FILTER (WHERE k.name = 'add_to_cart') AS adds,
+           count(*) FILTER (WHERE k.name = 'remove_from_cart') AS removes,
+           NULL::text AS order_id, 0::numeric AS quantity, NULL::numeric AS revenue
+    FROM visits v
+    JOIN events e ON e.session_id = v.session_id
+                 AND ($1 IS NULL OR e.at >= $1 - interval '2 days') AND e.at < $2 + interval '2 days'
+    JOIN action_kinds k ON k.kind_id = e.kind_id AND k.name IN ('product_view', 'add_to_cart', 'remove_from_cart')
+    JOIN products p ON p.product_key = e.product_key
+    GROUP BY v.visit_id, p.site_id, p.product_id
+    UNION ALL
+    SELECT i.session_id, i.site_id, i.product_id, max(i.name), 0, 0, 0, i.order_id, sum(i.quantity),
+           sum(i.quantity * i.price) FILTER (WHERE i.counted AND i.earned)
+    FROM positions i
+    GROUP BY i.session_id, i.site_id, i.product_id, i.order_id
+    UNION ALL
+    SELECT c.session_id, p.site_id, p.product_id, max(p.name), 0, 0, 0, c.order_id, 1, NULL
+    FROM chosen c
+    JOIN events e ON e.session_id = c.session_id AND e.order_id = c.order_id
+    JOIN action_kinds k ON k.kind_id = e.kind_id AND k.name = 'purchase'
+    JOIN products p ON p.product_key = e.product_key
+    WHERE NOT EXISTS (SELECT FROM positions i WHERE i.site_id = c.site_id AND i.order_id = c.order_id)
+    GROUP BY c.session_id, p.site_id, p.product_id, c.order_id
+), visited AS (
+    -- One row for each visit and product.
+    SELECT l.visit_id, l.site_id, l.product_id, max(l.name) AS name, sum(l.views) AS views, sum(l.adds) AS adds,
+           sum(l.removes) AS removes, count(l.order_id) AS purchases, sum(l.quantity) AS quantity, sum(l.revenue) AS revenue
+    FROM lines l
+    GROUP BY l.visit_id, l.site_id, l.product_id
+), groups AS (
+    SELECT v.site_id, v.product_id, max(v.name) AS name, sum(v.views) AS views, sum(v.adds) AS adds,
+           sum(v.removes) AS removes, sum(v.purchases) AS purchases, sum(v.quantity) AS quantity, sum(v.revenue) AS revenue,
+           count(*) FILTER (WHERE v.views > 0) AS viewed,
+           count(*) FILTER (WHERE v.views > 0 AND v.adds > 0) AS viewed_carted,
+           count(*) FILTER (WHERE v.adds > 0) AS carted,
+           count(*) FILTER (WHERE v.adds > 0 AND v.purchases > 0 AND v.visit_id IS NOT NULL) AS carted_bought,
+           count(*) FILTER (WHERE v.views > 0 AND v.purchases > 0 AND v.visit_id IS NOT NULL) AS viewed_bought
+    FROM visited v
+    GROUP BY v.site_id, v.product_id
+), ranked AS (
+    SELECT g.*, n.name AS site,
+           row_number() OVER (
+               ORDER BY CASE WHEN $27::boolean THEN 1 ELSE -1 END
+                        * CASE $26::text WHEN 'cart_adds' THEN g.adds
+                                         WHEN 'purchases' THEN g.purchases
+                                         WHEN 'revenue' THEN g.revenue
+                                         WHEN 'view_to_cart_rate' THEN g.viewed_carted::numeric / nullif(g.viewed, 0)
+                                         WHEN 'cart_to_purchase_rate' THEN g.carted_bought::numeric / nullif(g.carted, 0)
+                                         WHEN 'view_to_purchase_rate' THEN g.viewed_bought::numeric / nullif(g.viewed, 0)
+                                         ELSE g.views END NULLS LAST,
+                        g.views DESC, g.purchases DESC, g.site_id, g.product_id) AS place
+    FROM groups g
+    LEFT JOIN sites n ON n.site_id = g.site_id
+), parts AS (
+    SELECT 'row' AS part, r.place, r.site, r.product_id, r.name, r.views, r.adds, r.removes, r.purchases, r.quantity,
+           r.revenue, r.viewed, r.viewed_carted, r.carted, r.carted_bought, r.viewed_bought, 1::bigint AS products
+    FROM ranked r
+    WHERE r.place > $28::bigint AND r.place <= $28 + $29::bigint
+    UNION ALL
+    SELECT 'other', NULL, NULL, NULL, NULL, sum(r.views), sum(r.adds), sum(r.removes), sum(r.purchases), sum(r.quantity),
+           sum(r.revenue), sum(r.viewed), sum(r.viewed_carted), sum(r.carted), sum(r.carted_bought), sum(r.viewed_bought),
+           count(*)
+    FROM ranked r
+    WHERE r.place <= $28 OR r.place > $28 + $29
+    UNION ALL
+    SELECT 'total', NULL, NULL, NULL, NULL, sum(r.views), sum(r.adds), sum(r.removes), sum(r.purchases), sum(r.quantity),
+           sum(r.revenue), sum(r.viewed), sum(r.viewed_carted), sum(r.carted), sum(r.carted_bought), sum(r.viewed_bought),
+           count(*)
+    FROM ranked r
+)
+SELECT p.part, p.site, p.product_id, p.name, coalesce(p.views, 0)::bigint AS views, coalesce(p.adds, 0)::bigint AS cart_adds,
+       coalesce(p.removes, 0)::bigint AS cart_removes, coalesce(p.purchases, 0)::bigint AS purchases,
+       coalesce(p.quantity, 0)::text AS quantity, round(p.revenue, $24)::text AS revenue,
+       coalesce(p.viewed, 0)::bigint AS viewed, coalesce(p.viewed_carted, 0)::bigint AS viewed_carted,
+       coalesce(p.carted, 0)::bigint AS carted, coalesce(p.carted_bought, 0)::bigint AS carted_bought,
+       coalesce(p.viewed_bought, 0)::bigint AS viewed_bought, p.products,
+       (SELECT count(*) FROM chosen c WHERE NOT c.counted) AS left_out
+FROM parts p
+ORDER BY CASE p.part WHEN 'row' THEN 1 WHEN 'other' THEN 2 ELSE 3 END, p.place
