@@ -14,7 +14,7 @@
 //!
 //! Fields are never reordered, removed or retyped within a version. A binary reads all versions up to its own.
 //! Version 2 added fields at the end of a hit, of an action and of a bot count; one of version 1 has their defaults.
-//! Kind 3 is reserved. An erasure stands in a segment of its own ([`crate::journal`]).
+//! An erasure stands in a segment of its own ([`crate::journal`]).
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -30,6 +30,7 @@ pub const RECORD_VERSION: u8 = 2;
 
 const KIND_HIT: u8 = 1;
 const KIND_ORDER: u8 = 2;
+const KIND_ACTION: u8 = 3;
 const KIND_SPEND: u8 = 4;
 const KIND_BOT_COUNT: u8 = 5;
 const KIND_ERASURE: u8 = 6;
@@ -41,6 +42,8 @@ pub enum Record<'a> {
     Hit(Box<Hit<'a>>),
     /// What the shop said about an order through the API.
     Order(Box<OrderFact>),
+    /// What the shop said through the API that somebody did.
+    Action(Box<ActionFact>),
     /// What the shop said about money spent on advertising through the API.
     Spend(Box<SpendFact>),
     /// A request of a certain bot, of which only the count is kept.
@@ -83,6 +86,7 @@ impl<'a> Record<'a> {
         match self {
             Record::Hit(hit) => encode(KIND_HIT, hit.as_ref(), out),
             Record::Order(fact) => encode(KIND_ORDER, fact.as_ref(), out),
+            Record::Action(fact) => encode(KIND_ACTION, fact.as_ref(), out),
             Record::Spend(fact) => encode(KIND_SPEND, fact.as_ref(), out),
             Record::BotCount(count) => encode(KIND_BOT_COUNT, count, out),
             Record::Erasure(erasure) => encode(KIND_ERASURE, erasure, out),
@@ -103,6 +107,7 @@ impl<'a> Record<'a> {
             }
             KIND_HIT => Record::Hit(postcard::from_bytes(body)?),
             KIND_ORDER => Record::Order(postcard::from_bytes(body)?),
+            KIND_ACTION => Record::Action(postcard::from_bytes(body)?),
             KIND_SPEND => Record::Spend(postcard::from_bytes(body)?),
             KIND_BOT_COUNT if *version == 1 => {
                 Record::BotCount(postcard::from_bytes::<BotCountOfVersion1<'a>>(body)?.into())
@@ -118,6 +123,7 @@ impl<'a> Record<'a> {
         match self {
             Record::Hit(hit) => hit.at_ms,
             Record::Order(fact) => fact.received_ms,
+            Record::Action(fact) => fact.received_ms,
             Record::Spend(fact) => fact.received_ms,
             Record::BotCount(count) => count.at_ms,
             Record::Erasure(erasure) => erasure.at_ms,
@@ -129,6 +135,7 @@ impl<'a> Record<'a> {
         match self {
             Record::Hit(hit) => hit.importance(),
             Record::Order(_) | Record::Spend(_) | Record::Erasure(_) => Importance::TouchOrOrder,
+            Record::Action(_) => Importance::Action,
             Record::BotCount(_) => Importance::PageView,
         }
     }
@@ -557,6 +564,45 @@ pub struct OrderFact {
     pub receipt: Option<(Uuid, u32)>,
 }
 
+/// What somebody did where the proxy does not see it. What was told first of a reference stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ActionFact {
+    /// The shop.
+    pub site: String,
+    /// The type of the action.
+    pub kind: String,
+    /// By what it is known when it is told again, with site and type.
+    pub reference: String,
+    /// Hash of what was told.
+    pub content: i64,
+    /// When it was done, Unix milliseconds.
+    pub at_ms: u64,
+    /// The session in which it was done.
+    pub session_id: Option<Uuid>,
+    /// Who did it.
+    pub visitor_id: Option<Uuid>,
+    /// Host, empty where it was not told, and masked path of the page.
+    pub page: Option<(String, String)>,
+    /// The shop's id of the product.
+    pub product_id: Option<String>,
+    /// The product's name.
+    pub product_name: Option<String>,
+    /// An amount.
+    pub value: Option<Decimal>,
+    /// ISO 4217 code.
+    pub currency: Option<String>,
+    /// The shop's id of the order it has to do with.
+    pub order_id: Option<String>,
+    /// That order's number as the customer sees it.
+    pub order_number: Option<String>,
+    /// Further properties, masked.
+    pub properties: Vec<(String, String)>,
+    /// When it was told, Unix milliseconds.
+    pub received_ms: u64,
+    /// Names this report while its sender waits for the outcome: request and position in it.
+    pub receipt: Option<(Uuid, u32)>,
+}
+
 /// What was spent on a day for what one set of tags stands for. What was reported last stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SpendFact {
@@ -588,7 +634,7 @@ pub struct SpendFact {
     pub receipt: Option<(Uuid, u32)>,
 }
 
-/// What became of an [`OrderFact`] or a [`SpendFact`] in the database; its sender is told.
+/// What became of an [`OrderFact`], an [`ActionFact`] or a [`SpendFact`] in the database; its sender is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReportOutcome {
     /// It is new.

@@ -38,7 +38,7 @@ impl Ingest {
         Self { batches, receipts }
     }
 
-    /// Hands orders and money spent over and waits until they are on the disk, and then, as far as [`OUTCOME_WAIT`] allows,
+    /// Hands orders, actions and money spent over and waits until they are on the disk, and then, as far as [`OUTCOME_WAIT`] allows,
     /// for the outcome of each in their order; none = safe, not yet in the database. Their receipts are set here.
     pub async fn submit(
         &self,
@@ -47,15 +47,7 @@ impl Ingest {
         let deadline = Instant::now() + OUTCOME_WAIT;
         let request = Uuid::new_v4();
         let count = facts.len();
-        let mut frames = Vec::new();
-        for (index, fact) in (0..).zip(&mut facts) {
-            match fact {
-                Record::Order(fact) => fact.receipt = Some((request, index)),
-                Record::Spend(fact) => fact.receipt = Some((request, index)),
-                Record::Hit(_) | Record::BotCount(_) | Record::Erasure(_) => {}
-            }
-            append(fact, &mut frames).map_err(|_| JournalUnavailable)?;
-        }
+        let frames = frames_of(request, 0, &mut facts)?;
         let outcomes = self.receipts.expect(request, count);
         let _given_up = GivenUp { receipts: &self.receipts, request };
         self.write(frames, FORMAT, deadline).await?;
@@ -81,6 +73,18 @@ impl Ingest {
         Ok((erasure_id, receipt?))
     }
 
+    /// Hands facts over and waits until they are on the disk. Their outcomes are known by the request and their index,
+    /// counted from `first`.
+    pub async fn record_facts(
+        &self,
+        request: Uuid,
+        first: u32,
+        facts: &mut [Record<'static>],
+    ) -> Result<(), JournalUnavailable> {
+        let frames = frames_of(request, first, facts)?;
+        self.write(frames, FORMAT, Instant::now() + OUTCOME_WAIT).await
+    }
+
     /// Hands an erasure over and waits until it is on the disk.
     pub async fn record(&self, erasure: Erasure) -> Result<(), JournalUnavailable> {
         self.write_erasure(erasure, Instant::now() + OUTCOME_WAIT).await
@@ -102,6 +106,25 @@ impl Ingest {
                 .is_ok_and(|answer| answer.is_ok_and(|answer| answer.ack == Ack::Written));
         if is_written { Ok(()) } else { Err(JournalUnavailable) }
     }
+}
+
+/// Sets receipts, by which outcomes are known.
+fn frames_of(
+    request: Uuid,
+    first: u32,
+    facts: &mut [Record<'static>],
+) -> Result<Vec<u8>, JournalUnavailable> {
+    let mut frames = Vec::new();
+    for (index, fact) in (first..).zip(facts) {
+        match fact {
+            Record::Order(fact) => fact.receipt = Some((request, index)),
+            Record::Action(fact) => fact.receipt = Some((request, index)),
+            Record::Spend(fact) => fact.receipt = Some((request, index)),
+            Record::Hit(_) | Record::BotCount(_) | Record::Erasure(_) => {}
+        }
+        append(fact, &mut frames).map_err(|_| JournalUnavailable)?;
+    }
+    Ok(frames)
 }
 
 /// Forgets a submission however its wait ends: while the database is away nothing is delivered that would.

@@ -23,6 +23,7 @@ pub mod rows;
 mod settle;
 mod shipper;
 mod spend;
+mod told;
 mod write;
 
 pub use batch::{Batch, Located, Stretch};

@@ -1,7 +1,7 @@
 //! Orders, their credits and their sessions, computed anew as a pure function of what is known.
 //!
 //! Run as often as one likes; the result depends on `order_entries`, `sessions`, `visitors` and `touches` alone.
-//! The rules stand in `sql/settle_orders.sql` and `sql/settle_credits.sql`.
+//! The rules stand in `sql/settle_orders.sql`, `sql/settle_links.sql` and `sql/settle_credits.sql`.
 
 use std::collections::BTreeSet;
 
@@ -39,8 +39,21 @@ pub(super) async fn concerned(transaction: &Transaction<'_>, rows: &Rows) -> Res
     let affected = send!(transaction, "affected_orders", rows.sessions, |(key, session)| {
         UUID_ARRAY: key.session_id, UUID_ARRAY: key.visitor_id, TIMESTAMPTZ_ARRAY: session.least_at,
     }, TIMESTAMPTZ: least_at, UUID_ARRAY: cookieless, UUID_ARRAY: first)?;
+    let clicks = rows.touches.values().filter_map(|touch| Some((touch.site_id, touch.click_ids.as_ref()?)));
+    let clicks: Vec<(i32, &String)> = clicks.collect();
+    let clicked = send!(transaction, "click_orders", clicks, |(site_id, click_ids)| {
+        INT4_ARRAY: *site_id, TEXT_ARRAY: *click_ids,
+    })?;
     let reported = rows.entries.keys().map(|key| (key.site_id, key.order_id.clone()));
-    Ok(affected.iter().map(|row| (row.get(0), row.get(1))).chain(reported).collect())
+    Ok(affected.iter().chain(&clicked).map(|row| (row.get(0), row.get(1))).chain(reported).collect())
+}
+
+/// Orders that may be joined by way of these, since they have a customer in common.
+pub(super) async fn linked(transaction: &Transaction<'_>, orders: &Orders) -> Result<Orders, Error> {
+    let linked = send!(transaction, "linked_orders", orders, |(site, order)| {
+        INT4_ARRAY: site, TEXT_ARRAY: order,
+    })?;
+    Ok(linked.iter().map(|row| (row.get("site_id"), row.get("order_id"))).collect())
 }
 
 /// Writes what was reported, and says to each who waits what became of his report.
@@ -119,12 +132,19 @@ pub(super) async fn orders(
     let after = send!(transaction, "settle_orders", orders, |(site, order)| {
         INT4_ARRAY: site, TEXT_ARRAY: order,
     }, FLOAT8: seconds, INT4: i32::from(terms.purchase_points))?;
+    let links = send!(transaction, "settle_links", orders, |(site, order)| {
+        INT4_ARRAY: site, TEXT_ARRAY: order,
+    }, FLOAT8: seconds)?;
     send!(transaction, "clear_credits", orders, |(site, order)| { INT4_ARRAY: site, TEXT_ARRAY: order })?;
     send!(transaction, "settle_credits", orders, |(site, order)| {
         INT4_ARRAY: site, TEXT_ARRAY: order,
     }, FLOAT8: seconds)?;
-    let sessions: BTreeSet<Uuid> =
-        before.iter().chain(&after).filter_map(|row| row.get::<_, Option<Uuid>>("session_id")).collect();
+    let sessions: BTreeSet<Uuid> = before
+        .iter()
+        .chain(&after)
+        .chain(&links)
+        .filter_map(|row| row.get::<_, Option<Uuid>>("session_id"))
+        .collect();
     let sessions: Vec<Uuid> = sessions.into_iter().collect();
     transaction
         .query_typed(include_str!("sql/settle_sessions.sql"), &[(&sessions, Type::UUID_ARRAY)])

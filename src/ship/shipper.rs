@@ -469,6 +469,7 @@ impl Refused {
     fn outcome(&self) -> Option<((Uuid, u32), ReportOutcome)> {
         match Record::decode(&self.record.payload) {
             Ok(Record::Order(fact)) => fact.receipt,
+            Ok(Record::Action(fact)) => fact.receipt,
             Ok(Record::Spend(fact)) => fact.receipt,
             _ => None,
         }

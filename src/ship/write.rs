@@ -31,6 +31,7 @@ use super::rows::visitors::Visitor;
 use super::rows::{Rows, SessionKey, kind_id, stored};
 use super::settle;
 use super::spend;
+use super::told;
 use crate::erasure::Receipt;
 use crate::hit::ReportOutcome;
 use crate::store::locks;
@@ -143,18 +144,24 @@ pub(super) async fn attempt(
     }
     write_quarantine(&transaction, rows).await?;
     let growth = Growth::add(&transaction, &rows.dictionaries, terms.cap).await?;
+    let mut outcomes;
     if growth.refused.is_empty() {
         write_facts(&transaction, rows, visitors).await?;
+        outcomes = write_told(&transaction, rows).await?;
     } else {
         let mut rows = rows.clone();
         rows.overflow(&growth.refused);
         let visitors: Vec<(&Uuid, &Visitor)> =
             visitors.iter().filter_map(|(id, _)| rows.visitors.get_key_value(*id)).collect();
         write_facts(&transaction, &rows, &visitors).await?;
+        outcomes = write_told(&transaction, &rows).await?;
     }
-    let mut outcomes = settle::entries(&transaction, rows).await?;
-    outcomes.extend(spend::write(&transaction, rows).await?);
+    concerned.extend(told::join(&transaction, rows).await?);
+    concerned.extend(settle::linked(&transaction, &concerned).await?);
+    outcomes.extend(settle::entries(&transaction, rows).await?);
     concerned.extend(settle::payments(&transaction, rows).await?);
+    forget::rename_hashes(&transaction, &rows.new_hashes).await?;
+    concerned.extend(settle::linked(&transaction, &concerned).await?);
     settle::orders(&transaction, &concerned, terms).await?;
     let mut receipts = Vec::new();
     for erasure in &rows.erasures {
@@ -163,6 +170,16 @@ pub(super) async fn attempt(
     growth.count(&transaction).await?;
     transaction.commit().await?;
     Ok(Attempt::Committed { outcomes, receipts, growth })
+}
+
+/// Writes what the API told but for orders.
+async fn write_told(
+    transaction: &Transaction<'_>,
+    rows: &Rows,
+) -> Result<Vec<((Uuid, u32), ReportOutcome)>, tokio_postgres::Error> {
+    let mut outcomes = told::write(transaction, rows).await?;
+    outcomes.extend(spend::write(transaction, rows).await?);
+    Ok(outcomes)
 }
 
 /// Answers the journal that stands elsewhere.

@@ -1,7 +1,8 @@
-//! What the shop tells about its orders and its advertising: `POST /api/v1/orders` and `/api/v1/ad-spend` to journal.
+//! What the shop tells: `POST /api/v1/orders`, `/api/v1/actions`, `/api/v1/registrations` and `/api/v1/ad-spend` to journal.
 //!
 //! The journal has it before the answer goes out, so that it survives a database that is away. The answer waits for
-//! the outcome as long as [`crate::ingest::OUTCOME_WAIT`], then says "accepted". Sending a batch again is harmless.
+//! the outcome as long as [`crate::ingest::OUTCOME_WAIT`], then says "accepted". Sending a batch again is harmless. As
+//! many are taken at once as `BATCHES` says; more are answered 429.
 
 use std::collections::HashSet;
 
@@ -18,11 +19,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::hit::{Record, ReportOutcome};
-use crate::ingest::{Ingest, JournalUnavailable};
-use crate::stats::AppState;
+use crate::ingest::JournalUnavailable;
 use crate::stats::order_item::{self, Refusal};
 use crate::stats::problem::StatsError;
 use crate::stats::spend_item;
+use crate::stats::{AppState, Shared, action_item};
 
 /// Largest body.
 const BODY_BYTES: usize = 1024 * 1024;
@@ -64,13 +65,9 @@ pub(super) async fn orders(
 ) -> Result<Response, StatsError> {
     let now = Timestamp::now();
     let customers = &shared.context.customers;
-    take(&shared.context.ingest, "orders", &headers, body, |item| {
-        match order_item::read(item, now, customers) {
-            Ok(fact) => {
-                Ok((OrderName { order_id: Some(fact.order_id.clone()) }, Record::Order(Box::new(fact))))
-            }
-            Err(Refusal { order_id, reason }) => Err((OrderName { order_id }, reason)),
-        }
+    take(&shared, "orders", &headers, body, |item| match order_item::read(item, now, customers) {
+        Ok(fact) => Ok((OrderName { order_id: Some(fact.order_id.clone()) }, Record::Order(Box::new(fact)))),
+        Err(Refusal { order_id, reason }) => Err((OrderName { order_id }, reason)),
     })
     .await
 }
@@ -83,7 +80,7 @@ pub(super) async fn ad_spend(
 ) -> Result<Response, StatsError> {
     let now = Timestamp::now();
     let mut seen = HashSet::new();
-    take(&shared.context.ingest, "rows", &headers, body, |item| {
+    take(&shared, "rows", &headers, body, |item| {
         let (name, fact) = spend_item::read(item, now)?;
         // Which of two stands would be chance.
         match seen.insert(spend_item::key(&fact)) {
@@ -94,14 +91,47 @@ pub(super) async fn ad_spend(
     .await
 }
 
+/// `POST /api/v1/actions`
+pub(super) async fn actions(
+    State(shared): AppState,
+    headers: HeaderMap,
+    body: axum::body::Body,
+) -> Result<Response, StatsError> {
+    take_actions(&shared, "actions", &headers, body).await
+}
+
+/// `POST /api/v1/registrations`
+pub(super) async fn registrations(
+    State(shared): AppState,
+    headers: HeaderMap,
+    body: axum::body::Body,
+) -> Result<Response, StatsError> {
+    take_actions(&shared, "registrations", &headers, body).await
+}
+
+async fn take_actions(
+    shared: &Shared,
+    what: &'static str,
+    headers: &HeaderMap,
+    body: axum::body::Body,
+) -> Result<Response, StatsError> {
+    let now = Timestamp::now();
+    take(shared, what, headers, body, |item| {
+        let (name, fact) = action_item::read(item, now, what == "registrations")?;
+        Ok((name, Record::Action(Box::new(fact))))
+    })
+    .await
+}
+
 /// Hands a batch of what `read` understands to the journal; `what` is what a batch has, for errors.
 async fn take<N: Default + Serialize>(
-    ingest: &Ingest,
+    shared: &Shared,
     what: &'static str,
     headers: &HeaderMap,
     body: axum::body::Body,
     mut read: impl FnMut(&Value) -> Read<N>,
 ) -> Result<Response, StatsError> {
+    let _one_of_few = shared.batches.try_acquire().map_err(|_| StatsError::IngestBusy)?;
     let body = read_body(body).await?;
     let items = read_items(headers, &body, what)?;
     let mut facts = Vec::new();
@@ -121,7 +151,7 @@ async fn take<N: Default + Serialize>(
     if count == 0 {
         return Ok(Json(Results { results }).into_response());
     }
-    let outcomes = ingest.submit(facts).await.map_err(|JournalUnavailable| {
+    let outcomes = shared.context.ingest.submit(facts).await.map_err(|JournalUnavailable| {
         tracing::warn!(items = count, "{what} were not taken: the journal does not answer");
         StatsError::JournalUnavailable
     })?;

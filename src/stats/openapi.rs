@@ -9,6 +9,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
+use crate::stats::action_item::ActionName;
 use crate::stats::answer::Answer;
 use crate::stats::filters::FIELDS;
 use crate::stats::given::known_names;
@@ -17,9 +18,9 @@ use crate::stats::period::PERIODS;
 use crate::stats::problem::Problem;
 use crate::stats::spend_item::SpendName;
 use crate::stats::{
-    AppState, ab_test, aliases, attribution, breakdown, cohort, compare, coverage, exclusions, explain,
-    forget, funnel, general, ingest, inspect, ltv, order_item, orders, products, realtime, repeat, returning,
-    roi, rows_export, sessions, spend_item, tag_health, timeseries,
+    AppState, ab_test, action_item, aliases, attribution, breakdown, cohort, compare, coverage, exclusions,
+    explain, forget, funnel, general, ingest, inspect, ltv, order_item, orders, products, realtime, repeat,
+    returning, roi, rows_export, sessions, spend_item, tag_health, timeseries,
 };
 
 /// `GET /openapi.json`
@@ -190,6 +191,18 @@ impl Paths {
             "Tells of orders: what became of each.",
             order_item::FIELDS,
             &["order_id", "status"],
+        );
+        self.batch::<ActionName>(
+            "actions",
+            "Tells what people did where the proxy does not see it: what became of each.",
+            action_item::FIELDS,
+            &["type"],
+        );
+        self.batch::<ActionName>(
+            "registrations",
+            "Tells of people who registered: what became of each.",
+            action_item::REGISTRATION_FIELDS,
+            &[],
         );
         self.batch::<SpendName>(
             "ad-spend",

@@ -164,7 +164,7 @@ fn status(fields: &Map<String, Value>) -> Result<OrderEntryKind, String> {
     })
 }
 
-fn time(fields: &Map<String, Value>, now: Timestamp) -> Result<Option<u64>, String> {
+pub(crate) fn time(fields: &Map<String, Value>, now: Timestamp) -> Result<Option<u64>, String> {
     let Some(value) = given(fields, "at") else { return Ok(None) };
     let at = value.as_str().and_then(|text| text.parse::<Timestamp>().ok());
     let at = at.ok_or("at is not a time with offset, as 2026-11-22T10:00:00+02:00")?;
@@ -203,7 +203,7 @@ pub(crate) fn currency(fields: &Map<String, Value>) -> Result<Option<String>, St
     code.map(Some).ok_or_else(|| "currency is not a code of three letters, as UAH".to_owned())
 }
 
-fn uuid(fields: &Map<String, Value>, name: &str) -> Result<Option<Uuid>, String> {
+pub(crate) fn uuid(fields: &Map<String, Value>, name: &str) -> Result<Option<Uuid>, String> {
     match given(fields, name) {
         None => Ok(None),
         Some(Value::String(text)) if text.is_empty() => Ok(None),

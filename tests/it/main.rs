@@ -42,6 +42,7 @@ mod spine;
 mod sql;
 mod stats;
 mod tls;
+mod told;
 mod tunnels;
 mod upstreams;
 mod visibility;

@@ -55,7 +55,7 @@ async fn money_spent_is_kept_once_as_it_was_told_last() {
     assert_eq!(outcomes(app.tell("ad-spend", &json!([row("415")])).await), ["recorded"]);
     assert_eq!(outcomes(app.tell("ad-spend", &json!([row("415.00")])).await), ["duplicate"]);
     let client = database.connect().await;
-    let sql = "SELECT string_agg(concat_ws(' ', s.day, c.source_name, c.medium, c.campaign, c.utm_id, s.cost, s.currency,
+    let sql = "SELECT string_agg(concat_ws(' ', s.day, c.label_source, c.medium, c.campaign, c.utm_id, s.cost, s.currency,
                                            s.clicks, s.impressions), '; ' ORDER BY s.cost)
                FROM ad_spend s JOIN campaigns c USING (campaign_id)";
     let stored: String = client.query_one(sql, &[]).await.unwrap().get(0);
@@ -79,7 +79,7 @@ async fn return_on_advertising_is_of_the_money_that_was_told() {
     ]);
     assert_eq!(outcomes(app.tell("ad-spend", &told).await), ["recorded"; 5]);
     let roi =
-        async |query: &str| app.report(&format!("roi?from=2026-11-20&to=2026-11-20{query}")).await.unwrap();
+        async |query: &str| app.report(&format!("roi?from=2026-11-20&to=2026-11-21{query}")).await.unwrap();
     let day = roi("").await;
     let all = &day["results"];
     assert_eq!((&all["ad_spend"], &all["ad_spend_is"]), (&json!("200.00"), &json!("stored")));

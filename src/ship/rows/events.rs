@@ -18,7 +18,7 @@ pub struct Event {
     pub session_id: Option<Uuid>,
     pub visitor_id: Option<Uuid>,
     pub at: Timestamp,
-    pub page_id: i64,
+    pub page_id: Option<i64>,
     pub product_key: Option<i64>,
     pub site_id: i32,
     pub kind_id: i32,
@@ -79,7 +79,7 @@ impl Event {
             session_id: key.map(|key| key.session_id),
             visitor_id: key.map(|key| key.visitor_id),
             at: folding.at,
-            page_id: folding.page_id,
+            page_id: Some(folding.page_id),
             product_key: None,
             site_id: folding.site_id,
             kind_id: kind_id("page_view"),
@@ -92,7 +92,7 @@ impl Event {
         }
     }
 
-    fn of_action(key: Option<SessionKey>, folding: &Folding<'_>, action: &Action<'_>) -> Event {
+    pub(super) fn of_action(key: Option<SessionKey>, folding: &Folding<'_>, action: &Action<'_>) -> Event {
         Event {
             kind_id: kind_id(&action.kind),
             points: folding.points.of_action(&action.kind, action.value, action.order_id.is_some()),

@@ -10,6 +10,7 @@ pub mod events;
 pub mod orders;
 pub mod sessions;
 pub mod spend;
+pub mod told;
 pub mod visitors;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +25,7 @@ use super::batch::{Batch, Located};
 use super::dictionary::{self, Kind, Written};
 use super::enrich::acquisition::Acquisition;
 use super::enrich::place::Places;
-use super::forgotten::{ForgottenList, NewSession};
+use super::forgotten::{ForgottenList, NewHashes, NewSession};
 use super::labels::CurrentLabels;
 use crate::action::Points;
 use crate::config::StoreIp;
@@ -106,10 +107,16 @@ pub struct Rows {
     pub spend: BTreeMap<spend::SpendKey, spend::Spend>,
     /// Reports about it whose senders wait.
     pub spend_receipts: Vec<spend::SpendReport>,
+    /// `told_actions`, with their events
+    pub told: BTreeMap<told::ToldKey, told::Told>,
+    /// Told actions whose senders wait.
+    pub told_receipts: Vec<told::ToldReport>,
     /// Who is to be forgotten, when all else is written.
     pub erasures: Vec<Erasure>,
     /// Sessions of forgotten visitors, by the id that is replaced, which the list of the forgotten has not yet.
     pub(super) new_sessions: BTreeMap<Uuid, NewSession>,
+    /// Hashes of customers that forgotten visitors' records bring.
+    pub(super) new_hashes: NewHashes,
     /// Records that cannot become rows.
     pub refused: Vec<Refused>,
     /// Time of the newest record, Unix milliseconds.
@@ -238,6 +245,12 @@ impl Rows {
             let known = entry.session_id.and_then(|id| self.new_sessions.get(&id));
             entry.session_id = known.map(|session| session.replacement).or(entry.session_id);
         }
+        for told in self.told.values_mut() {
+            if let Some(known) = told.session_id.and_then(|id| self.new_sessions.get(&id)) {
+                told.session_id = Some(known.replacement);
+                (told.event.session_id, told.event.properties) = (told.session_id, None);
+            }
+        }
     }
 
     /// A record that is refused leaves nothing behind: all that can fail happens before the first row.
@@ -245,14 +258,18 @@ impl Rows {
         let hash = payload_hash(&record.payload);
         match Record::decode(&record.payload)? {
             Record::Hit(mut hit) => {
-                let new_session = self.forgotten.anonymise_hit(&mut hit);
+                let new_session = self.forgotten.anonymise_hit(&mut hit, &mut self.new_hashes);
                 self.add_hit(&hit, hash, enricher)?;
                 self.new_sessions.extend(new_session.map(|session| (session.session_id, session)));
                 Ok(())
             }
             Record::Order(mut fact) => {
-                self.forgotten.anonymise_fact(&mut fact);
+                self.forgotten.anonymise_fact(&mut fact, &mut self.new_hashes);
                 self.add_fact(&fact, hash, enricher)
+            }
+            Record::Action(mut fact) => {
+                self.forgotten.anonymise_action(&mut fact);
+                self.add_told(&fact, hash, enricher)
             }
             Record::Spend(fact) => self.add_spend(&fact, hash, enricher),
             Record::Erasure(erasure) => {
@@ -319,7 +336,8 @@ impl Rows {
         let hours = self.sessions.keys().map(|key| key.session_hour);
         let times = self.events.iter().map(|event| event.at);
         let views = self.product_views.values().map(|view| view.hit.at);
-        hours.chain(times).chain(views).filter_map(Month::of).collect()
+        let told = self.told.values().map(|told| told.event.at);
+        hours.chain(times).chain(views).chain(told).filter_map(Month::of).collect()
     }
 
     /// Whether orders are computed from this batch, or somebody is forgotten, in any case.
@@ -327,8 +345,10 @@ impl Rows {
         !(self.entries.is_empty()
             && self.references.is_empty()
             && self.payments.is_empty()
+            && self.told.is_empty()
             && self.erasures.is_empty()
-            && self.new_sessions.is_empty())
+            && self.new_sessions.is_empty()
+            && self.new_hashes.is_empty())
     }
 }
 

@@ -108,7 +108,8 @@ fn any_report() -> impl Strategy<Value = Record<'static>> {
                 reference: ["", "r"][reference].into(),
                 session_id: who.filter(|_| whole).map(|who| who.session_id),
                 visitor_id: who.filter(|_| !whole).map(|who| who.visitor_id),
-                customer: vec![(CustomerKeyKind::Phone, [7; 16])],
+                customer: vec![(CustomerKeyKind::Phone, [u8::from(kind == 1) + 7; 16])],
+                click_ids: value.map(|value| ("gclid".into(), value.to_string())).into_iter().collect(),
                 received_ms: at_ms + value.unwrap_or(0).cast_unsigned() * 1000,
                 ..fact(["o1", "o2", "o3", "o4"][id], kinds[kind], at_ms)
             })
@@ -126,7 +127,14 @@ pub(super) fn any_record() -> impl Strategy<Value = Record<'static>> {
             rules: 2,
         })
     });
-    prop_oneof![10 => any_hit(), 3 => any_report(), 1 => bot]
+    let done = (moment(), who(), 0usize..4, any::<bool>()).prop_map(|(at_ms, who, kind, whole)| {
+        let kind = ["add_to_cart", "lead", "registration", "wish"][kind];
+        let fact = told(kind, whole.then_some(who.session_id), at_ms);
+        let visitor_id = Some(who.visitor_id);
+        let reference = format!("{} {:?}", fact.reference, who.visitor_id);
+        Record::Action(Box::new(ActionFact { visitor_id, reference, ..fact }))
+    });
+    prop_oneof![10 => any_hit(), 3 => any_report(), 1 => done, 1 => bot]
 }
 
 /// A hit before its visitor was minted, and one of somebody who denies being known.

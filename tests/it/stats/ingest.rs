@@ -155,3 +155,27 @@ async fn lines_are_taken_one_by_one_and_what_is_no_batch_is_refused_whole() {
         assert_eq!(problem(response).await.0, status);
     }
 }
+
+#[tokio::test]
+async fn more_batches_than_can_wait_at_once_are_asked_to_come_again() {
+    let mut server = Server::start(NOWHERE).await;
+    let orders = json!([{"order_id": "1", "status": "placed"}]);
+    let waiting: Vec<_> = (0..32).map(|_| tokio::spawn(server.post_orders(&orders).send())).collect();
+    let mut submissions = Vec::new();
+    for _ in 0..32 {
+        submissions.push(server.submissions.recv().await.unwrap());
+    }
+    let refused = server.post_orders(&orders).send().await.unwrap();
+    assert!(refused.headers().contains_key("retry-after"));
+    assert_eq!(problem(refused).await.0, 429);
+    for submission in submissions {
+        submission.durable.send(Ack::Written);
+        submission.outcomes.send(vec![ReportOutcome::Recorded]);
+    }
+    for answer in waiting {
+        assert_eq!(answer.await.unwrap().unwrap().status(), 200);
+    }
+    let again = tokio::spawn(server.post_orders(&orders).send());
+    server.submissions.recv().await.unwrap().durable.send(Ack::Written);
+    assert!(again.await.unwrap().unwrap().status().is_success());
+}
