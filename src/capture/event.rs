@@ -36,13 +36,17 @@ pub fn read(line: &[u8]) -> Option<Action<'_>> {
             set(&mut action, name, value);
         }
     }
-    // What was ordered costs nothing or something.
+    leave_debts(&mut action);
+    Some(action)
+}
+
+/// What was ordered costs nothing or something: an order's value below zero is a property.
+pub(super) fn leave_debts(action: &mut Action<'_>) {
     let is_order = action.order_id.is_some() || action.kind == PURCHASE;
     if let Some(value) = action.value.filter(|value| is_order && *value < Decimal::ZERO) {
         action.value = None;
         action.properties.push(("value".into(), value.to_string().into()));
     }
-    Some(action)
 }
 
 /// A value percent-decoded; a `+` is a plus here, since this is no form.

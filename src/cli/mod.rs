@@ -117,13 +117,33 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
 /// How long what hangs, on a frozen disk for one, may keep the process from its end.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Does what is not the request path, on a runtime of its own.
+/// Does what is not the request path, on a runtime of its own, whose threads give way to those that forward.
 fn in_office<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("office").build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("office")
+        .on_thread_start(give_way)
+        .build()?;
     let outcome = runtime.block_on(work);
     runtime.shutdown_timeout(LAST_WORDS);
     outcome
 }
+
+/// How much nicer the office's threads are: of a core that a thread that forwards wants as well they have a tenth.
+#[cfg(target_os = "linux")]
+const NICER: i32 = 10;
+
+/// Lowers the priority of this thread alone (on Linux each thread has its own: setpriority(2), "Bugs").
+#[cfg(target_os = "linux")]
+fn give_way() {
+    use rustix::process::{getpriority_process, setpriority_process};
+    // Whoever may not is not worse off than before.
+    let _ = getpriority_process(None).and_then(|own| setpriority_process(None, (own + NICER).min(19)));
+}
+
+/// Elsewhere the whole process would be lowered, and forwarding with it.
+#[cfg(not(target_os = "linux"))]
+fn give_way() {}
 
 /// The database of a command that runs beside the program, or without it. A private server that nobody runs is started
 /// and lives as long as the value beside it.

@@ -1,6 +1,7 @@
 //! What a service manager sees: sockets that it keeps, words that it is told, processes that follow one another while
 //! visitors notice nothing.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
@@ -51,6 +52,43 @@ async fn who_connects_between_two_processes_waits_for_the_next() {
     program.start_on(&sockets).await;
     assert_eq!(early.answer().await.body, b"shop");
     assert_eq!(program.ask("/healthz").await.unwrap().0, 200, "the stats port is handed over, too");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_forward_gives_way_to_what_does() {
+    let shop = Upstream::start(|_| Reply::ok("shop")).await;
+    let files = tempfile::tempdir().unwrap();
+    let mut program = Program::new(shop.address(), NO_DATABASE, files.path());
+    program.start().await;
+    until("the office alone is nice", || {
+        let niceness = niceness_of_threads(program.pid());
+        let own = niceness.get("proxy").map(|all| all[0]);
+        own.is_some_and(|own| {
+            ["office", "journal"].iter().all(|name| niceness.contains_key(*name))
+                && niceness.iter().all(|(name, all)| {
+                    let expected = if name == "office" { (own + 10).min(19) } else { own };
+                    all.iter().all(|nice| *nice == expected)
+                })
+        })
+    })
+    .await;
+}
+
+/// By the threads' names without numbers.
+#[cfg(target_os = "linux")]
+fn niceness_of_threads(pid: u32) -> BTreeMap<String, Vec<i64>> {
+    let mut niceness = BTreeMap::<String, Vec<i64>>::new();
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
+        // A thread may end meanwhile.
+        let Ok(stat) = std::fs::read_to_string(thread.unwrap().path().join("stat")) else { continue };
+        let (name, rest) = stat.split_once('(').unwrap().1.rsplit_once(')').unwrap();
+        let name = name.trim_end_matches(|char: char| char == '-' || char.is_ascii_digit());
+        // The 19th field of proc_pid_stat(5).
+        let nice = rest.split_whitespace().nth(16).unwrap().parse().unwrap();
+        niceness.entry(name.to_owned()).or_default().push(nice);
+    }
+    niceness
 }
 
 #[tokio::test(flavor = "multi_thread")]

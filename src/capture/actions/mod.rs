@@ -18,8 +18,8 @@ pub use money::amount_in;
 use tree::Tree;
 pub use values::{Answered, Bodies, BodyText, PartOf, Read};
 
-use super::event;
 use super::rules::without_locale;
+use super::{event, mask};
 
 /// The rule type that makes a request a page view.
 pub const PAGE_VIEW: &str = "page_view";
@@ -342,12 +342,13 @@ fn action(rule: &ActionRule, read: &Read<'_>, site: &str, hash: Hash<'_>) -> Out
     }
     action.order_number = first(&rule.order_number).map(Into::into);
     action.product_id = first(&rule.product_id).map(Into::into);
-    action.product_name = first(&rule.product_name).map(Into::into);
+    action.product_name = first(&rule.product_name).map(|name| mask::emails(name.into()));
     action.value =
         rule.value.iter().filter_map(|source| read.value(source)).find_map(|text| amount_in(&text));
     let codes = rule.currency.iter().filter_map(|source| read.value(source));
     action.currency =
         codes.map(|code| code.to_ascii_uppercase()).find(|code| event::is_currency(code)).map(Into::into);
+    event::leave_debts(&mut action);
     for (name, source) in &rule.properties {
         if let Some(value) = read.value(source) {
             event::add_property(&mut action, name.clone().into(), value.into());

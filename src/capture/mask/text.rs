@@ -101,7 +101,7 @@ fn numbers(value: Cow<'_, str>, bare_numbers: bool) -> Cow<'_, str> {
             place += 1;
             continue;
         }
-        let (run, end) = Group::run(bytes, place);
+        let (run, end) = Group::run(&value, place);
         let mut found = Vec::new();
         find_numbers(&run, bare_numbers, &mut found);
         found.sort_unstable();
@@ -132,7 +132,8 @@ struct Group {
 impl Group {
     /// The groups from here on that may be parts of one number, between two of them at most two separators; and where
     /// they end. Digits right before a letter are no number, but a part of a word.
-    fn run(bytes: &[u8], start: usize) -> (Vec<Self>, usize) {
+    fn run(text: &str, start: usize) -> (Vec<Self>, usize) {
+        let bytes = text.as_bytes();
         let mut run: Vec<Self> = Vec::new();
         let has_plus = bytes[start] == b'+';
         let (mut gap, mut place) = (0, start + usize::from(has_plus));
@@ -150,8 +151,10 @@ impl Group {
                     });
                     (gap, place) = (0, end);
                 }
-                b' ' | b'-' | b'.' | b'(' | b')' | b'/' if gap < 2 => (gap, place) = (gap + 1, place + 1),
-                _ => break,
+                _ => match text[place..].chars().next().filter(|char| gap < 2 && is_separator(*char)) {
+                    Some(separator) => (gap, place) = (gap + 1, place + separator.len_utf8()),
+                    None => break,
+                },
             }
         }
         let end = run.last().map_or(start, |group| group.end);
@@ -160,6 +163,14 @@ impl Group {
         }
         (run, end)
     }
+}
+
+/// What stands between the digits of a number that is written in groups: blanks, hyphens, dashes and what cannot be seen,
+/// of every width.
+fn is_separator(char: char) -> bool {
+    matches!(char,
+        ' ' | '\t' | '-' | '.' | '(' | ')' | '/' | '\u{a0}' | '\u{ad}' | '\u{2000}'..='\u{200f}'
+        | '\u{2010}'..='\u{2015}' | '\u{202f}' | '\u{205f}' | '\u{2060}' | '\u{2212}' | '\u{3000}' | '\u{feff}')
 }
 
 /// How people write card numbers: digits of each group.
@@ -305,6 +316,10 @@ mod tests {
             ("size 5 (067) 123-45-67 4111111111111111", "size {phone} {card}"),
             ("4111 1111 1111 1111 2pcs", "{card} 2pcs"),
             ("anna%40example.com", "{email}"),
+            ("4111\u{a0}1111\u{202f}1111\u{2013}1111", "{card}"),
+            ("(067)\u{a0}123\u{2011}45\u{2212}67", "{phone}"),
+            ("067\u{2014}1234567 і далі", "{phone} і далі"),
+            ("1000\u{2013}1500 грн", "1000\u{2013}1500 грн"),
             ("x anna%2540mail.example%2Ecom.", "x {email}."),
             ("50%25 off, 100%", "50%25 off, 100%"),
         ] {
@@ -318,12 +333,13 @@ mod tests {
 
     /// A card number whose last digit passes the test, in groups as people write them.
     fn card() -> impl Strategy<Value = String> {
-        ("[3-6][0-9]{14}", prop_oneof![Just(""), Just(" "), Just("-")]).prop_map(|(digits, separator)| {
-            let last =
-                ('0'..='9').find(|last| passes_luhn(&Group::run(format!("{digits}{last}").as_bytes(), 0).0));
-            let digits: Vec<char> = digits.chars().chain(last).collect();
-            digits.chunks(4).map(String::from_iter).collect::<Vec<_>>().join(separator)
-        })
+        ("[3-6][0-9]{14}", prop_oneof![Just(""), Just(" "), Just("-"), Just("\u{2013}")]).prop_map(
+            |(digits, separator)| {
+                let last = ('0'..='9').find(|last| passes_luhn(&Group::run(&format!("{digits}{last}"), 0).0));
+                let digits: Vec<char> = digits.chars().chain(last).collect();
+                digits.chunks(4).map(String::from_iter).collect::<Vec<_>>().join(separator)
+            },
+        )
     }
 
     fn phone() -> impl Strategy<Value = String> {
@@ -341,8 +357,8 @@ mod tests {
         #[test]
         fn neither_a_card_nor_a_telephone_stays_whatever_numbers_are_beside_it(
             number in prop_oneof![card(), phone()],
-            before in "([0-9]{1,6}[ ./-]{1,2}){0,4}",
-            after in "([ ./-]{1,2}[0-9]{1,6}){0,4}",
+            before in "([0-9]{1,6}[ ./\u{a0}-]{1,2}){0,4}",
+            after in "([ ./\u{2013}-]{1,2}[0-9]{1,6}){0,4}",
             next in prop_oneof![card(), phone()],
         ) {
             let told = text(format!("{before}{number}{after} {next}").into()).into_owned();

@@ -142,6 +142,41 @@ locale_prefixes = ["uk"]
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn names_of_products_name_nobody_and_orders_cost_nothing_or_something() {
+    let (_upstream, proxy) = shop(
+        r#"
+[[action]]
+type = "purchase"
+path = "/json"
+order_id = "query:order"
+value = "query:total"
+product_name = "query:name"
+[[action]]
+type = "remove_from_cart"
+path = "/data"
+value = "query:total"
+"#,
+    )
+    .await;
+    let mut client = proxy.connect().await;
+    get(&mut client, "/json?order=7&total=-5&name=Gift+for+anna%40example.com", "").await;
+    get(&mut client, "/data?total=-5", "").await;
+    assert_eq!(
+        shown(&proxy.hits()),
+        ["purchase name=Gift for {email} order=7 value=-5", "remove_from_cart value=-5"]
+    );
+    assert_eq!(
+        proxy
+            .hits()
+            .iter()
+            .flat_map(|hit| &hit.actions)
+            .map(|action| action.value.is_some())
+            .collect::<Vec<_>>(),
+        [false, true]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn conditions_decide_and_the_first_rule_of_a_type_counts() {
     let (_upstream, proxy) = shop(
         r#"
