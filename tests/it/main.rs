@@ -21,6 +21,7 @@ mod forgetting;
 mod forwarding;
 mod framing;
 mod http2;
+mod importing;
 mod inspecting;
 mod journeys;
 mod managed;

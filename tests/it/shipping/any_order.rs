@@ -182,6 +182,14 @@ fn case() -> impl Strategy<Value = Vec<(Record<'static>, usize, u32)>> {
     prop::collection::vec((record, 0usize..4, any::<u32>()), 1..50)
 }
 
+/// Orders joined to a visitor whose credits are not one whole order by each of the seven models, and orders of nobody that
+/// have credits.
+const UNBALANCED: &str = "SELECT count(*) FROM orders o
+    WHERE (SELECT count(*) FROM (
+               SELECT FROM order_credits c WHERE (c.site_id, c.order_id) = (o.site_id, o.order_id)
+               GROUP BY c.model HAVING sum(c.credit) = 1000000 AND min(c.credit) > 0) m)
+          <> CASE WHEN o.visitor_id IS NULL THEN 0 ELSE 7 END";
+
 pub(super) async fn clear(client: &Client) {
     client.batch_execute(&format!("TRUNCATE {}", tables_of(client).await.join(", "))).await.unwrap();
 }
@@ -249,6 +257,8 @@ fn order_and_portions_of_arrival_do_not_show() {
                 ship_all(&database, vec![whole], count, 1, false).await;
                 let expected = dump(&client).await;
                 prop_assert!(expected["agents"].iter().all(|row| row.contains("\"is_read\": true")));
+
+                prop_assert_eq!(value(&client, UNBALANCED).await.unwrap(), "0");
 
                 clear(&client).await;
                 let mut shuffled = case;

@@ -49,7 +49,10 @@ fn at_its_own_moment(mut record: Record<'static>, index: usize) -> Record<'stati
             // What a click joined stands: an order that comes after the erasure finds it no more.
             fact.click_ids.clear();
         }
-        Record::Action(fact) => fact.at_ms += later,
+        Record::Action(fact) => {
+            fact.at_ms += later;
+            fact.reference = index.to_string();
+        }
         Record::Spend(_) | Record::BotCount(_) | Record::Erasure(_) => {}
     }
     record
