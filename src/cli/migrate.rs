@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use anyhow::Context;
+
 use crate::config;
-use crate::store::migrate::{SchemaState, grant_rights, migrate};
+use crate::store::migrate::{SchemaState, grant_rights, grant_views, migrate};
 use crate::telemetry::logs;
 
 /// Whom to give rights.
@@ -15,6 +17,9 @@ pub(super) struct Args {
     /// A role that asks: gets what reports read, and may change nothing
     #[arg(long, value_name = "ROLE")]
     reader: Option<String>,
+    /// A role that draws charts: gets the views of the schema bi, which are made, and nothing else
+    #[arg(long, value_name = "ROLE")]
+    analyst: Option<String>,
 }
 
 /// Applies the migrations that are missing, then gives rights.
@@ -32,6 +37,13 @@ pub(super) fn run(config: &Path, args: &Args) -> anyhow::Result<()> {
         if args.writer.is_some() || args.reader.is_some() {
             grant_rights(&store, args.writer.as_deref(), args.reader.as_deref()).await?;
             println!("the roles have their rights");
+        }
+        if let Some(analyst) = &args.analyst {
+            grant_views(&store, analyst).await.context(
+                "the views could not be made; the owner of the tables makes them, in a schema bi of its own \
+                 (CREATE SCHEMA bi AUTHORIZATION …) where it may make none",
+            )?;
+            println!("{analyst} may read the views of the schema bi");
         }
         Ok(())
     })

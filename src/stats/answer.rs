@@ -1,7 +1,9 @@
 //! The shape of every answer: `{"query": …as resolved…, "results": …, "meta": {…}}`.
 
 use std::collections::BTreeMap;
+use std::mem::take;
 
+use axum::http::header::ETAG;
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -12,6 +14,7 @@ use serde_json::Value;
 use crate::stats::filters::Filter;
 use crate::stats::params::Params;
 use crate::stats::replica::Freshness;
+use crate::stats::revalidate;
 
 /// What is answered.
 #[derive(Debug, JsonSchema, Serialize)]
@@ -72,6 +75,9 @@ pub(crate) struct Meta<Sums> {
     warnings: Vec<String>,
     #[serde(flatten)]
     list: Option<ListMeta<Sums>>,
+    /// Whether all of the window was over when the newest record was made.
+    #[serde(skip)]
+    is_over: bool,
 }
 
 /// What belongs to the rows of a list.
@@ -102,6 +108,7 @@ impl<Results: Serialize, Sums: Serialize> Answer<Results, Sums> {
         answer.query.bots = Some(params.bots.name());
         answer.meta.from = from;
         answer.meta.to = to;
+        answer.meta.is_over = freshness.data_through.is_some_and(|through| through >= params.window.to);
         let reaches = |since: &Timestamp| params.window.from.is_none_or(|from| from < *since);
         answer.with_warning(freshness.sessions_since.filter(reaches).map(|since| {
             let since = rfc3339(since, &params.zone);
@@ -123,6 +130,7 @@ impl<Results: Serialize, Sums: Serialize> Answer<Results, Sums> {
             attribution: None,
             warnings: freshness.lag.warning().into_iter().collect(),
             list: None,
+            is_over: false,
         };
         Answer { query, results, meta }
     }
@@ -173,8 +181,15 @@ impl<Results: Serialize, Sums: Serialize> Answer<Results, Sums> {
 }
 
 impl<Results: Serialize, Sums: Serialize> IntoResponse for Answer<Results, Sums> {
-    fn into_response(self) -> Response {
-        axum::Json(self).into_response()
+    fn into_response(mut self) -> Response {
+        if !self.meta.is_over {
+            return axum::Json(self).into_response();
+        }
+        // What moves on though the report stays as it is.
+        let (generated_at, data_through) = (take(&mut self.meta.generated_at), self.meta.data_through.take());
+        let tag = serde_json::to_vec(&self).ok().and_then(|told| revalidate::tag(&told));
+        (self.meta.generated_at, self.meta.data_through) = (generated_at, data_through);
+        (tag.map(|tag| [(ETAG, tag)]), axum::Json(self)).into_response()
     }
 }
 

@@ -47,6 +47,7 @@ mod ratio;
 mod realtime;
 mod repeat;
 mod returning;
+mod revalidate;
 mod roi;
 mod rows_export;
 mod scope;
@@ -228,6 +229,7 @@ fn router(context: StatsContext, listen: SocketAddr, shutdown: CancellationToken
         .fallback(|| async { StatsError::NotFound("there is nothing at this address") })
         .method_not_allowed_fallback(|| async { StatsError::Method })
         .layer(from_fn(again::ask))
+        .layer(from_fn(revalidate::ask))
         .layer(from_fn_with_state(Arc::clone(&shared), access::guard))
         .with_state(shared)
 }

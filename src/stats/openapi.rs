@@ -303,6 +303,14 @@ impl Paths {
             operation["responses"]["200"]["content"]["text/event-stream"] =
                 json!({"schema": {"type": "string"}});
         }
+        if accepts.window {
+            operation["responses"]["304"] =
+                json!({"description": "The window is over and the report still as If-None-Match says."});
+            operation["responses"]["200"]["headers"] = json!({"ETag": {
+                "description": "Where the window is over: changes only with the report.",
+                "schema": {"type": "string"},
+            }});
+        }
         self.add(&format!("/api/v1/{name}"), "get", operation);
     }
 

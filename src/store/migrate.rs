@@ -151,6 +151,19 @@ pub async fn grant_rights(
     Ok(transaction.commit().await?)
 }
 
+/// Makes the views of the schema `bi`, or brings them to this version, and lets a role read them and nothing else. The
+/// caller owns the tables, and the schema if it is there.
+pub async fn grant_views(store: &Store, analyst: &str) -> Result<(), StoreError> {
+    let mut client = store.office().await?;
+    let transaction = client.transaction().await?;
+    transaction.query_typed(include_str!("sql/lock.sql"), &[(&locks::PARTITIONS, Type::INT8)]).await?;
+    transaction.batch_execute(include_str!("views.sql")).await?;
+    let role = [(&analyst as _, Type::TEXT)];
+    let grants = transaction.query_typed_one(include_str!("sql/grant_views.sql"), &role).await?;
+    transaction.batch_execute(grants.get(0)).await?;
+    Ok(transaction.commit().await?)
+}
+
 impl StoreError {
     /// Whether somebody else's lock was the reason, which goes by itself.
     pub(super) fn is_in_the_way(&self) -> bool {

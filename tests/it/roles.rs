@@ -385,3 +385,41 @@ async fn a_writer_makes_tokens_in_a_schema_of_any_version() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("permission denied"), "{said}");
 }
+
+const VIEWS: &[&str] = &[
+    "sessions",
+    "actions",
+    "touches",
+    "credits",
+    "orders",
+    "daily",
+    "utm_session",
+    "user_action",
+    "order_utm",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_analyst_reads_the_views_and_nothing_else() {
+    let mut roles = roles().await;
+    let analyst = roles.database.role("analyst").await;
+    let owner = roles.owner.store();
+    let error = migrate::grant_views(&owner, &analyst.name).await.expect_err("may make no schema");
+    assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{error:?}");
+    let schema = format!("CREATE SCHEMA bi AUTHORIZATION {}", roles.owner.name);
+    roles.database.connect().await.batch_execute(&schema).await.unwrap();
+    for _ in 0..2 {
+        migrate::grant_views(&owner, &analyst.name).await.unwrap();
+    }
+    let client = postgres::connect(&analyst.url).await;
+    for view in VIEWS {
+        client.query(&format!("SELECT * FROM bi.{view}"), &[]).await.unwrap();
+        client.batch_execute(&format!("DELETE FROM bi.{view}")).await.unwrap_err();
+    }
+    let all = "SELECT count(*) FROM pg_views WHERE schemaname = 'bi'";
+    assert_eq!(client.query_one(all, &[]).await.unwrap().get::<_, i64>(0), VIEWS.len() as i64);
+    for statement in
+        ["SELECT FROM sessions", "SELECT FROM orders", "SELECT FROM order_entries", "CREATE TABLE bi.x ()"]
+    {
+        is_denied(&client, statement).await;
+    }
+}
