@@ -9,5 +9,5 @@ CROSS JOIN LATERAL (
     WHERE e.click_ids IS NOT NULL AND e.click_ids @> jsonb_build_object(c.name, c.value)
     OFFSET 0
 ) e
-JOIN orders o USING (site_id, order_id)
+JOIN orders o ON o.site_id = e.site_id AND o.order_id = e.order_id
 WHERE e.site_id = t.site_id AND coalesce(o.joined_by, 'click_id') = 'click_id'
