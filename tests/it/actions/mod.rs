@@ -1,6 +1,7 @@
 //! Action rules: the proxy sees what visitors do, and the shop and its visitors see nothing of it.
 
 mod ledger;
+mod oscar;
 mod passing;
 mod trying;
 mod twocomms;

@@ -3,10 +3,12 @@
 use std::io::Write;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use proptest::prelude::*;
-use proptest::test_runner::{Config as Cases, TestRunner};
+use proptest::test_runner::{Config as Cases, TestCaseError, TestRunner};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use utm_dispatcher::telemetry::metrics::Reason;
@@ -31,9 +33,14 @@ struct Message {
     encoding: &'static str,
     content_type: &'static str,
     framing: Framing,
-    /// Bytes that are sent at a time, with a pause between the first few.
+    /// Bytes that are sent at a time.
     piece: usize,
+    /// The pause before each of the first few pieces.
+    pause: Duration,
 }
+
+/// Pieces with a pause before them.
+const PAUSED: usize = 3;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Framing {
@@ -71,7 +78,8 @@ fn message() -> impl Strategy<Value = Message> {
         |(size, text, encoding, content_type, framing, is_honest, piece)| {
             let plain: Vec<u8> = text.bytes().cycle().take(size).collect();
             let body = if is_honest && encoding == "gzip" { gzip(&plain) } else { plain };
-            Message { body, encoding, content_type, framing, piece: piece.max(size / 40) }
+            let pause = Duration::from_millis(1);
+            Message { body, encoding, content_type, framing, piece: piece.max(size / 40), pause }
         },
     )
 }
@@ -100,7 +108,7 @@ impl Message {
     fn reply(&self) -> Reply {
         let mut reply = Reply::raw(format!("HTTP/1.1 200 OK\r\n{}\r\n", self.fields()));
         for (number, piece) in self.pieces().into_iter().enumerate() {
-            reply = if number < 3 { reply.pause(Duration::from_millis(1)) } else { reply };
+            reply = if number < PAUSED { reply.pause(self.pause) } else { reply };
             reply = reply.write(piece);
         }
         // Late enough that the head is out.
@@ -122,34 +130,105 @@ fn what_is_read_passes_unchanged() {
         ..Cases::default()
     });
     runner
-        .run(&(message(), message()), |(mut request, response)| {
-            if request.framing == Framing::Truncated {
-                request.framing = Framing::Length;
-            }
-            runtime.block_on(async {
-                let answer = response.clone();
-                let upstream = Upstream::start(move |_| answer.reply()).await;
-                let proxy = proxy(with_rules(upstream.address(), RULES));
-                let mut client = proxy.connect().await;
-                client.send(format!("POST /x HTTP/1.1\r\nHost: shop.test\r\n{}\r\n", request.fields())).await;
-                for piece in request.pieces() {
-                    client.send(piece).await;
-                }
-                let answer = client.answer().await;
-                let received = upstream.only();
-                prop_assert!(received.body == request.body, "the request changed");
-                prop_assert_eq!(received.value("content-encoding"), Some(request.encoding));
-                prop_assert!(answer.body == response.body, "the response changed");
-                prop_assert_eq!(answer.value("content-encoding"), Some(response.encoding));
-                prop_assert_eq!(answer.complete, response.framing != Framing::Truncated);
-                if response.framing == Framing::Length {
-                    let length = response.body.len().to_string();
-                    prop_assert_eq!(answer.value("content-length"), Some(length.as_str()));
-                }
-                Ok(())
-            })
-        })
+        .run(&(message(), message()), |(request, response)| runtime.block_on(passes(request, response)))
         .unwrap();
+}
+
+/// Sends a request through the rules to a shop that answers with the response; both arrive as they were sent.
+async fn passes(mut request: Message, response: Message) -> Result<(), TestCaseError> {
+    if request.framing == Framing::Truncated {
+        request.framing = Framing::Length;
+    }
+    let answer = response.clone();
+    let upstream = Upstream::start(move |_| answer.reply()).await;
+    let proxy = proxy(with_rules(upstream.address(), RULES));
+    let mut client = proxy.connect().await;
+    client.send(format!("POST /x HTTP/1.1\r\nHost: shop.test\r\n{}\r\n", request.fields())).await;
+    for (number, piece) in request.pieces().into_iter().enumerate() {
+        if number < PAUSED {
+            tokio::time::sleep(request.pause).await;
+        }
+        client.send(piece).await;
+    }
+    let answer = client.answer().await;
+    let received = upstream.only();
+    prop_assert!(received.body == request.body, "the request changed");
+    prop_assert_eq!(received.value("content-encoding"), Some(request.encoding));
+    prop_assert!(answer.body == response.body, "the response changed");
+    prop_assert_eq!(answer.value("content-encoding"), Some(response.encoding));
+    prop_assert_eq!(answer.complete, response.framing != Framing::Truncated);
+    if response.framing == Framing::Length {
+        let length = response.body.len().to_string();
+        prop_assert_eq!(answer.value("content-length"), Some(length.as_str()));
+    }
+    Ok(())
+}
+
+/// [`PAGE`] a hundred times, and as often as 50 MiB have room for it, by `brotli -q 11`.
+const BROTLI: [&str; 2] = [
+    "GwMQ+J0F7t4dmtDi7Fp7JxFIucGRDjLkndAgwzYGJ9lJWqHBxUucGDhc5QEAQb1vCeJYCeNJFZL3zQI=",
+    "y///P/idBe7eHZrQ4uxaeycRSLnBkQ4y5J3QIMM2BifZSVqhwcVLnBg4XOT9H0G9bwniWAnjSRWS983i//8f/BIAcVgAoHv/x///P/glAOKw\
+     AED3/o///3/wSwDEYQGA7v0f////4JcAiMMCAN37P/7//8EvARCHBQC693/5/z+DXwIgDgsAdO9nAA==",
+];
+const PAGE: &str = "<h1>Title</h1><p id=d data-d='1'>text</p>";
+const LARGE: usize = 50 << 20;
+
+/// What random cases do not come to: encodings that are what they say, also cut off, 50 MiB, and a long silence.
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_of_every_kind_pass_unchanged_while_rules_read_them() {
+    let page: Vec<u8> = PAGE.bytes().cycle().take(100_000).collect();
+    let large: Vec<u8> = PAGE.bytes().cycle().take(LARGE).collect();
+    let brotli = BROTLI.map(|text| BASE64_STANDARD.decode(text).unwrap());
+    let zlib = {
+        let mut out = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        out.write_all(&page).unwrap();
+        out.finish().unwrap()
+    };
+    let stored = {
+        let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+        out.write_all(&large).unwrap();
+        out.finish().unwrap()
+    };
+    let cut = |bytes: &[u8]| bytes[..bytes.len() / 2].to_vec();
+    let kinds = [
+        ("identity", Vec::new()),
+        ("identity", b"<".to_vec()),
+        ("identity", page.clone()),
+        ("gzip", gzip(&page)),
+        ("gzip", cut(&gzip(&page))),
+        ("deflate", zlib.clone()),
+        ("deflate", cut(&zlib)),
+        ("br", brotli[0].clone()),
+        ("br", cut(&brotli[0])),
+        // Little that becomes much.
+        ("br", brotli[1].clone()),
+        ("gzip", gzip(&large)),
+        ("zstd", zstd::encode_all(page.as_slice(), 1).unwrap()),
+    ];
+    let message = |encoding, body: &[u8], framing| Message {
+        body: body.to_vec(),
+        encoding,
+        content_type: "text/html",
+        framing,
+        piece: (body.len() / 8).max(1),
+        pause: Duration::from_millis(1),
+    };
+    let mut cases = Vec::new();
+    for (encoding, body) in &kinds {
+        for framing in [Framing::Length, Framing::Chunked, Framing::Truncated] {
+            cases.push((encoding.to_string(), message(encoding, body, framing)));
+        }
+    }
+    cases.push(("50 MiB".to_owned(), message("identity", &large, Framing::Length)));
+    cases.push(("50 MiB, gzip".to_owned(), message("gzip", &stored, Framing::Chunked)));
+    let slow =
+        Message { pause: Duration::from_millis(300), ..message("gzip", &gzip(&page), Framing::Chunked) };
+    cases.push(("slow".to_owned(), slow));
+    for (what, message) in cases {
+        let framing = message.framing;
+        let outcome = passes(message.clone(), message).await;
+        assert!(outcome.is_ok(), "{what}, {framing:?}: {outcome:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

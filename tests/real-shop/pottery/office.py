@@ -1,9 +1,8 @@
-"""What happens in the shop's back office. python -m pottery.office COMMAND …
+"""What happens in the shop's back office. python -m pottery.office COMMAND, JSON on standard input and output.
 
-set-up                 the tables, a country, the products
-paid NUMBER            the order's money came in
-refund NUMBER AMOUNT   a part of it went back
-show NUMBER            what the shop itself knows of the order, as JSON
+set-up    the tables, a country, the products, customers with a password
+settle    [{"number", "refund"}, …]: the order's money came in, and this part of it went back; null = none
+show      [number, …]: what the shop itself knows of these orders
 """
 
 import json
@@ -17,16 +16,16 @@ import django
 
 django.setup()
 
+from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from oscar.core.loading import get_class, get_model
 
+from pottery.goods import CUSTOMERS, GOODS, PASSWORD
 from pottery.orders import tell
-
-GOODS = [("TEAPOT", "Clay teapot", 1499), ("MUG", "Coffee mug", 380), ("VASE", "Flower vase", 980)]
 
 
 def set_up():
-    call_command("migrate", verbosity=0)
+    call_command("migrate", run_syncdb=True, verbosity=0)
     get_model("address", "Country").objects.create(
         iso_3166_1_a2="UA", printable_name="Ukraine", name="Ukraine", is_shipping_country=True
     )
@@ -39,8 +38,10 @@ def set_up():
             structure="standalone", product_class=kind, upc=upc, title=title, is_public=True
         )
         get_model("partner", "StockRecord").objects.create(
-            product=product, partner=partner, partner_sku=upc, price_currency="UAH", price=Decimal(price)
+            product=product, partner=partner, partner_sku=upc, price_currency="UAH", price=price
         )
+    for email in CUSTOMERS:
+        get_user_model().objects.create_user(email.split("@")[0], email, PASSWORD)
     call_command("rebuild_index", interactive=False, verbosity=0)
 
 
@@ -55,25 +56,28 @@ def record_payment(number, kind, amount):
     return order
 
 
-def paid(number):
-    order = record_payment(number, "Paid", order_of(number).total_incl_tax)
-    tell(order, "paid", value=str(order.total_incl_tax), reference="invoice")
+def settle():
+    for entry in json.load(sys.stdin):
+        number, part = entry["number"], entry["refund"]
+        order = record_payment(number, "Paid", order_of(number).total_incl_tax)
+        tell(order, "paid", value=str(order.total_incl_tax), reference="invoice")
+        if part:
+            record_payment(number, "Refund", Decimal(part))
+            tell(order, "refunded", value=part, reference="refund-1")
 
 
-def refund(number, amount):
-    order = record_payment(number, "Refund", Decimal(amount))
-    tell(order, "refunded", value=amount, reference="refund-1")
+def show():
+    print(json.dumps({number: known(number) for number in json.load(sys.stdin)}))
 
 
-def show(number):
+def known(number):
     order = order_of(number)
     payments = {event.event_type.name: str(event.amount) for event in order.payment_events.all()}
-    print(json.dumps({"total": str(order.total_incl_tax), "currency": order.currency, "payments": payments}))
+    return {"total": str(order.total_incl_tax), "currency": order.currency, "payments": payments}
 
 
 if __name__ == "__main__":
-    command, *arguments = sys.argv[1:] or ["help"]
-    commands = {"set-up": set_up, "paid": paid, "refund": refund, "show": show}
-    if command not in commands:
+    commands = {"set-up": set_up, "settle": settle, "show": show}
+    if len(sys.argv) != 2 or sys.argv[1] not in commands:
         sys.exit(__doc__)
-    commands[command](*arguments)
+    commands[sys.argv[1]]()
