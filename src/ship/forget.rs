@@ -73,7 +73,7 @@ pub(super) async fn forget(transaction: &Transaction<'_>, erasure: &Erasure) -> 
     let key: Option<[u8; KEY_BYTES]> = is_listed.then(rand::random);
     if let Some(key) = key {
         rename(transaction, &found, &Replacer::new(key), &mut erased).await?;
-        let hashes = hashes.into_iter().map(|(hash, _)| (hash, (erasure.erasure_id, key))).collect();
+        let hashes = hashes.into_keys().map(|hash| (hash, (erasure.erasure_id, key))).collect();
         erased.insert("customers", rename_hashes(transaction, &hashes).await?);
     }
     let marked = mark_orders(transaction, &found.orders, false).await?;
