@@ -84,6 +84,7 @@ async fn shipped(world: &World) -> Database {
         new_values_per_day: 100_000,
         locale_prefixes: Vec::new(),
         geo_database: None,
+        points: utm_dispatcher::action::Points::default(),
     };
     let config = FeedConfig { journal_dir, keep: Duration::ZERO, max_bytes };
     let shipper = Shipper::new(database.store(), settings);

@@ -278,7 +278,11 @@ impl World {
             currency: Some("UAH"),
             session: number.is_multiple_of(3).then_some(session),
             visitor: (number % 3 == 1).then_some(visitor),
-            phone: random.chance(50).then(|| u8::try_from(random.below(60)).unwrap()),
+            // One whom nothing else tells would be joined by it.
+            phone: random
+                .chance(50)
+                .then(|| u8::try_from(random.below(60)).unwrap())
+                .filter(|_| number % 3 < 2),
             items: Vec::new(),
         };
         let first = if number % 10 == 9 {
