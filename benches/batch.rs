@@ -64,6 +64,7 @@ fn fold(bencher: Bencher, mix: Mix) {
         places: Places::new(None),
         store_ip: StoreIp::Truncated,
         locale_prefixes: Vec::new(),
+        points: utm_dispatcher::action::Points::default(),
         written: Written::default().into(),
     };
     bencher

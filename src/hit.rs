@@ -14,7 +14,7 @@
 //!
 //! Fields are never reordered, removed or retyped within a version. A binary reads all versions up to its own.
 //! Version 2 added fields at the end of a hit, of an action and of a bot count; one of version 1 has their defaults.
-//! Kinds 3 and 4 are reserved. An erasure stands in a segment of its own ([`crate::journal`]).
+//! An erasure stands in a segment of its own ([`crate::journal`]).
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -30,6 +30,8 @@ pub const RECORD_VERSION: u8 = 2;
 
 const KIND_HIT: u8 = 1;
 const KIND_ORDER: u8 = 2;
+const KIND_ACTION: u8 = 3;
+const KIND_SPEND: u8 = 4;
 const KIND_BOT_COUNT: u8 = 5;
 const KIND_ERASURE: u8 = 6;
 
@@ -40,6 +42,10 @@ pub enum Record<'a> {
     Hit(Box<Hit<'a>>),
     /// What the shop said about an order through the API.
     Order(Box<OrderFact>),
+    /// What the shop said through the API that somebody did.
+    Action(Box<ActionFact>),
+    /// What the shop said about money spent on advertising through the API.
+    Spend(Box<SpendFact>),
     /// A request of a certain bot, of which only the count is kept.
     BotCount(BotCount<'a>),
     /// Somebody is to be forgotten.
@@ -70,7 +76,7 @@ pub enum Importance {
     PageView,
     /// An action other than an order.
     Action,
-    /// A touch, an order or an erasure.
+    /// A touch, an order, money spent or an erasure.
     TouchOrOrder,
 }
 
@@ -80,6 +86,8 @@ impl<'a> Record<'a> {
         match self {
             Record::Hit(hit) => encode(KIND_HIT, hit.as_ref(), out),
             Record::Order(fact) => encode(KIND_ORDER, fact.as_ref(), out),
+            Record::Action(fact) => encode(KIND_ACTION, fact.as_ref(), out),
+            Record::Spend(fact) => encode(KIND_SPEND, fact.as_ref(), out),
             Record::BotCount(count) => encode(KIND_BOT_COUNT, count, out),
             Record::Erasure(erasure) => encode(KIND_ERASURE, erasure, out),
         }
@@ -99,6 +107,8 @@ impl<'a> Record<'a> {
             }
             KIND_HIT => Record::Hit(postcard::from_bytes(body)?),
             KIND_ORDER => Record::Order(postcard::from_bytes(body)?),
+            KIND_ACTION => Record::Action(postcard::from_bytes(body)?),
+            KIND_SPEND => Record::Spend(postcard::from_bytes(body)?),
             KIND_BOT_COUNT if *version == 1 => {
                 Record::BotCount(postcard::from_bytes::<BotCountOfVersion1<'a>>(body)?.into())
             }
@@ -113,6 +123,8 @@ impl<'a> Record<'a> {
         match self {
             Record::Hit(hit) => hit.at_ms,
             Record::Order(fact) => fact.received_ms,
+            Record::Action(fact) => fact.received_ms,
+            Record::Spend(fact) => fact.received_ms,
             Record::BotCount(count) => count.at_ms,
             Record::Erasure(erasure) => erasure.at_ms,
         }
@@ -122,7 +134,8 @@ impl<'a> Record<'a> {
     pub fn importance(&self) -> Importance {
         match self {
             Record::Hit(hit) => hit.importance(),
-            Record::Order(_) | Record::Erasure(_) => Importance::TouchOrOrder,
+            Record::Order(_) | Record::Spend(_) | Record::Erasure(_) => Importance::TouchOrOrder,
+            Record::Action(_) => Importance::Action,
             Record::BotCount(_) => Importance::PageView,
         }
     }
@@ -551,14 +564,84 @@ pub struct OrderFact {
     pub receipt: Option<(Uuid, u32)>,
 }
 
-/// What became of an [`OrderFact`] in the database; its sender is told.
+/// What somebody did where the proxy does not see it. What was told first of a reference stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ActionFact {
+    /// The shop.
+    pub site: String,
+    /// The type of the action.
+    pub kind: String,
+    /// By what it is known when it is told again, with site and type.
+    pub reference: String,
+    /// Hash of what was told.
+    pub content: i64,
+    /// When it was done, Unix milliseconds.
+    pub at_ms: u64,
+    /// The session in which it was done.
+    pub session_id: Option<Uuid>,
+    /// Who did it.
+    pub visitor_id: Option<Uuid>,
+    /// Host, empty where it was not told, and masked path of the page.
+    pub page: Option<(String, String)>,
+    /// The shop's id of the product.
+    pub product_id: Option<String>,
+    /// The product's name.
+    pub product_name: Option<String>,
+    /// An amount.
+    pub value: Option<Decimal>,
+    /// ISO 4217 code.
+    pub currency: Option<String>,
+    /// The shop's id of the order it has to do with.
+    pub order_id: Option<String>,
+    /// That order's number as the customer sees it.
+    pub order_number: Option<String>,
+    /// Further properties, masked.
+    pub properties: Vec<(String, String)>,
+    /// When it was told, Unix milliseconds.
+    pub received_ms: u64,
+    /// Names this report while its sender waits for the outcome: request and position in it.
+    pub receipt: Option<(Uuid, u32)>,
+}
+
+/// What was spent on a day for what one set of tags stands for. What was reported last stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SpendFact {
+    /// The shop.
+    pub site: String,
+    /// Year, month and day, as the advertiser counts days.
+    pub day: (i16, i8, i8),
+    /// `utm_source` of the advertisements' links.
+    pub source: Option<String>,
+    /// `utm_medium`
+    pub medium: Option<String>,
+    /// `utm_campaign`
+    pub campaign: Option<String>,
+    /// `utm_content`
+    pub content: Option<String>,
+    /// `utm_id`
+    pub utm_id: Option<String>,
+    /// What it cost.
+    pub cost: Decimal,
+    /// ISO 4217 code.
+    pub currency: Option<String>,
+    /// Clicks that were paid for, as the advertiser counts them.
+    pub clicks: Option<u64>,
+    /// How often it was shown, as the advertiser counts.
+    pub impressions: Option<u64>,
+    /// When the report arrived, Unix milliseconds.
+    pub received_ms: u64,
+    /// Names this report while its sender waits for the outcome: request and position in it.
+    pub receipt: Option<(Uuid, u32)>,
+}
+
+/// What became of an [`OrderFact`], an [`ActionFact`] or a [`SpendFact`] in the database; its sender is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum OrderOutcome {
-    /// It is a new entry of the order's ledger.
+pub enum ReportOutcome {
+    /// It is new.
     Recorded,
-    /// The ledger has it already.
+    /// It is known already.
     Duplicate,
-    /// The ledger does not take it, for this reason (one sentence, fit for the sender).
+    /// It is not taken, for this reason (one sentence, fit for the sender).
     Refused(String),
 }
 

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::clock::unix_ms;
 use crate::erasure::{self, Erasure, Subject};
-use crate::hit::{OrderFact, OrderOutcome, Record};
+use crate::hit::{Record, ReportOutcome};
 use crate::journal::frame::{ERASURE_FORMAT, FORMAT, append};
 use crate::journal::writer::{Ack, Batch};
 
@@ -38,22 +38,16 @@ impl Ingest {
         Self { batches, receipts }
     }
 
-    /// Hands facts over and waits until they are on the disk, and then, as far as [`OUTCOME_WAIT`] allows, for the
-    /// outcome of each in their order; none = safe, not yet in the database. Their receipts are set here.
+    /// Hands orders, actions and money spent over and waits until they are on the disk, and then, as far as [`OUTCOME_WAIT`] allows,
+    /// for the outcome of each in their order; none = safe, not yet in the database. Their receipts are set here.
     pub async fn submit(
         &self,
-        mut facts: Vec<OrderFact>,
-    ) -> Result<Option<Vec<OrderOutcome>>, JournalUnavailable> {
+        mut facts: Vec<Record<'static>>,
+    ) -> Result<Option<Vec<ReportOutcome>>, JournalUnavailable> {
         let deadline = Instant::now() + OUTCOME_WAIT;
         let request = Uuid::new_v4();
         let count = facts.len();
-        let mut frames = Vec::new();
-        for (index, fact) in (0..).zip(&mut facts) {
-            fact.receipt = Some((request, index));
-        }
-        for fact in facts {
-            append(&Record::Order(Box::new(fact)), &mut frames).map_err(|_| JournalUnavailable)?;
-        }
+        let frames = frames_of(request, 0, &mut facts)?;
         let outcomes = self.receipts.expect(request, count);
         let _given_up = GivenUp { receipts: &self.receipts, request };
         self.write(frames, FORMAT, deadline).await?;
@@ -79,6 +73,18 @@ impl Ingest {
         Ok((erasure_id, receipt?))
     }
 
+    /// Hands facts over and waits until they are on the disk. Their outcomes are known by the request and their index,
+    /// counted from `first`.
+    pub async fn record_facts(
+        &self,
+        request: Uuid,
+        first: u32,
+        facts: &mut [Record<'static>],
+    ) -> Result<(), JournalUnavailable> {
+        let frames = frames_of(request, first, facts)?;
+        self.write(frames, FORMAT, Instant::now() + OUTCOME_WAIT).await
+    }
+
     /// Hands an erasure over and waits until it is on the disk.
     pub async fn record(&self, erasure: Erasure) -> Result<(), JournalUnavailable> {
         self.write_erasure(erasure, Instant::now() + OUTCOME_WAIT).await
@@ -102,6 +108,25 @@ impl Ingest {
     }
 }
 
+/// Sets receipts, by which outcomes are known.
+fn frames_of(
+    request: Uuid,
+    first: u32,
+    facts: &mut [Record<'static>],
+) -> Result<Vec<u8>, JournalUnavailable> {
+    let mut frames = Vec::new();
+    for (index, fact) in (first..).zip(facts) {
+        match fact {
+            Record::Order(fact) => fact.receipt = Some((request, index)),
+            Record::Action(fact) => fact.receipt = Some((request, index)),
+            Record::Spend(fact) => fact.receipt = Some((request, index)),
+            Record::Hit(_) | Record::BotCount(_) | Record::Erasure(_) => {}
+        }
+        append(fact, &mut frames).map_err(|_| JournalUnavailable)?;
+    }
+    Ok(frames)
+}
+
 /// Forgets a submission however its wait ends: while the database is away nothing is delivered that would.
 struct GivenUp<'a> {
     receipts: &'a Receipts,
@@ -123,14 +148,14 @@ pub struct Receipts {
 
 #[derive(Debug)]
 struct Waiting {
-    outcomes: Vec<Option<OrderOutcome>>,
+    outcomes: Vec<Option<ReportOutcome>>,
     missing: usize,
-    tell: oneshot::Sender<Vec<OrderOutcome>>,
+    tell: oneshot::Sender<Vec<ReportOutcome>>,
 }
 
 impl Receipts {
     /// Hands outcomes to who waits for them; those of others are dropped.
-    pub fn deliver(&self, outcomes: impl IntoIterator<Item = ((Uuid, u32), OrderOutcome)>) {
+    pub fn deliver(&self, outcomes: impl IntoIterator<Item = ((Uuid, u32), ReportOutcome)>) {
         let mut waiting = self.lock();
         for ((request, index), outcome) in outcomes {
             let Some(submission) = waiting.get_mut(&request) else { continue };
@@ -161,7 +186,7 @@ impl Receipts {
         self.erasures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn expect(&self, request: Uuid, facts: usize) -> oneshot::Receiver<Vec<OrderOutcome>> {
+    fn expect(&self, request: Uuid, facts: usize) -> oneshot::Receiver<Vec<ReportOutcome>> {
         let (tell, outcomes) = oneshot::channel();
         let submission = Waiting { outcomes: vec![None; facts], missing: facts, tell };
         self.lock().insert(request, submission);

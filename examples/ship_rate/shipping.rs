@@ -50,6 +50,7 @@ impl Shipping {
             store_ip: StoreIp::Truncated,
             new_values_per_day: 100_000,
             locale_prefixes: Vec::new(),
+            points: utm_dispatcher::action::Points::default(),
             geo_database: None,
         };
         let receipts = Arc::new(Receipts::default());

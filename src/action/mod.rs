@@ -1,9 +1,11 @@
-//! The grammar of action rules: path templates, and where values are taken from. Pure; errors are sentences for the
-//! person who wrote the rule.
+//! The grammar of action rules: path templates, and where values are taken from; what actions are worth. Pure; errors are
+//! sentences for the person who wrote the rule.
 
+mod points;
 mod source;
 mod template;
 
+pub use points::{KNOWN_KINDS, Points};
 pub use source::{Condition, Css, HtmlPart, Part, Source, Where};
 pub(crate) use template::Segment;
 pub use template::{Captures, Template, segments};

@@ -1,32 +1,19 @@
 //! `forget`: takes a person out of what is stored; the totals stay.
-//!
-//! The erasure goes into a journal of its own, so that it survives the database, and then to the database. With that
-//! away the running program ships it as soon as it is back.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args as ClapArgs;
 use uuid::Uuid;
 
+use super::journalled;
 use crate::clock::unix_ms;
 use crate::config::{self, Config};
 use crate::customer::CustomerHasher;
 use crate::erasure::{Erasure, Outcome, Receipt, Subject};
 use crate::hit::CustomerKeyKind;
-use crate::ingest::{Ingest, Receipts};
-use crate::journal::directory::RunDirectory;
-use crate::journal::reader::Reader;
-use crate::journal::writer::{Writer, WriterConfig};
 use crate::keys::KeyRing;
-use crate::ship::{Batch, Located, ShipSettings, Shipper, Stretch};
 use crate::stats::forget::ReceiptDetails;
-use crate::store::migrate::{SchemaState, schema_state};
-use crate::telemetry::metrics::Metrics;
-
-/// Bytes read at once: more than an erasure has.
-const CHUNK_BYTES: usize = 1 << 16;
 
 /// Whom to forget, or to tell of.
 #[derive(Debug, ClapArgs)]
@@ -111,52 +98,17 @@ fn customer_key(text: &str) -> (CustomerKeyKind, &str) {
 }
 
 async fn forget(config: &Config, subject: Subject) -> anyhow::Result<(Uuid, Option<Receipt>)> {
-    let journal = &config.journal;
-    let writer = Writer::start(
-        WriterConfig {
-            journal_dir: journal.dir.clone(),
-            fsync: journal.fsync,
-            segment_bytes: journal.segment_bytes,
-            max_bytes: journal.max_bytes,
-        },
-        Arc::new(Metrics::default()),
-    )?;
-    let erasure = Erasure { erasure_id: Uuid::new_v4(), at_ms: unix_ms(), subject };
-    let erasure_id = erasure.erasure_id;
-    let ingest = Ingest::new(writer.batches, Arc::new(Receipts::default()));
-    ingest.record(erasure).await.with_context(|| format!("in {}", journal.dir.display()))?;
-    drop(ingest);
-    let _ = writer.ended.await;
-    let directory = writer.progress.directory().context("the journal has no directory")?;
-    let receipt = ship(config, directory).await.unwrap_or_else(|error| {
-        eprintln!("the database cannot be written ({error:#}); the running program does it when it can");
-        None
-    });
-    Ok((erasure_id, receipt))
-}
-
-/// Brings a journal that is written to its end to the database; answers the last receipt.
-async fn ship(config: &Config, directory: &RunDirectory) -> anyhow::Result<Option<Receipt>> {
-    let (store, _cluster) = super::database(config).await?;
-    if schema_state(&store).await? != SchemaState::Current {
-        bail!("its schema is of another version");
-    }
-    let mut shipper = Shipper::new(store, ShipSettings::from(config));
-    let positions = shipper.checkpoints(&[directory.journal]).await?;
-    let mut expected = positions.get(&directory.journal).copied().unwrap_or_default();
-    let mut reader = Reader::new(&directory.path, expected);
-    let mut receipts = Vec::new();
-    loop {
-        let chunk = reader.read(None, CHUNK_BYTES)?;
-        if chunk.is_empty() {
-            return Ok(receipts.pop());
+    let erasure_id = Uuid::new_v4();
+    let erasure = Erasure { erasure_id, at_ms: unix_ms(), subject };
+    let directory = journalled::write_erasure(config, erasure).await?;
+    let receipt = match journalled::ship(config, &directory).await {
+        Ok(mut shipped) => shipped.receipts.pop(),
+        Err(error) => {
+            eprintln!("the database cannot be written ({error:#}); the running program does it when it can");
+            None
         }
-        let located = |(position, payload)| Located { position, payload };
-        let records = chunk.frames.into_iter().map(located).collect();
-        let stretch = Stretch { journal: directory.journal, expected, next: chunk.end, records };
-        receipts.extend(shipper.ship(Batch::new(vec![stretch])).await?.receipts);
-        expected = chunk.end;
-    }
+    };
+    Ok((erasure_id, receipt))
 }
 
 #[cfg(test)]

@@ -90,6 +90,8 @@ fn dump(journals: &[(Uuid, PathBuf)]) -> anyhow::Result<()> {
                         hit.client_address = hit.client_address.map(truncated);
                         json!({"kind": "hit", "at": place, "record": hit})
                     }
+                    Ok(Record::Action(fact)) => json!({"kind": "action", "at": place, "record": fact}),
+                    Ok(Record::Spend(fact)) => json!({"kind": "spend", "at": place, "record": fact}),
                     Ok(Record::Order(fact)) => json!({"kind": "order", "at": place, "record": fact}),
                     Ok(Record::Erasure(erasure)) => {
                         json!({"kind": "erasure", "at": place, "record": erasure})

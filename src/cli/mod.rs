@@ -4,7 +4,9 @@ mod check;
 mod demo;
 mod export;
 mod forget;
+mod import;
 mod journal;
+mod journalled;
 mod migrate;
 mod rules;
 mod run;
@@ -60,6 +62,8 @@ enum Command {
     Token(token::Args),
     /// Forget a person: identities go, totals stay
     Forget(forget::Args),
+    /// Take orders or advertising cost from a file
+    Import(import::Args),
     /// Print everything that is stored of a person, as JSON
     Export(export::Args),
     /// What the journal holds
@@ -103,6 +107,7 @@ fn dispatch(cli: &Cli) -> anyhow::Result<()> {
         Command::Tail(args) => tail::run(&cli.config, args),
         Command::Token(args) => token::run(&cli.config, args),
         Command::Forget(args) => forget::run(&cli.config, args),
+        Command::Import(args) => import::run(&cli.config, args),
         Command::Export(args) => export::run(&cli.config, args),
         Command::Journal(args) => journal::run(&cli.config, args),
         Command::Rules(args) => rules::run(&cli.config, args),

@@ -24,7 +24,7 @@ pub use error::ConfigErrors;
 pub use live::Live;
 pub use reload::Change;
 
-use crate::action::{Condition, Source, Template};
+use crate::action::{Condition, Points, Source, Template};
 use crate::exclusion::{Kind, Rule};
 use crate::hit::CustomerKeyKind;
 
@@ -74,6 +74,8 @@ pub struct Config {
     pub tracking: Tracking,
     /// `[[action]]`, then those of presets; of the same type the first that matches counts.
     pub actions: Vec<ActionRule>,
+    /// `[points]`: what actions are worth.
+    pub points: Points,
     /// `[orders]`
     pub orders: Orders,
     /// `[geo] database`: path of an mmdb file.

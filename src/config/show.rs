@@ -36,6 +36,8 @@ impl Config {
         self.routes.iter().for_each(|route| page.route(route, &self.upstreams));
         page.tracking(&self.tracking);
         self.actions.iter().for_each(|rule| page.action(rule));
+        page.table("[points]");
+        self.points.iter().for_each(|(kind, points)| page.plain(kind, points));
         page.orders(&self.orders);
         if let Some(path) = &self.geo_database {
             page.table("[geo]");

@@ -714,6 +714,25 @@ fn rules_that_cannot_work_are_pointed_at() {
 }
 
 #[test]
+fn points_are_whole_numbers_of_types_that_are_meant() {
+    let points = |keys: &str| format!("{MINIMAL}\n[points]\n{keys}\n");
+    for (keys, said) in [
+        ("add_to_card = 3", "did you mean `add_to_cart`?"),
+        ("Lead = 3", "small letters"),
+        ("lead = 1.5", "a whole number"),
+        ("lead = \"3\"", "a whole number"),
+        ("lead = -10001", "from -10000 to 10000"),
+    ] {
+        let told = errors(&points(keys));
+        assert!(told.contains(said) && told.contains(" | "), "{keys}: {told}");
+    }
+    let read_once = read(&points("lead = -10000\nwishlist = 0x10"));
+    assert_eq!((read_once.points.of("lead"), read_once.points.of("wishlist")), (-10_000, 16));
+    assert_eq!(read_once.points.of("purchase"), 100);
+    assert_eq!(read(&read_once.to_string()).to_string(), read_once.to_string());
+}
+
+#[test]
 fn presets_are_rules_and_are_printed_as_what_they_are() {
     for preset in ["twocomms", "django-oscar", "woocommerce"] {
         let own = "[[action]]\ntype = \"lead\"\npath = \"/own\"\n";

@@ -92,6 +92,8 @@ fn at_ms(record: &Record<'_>) -> u64 {
     match record {
         Record::Hit(hit) => hit.at_ms,
         Record::Order(fact) => fact.at_ms,
+        Record::Action(fact) => fact.at_ms,
+        Record::Spend(fact) => fact.received_ms,
         Record::BotCount(count) => count.at_ms,
         Record::Erasure(erasure) => erasure.at_ms,
     }

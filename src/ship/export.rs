@@ -37,7 +37,7 @@ macro_rules! part {
 }
 
 /// The parts of an export, each a list.
-const PARTS: [(&str, &str, By); 12] = [
+const PARTS: [(&str, &str, By); 13] = [
     part!("visitors", Visitors),
     part!("visitor_months", Visitors),
     part!("sessions", Visitors),
@@ -45,6 +45,7 @@ const PARTS: [(&str, &str, By); 12] = [
     part!("touches", Visitors),
     part!("events", Visitors),
     part!("product_views", Visitors),
+    part!("told_actions", Visitors),
     part!("orders", Orders),
     part!("order_entries", Orders),
     part!("order_credits", Orders),
@@ -95,7 +96,7 @@ impl Export {
 
     /// Finds everybody and everything that is the subject's. The transaction had best be a repeatable read.
     pub async fn of(transaction: &Transaction<'_>, subject: &Subject) -> Result<Self, ExportError> {
-        let found = Found::of(transaction, subject).await?.ok_or(ExportError::TooMany)?;
+        let found = Found::of(transaction, subject, false).await?.ok_or(ExportError::TooMany)?;
         let named = match subject {
             Subject::Visitor(id) => Some(id.as_bytes().to_vec()),
             Subject::Customer(hash) => Some(hash.to_vec()),

@@ -12,7 +12,7 @@ use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::columns::send;
-use super::forgotten::{CUSTOMER, NewSession, Replacer, SESSION, VISITOR};
+use super::forgotten::{CUSTOMER, NewHashes, NewSession, Replacer, SESSION, VISITOR};
 use super::settle::Orders;
 use crate::erasure::{Erasure, IdHash, Outcome, Receipt, Subject, id_hash};
 use crate::keys::KEY_BYTES;
@@ -57,7 +57,7 @@ pub(super) async fn hold_months(transaction: &Transaction<'_>) -> Result<(), Err
 
 /// Forgets whom the record names.
 pub(super) async fn forget(transaction: &Transaction<'_>, erasure: &Erasure) -> Result<Receipt, Error> {
-    let Some(found) = Found::of(transaction, &erasure.subject).await? else {
+    let Some(found) = Found::of(transaction, &erasure.subject, true).await? else {
         return keep_receipt(transaction, erasure, Outcome::TooMany, BTreeMap::new(), None).await;
     };
     let before = was_forgotten(transaction, &erasure.subject, &found).await?;
@@ -67,15 +67,21 @@ pub(super) async fn forget(transaction: &Transaction<'_>, erasure: &Erasure) -> 
         Subject::Visitor(id) if !before => Some(*id),
         _ => None,
     };
-    let is_listed = named.is_some() || !found.visitors.is_empty() || !found.sessions.is_empty();
+    let hashes = hashes_of(transaction, &found.orders, true).await?;
+    let is_listed =
+        named.is_some() || !(found.visitors.is_empty() && found.sessions.is_empty() && hashes.is_empty());
     let key: Option<[u8; KEY_BYTES]> = is_listed.then(rand::random);
     if let Some(key) = key {
         rename(transaction, &found, &Replacer::new(key), &mut erased).await?;
+        let hashes = hashes.into_keys().map(|hash| (hash, (erasure.erasure_id, key))).collect();
+        erased.insert("customers", rename_hashes(transaction, &hashes).await?);
     }
     let marked = mark_orders(transaction, &found.orders, false).await?;
     let orders = erased.entry("orders").or_default();
     *orders = marked.max(*orders);
-    erased.insert("customers", take_customers_out(transaction, &found.orders).await?);
+    let taken = take_customers_out(transaction, &found.orders).await?;
+    let customers = erased.entry("customers").or_default();
+    *customers = taken.max(*customers);
     erased.insert("quarantine", clear_quarantine(transaction, &found).await?);
     list(transaction, &found, named, erasure.erasure_id).await?;
     erased.retain(|_, rows| *rows > 0);
@@ -90,7 +96,42 @@ pub(super) async fn forget(transaction: &Transaction<'_>, erasure: &Erasure) -> 
 /// What batches with computed orders leave to do: reports about a forgotten person's orders lose the person.
 pub(super) async fn anonymise_orders(transaction: &Transaction<'_>, orders: &Orders) -> Result<(), Error> {
     mark_orders(transaction, orders, true).await?;
+    let hashes = hashes_of(transaction, orders, false).await?;
+    let hashes = hashes.into_iter().filter_map(|(hash, newest)| Some((hash, newest?))).collect();
+    rename_hashes(transaction, &hashes).await?;
     take_customers_out(transaction, orders).await.map(drop)
+}
+
+/// Replaces hashes of customers wherever they are, and lists them; answers in how many reports.
+pub(super) async fn rename_hashes(transaction: &Transaction<'_>, hashes: &NewHashes) -> Result<u64, Error> {
+    if hashes.is_empty() {
+        return Ok(0);
+    }
+    let of = hashes.iter();
+    let (of, erasures): (Vec<&[u8]>, Vec<Uuid>) =
+        of.map(|(hash, (erasure_id, _))| (hash.as_slice(), *erasure_id)).unzip();
+    let keys: Vec<&[u8]> = hashes.values().map(|(_, key)| key.as_slice()).collect();
+    let parameters: [Parameter<'_>; 3] =
+        [(&of, Type::BYTEA_ARRAY), (&erasures, Type::UUID_ARRAY), (&keys, Type::BYTEA_ARRAY)];
+    transaction.execute_typed(include_str!("sql/forget_hashes.sql"), &parameters).await
+}
+
+/// Hashes of customers in reports about orders, of all or of those marked as forgotten; each with the newest erasure that has
+/// a key: which one replaces a hash does not matter, as long as it is the same everywhere.
+async fn hashes_of(
+    transaction: &Transaction<'_>,
+    orders: &Orders,
+    all: bool,
+) -> Result<BTreeMap<[u8; 16], Option<(Uuid, [u8; KEY_BYTES])>>, Error> {
+    let rows = send!(transaction, "forget_hashes_of", orders, |(site, order)| {
+        INT4_ARRAY: site, TEXT_ARRAY: order,
+    }, BOOL: all)?;
+    let read = |row: &tokio_postgres::Row| {
+        let hash = row.get::<_, &[u8]>("hash").try_into().ok()?;
+        let key = row.get::<_, Option<&[u8]>>("key").and_then(|key| key.try_into().ok());
+        Some((hash, row.get::<_, Option<Uuid>>("erasure_id").zip(key)))
+    };
+    Ok(rows.iter().filter_map(read).collect())
 }
 
 /// Lists sessions of forgotten visitors that came to be known only now; reports that name them are renamed.
@@ -109,10 +150,23 @@ pub(super) async fn add_sessions(
 
 impl Found {
     /// None when an order or a customer leads to too many.
-    pub(super) async fn of(transaction: &Transaction<'_>, subject: &Subject) -> Result<Option<Found>, Error> {
+    ///
+    /// `connected`: a visitor's customer leads on to their other orders, and whose these are. An order or a customer does in
+    /// any case.
+    pub(super) async fn of(
+        transaction: &Transaction<'_>,
+        subject: &Subject,
+        connected: bool,
+    ) -> Result<Option<Found>, Error> {
         let mut found = Found::default();
         match subject {
-            Subject::Visitor(id) => _ = found.visitors.insert(*id),
+            Subject::Visitor(id) => {
+                found.visitors.insert(*id);
+                if connected {
+                    found.add_sessions_and_orders(transaction).await?;
+                    found.add_connected(transaction).await?;
+                }
+            }
             Subject::Order { site, order_id } => {
                 found.add_customers(transaction, Some(site), Some(order_id), None).await?;
             }
@@ -155,6 +209,21 @@ impl Found {
         for row in transaction.query_typed(sql, &parameters).await? {
             self.orders.insert((row.get("site_id"), row.get("order_id")));
             self.customers.extend(row.get::<_, Option<Vec<u8>>>("customer"));
+        }
+        Ok(())
+    }
+
+    /// Orders that share a customer with those found, if they are not more than one person has.
+    async fn add_connected(&mut self, transaction: &Transaction<'_>) -> Result<(), Error> {
+        let hashes = hashes_of(transaction, &self.orders, true).await?;
+        let names: Vec<&[u8]> = hashes.keys().map(<[u8; 16]>::as_slice).collect();
+        let by_names = [(&names as _, Type::BYTEA_ARRAY)];
+        let rows =
+            transaction.query_typed(include_str!("sql/forget_connected_orders.sql"), &by_names).await?;
+        let more: Orders = rows.iter().map(|row| (row.get("site_id"), row.get("order_id"))).collect();
+        if more.union(&self.orders).count() <= MOST_ORDERS {
+            self.orders.extend(more);
+            self.customers.extend(hashes.keys().map(|hash| hash.to_vec()));
         }
         Ok(())
     }
@@ -254,7 +323,7 @@ async fn rename(
         new_touched,
     ];
     let of_visitors = [visitor.clone(), new_visitor];
-    let steps: [(&'static str, &str, &[Parameter<'_>]); 12] = [
+    let steps: [(&'static str, &str, &[Parameter<'_>]); 14] = [
         ("order_credits", include_str!("sql/forget_linked_credits.sql"), &of_links),
         ("visitors", include_str!("sql/forget_visitors.sql"), &visitors_with_evidence),
         ("visitors", include_str!("sql/forget_minted.sql"), std::slice::from_ref(&visitor)),
@@ -263,8 +332,10 @@ async fn rename(
         ("session_cookies", include_str!("sql/forget_cookies.sql"), &[visitor.clone(), session]),
         ("touches", include_str!("sql/forget_touches.sql"), &with_evidence),
         ("events", include_str!("sql/forget_events.sql"), &in_sessions),
+        ("told_actions", include_str!("sql/forget_told_actions.sql"), &in_sessions),
         ("order_entries", include_str!("sql/forget_order_names.sql"), &in_sessions),
         ("orders", include_str!("sql/forget_orders.sql"), &in_sessions),
+        ("orders", include_str!("sql/forget_clicked.sql"), &of_orders[..2]),
         ("order_credits", include_str!("sql/forget_credits.sql"), &of_orders),
         ("visitor_months", include_str!("sql/forget_visitor_months.sql"), &of_visitors),
     ];

@@ -4,20 +4,26 @@
 //!
 //! First bytes of HMAC-SHA-256(key of the erasure, letter ‖ what is replaced): a visitor's id (`v`) becomes a UUIDv8; a
 //! session's (`s`) too, but keeps its first six bytes, the hour and with it its partition; a touch's evidence (`e`) is
-//! replaced since it is a hash of click ids. Equal things get equal replacements, different ones different: so whatever
-//! comes late falls into its place, and no total changes.
+//! replaced since it is a hash of click ids. The hash of a customer becomes the first 16 bytes of
+//! SHA-256(key ‖ `c` ‖ hash), and a zero byte by which it is known as a replacement: in all reports, whoever ordered, as long
+//! as there is a key, so that orders which it joined stay joined. Equal things get equal replacements, different ones
+//! different: so whatever comes late falls into its place, and no total changes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use deadpool_postgres::Transaction;
 use hmac::Mac;
 use jiff::Timestamp;
+use sha2::{Digest, Sha256};
 use tokio_postgres::Error;
 use uuid::{Builder, Uuid};
 
 use crate::erasure::{IdHash, id_hash};
-use crate::hit::{Hit, IdentityMode, OrderFact};
+use crate::hit::{ActionFact, Hit, IdentityMode, OrderFact};
 use crate::keys::{KEY_BYTES, keyed};
+
+/// Hashes of customers that are to be replaced and are not in the list yet, each with an erasure and its key.
+pub(super) type NewHashes = BTreeMap<[u8; 16], (Uuid, [u8; KEY_BYTES])>;
 
 /// Kind of what is forgotten, as Postgres stores it.
 pub(super) const VISITOR: i16 = 1;
@@ -50,6 +56,12 @@ impl Replacer {
     pub(super) fn evidence(&self, evidence: i64) -> i64 {
         let [a, b, c, d, e, f, g, h, ..] = self.tag(b'e', &evidence.to_be_bytes());
         i64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
+
+    /// As `sql/forget_hashes.sql` makes it.
+    fn customer(&self, hash: &[u8; 16]) -> Vec<u8> {
+        let digest = Sha256::new().chain_update(self.0).chain_update(b"c").chain_update(hash).finalize();
+        digest[..16].iter().copied().chain([0]).collect()
     }
 
     fn tag(&self, letter: u8, value: &[u8]) -> [u8; 32] {
@@ -129,8 +141,27 @@ impl ForgottenList {
             })
     }
 
+    /// A customer's hash as it is stored; none when it is not to be.
+    pub(super) fn customer(&self, hash: &[u8; 16], received_ms: u64) -> Option<Vec<u8>> {
+        match self.entry(CUSTOMER, hash) {
+            Some(Entry { replacer: Some(replacer), .. }) => Some(replacer.customer(hash)),
+            Some(entry) if received_ms <= entry.at_ms => None,
+            _ => Some(hash.to_vec()),
+        }
+    }
+
+    /// Notes hashes of customers that a forgotten person's record brings.
+    fn note<'a>(&self, entry: &Entry, hashes: impl Iterator<Item = &'a [u8; 16]>, new: &mut NewHashes) {
+        let Some(Replacer(key)) = entry.replacer else { return };
+        for hash in hashes {
+            if self.entry(CUSTOMER, hash).is_none_or(|listed| listed.replacer.is_none()) {
+                new.insert(*hash, (entry.erasure_id, key));
+            }
+        }
+    }
+
     /// Takes the person out of a hit; answers the session when shops may name it and the list has it not.
-    pub(super) fn anonymise_hit(&self, hit: &mut Hit<'_>) -> Option<NewSession> {
+    pub(super) fn anonymise_hit(&self, hit: &mut Hit<'_>, new: &mut NewHashes) -> Option<NewSession> {
         let identity = hit.identity.as_mut()?;
         // What a fresh visitor was minted from must not lead to the one that is forgotten.
         identity.minted_from = identity.minted_from.filter(|id| self.entry(VISITOR, id.as_bytes()).is_none());
@@ -138,7 +169,10 @@ impl ForgottenList {
         hit.cookies.clear();
         for action in &mut hit.actions {
             action.properties.clear();
-            action.customer.clear();
+            if entry.replacer.is_none() || action.order_id.is_none() {
+                action.customer.clear();
+            }
+            self.note(entry, action.customer.iter().map(|(_, hash)| hash), new);
             if action.product_id.is_none() {
                 action.product_name = None;
             }
@@ -162,7 +196,7 @@ impl ForgottenList {
 
     /// Takes the person out of what the shop reported: of a visitor or a session that is forgotten whenever it was
     /// received, of a customer what was received before the erasure.
-    pub(super) fn anonymise_fact(&self, fact: &mut OrderFact) {
+    pub(super) fn anonymise_fact(&self, fact: &mut OrderFact, new: &mut NewHashes) {
         if self.entries.is_empty() {
             return;
         }
@@ -175,17 +209,45 @@ impl ForgottenList {
         if visitor.is_none() && session.is_none() && !of_customer {
             return;
         }
-        if let Some(entry) = visitor {
-            let replaced = |id| entry.replacer.as_ref().map(|replacer| replacer.visitor(id));
-            fact.visitor_id = fact.visitor_id.and_then(replaced);
+        rename(&mut fact.visitor_id, &mut fact.session_id, visitor, session);
+        match visitor.or(session).filter(|entry| entry.replacer.is_some()) {
+            Some(entry) => self.note(entry, fact.customer.iter().map(|(_, hash)| hash), new),
+            None if visitor.is_some() || session.is_some() => fact.customer.clear(),
+            None => {}
         }
-        if let Some(entry) = session.or(visitor) {
-            let replaced = |id| entry.replacer.as_ref().map(|replacer| replacer.session(id));
-            fact.session_id = fact.session_id.and_then(replaced);
-        }
-        fact.customer.clear();
         fact.click_ids.clear();
         (fact.items, fact.properties) = (None, None);
+    }
+
+    /// Takes the person out of what the shop said that somebody did.
+    pub(super) fn anonymise_action(&self, fact: &mut ActionFact) {
+        let visitor = fact.visitor_id.and_then(|id| self.entry(VISITOR, id.as_bytes()));
+        let session = fact.session_id.and_then(|id| self.entry(SESSION, id.as_bytes()));
+        if visitor.is_none() && session.is_none() {
+            return;
+        }
+        rename(&mut fact.visitor_id, &mut fact.session_id, visitor, session);
+        fact.properties.clear();
+        if fact.product_id.is_none() {
+            fact.product_name = None;
+        }
+    }
+}
+
+/// Replaces ids of who is forgotten by these entries.
+fn rename(
+    visitor_id: &mut Option<Uuid>,
+    session_id: &mut Option<Uuid>,
+    visitor: Option<&Entry>,
+    session: Option<&Entry>,
+) {
+    if let Some(entry) = visitor {
+        let replaced = |id| entry.replacer.as_ref().map(|replacer| replacer.visitor(id));
+        *visitor_id = visitor_id.and_then(replaced);
+    }
+    if let Some(entry) = session.or(visitor) {
+        let replaced = |id| entry.replacer.as_ref().map(|replacer| replacer.session(id));
+        *session_id = session_id.and_then(replaced);
     }
 }
 
@@ -202,6 +264,7 @@ mod tests {
             let entries = HashMap::from([((VISITOR, id_hash(visitor_id.as_bytes())), entry)]);
             let list = ForgottenList { stamp: "1".to_owned(), entries };
             let mut bought = Action::new("purchase", Way::Rule);
+            bought.order_id = Some("1".into());
             bought.customer = vec![(CustomerKeyKind::Phone, [1; 16])];
             let identity = Identity {
                 mode: IdentityMode::Cookie,
@@ -211,8 +274,12 @@ mod tests {
                 minted_from: None,
             };
             let mut hit = Hit { identity: Some(identity), actions: vec![bought], ..Hit::default() };
-            list.anonymise_hit(&mut hit);
-            assert!(hit.actions[0].customer.is_empty());
+            let mut new = NewHashes::new();
+            list.anonymise_hit(&mut hit, &mut new);
+            match key {
+                None => assert!(hit.actions[0].customer.is_empty()),
+                Some(key) => assert_eq!(new, NewHashes::from([([1; 16], (Uuid::nil(), key))])),
+            }
             assert_ne!(hit.identity.map(|identity| identity.visitor_id), Some(visitor_id));
         }
     }

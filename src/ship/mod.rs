@@ -18,11 +18,12 @@ mod forgotten;
 mod growth;
 mod known;
 pub mod labels;
-pub mod points;
 mod recent;
 pub mod rows;
 mod settle;
 mod shipper;
+mod spend;
+mod told;
 mod write;
 
 pub use batch::{Batch, Located, Stretch};

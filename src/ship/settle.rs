@@ -1,10 +1,9 @@
 //! Orders, their credits and their sessions, computed anew as a pure function of what is known.
 //!
 //! Run as often as one likes; the result depends on `order_entries`, `sessions`, `visitors` and `touches` alone.
-//! The rules stand in `sql/settle_orders.sql` and `sql/settle_credits.sql`.
+//! The rules stand in `sql/settle_orders.sql`, `sql/settle_links.sql` and `sql/settle_credits.sql`.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use deadpool_postgres::Transaction;
 use rust_decimal::Decimal;
@@ -16,8 +15,9 @@ use super::columns::send;
 use super::forget;
 use super::rows::Rows;
 use super::rows::orders::Report;
+use super::write::Terms;
 
-use crate::hit::{IdentityMode, OrderOutcome};
+use crate::hit::{IdentityMode, ReportOutcome};
 
 /// Orders by `(site_id, order_id)`.
 pub(super) type Orders = BTreeSet<(i32, String)>;
@@ -39,15 +39,28 @@ pub(super) async fn concerned(transaction: &Transaction<'_>, rows: &Rows) -> Res
     let affected = send!(transaction, "affected_orders", rows.sessions, |(key, session)| {
         UUID_ARRAY: key.session_id, UUID_ARRAY: key.visitor_id, TIMESTAMPTZ_ARRAY: session.least_at,
     }, TIMESTAMPTZ: least_at, UUID_ARRAY: cookieless, UUID_ARRAY: first)?;
+    let clicks = rows.touches.values().filter_map(|touch| Some((touch.site_id, touch.click_ids.as_ref()?)));
+    let clicks: Vec<(i32, &String)> = clicks.collect();
+    let clicked = send!(transaction, "click_orders", clicks, |(site_id, click_ids)| {
+        INT4_ARRAY: *site_id, TEXT_ARRAY: *click_ids,
+    })?;
     let reported = rows.entries.keys().map(|key| (key.site_id, key.order_id.clone()));
-    Ok(affected.iter().map(|row| (row.get(0), row.get(1))).chain(reported).collect())
+    Ok(affected.iter().chain(&clicked).map(|row| (row.get(0), row.get(1))).chain(reported).collect())
+}
+
+/// Orders that may be joined by way of these, since they have a customer in common.
+pub(super) async fn linked(transaction: &Transaction<'_>, orders: &Orders) -> Result<Orders, Error> {
+    let linked = send!(transaction, "linked_orders", orders, |(site, order)| {
+        INT4_ARRAY: site, TEXT_ARRAY: order,
+    })?;
+    Ok(linked.iter().map(|row| (row.get("site_id"), row.get("order_id"))).collect())
 }
 
 /// Writes what was reported, and says to each who waits what became of his report.
 pub(super) async fn entries(
     transaction: &Transaction<'_>,
     rows: &Rows,
-) -> Result<Vec<((Uuid, u32), OrderOutcome)>, Error> {
+) -> Result<Vec<((Uuid, u32), ReportOutcome)>, Error> {
     send!(transaction, "entries", rows.entries, |(key, entry)| {
         INT4_ARRAY: key.site_id, TEXT_ARRAY: &key.order_id, INT2_ARRAY: key.kind, TEXT_ARRAY: &key.reference,
         INT2_ARRAY: key.way, TIMESTAMPTZ_ARRAY: entry.at, TIMESTAMPTZ_ARRAY: entry.received_at,
@@ -90,16 +103,16 @@ pub(super) async fn payments(transaction: &Transaction<'_>, rows: &Rows) -> Resu
     Ok(settled.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
-fn outcome(report: &Report, hash: i64, value: Option<Decimal>, currency: Option<String>) -> OrderOutcome {
+fn outcome(report: &Report, hash: i64, value: Option<Decimal>, currency: Option<String>) -> ReportOutcome {
     let other_currency = currency.is_some() && report.currency.is_some() && currency != report.currency;
     if hash == report.hash {
-        OrderOutcome::Recorded
+        ReportOutcome::Recorded
     } else if value == report.value && !other_currency {
-        OrderOutcome::Duplicate
+        ReportOutcome::Duplicate
     } else {
         let known = value.map_or_else(|| "no value".to_owned(), |value| value.to_string());
         let currency = currency.map(|currency| format!(" {currency}")).unwrap_or_default();
-        OrderOutcome::Refused(format!("this entry was reported before with {known}{currency}"))
+        ReportOutcome::Refused(format!("this entry was reported before with {known}{currency}"))
     }
 }
 
@@ -107,24 +120,31 @@ fn outcome(report: &Report, hash: i64, value: Option<Decimal>, currency: Option<
 pub(super) async fn orders(
     transaction: &Transaction<'_>,
     orders: &Orders,
-    lookback: Duration,
+    terms: Terms,
 ) -> Result<(), Error> {
     if orders.is_empty() {
         return Ok(());
     }
-    let seconds = lookback.as_secs_f64();
+    let seconds = terms.lookback.as_secs_f64();
     let before = send!(transaction, "order_sessions", orders, |(site, order)| {
         INT4_ARRAY: site, TEXT_ARRAY: order,
     })?;
     let after = send!(transaction, "settle_orders", orders, |(site, order)| {
+        INT4_ARRAY: site, TEXT_ARRAY: order,
+    }, FLOAT8: seconds, INT4: i32::from(terms.purchase_points))?;
+    let links = send!(transaction, "settle_links", orders, |(site, order)| {
         INT4_ARRAY: site, TEXT_ARRAY: order,
     }, FLOAT8: seconds)?;
     send!(transaction, "clear_credits", orders, |(site, order)| { INT4_ARRAY: site, TEXT_ARRAY: order })?;
     send!(transaction, "settle_credits", orders, |(site, order)| {
         INT4_ARRAY: site, TEXT_ARRAY: order,
     }, FLOAT8: seconds)?;
-    let sessions: BTreeSet<Uuid> =
-        before.iter().chain(&after).filter_map(|row| row.get::<_, Option<Uuid>>("session_id")).collect();
+    let sessions: BTreeSet<Uuid> = before
+        .iter()
+        .chain(&after)
+        .chain(&links)
+        .filter_map(|row| row.get::<_, Option<Uuid>>("session_id"))
+        .collect();
     let sessions: Vec<Uuid> = sessions.into_iter().collect();
     transaction
         .query_typed(include_str!("sql/settle_sessions.sql"), &[(&sessions, Type::UUID_ARRAY)])

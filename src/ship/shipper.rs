@@ -23,10 +23,11 @@ use super::known::KnownVisitors;
 use super::labels::CurrentLabels;
 use super::rows::{Enricher, Refused, Rows};
 use super::write::{self, Attempt, Fault, Terms};
+use crate::action::Points;
 use crate::config::{Config, Live, StoreIp};
 use crate::erasure::Receipt;
-use crate::hit::OrderOutcome;
 use crate::hit::Record;
+use crate::hit::ReportOutcome;
 use crate::journal::Position;
 use crate::store::partitions::{self, Month};
 use crate::store::{Store, StoreError};
@@ -52,6 +53,8 @@ pub struct ShipSettings {
     pub locale_prefixes: Vec<String>,
     /// An mmdb file.
     pub geo_database: Option<PathBuf>,
+    /// What actions are worth.
+    pub points: Points,
 }
 
 impl From<&Config> for ShipSettings {
@@ -62,6 +65,7 @@ impl From<&Config> for ShipSettings {
             new_values_per_day: config.database.new_values_per_day,
             locale_prefixes: config.tracking.locale_prefixes.clone(),
             geo_database: config.geo_database.clone(),
+            points: config.points.clone(),
         }
     }
 }
@@ -78,7 +82,7 @@ pub struct Shipped {
     /// Records of which no fact was stored: retention has passed their time.
     pub past_retention: u64,
     /// For each report with a receipt what became of it.
-    pub outcomes: Vec<((Uuid, u32), OrderOutcome)>,
+    pub outcomes: Vec<((Uuid, u32), ReportOutcome)>,
     /// What erasures did.
     pub receipts: Vec<Receipt>,
 }
@@ -138,6 +142,7 @@ fn enricher(settings: &ShipSettings, labels: &CurrentLabels) -> Enricher {
         places: Places::new(settings.geo_database.clone()),
         store_ip: settings.store_ip,
         locale_prefixes: settings.locale_prefixes.clone(),
+        points: settings.points.clone(),
         written: Mutex::new(Written::default()),
     }
 }
@@ -336,6 +341,7 @@ impl Shipper {
         let mut terms = Terms {
             cap: i64::from(self.settings.new_values_per_day),
             lookback: self.settings.lookback,
+            purchase_points: self.settings.points.of("purchase"),
             exclusive: rows.needs_exclusive_lock(),
         };
         let visitors = self.known.unwritten(&rows.visitors);
@@ -431,7 +437,7 @@ impl Shipped {
     fn of(
         batch: &Batch,
         rows: &Rows,
-        outcomes: Vec<((Uuid, u32), OrderOutcome)>,
+        outcomes: Vec<((Uuid, u32), ReportOutcome)>,
         receipts: Vec<Receipt>,
     ) -> Shipped {
         let quarantined = rows.refused.len() as u64;
@@ -460,13 +466,14 @@ impl Shipped {
 
 impl Refused {
     /// What its sender is told, if it waits.
-    fn outcome(&self) -> Option<((Uuid, u32), OrderOutcome)> {
+    fn outcome(&self) -> Option<((Uuid, u32), ReportOutcome)> {
         match Record::decode(&self.record.payload) {
-            Ok(Record::Order(fact)) => {
-                Some((fact.receipt?, OrderOutcome::Refused("it cannot be stored".to_owned())))
-            }
+            Ok(Record::Order(fact)) => fact.receipt,
+            Ok(Record::Action(fact)) => fact.receipt,
+            Ok(Record::Spend(fact)) => fact.receipt,
             _ => None,
         }
+        .map(|receipt| (receipt, ReportOutcome::Refused("it cannot be stored".to_owned())))
     }
 }
 

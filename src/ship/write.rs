@@ -26,13 +26,14 @@ use super::events;
 use super::forget;
 use super::forgotten::ForgottenList;
 use super::growth::Growth;
-use super::points;
 use super::rows::events::{Event, ProductView};
 use super::rows::visitors::Visitor;
 use super::rows::{Rows, SessionKey, kind_id, stored};
 use super::settle;
+use super::spend;
+use super::told;
 use crate::erasure::Receipt;
-use crate::hit::OrderOutcome;
+use crate::hit::ReportOutcome;
 use crate::store::locks;
 
 /// How long a transaction may stand idle (its shipper frozen), wait for a lock, or run one statement.
@@ -42,7 +43,7 @@ const TIMEOUTS_MS: [&str; 3] = ["10000", "20000", "60000"];
 #[derive(Debug)]
 pub(super) enum Attempt {
     /// It is in the database.
-    Committed { outcomes: Vec<((Uuid, u32), OrderOutcome)>, receipts: Vec<Receipt>, growth: Growth },
+    Committed { outcomes: Vec<((Uuid, u32), ReportOutcome)>, receipts: Vec<Receipt>, growth: Growth },
     /// Nothing was written: the checkpoint of this journal is not where the batch begins.
     CheckpointMoved(Uuid),
     /// Nothing was written: the batch has facts from before this horizon.
@@ -99,6 +100,7 @@ impl Fault {
 pub(super) struct Terms {
     pub(super) cap: i64,
     pub(super) lookback: Duration,
+    pub(super) purchase_points: i16,
     pub(super) exclusive: bool,
 }
 
@@ -142,18 +144,25 @@ pub(super) async fn attempt(
     }
     write_quarantine(&transaction, rows).await?;
     let growth = Growth::add(&transaction, &rows.dictionaries, terms.cap).await?;
+    let mut outcomes;
     if growth.refused.is_empty() {
         write_facts(&transaction, rows, visitors).await?;
+        outcomes = write_told(&transaction, rows).await?;
     } else {
         let mut rows = rows.clone();
         rows.overflow(&growth.refused);
         let visitors: Vec<(&Uuid, &Visitor)> =
             visitors.iter().filter_map(|(id, _)| rows.visitors.get_key_value(*id)).collect();
         write_facts(&transaction, &rows, &visitors).await?;
+        outcomes = write_told(&transaction, &rows).await?;
     }
-    let outcomes = settle::entries(&transaction, rows).await?;
+    concerned.extend(told::join(&transaction, rows).await?);
+    concerned.extend(settle::linked(&transaction, &concerned).await?);
+    outcomes.extend(settle::entries(&transaction, rows).await?);
     concerned.extend(settle::payments(&transaction, rows).await?);
-    settle::orders(&transaction, &concerned, terms.lookback).await?;
+    forget::rename_hashes(&transaction, &rows.new_hashes).await?;
+    concerned.extend(settle::linked(&transaction, &concerned).await?);
+    settle::orders(&transaction, &concerned, terms).await?;
     let mut receipts = Vec::new();
     for erasure in &rows.erasures {
         receipts.push(forget::forget(&transaction, erasure).await?);
@@ -161,6 +170,16 @@ pub(super) async fn attempt(
     growth.count(&transaction).await?;
     transaction.commit().await?;
     Ok(Attempt::Committed { outcomes, receipts, growth })
+}
+
+/// Writes what the API told but for orders.
+async fn write_told(
+    transaction: &Transaction<'_>,
+    rows: &Rows,
+) -> Result<Vec<((Uuid, u32), ReportOutcome)>, tokio_postgres::Error> {
+    let mut outcomes = told::write(transaction, rows).await?;
+    outcomes.extend(spend::write(transaction, rows).await?);
+    Ok(outcomes)
 }
 
 /// Answers the journal that stands elsewhere.
@@ -341,8 +360,8 @@ async fn write_sessions(
     new_views: &[(SessionKey, &ProductView)],
 ) -> Result<(), tokio_postgres::Error> {
     let mut view_points: HashMap<SessionKey, i32> = HashMap::new();
-    for (key, _) in new_views {
-        *view_points.entry(*key).or_default() += i32::from(points::of_action("product_view", None, false));
+    for (key, view) in new_views {
+        *view_points.entry(*key).or_default() += i32::from(view.hit.points);
     }
     send!(transaction, "sessions", rows.sessions, |(key, session)| {
         UUID_ARRAY: key.session_id, UUID_ARRAY: key.visitor_id, TIMESTAMPTZ_ARRAY: key.session_hour,

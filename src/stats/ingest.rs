@@ -1,7 +1,10 @@
-//! What the shop tells about its orders: `POST /api/v1/orders` to journal.
+//! What the shop tells: `POST /api/v1/orders`, `/api/v1/actions`, `/api/v1/registrations` and `/api/v1/ad-spend` to journal.
 //!
 //! The journal has it before the answer goes out, so that it survives a database that is away. The answer waits for
-//! the outcome as long as [`crate::ingest::OUTCOME_WAIT`], then says "accepted". Sending a batch again is harmless.
+//! the outcome as long as [`crate::ingest::OUTCOME_WAIT`], then says "accepted". Sending a batch again is harmless. As
+//! many are taken at once as `BATCHES` says; more are answered 429.
+
+use std::collections::HashSet;
 
 use axum::Json;
 use axum::body::Bytes;
@@ -15,11 +18,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::hit::OrderOutcome;
+use crate::hit::{Record, ReportOutcome};
 use crate::ingest::JournalUnavailable;
-use crate::stats::AppState;
 use crate::stats::order_item::{self, Refusal};
 use crate::stats::problem::StatsError;
+use crate::stats::spend_item;
+use crate::stats::{AppState, Shared, action_item};
 
 /// Largest body.
 const BODY_BYTES: usize = 1024 * 1024;
@@ -29,9 +33,10 @@ const BATCH_ITEMS: usize = 1000;
 
 /// What became of one item.
 #[derive(Debug, JsonSchema, Serialize)]
-pub(crate) struct ItemResult {
-    /// As sent; null when it could not be read.
-    order_id: Option<String>,
+pub(crate) struct ItemResult<N> {
+    /// By what its sender knows it.
+    #[serde(flatten)]
+    name: N,
     /// `recorded`, `duplicate`, `accepted` or `refused`.
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,9 +44,18 @@ pub(crate) struct ItemResult {
 }
 
 #[derive(Debug, JsonSchema, Serialize)]
-pub(crate) struct Results {
-    results: Vec<ItemResult>,
+pub(crate) struct Results<N> {
+    results: Vec<ItemResult<N>>,
 }
+
+/// An order's id as sent; null when it could not be read.
+#[derive(Debug, Default, JsonSchema, Serialize)]
+pub(crate) struct OrderName {
+    order_id: Option<String>,
+}
+
+/// What an item is: its name and a record, or why it is refused.
+type Read<N> = Result<(N, Record<'static>), (N, String)>;
 
 /// `POST /api/v1/orders`
 pub(super) async fn orders(
@@ -49,23 +63,87 @@ pub(super) async fn orders(
     headers: HeaderMap,
     body: axum::body::Body,
 ) -> Result<Response, StatsError> {
-    let body = read_body(body).await?;
-    let items = read_items(&headers, &body)?;
     let now = Timestamp::now();
+    let customers = &shared.context.customers;
+    take(&shared, "orders", &headers, body, |item| match order_item::read(item, now, customers) {
+        Ok(fact) => Ok((OrderName { order_id: Some(fact.order_id.clone()) }, Record::Order(Box::new(fact)))),
+        Err(Refusal { order_id, reason }) => Err((OrderName { order_id }, reason)),
+    })
+    .await
+}
+
+/// `POST /api/v1/ad-spend`
+pub(super) async fn ad_spend(
+    State(shared): AppState,
+    headers: HeaderMap,
+    body: axum::body::Body,
+) -> Result<Response, StatsError> {
+    let now = Timestamp::now();
+    let mut seen = HashSet::new();
+    take(&shared, "rows", &headers, body, |item| {
+        let (name, fact) = spend_item::read(item, now)?;
+        // Which of two stands would be chance.
+        match seen.insert(spend_item::key(&fact)) {
+            true => Ok((name, Record::Spend(Box::new(fact)))),
+            false => Err((name, "this day and these tags are in the batch already".to_owned())),
+        }
+    })
+    .await
+}
+
+/// `POST /api/v1/actions`
+pub(super) async fn actions(
+    State(shared): AppState,
+    headers: HeaderMap,
+    body: axum::body::Body,
+) -> Result<Response, StatsError> {
+    take_actions(&shared, "actions", &headers, body).await
+}
+
+/// `POST /api/v1/registrations`
+pub(super) async fn registrations(
+    State(shared): AppState,
+    headers: HeaderMap,
+    body: axum::body::Body,
+) -> Result<Response, StatsError> {
+    take_actions(&shared, "registrations", &headers, body).await
+}
+
+async fn take_actions(
+    shared: &Shared,
+    what: &'static str,
+    headers: &HeaderMap,
+    body: axum::body::Body,
+) -> Result<Response, StatsError> {
+    let now = Timestamp::now();
+    take(shared, what, headers, body, |item| {
+        let (name, fact) = action_item::read(item, now, what == "registrations")?;
+        Ok((name, Record::Action(Box::new(fact))))
+    })
+    .await
+}
+
+/// Hands a batch of what `read` understands to the journal; `what` is what a batch has, for errors.
+async fn take<N: Default + Serialize>(
+    shared: &Shared,
+    what: &'static str,
+    headers: &HeaderMap,
+    body: axum::body::Body,
+    mut read: impl FnMut(&Value) -> Read<N>,
+) -> Result<Response, StatsError> {
+    let _one_of_few = shared.batches.try_acquire().map_err(|_| StatsError::IngestBusy)?;
+    let body = read_body(body).await?;
+    let items = read_items(headers, &body, what)?;
     let mut facts = Vec::new();
     let mut results = Vec::with_capacity(items.len());
     for item in items {
-        match item.and_then(|item| order_item::read(&item, now, &shared.context.customers)) {
-            Ok(fact) => {
-                results.push(ItemResult {
-                    order_id: Some(fact.order_id.clone()),
-                    outcome: "accepted",
-                    reason: None,
-                });
+        match item.map_err(|reason| (N::default(), reason)).and_then(|item| read(&item)) {
+            Ok((name, fact)) => {
+                results.push(ItemResult { name, outcome: "accepted", reason: None });
                 facts.push(fact);
             }
-            Err(Refusal { order_id, reason }) => {
-                results.push(ItemResult { order_id, outcome: "refused", reason: Some(reason) });
+            Err((name, reason)) => {
+                results.push(ItemResult { name, outcome: "refused", reason: Some(reason) });
             }
         }
     }
@@ -74,7 +152,7 @@ pub(super) async fn orders(
         return Ok(Json(Results { results }).into_response());
     }
     let outcomes = shared.context.ingest.submit(facts).await.map_err(|JournalUnavailable| {
-        tracing::warn!(items = count, "orders were not taken: the journal does not answer");
+        tracing::warn!(items = count, "{what} were not taken: the journal does not answer");
         StatsError::JournalUnavailable
     })?;
     let status = match outcomes {
@@ -88,12 +166,12 @@ pub(super) async fn orders(
     Ok((status, Json(Results { results })).into_response())
 }
 
-impl ItemResult {
-    fn settle(&mut self, outcome: OrderOutcome) {
+impl<N> ItemResult<N> {
+    fn settle(&mut self, outcome: ReportOutcome) {
         (self.outcome, self.reason) = match outcome {
-            OrderOutcome::Recorded => ("recorded", None),
-            OrderOutcome::Duplicate => ("duplicate", None),
-            OrderOutcome::Refused(reason) => ("refused", Some(reason)),
+            ReportOutcome::Recorded => ("recorded", None),
+            ReportOutcome::Duplicate => ("duplicate", None),
+            ReportOutcome::Refused(reason) => ("refused", Some(reason)),
         };
     }
 }
@@ -113,13 +191,17 @@ fn has_length_limit(error: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 /// The items of a batch. A line of NDJSON that is no JSON is refused by itself; a broken array is refused whole.
-fn read_items(headers: &HeaderMap, body: &[u8]) -> Result<Vec<Result<Value, Refusal>>, StatsError> {
+fn read_items(
+    headers: &HeaderMap,
+    body: &[u8],
+    what: &str,
+) -> Result<Vec<Result<Value, String>>, StatsError> {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let items: Vec<Result<Value, Refusal>> = if content_type.to_ascii_lowercase().contains("ndjson") {
+    let items: Vec<Result<Value, String>> = if content_type.to_ascii_lowercase().contains("ndjson") {
         let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
         lines
             .take(BATCH_ITEMS + 1)
-            .map(|line| serde_json::from_slice(line).map_err(|_| Refusal::new(None, "the line is not JSON")))
+            .map(|line| serde_json::from_slice(line).map_err(|_| "the line is not JSON".to_owned()))
             .collect()
     } else {
         let read = serde_json::from_slice(body).map_err(|error| StatsError::Body {
@@ -129,13 +211,13 @@ fn read_items(headers: &HeaderMap, body: &[u8]) -> Result<Vec<Result<Value, Refu
         match read {
             Value::Array(items) => items.into_iter().map(Ok).collect(),
             _ => {
-                let detail = "expected a JSON array of orders, or NDJSON as application/x-ndjson".to_owned();
+                let detail = format!("expected a JSON array of {what}, or NDJSON as application/x-ndjson");
                 return Err(StatsError::Body { detail, pointer: String::new() });
             }
         }
     };
     if items.len() > BATCH_ITEMS {
-        return Err(StatsError::TooLarge(format!("a batch has at most {BATCH_ITEMS} orders")));
+        return Err(StatsError::TooLarge(format!("a batch has at most {BATCH_ITEMS} {what}")));
     }
     Ok(items)
 }

@@ -9,6 +9,7 @@ pub mod tokens;
 
 mod ab_test;
 mod access;
+mod action_item;
 mod again;
 mod aliases;
 mod answer;
@@ -36,7 +37,7 @@ mod landing;
 mod ltv;
 mod money;
 mod openapi;
-mod order_item;
+pub(crate) mod order_item;
 mod orders;
 mod params;
 mod period;
@@ -53,6 +54,8 @@ mod scope;
 mod sessions;
 mod significance;
 mod sketch;
+mod spend;
+pub(crate) mod spend_item;
 mod tag_health;
 mod timeseries;
 mod visitors;
@@ -63,7 +66,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{delete, get, put};
+use axum::routing::{delete, get, post, put};
 use bytes::Bytes;
 use jiff::Timestamp;
 use prometheus_client::registry::Registry;
@@ -85,6 +88,9 @@ use crate::telemetry::metrics::Metrics;
 
 /// Exports at once: each holds a connection for as long as its reader reads.
 const EXPORTS: usize = 2;
+
+/// Batches that the shop tells at once: each may wait for the database.
+const BATCHES: usize = 32;
 
 /// What the port works with.
 pub struct StatsContext {
@@ -115,6 +121,8 @@ struct Shared {
     shutdown: CancellationToken,
     /// What is left of the exports that may be under way at once.
     exports: Arc<Semaphore>,
+    /// What is left of the batches that may be told at once.
+    batches: Semaphore,
     /// `/openapi.json`
     openapi: Bytes,
 }
@@ -183,6 +191,9 @@ fn urls() -> Router<Arc<Shared>> {
         .route("/api/v1/export", get(rows_export::export))
         .route("/api/v1/realtime", get(realtime::realtime))
         .route("/api/v1/orders", get(orders::orders).post(ingest::orders))
+        .route("/api/v1/ad-spend", post(ingest::ad_spend))
+        .route("/api/v1/actions", post(ingest::actions))
+        .route("/api/v1/registrations", post(ingest::registrations))
         .route("/api/v1/orders/{id}/explain", get(explain::explain))
         .route("/api/v1/exclusions", get(exclusions::list).put(exclusions::put))
         .route("/api/v1/exclusions/{id}", delete(exclusions::delete))
@@ -210,6 +221,7 @@ fn router(context: StatsContext, listen: SocketAddr, shutdown: CancellationToken
         registry: context.metrics.registry(),
         shutdown,
         exports: Arc::new(Semaphore::new(EXPORTS)),
+        batches: Semaphore::new(BATCHES),
         openapi: openapi::document(),
         context,
     });

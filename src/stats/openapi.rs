@@ -9,16 +9,18 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
+use crate::stats::action_item::ActionName;
 use crate::stats::answer::Answer;
 use crate::stats::filters::FIELDS;
 use crate::stats::given::known_names;
 use crate::stats::params::{Accepts, MODELS, MOST_ROWS};
 use crate::stats::period::PERIODS;
 use crate::stats::problem::Problem;
+use crate::stats::spend_item::SpendName;
 use crate::stats::{
-    AppState, ab_test, aliases, attribution, breakdown, cohort, compare, coverage, exclusions, explain,
-    forget, funnel, general, ingest, inspect, ltv, orders, products, realtime, repeat, returning, roi,
-    rows_export, sessions, tag_health, timeseries,
+    AppState, ab_test, action_item, aliases, attribution, breakdown, cohort, compare, coverage, exclusions,
+    explain, forget, funnel, general, ingest, inspect, ltv, order_item, orders, products, realtime, repeat,
+    returning, roi, rows_export, sessions, spend_item, tag_health, timeseries,
 };
 
 /// `GET /openapi.json`
@@ -184,15 +186,30 @@ impl Paths {
             "Orders, newest first.",
             &orders::ACCEPTS,
         );
-        let schema: Value = self.generator.subschema_for::<ingest::Results>().into();
-        let mut post = operation("Tells of orders: what became of each.", &NONE, &[]);
-        let item = json!({"type": "object", "required": ["order_id", "status"]});
-        post["requestBody"] = json!({"required": true, "content": {
-            "application/json": {"schema": {"type": "array", "items": item}},
-            "application/x-ndjson": {"schema": {"type": "string"}},
-        }});
-        let post = answered(answered(post, "200", &schema), "202", &schema);
-        self.add("/api/v1/orders", "post", post);
+        self.batch::<ingest::OrderName>(
+            "orders",
+            "Tells of orders: what became of each.",
+            order_item::FIELDS,
+            &["order_id", "status"],
+        );
+        self.batch::<ActionName>(
+            "actions",
+            "Tells what people did where the proxy does not see it: what became of each.",
+            action_item::FIELDS,
+            &["type"],
+        );
+        self.batch::<ActionName>(
+            "registrations",
+            "Tells of people who registered: what became of each.",
+            action_item::REGISTRATION_FIELDS,
+            &[],
+        );
+        self.batch::<SpendName>(
+            "ad-spend",
+            "Tells what advertising cost, by day and tags: what became of each.",
+            spend_item::FIELDS,
+            &["day", "cost"],
+        );
         let schema = self.generator.subschema_for::<Answer<explain::Explanation>>();
         let explained = operation(
             "Why an order is credited as it is.",
@@ -295,6 +312,24 @@ impl Paths {
             }});
         }
         self.add(&format!("/api/v1/{name}"), "get", operation);
+    }
+
+    /// What the shop tells in batches, each item answered by its name.
+    fn batch<Name: JsonSchema>(&mut self, name: &str, summary: &str, fields: &[&str], required: &[&str]) {
+        let schema: Value = self.generator.subschema_for::<ingest::Results<Name>>().into();
+        let fields: Map<String, Value> =
+            fields.iter().map(|field| ((*field).to_owned(), json!(true))).collect();
+        let item = json!({"type": "object", "required": required, "properties": fields, "additionalProperties": false});
+        let mut post = operation(summary, &NONE, &[]);
+        post["requestBody"] = json!({"required": true, "content": {
+            "application/json": {"schema": {"type": "array", "items": item}},
+            "application/x-ndjson": {"schema": {"type": "string"}},
+        }});
+        self.add(
+            &format!("/api/v1/{name}"),
+            "post",
+            answered(answered(post, "200", &schema), "202", &schema),
+        );
     }
 
     fn add(&mut self, path: &str, method: &str, operation: Value) {

@@ -11,7 +11,7 @@ use crate::customer::CustomerHasher;
 use crate::hit::{CustomerKeyKind, OrderEntryKind, OrderFact, Way};
 use crate::stats::given::nearest;
 
-const FIELDS: &[&str] = &[
+pub(crate) const FIELDS: &[&str] = &[
     "site",
     "order_id",
     "status",
@@ -83,7 +83,13 @@ fn read_fields(
     now: Timestamp,
     customers: &CustomerHasher,
 ) -> Result<OrderFact, String> {
-    known_fields_only(fields, FIELDS)?;
+    known_fields_only(fields, FIELDS).map_err(|reason| {
+        if reason.contains("did you mean") {
+            reason
+        } else {
+            format!("{reason}; what else you know goes into properties")
+        }
+    })?;
     let site = id_text(fields, "site")?.unwrap_or_else(|| "default".to_owned());
     let received_ms = u64::try_from(now.as_millisecond()).unwrap_or(0);
     Ok(OrderFact {
@@ -108,21 +114,21 @@ fn read_fields(
 }
 
 /// A field's value; null counts as not given.
-fn given<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+pub(crate) fn given<'a>(fields: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     fields.get(name).filter(|value| !value.is_null())
 }
 
-fn known_fields_only(fields: &Map<String, Value>, known: &[&'static str]) -> Result<(), String> {
+pub(crate) fn known_fields_only(fields: &Map<String, Value>, known: &[&'static str]) -> Result<(), String> {
     let Some(unknown) = fields.keys().find(|name| !known.contains(&name.as_str())) else { return Ok(()) };
     let unknown: String = unknown.chars().filter(|letter| !letter.is_control()).take(100).collect();
     Err(match nearest(&unknown, known) {
         Some(meant) => format!("unknown field {unknown}; did you mean {meant}?"),
-        None => format!("unknown field {unknown}; what else you know goes into properties"),
+        None => format!("unknown field {unknown}"),
     })
 }
 
 /// Text of 1 to [`ID_LETTERS`] letters without control characters; a whole number counts as its text.
-fn id_text(fields: &Map<String, Value>, name: &str) -> Result<Option<String>, String> {
+pub(crate) fn id_text(fields: &Map<String, Value>, name: &str) -> Result<Option<String>, String> {
     let text = match given(fields, name) {
         None => return Ok(None),
         Some(Value::String(text)) => text.trim().to_owned(),
@@ -158,7 +164,7 @@ fn status(fields: &Map<String, Value>) -> Result<OrderEntryKind, String> {
     })
 }
 
-fn time(fields: &Map<String, Value>, now: Timestamp) -> Result<Option<u64>, String> {
+pub(crate) fn time(fields: &Map<String, Value>, now: Timestamp) -> Result<Option<u64>, String> {
     let Some(value) = given(fields, "at") else { return Ok(None) };
     let at = value.as_str().and_then(|text| text.parse::<Timestamp>().ok());
     let at = at.ok_or("at is not a time with offset, as 2026-11-22T10:00:00+02:00")?;
@@ -171,7 +177,7 @@ fn time(fields: &Map<String, Value>, now: Timestamp) -> Result<Option<u64>, Stri
     Ok(u64::try_from(at.as_millisecond()).ok())
 }
 
-fn amount(name: &str, value: &Value) -> Result<Decimal, String> {
+pub(crate) fn amount(name: &str, value: &Value) -> Result<Decimal, String> {
     let text = match value {
         Value::String(text) => text.trim().to_owned(),
         Value::Number(number) => number.to_string(),
@@ -190,14 +196,14 @@ fn amount(name: &str, value: &Value) -> Result<Decimal, String> {
     Ok(amount)
 }
 
-fn currency(fields: &Map<String, Value>) -> Result<Option<String>, String> {
+pub(crate) fn currency(fields: &Map<String, Value>) -> Result<Option<String>, String> {
     let Some(value) = given(fields, "currency") else { return Ok(None) };
     let code = value.as_str().map(|code| code.trim().to_ascii_uppercase());
     let code = code.filter(|code| code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_uppercase()));
     code.map(Some).ok_or_else(|| "currency is not a code of three letters, as UAH".to_owned())
 }
 
-fn uuid(fields: &Map<String, Value>, name: &str) -> Result<Option<Uuid>, String> {
+pub(crate) fn uuid(fields: &Map<String, Value>, name: &str) -> Result<Option<Uuid>, String> {
     match given(fields, name) {
         None => Ok(None),
         Some(Value::String(text)) if text.is_empty() => Ok(None),

@@ -62,6 +62,9 @@ pub(crate) enum StatsError {
     /// As many exports are under way as may be.
     #[error("other exports are under way; ask again when one of them is done")]
     ExportsBusy,
+    /// As many batches are told as may be at once.
+    #[error("other batches are being taken; send it again when one of them is answered")]
+    IngestBusy,
     /// Whether the token is valid is written in the database, which does not answer.
     #[error("the token cannot be checked while the database is away")]
     TokensUnavailable,
@@ -88,6 +91,7 @@ impl StatsError {
             StatsError::NotFound(_) => StatusCode::NOT_FOUND,
             StatsError::Method => StatusCode::METHOD_NOT_ALLOWED,
             StatsError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            StatsError::IngestBusy => StatusCode::TOO_MANY_REQUESTS,
             StatsError::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             StatsError::UnknownHost => StatusCode::MISDIRECTED_REQUEST,
             StatsError::Database(DatabaseError::TooCostly) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -117,6 +121,7 @@ impl StatsError {
             StatsError::Database(DatabaseError::Interrupted) => "Interrupted",
             StatsError::JournalUnavailable => "Journal unavailable",
             StatsError::ExportsBusy => "Exports under way",
+            StatsError::IngestBusy => "Too many at once",
             StatsError::Database(DatabaseError::Failed) => "Internal error",
         }
     }
@@ -153,7 +158,7 @@ impl IntoResponse for StatsError {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
         }
         response

@@ -1,4 +1,4 @@
-//! `roi`: what advertising brought for what it cost. What it cost is given with the question.
+//! `roi`: what advertising brought for what it cost. What it cost is given with the question, else stored by the day.
 
 use axum::extract::{RawQuery, State};
 use rust_decimal::prelude::ToPrimitive;
@@ -14,6 +14,7 @@ use crate::stats::params::{Accepts, ParameterError, Params};
 use crate::stats::problem::StatsError;
 use crate::stats::ratio::two_decimals;
 use crate::stats::scope::{Money, Scope};
+use crate::stats::spend::Spend;
 
 pub(crate) const ACCEPTS: Accepts = Accepts { own: &["ad_spend", "margin"], ..Accepts::MONEY };
 
@@ -22,6 +23,8 @@ pub(crate) const ACCEPTS: Accepts = Accepts { own: &["ad_spend", "margin"], ..Ac
 pub(crate) struct Roi {
     revenue: String,
     ad_spend: Option<String>,
+    /// Where the spend is from: `given` with the question, or `stored` as `POST /api/v1/ad-spend` told it.
+    ad_spend_is: Option<&'static str>,
     /// Revenue, with `margin` that part of it, without the spend.
     profit: Option<String>,
     /// Percent of the spend that is profit.
@@ -43,12 +46,17 @@ pub(crate) async fn roi(
     RawQuery(query): RawQuery,
 ) -> Result<Answer<Roi>, StatsError> {
     let params = shared.params(query.as_deref(), &ACCEPTS)?;
-    let spend = decimal(&params, "ad_spend", Decimal::from(1_000_000_000_000_i64))?;
+    let given = decimal(&params, "ad_spend", Decimal::from(1_000_000_000_000_i64))?;
     let margin = decimal(&params, "margin", Decimal::ONE_HUNDRED)?;
     let snapshot = shared.context.database.snapshot().await?;
     let money = Money::of(&params, &shared.config(), &snapshot).await?;
     let counted = count(&snapshot, &params, params.window, &money).await?;
     let customers = Customers::read(&snapshot, &Scope::of(&params), &money).await?;
+    let stored = match given {
+        Some(_) => Spend::default(),
+        None => Spend::stored(&snapshot, &params, &money).await?,
+    };
+    let spend = given.or(stored.cost);
     let freshness = snapshot.conclude().await?;
     let new_customers =
         customers.purchases.iter().filter(|orders| orders.first().is_some_and(|one| one.chosen));
@@ -67,6 +75,7 @@ pub(crate) async fn roi(
     let ratio = |part: Decimal, whole: Option<Decimal>| part.checked_div(whole?)?.to_f64().map(two_decimals);
     let results = Roi {
         ad_spend: spend.map(text),
+        ad_spend_is: given.map(|_| "given").or_else(|| stored.cost.map(|_| "stored")),
         profit: profit.map(text),
         roi: profit.and_then(|profit| ratio(profit * Decimal::ONE_HUNDRED, spend)),
         roas: ratio(revenue, spend),
@@ -78,14 +87,18 @@ pub(crate) async fn roi(
         revenue: counted.stats.total_revenue,
     };
     let missing = spend.is_none().then(|| {
-        "what the advertising cost is not known: ad_spend=1500.00 tells it, in the report's currency"
+        "what the advertising cost is not known: POST /api/v1/ad-spend keeps it by the day, and ad_spend=1500.00 tells \
+            it, in the report's currency"
             .to_owned()
     });
     let mut answer = Answer::of_window(freshness, &params, results)
         .with_money(&params, money.currency(), counted.left_out)
         .with_warning(missing)
         .with_warning(customers.warning());
-    for (name, value) in [("ad_spend", spend), ("margin", margin)] {
+    for warning in stored.warnings {
+        answer = answer.with_warning(Some(warning));
+    }
+    for (name, value) in [("ad_spend", given), ("margin", margin)] {
         if let Some(value) = value {
             answer = answer.with_own(name, value.to_string());
         }

@@ -186,6 +186,7 @@ async fn delete_rows(
         ("bot_hits", retain.sessions),
         ("denied_hits", retain.sessions),
         ("link_findings", retain.sessions),
+        ("told_actions", retain.events),
         ("quarantine", retain.events),
     ];
     for row in horizons_due(client, &kept, now).await? {
@@ -195,6 +196,7 @@ async fn delete_rows(
             "bot_hits" => include_str!("sql/delete_bot_hits.sql"),
             "denied_hits" => include_str!("sql/delete_denied_hits.sql"),
             "link_findings" => include_str!("sql/delete_link_findings.sql"),
+            "told_actions" => include_str!("sql/delete_told_actions.sql"),
             _ => include_str!("sql/delete_quarantine.sql"),
         };
         let mut deleted = 0;

@@ -5,25 +5,11 @@ use toml::de::DeTable;
 
 use super::super::reader::{Environment, Source as Text, Table, Value};
 use super::super::{ActionRule, StatusPattern, error};
-use crate::action::{Condition, Source, Template, Where, is_kind};
+use crate::action::{Condition, KNOWN_KINDS, Points, Source, Template, Where, is_kind};
 use crate::hit::CustomerKeyKind;
 
-/// Types with a meaning of their own; others are counted under their name.
-const KNOWN_KINDS: [&str; 13] = [
-    "page_view",
-    "product_view",
-    "add_to_cart",
-    "remove_from_cart",
-    "initiate_checkout",
-    "lead",
-    "purchase",
-    "payment",
-    "search",
-    "click",
-    "scroll",
-    "time_on_page",
-    "registration",
-];
+/// Most that the points of one action may be, in either direction.
+const MOST_POINTS: u16 = 10_000;
 
 /// Most rules; each is looked at for every request on its path.
 const RULES: usize = 1000;
@@ -182,15 +168,41 @@ fn check(table: &Table<'_>, rule: &ActionRule) -> Option<()> {
 
 fn kind(value: &Value<'_>) -> Option<String> {
     let text = value.text()?;
-    if !is_kind(&text) {
+    known_or_own(value, &text)?;
+    Some(text)
+}
+
+/// A text that is a type of action, and not one that is known with a slip of the pen.
+fn known_or_own(value: &Value<'_>, text: &str) -> Option<()> {
+    if !is_kind(text) {
         return value.refuse(format!("`{text}` is no type of action: small letters, digits and _ make one"));
     }
-    match error::did_you_mean(&text, KNOWN_KINDS) {
-        Some(help) if !KNOWN_KINDS.contains(&text.as_str()) => {
+    match error::did_you_mean(text, KNOWN_KINDS.map(|(kind, _)| kind)) {
+        Some(help) if KNOWN_KINDS.iter().all(|(kind, _)| *kind != text) => {
             value.refuse_with(format!("`{text}` is too like a type that is known"), Some(help))
         }
-        _ => Some(text),
+        _ => Some(()),
     }
+}
+
+/// `[points]`: what actions are worth, by their type.
+pub(super) fn points(table: &Table<'_>) -> Points {
+    let mut points = Points::default();
+    let own = table.keys().filter(|key| KNOWN_KINDS.iter().all(|(kind, _)| kind != key));
+    for kind in KNOWN_KINDS.iter().map(|(kind, _)| *kind).chain(own) {
+        let worth = table.optional(kind, |value| {
+            known_or_own(value, kind)?;
+            let number = value.signed_number().and_then(|number| i16::try_from(number).ok());
+            match number.filter(|number| number.unsigned_abs() <= MOST_POINTS) {
+                Some(number) => Some(number),
+                None => {
+                    value.refuse(format!("points are a whole number from -{MOST_POINTS} to {MOST_POINTS}"))
+                }
+            }
+        });
+        worth.into_iter().for_each(|worth| points.set(kind.to_owned(), worth));
+    }
+    points
 }
 
 fn method(value: &Value<'_>) -> Option<Method> {

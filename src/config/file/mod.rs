@@ -56,6 +56,7 @@ fn resolve<'a>(source: &'a Source<'a>, document: &'a DeTable<'a>) -> Option<Conf
     let presets = tracking_table.or("presets", action::Added::default(), action::presets);
     let tracking = tracking::tracking(&tracking_table, journal.as_ref(), &presets);
     let actions = action::rules(&root, presets);
+    let points = action::points(&root.table("points"));
     let proxy = shop::proxy(&root.table("proxy"), tracking.privacy.store_ip);
     let listen =
         proxy.as_ref().map(|proxy| [&proxy.listen[..], &proxy.tls_listen].concat()).unwrap_or_default();
@@ -74,6 +75,7 @@ fn resolve<'a>(source: &'a Source<'a>, document: &'a DeTable<'a>) -> Option<Conf
         routes: routes?,
         tracking,
         actions: actions?,
+        points,
         orders,
         geo_database,
         database: database?,

@@ -120,6 +120,11 @@ pub(super) struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
+    /// The keys that the file has in it.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &'a str> {
+        self.entries.into_iter().flatten().map(|(key, _)| key.get_ref().as_ref())
+    }
+
     /// What stands under `key`.
     pub(super) fn value(&self, key: &str) -> Option<Value<'a>> {
         let path = join(&self.path, key);

@@ -72,6 +72,12 @@ impl<'a> Value<'a> {
         u64::from_str_radix(digits.as_str(), digits.radix()).ok()
     }
 
+    /// An integer, of either sign; nothing is reported.
+    pub(in crate::config) fn signed_number(&self) -> Option<i64> {
+        let digits = self.value.as_integer()?;
+        i64::from_str_radix(digits.as_str(), digits.radix()).ok()
+    }
+
     /// A list; every item that `read` refuses is reported.
     pub(in crate::config) fn list<T>(&self, read: impl Fn(&Value<'a>) -> Option<T>) -> Option<Vec<T>> {
         let DeValue::Array(items) = self.value else {

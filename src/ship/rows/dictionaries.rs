@@ -320,8 +320,11 @@ impl Rows {
             replace(Kind::Page, &mut touch.page_id);
             replace_some(Kind::Referrer, &mut touch.referrer_id);
         }
-        for event in &mut self.events {
-            replace(Kind::Page, &mut event.page_id);
+        for spend in self.spend.values_mut() {
+            replace(Kind::Campaign, &mut spend.campaign_id);
+        }
+        for event in self.events.iter_mut().chain(self.told.values_mut().map(|told| &mut told.event)) {
+            replace_some(Kind::Page, &mut event.page_id);
             replace_some(Kind::Product, &mut event.product_key);
         }
         for ((quarter, site, mut campaign), counts) in std::mem::take(&mut self.denied_hits) {
@@ -334,7 +337,7 @@ impl Rows {
         }
         for ((key, mut product, slot), mut view) in std::mem::take(&mut self.product_views) {
             replace(Kind::Product, &mut product);
-            replace(Kind::Page, &mut view.hit.page_id);
+            replace_some(Kind::Page, &mut view.hit.page_id);
             replace_some(Kind::Product, &mut view.hit.product_key);
             self.merge_product_view((key, product, slot), view);
         }

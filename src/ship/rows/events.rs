@@ -7,7 +7,6 @@ use uuid::Uuid;
 use super::sessions::status;
 use super::{Enricher, Folding, Rows, SessionKey, json_object, kind_id};
 use crate::hit::Action;
-use crate::ship::points;
 
 /// Length of the slot in which a product view counts once.
 const SLOT_SECONDS: i64 = 1800;
@@ -19,7 +18,7 @@ pub struct Event {
     pub session_id: Option<Uuid>,
     pub visitor_id: Option<Uuid>,
     pub at: Timestamp,
-    pub page_id: i64,
+    pub page_id: Option<i64>,
     pub product_key: Option<i64>,
     pub site_id: i32,
     pub kind_id: i32,
@@ -80,11 +79,11 @@ impl Event {
             session_id: key.map(|key| key.session_id),
             visitor_id: key.map(|key| key.visitor_id),
             at: folding.at,
-            page_id: folding.page_id,
+            page_id: Some(folding.page_id),
             product_key: None,
             site_id: folding.site_id,
             kind_id: kind_id("page_view"),
-            points: points::of_action("page_view", None, false),
+            points: folding.points.of_action("page_view", None, false),
             status: status(folding.hit.status),
             value: None,
             currency: None,
@@ -93,10 +92,10 @@ impl Event {
         }
     }
 
-    fn of_action(key: Option<SessionKey>, folding: &Folding<'_>, action: &Action<'_>) -> Event {
+    pub(super) fn of_action(key: Option<SessionKey>, folding: &Folding<'_>, action: &Action<'_>) -> Event {
         Event {
             kind_id: kind_id(&action.kind),
-            points: points::of_action(&action.kind, action.value, action.order_id.is_some()),
+            points: folding.points.of_action(&action.kind, action.value, action.order_id.is_some()),
             value: action.value,
             currency: action.currency.as_deref().map(str::to_owned),
             order_id: action.order_id.as_deref().map(str::to_owned),

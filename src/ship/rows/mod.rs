@@ -9,6 +9,8 @@ pub mod dictionaries;
 pub mod events;
 pub mod orders;
 pub mod sessions;
+pub mod spend;
+pub mod told;
 pub mod visitors;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,8 +25,9 @@ use super::batch::{Batch, Located};
 use super::dictionary::{self, Kind, Written};
 use super::enrich::acquisition::Acquisition;
 use super::enrich::place::Places;
-use super::forgotten::{ForgottenList, NewSession};
+use super::forgotten::{ForgottenList, NewHashes, NewSession};
 use super::labels::CurrentLabels;
+use crate::action::Points;
 use crate::config::StoreIp;
 use crate::erasure::Erasure;
 use crate::hit::{BotCount, Hit, IdentityMode, Record, RecordError};
@@ -44,6 +47,8 @@ pub struct Enricher {
     pub store_ip: StoreIp,
     /// First path segments that name a language.
     pub locale_prefixes: Vec<String>,
+    /// What actions are worth.
+    pub points: Points,
     /// Rows that need not be offered again.
     pub written: Mutex<Written>,
 }
@@ -98,10 +103,20 @@ pub struct Rows {
     pub payments: BTreeMap<(i32, String, i16), orders::Payment>,
     /// Reports whose senders wait.
     pub receipts: Vec<orders::Report>,
+    /// `ad_spend`
+    pub spend: BTreeMap<spend::SpendKey, spend::Spend>,
+    /// Reports about it whose senders wait.
+    pub spend_receipts: Vec<spend::SpendReport>,
+    /// `told_actions`, with their events
+    pub told: BTreeMap<told::ToldKey, told::Told>,
+    /// Told actions whose senders wait.
+    pub told_receipts: Vec<told::ToldReport>,
     /// Who is to be forgotten, when all else is written.
     pub erasures: Vec<Erasure>,
     /// Sessions of forgotten visitors, by the id that is replaced, which the list of the forgotten has not yet.
     pub(super) new_sessions: BTreeMap<Uuid, NewSession>,
+    /// Hashes of customers that forgotten visitors' records bring.
+    pub(super) new_hashes: NewHashes,
     /// Records that cannot become rows.
     pub refused: Vec<Refused>,
     /// Time of the newest record, Unix milliseconds.
@@ -156,6 +171,9 @@ pub enum FoldError {
     /// Its time, or that of its session, has no partition.
     #[error("{0} ms is no time between the years 2000 and 2199")]
     Time(u64),
+    /// It is no day.
+    #[error("{0:?} is no year, month and day")]
+    Day((i16, i8, i8)),
 }
 
 /// One hit while it is folded: what several tables need of it.
@@ -166,6 +184,7 @@ struct Folding<'a> {
     hash: i64,
     site_id: i32,
     page_id: i64,
+    points: &'a Points,
 }
 
 impl Folding<'_> {
@@ -226,6 +245,12 @@ impl Rows {
             let known = entry.session_id.and_then(|id| self.new_sessions.get(&id));
             entry.session_id = known.map(|session| session.replacement).or(entry.session_id);
         }
+        for told in self.told.values_mut() {
+            if let Some(known) = told.session_id.and_then(|id| self.new_sessions.get(&id)) {
+                told.session_id = Some(known.replacement);
+                (told.event.session_id, told.event.properties) = (told.session_id, None);
+            }
+        }
     }
 
     /// A record that is refused leaves nothing behind: all that can fail happens before the first row.
@@ -233,15 +258,20 @@ impl Rows {
         let hash = payload_hash(&record.payload);
         match Record::decode(&record.payload)? {
             Record::Hit(mut hit) => {
-                let new_session = self.forgotten.anonymise_hit(&mut hit);
+                let new_session = self.forgotten.anonymise_hit(&mut hit, &mut self.new_hashes);
                 self.add_hit(&hit, hash, enricher)?;
                 self.new_sessions.extend(new_session.map(|session| (session.session_id, session)));
                 Ok(())
             }
             Record::Order(mut fact) => {
-                self.forgotten.anonymise_fact(&mut fact);
+                self.forgotten.anonymise_fact(&mut fact, &mut self.new_hashes);
                 self.add_fact(&fact, hash, enricher)
             }
+            Record::Action(mut fact) => {
+                self.forgotten.anonymise_action(&mut fact);
+                self.add_told(&fact, hash, enricher)
+            }
+            Record::Spend(fact) => self.add_spend(&fact, hash, enricher),
             Record::Erasure(erasure) => {
                 time(erasure.at_ms)?;
                 self.erasures.push(erasure);
@@ -265,7 +295,7 @@ impl Rows {
             return Ok(());
         }
         let page_id = self.dictionaries.page(site_id, hit, enricher);
-        let folding = Folding { hit, at, hash, site_id, page_id };
+        let folding = Folding { hit, at, hash, site_id, page_id, points: &enricher.points };
         if let Some((key, identity)) = key.zip(hit.identity.as_ref()) {
             let touched = hit.touch.as_ref().map(|touch| self.add_touch(key, touch, &folding, enricher));
             self.add_visitor(identity, touched, &folding);
@@ -306,7 +336,8 @@ impl Rows {
         let hours = self.sessions.keys().map(|key| key.session_hour);
         let times = self.events.iter().map(|event| event.at);
         let views = self.product_views.values().map(|view| view.hit.at);
-        hours.chain(times).chain(views).filter_map(Month::of).collect()
+        let told = self.told.values().map(|told| told.event.at);
+        hours.chain(times).chain(views).chain(told).filter_map(Month::of).collect()
     }
 
     /// Whether orders are computed from this batch, or somebody is forgotten, in any case.
@@ -314,8 +345,10 @@ impl Rows {
         !(self.entries.is_empty()
             && self.references.is_empty()
             && self.payments.is_empty()
+            && self.told.is_empty()
             && self.erasures.is_empty()
-            && self.new_sessions.is_empty())
+            && self.new_sessions.is_empty()
+            && self.new_hashes.is_empty())
     }
 }
 

@@ -100,8 +100,10 @@ impl Rows {
                 reference: reference.to_owned(),
                 way: action.way.code(),
             };
-            let identifier =
-                |kind| action.customer.iter().find(|(have, _)| *have == kind).map(|(_, hash)| hash.to_vec());
+            let identifier = |kind| {
+                let (_, hash) = action.customer.iter().find(|(have, _)| *have == kind)?;
+                self.forgotten.customer(hash, hit.at_ms)
+            };
             let entry = Entry {
                 at,
                 received_at: at,
@@ -159,8 +161,10 @@ impl Rows {
             reference: fact.reference.clone(),
             way: fact.way.code(),
         };
-        let identifier =
-            |kind| fact.customer.iter().find(|(have, _)| *have == kind).map(|(_, hash)| hash.to_vec());
+        let identifier = |kind| {
+            let (_, hash) = fact.customer.iter().find(|(have, _)| *have == kind)?;
+            self.forgotten.customer(hash, fact.received_ms)
+        };
         let entry = Entry {
             at,
             received_at,

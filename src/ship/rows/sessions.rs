@@ -6,7 +6,6 @@ use super::visitors::earliest;
 use super::{Enricher, Folding, Rows, SessionKey, json_object};
 use crate::hit::{Identity, Touch};
 use crate::ship::enrich::address;
-use crate::ship::points;
 
 /// A row of `sessions`; its columns there.
 #[derive(Debug, Clone)]
@@ -220,7 +219,7 @@ impl Session {
     fn add_actions(&mut self, folding: &Folding<'_>) {
         if folding.hit.page_view {
             self.page_views += 1;
-            self.score += i32::from(points::of_action("page_view", None, false));
+            self.score += i32::from(folding.points.of_action("page_view", None, false));
         }
         for action in &folding.hit.actions {
             if let Some(first) = self.funnel.step(&action.kind) {
@@ -229,9 +228,9 @@ impl Session {
             if action.kind != "product_view" {
                 self.actions += 1;
                 let names_order = action.order_id.is_some();
-                self.score += i32::from(points::of_action(&action.kind, action.value, names_order));
+                self.score += i32::from(folding.points.of_action(&action.kind, action.value, names_order));
             } else if action.product_id.is_none() {
-                self.score += i32::from(points::of_action("product_view", None, false));
+                self.score += i32::from(folding.points.of_action("product_view", None, false));
             }
         }
     }

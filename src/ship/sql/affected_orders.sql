@@ -1,6 +1,7 @@
 -- Orders that facts of a batch may change: those of a visitor who did something up to the moment of the order, those
 -- that name a session or a visitor which they were not joined to so far, and those of visitors who were minted from one
--- of these, or from the same id as one of these: session_links may change for them.
+-- of these, or from the same id as one of these: session_links may change for them;
+-- and weak ones of whom a told action waits for.
 -- $1 sessions, $2 visitors, $3 least time of each session's hits, $4 the least of these times, $5 cookieless ids of the
 -- batch and those that its visitors were minted from, $6 visitors whose first session it has
 -- → site_id, order_id
@@ -38,3 +39,8 @@ FROM (
 ) c
 JOIN visitors v ON v.minted_from = c.cookieless_id
 JOIN orders o ON o.visitor_id = v.visitor_id
+UNION
+SELECT e.site_id, e.order_id
+FROM seen s
+JOIN told_actions t ON t.session_id = s.session_id
+JOIN order_entries e ON e.visitor_id = s.visitor_id AND e.weak

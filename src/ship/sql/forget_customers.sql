@@ -1,8 +1,11 @@
 -- Takes the person out of reports about orders that are marked as forgotten; of items their product, number and price
--- stay.
+-- stay, and so does what replaces hashes.
 -- $1 site_id, $2 order_id
 UPDATE order_entries e
-SET phone = NULL, email = NULL, user_id = NULL, click_ids = NULL, properties = NULL, items = bare.items
+SET phone = CASE WHEN octet_length(e.phone) > 16 THEN e.phone END,
+    email = CASE WHEN octet_length(e.email) > 16 THEN e.email END,
+    user_id = CASE WHEN octet_length(e.user_id) > 16 THEN e.user_id END,
+    click_ids = NULL, properties = NULL, items = bare.items
 FROM (
     SELECT k.site_id, k.order_id, k.kind, k.reference, k.way,
            (SELECT jsonb_agg(jsonb_build_object('product_id', i.item -> 'product_id', 'quantity', i.item -> 'quantity',
@@ -15,5 +18,5 @@ FROM (
 ) bare
 WHERE (e.site_id, e.order_id, e.kind, e.reference, e.way)
     = (bare.site_id, bare.order_id, bare.kind, bare.reference, bare.way)
-  AND (coalesce(e.phone, e.email, e.user_id) IS NOT NULL OR coalesce(e.click_ids, e.properties) IS NOT NULL
+  AND (octet_length(e.phone) <= 16 OR octet_length(e.email) <= 16 OR octet_length(e.user_id) <= 16 OR coalesce(e.click_ids, e.properties) IS NOT NULL
        OR e.items IS DISTINCT FROM bare.items)

@@ -4,3 +4,5 @@
 SELECT FROM visitors WHERE visitor_id = $1::uuid OR minted_from = $1::uuid
 UNION ALL
 SELECT FROM visitor_months WHERE visitor_id = $1::uuid
+UNION ALL
+SELECT FROM told_actions WHERE visitor_id = $1::uuid

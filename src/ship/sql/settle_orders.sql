@@ -1,7 +1,7 @@
 -- Computes orders anew from their entries and the sessions and visitors known. An order keeps its join, and its credits
 -- (credits_stand), when what they were computed from is not all there any more: touches of its lookback, or the session
 -- or visitor that a report names. One placed before all that is kept is joined to nobody: nobody knows what it came from.
--- $1 site_id, $2 order_id of the orders, $3 lookback in seconds
+-- $1 site_id, $2 order_id of the orders, $3 lookback in seconds, $4 points of a purchase, whatever its value
 -- → session_id of each, null when joined to none
 WITH affected AS (
     SELECT DISTINCT a.site_id, a.order_id FROM unnest($1::integer[], $2::text[]) AS a(site_id, order_id)
@@ -88,7 +88,7 @@ SELECT m.site_id, m.order_id, m.order_number, m.placed_at, m.placed_way, m.paid_
        CASE WHEN k.order_id IS NULL THEN j.visitor_id ELSE k.visitor_id END,
        CASE WHEN k.order_id IS NULL THEN coalesce(j.session_id, latest.session_id) ELSE k.session_id END,
        CASE WHEN k.order_id IS NULL THEN j.joined_by ELSE k.joined_by END,
-       100 + least(floor(greatest(coalesce(m.gross, 0), 0) / 100), 1000000)::integer,
+       $4::integer + least(floor(greatest(coalesce(m.gross, 0), 0) / 100), 1000000)::integer,
        k.order_id IS NOT NULL OR coalesce(m.placed_at < kept.wholly_since, false)
 FROM money m
 CROSS JOIN kept

@@ -75,8 +75,13 @@ impl Running {
 
     /// Tells the API about orders; answers status and body.
     pub(crate) async fn tell_orders(&self, orders: &Value) -> (u16, Value) {
+        self.tell("orders", orders).await
+    }
+
+    /// Tells the API about `what`; answers status and body.
+    pub(crate) async fn tell(&self, what: &str, items: &Value) -> (u16, Value) {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let request = client.post(format!("{}/api/v1/orders", self.stats)).json(orders);
+        let request = client.post(format!("{}/api/v1/{what}", self.stats)).json(items);
         let response = request.send().await.unwrap();
         (response.status().as_u16(), response.json().await.unwrap())
     }

@@ -14,6 +14,7 @@ pub(crate) fn config(servers: &[SocketAddr]) -> Config {
         routes: Vec::new(),
         tracking: tracking(),
         actions: Vec::new(),
+        points: utm_dispatcher::action::Points::default(),
         orders: Orders {
             revenue: Revenue::Placed,
             phone_country: None,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use tokio_postgres::Client;
-use utm_dispatcher::hit::{BotCount, CustomerKeyKind};
+use utm_dispatcher::hit::{BotCount, CustomerKeyKind, SpendFact};
 
 use super::*;
 use crate::harness::postgres;
@@ -108,7 +108,8 @@ fn any_report() -> impl Strategy<Value = Record<'static>> {
                 reference: ["", "r"][reference].into(),
                 session_id: who.filter(|_| whole).map(|who| who.session_id),
                 visitor_id: who.filter(|_| !whole).map(|who| who.visitor_id),
-                customer: vec![(CustomerKeyKind::Phone, [7; 16])],
+                customer: vec![(CustomerKeyKind::Phone, [u8::from(kind == 1) + 7; 16])],
+                click_ids: value.map(|value| ("gclid".into(), value.to_string())).into_iter().collect(),
                 received_ms: at_ms + value.unwrap_or(0).cast_unsigned() * 1000,
                 ..fact(["o1", "o2", "o3", "o4"][id], kinds[kind], at_ms)
             })
@@ -126,7 +127,14 @@ pub(super) fn any_record() -> impl Strategy<Value = Record<'static>> {
             rules: 2,
         })
     });
-    prop_oneof![10 => any_hit(), 3 => any_report(), 1 => bot]
+    let done = (moment(), who(), 0usize..4, any::<bool>()).prop_map(|(at_ms, who, kind, whole)| {
+        let kind = ["add_to_cart", "lead", "registration", "wish"][kind];
+        let fact = told(kind, whole.then_some(who.session_id), at_ms);
+        let visitor_id = Some(who.visitor_id);
+        let reference = format!("{} {:?}", fact.reference, who.visitor_id);
+        Record::Action(Box::new(ActionFact { visitor_id, reference, ..fact }))
+    });
+    prop_oneof![10 => any_hit(), 3 => any_report(), 1 => done, 1 => bot]
 }
 
 /// A hit before its visitor was minted, and one of somebody who denies being known.
@@ -147,11 +155,40 @@ fn nameless_hit() -> impl Strategy<Value = Record<'static>> {
     )
 }
 
+/// Money spent, reported again and again.
+fn spend() -> impl Strategy<Value = Record<'static>> {
+    (moment(), 1i8..3, 0usize..3, 1i64..4).prop_map(|(received_ms, day, source, cost)| {
+        Record::Spend(Box::new(SpendFact {
+            site: "default".into(),
+            day: (2026, 11, day),
+            source: Some(["google", "Google", "facebook"][source].into()),
+            medium: None,
+            campaign: None,
+            content: None,
+            utm_id: None,
+            cost: cost.into(),
+            currency: None,
+            clicks: Some(cost.unsigned_abs()),
+            impressions: None,
+            received_ms,
+            receipt: None,
+        }))
+    })
+}
+
 /// Records, and for each its journal and its place in the shuffle.
 fn case() -> impl Strategy<Value = Vec<(Record<'static>, usize, u32)>> {
-    let record = prop_oneof![4 => any_record(), 1 => nameless_hit()];
+    let record = prop_oneof![8 => any_record(), 2 => nameless_hit(), 1 => spend()];
     prop::collection::vec((record, 0usize..4, any::<u32>()), 1..50)
 }
+
+/// Orders joined to a visitor whose credits are not one whole order by each of the seven models, and orders of nobody that
+/// have credits.
+const UNBALANCED: &str = "SELECT count(*) FROM orders o
+    WHERE (SELECT count(*) FROM (
+               SELECT FROM order_credits c WHERE (c.site_id, c.order_id) = (o.site_id, o.order_id)
+               GROUP BY c.model HAVING sum(c.credit) = 1000000 AND min(c.credit) > 0) m)
+          <> CASE WHEN o.visitor_id IS NULL THEN 0 ELSE 7 END";
 
 pub(super) async fn clear(client: &Client) {
     client.batch_execute(&format!("TRUNCATE {}", tables_of(client).await.join(", "))).await.unwrap();
@@ -220,6 +257,8 @@ fn order_and_portions_of_arrival_do_not_show() {
                 ship_all(&database, vec![whole], count, 1, false).await;
                 let expected = dump(&client).await;
                 prop_assert!(expected["agents"].iter().all(|row| row.contains("\"is_read\": true")));
+
+                prop_assert_eq!(value(&client, UNBALANCED).await.unwrap(), "0");
 
                 clear(&client).await;
                 let mut shuffled = case;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use utm_dispatcher::hit::OrderOutcome;
+use utm_dispatcher::hit::ReportOutcome;
 use utm_dispatcher::ship::ShipError;
 use utm_dispatcher::store::migrate::{self, SchemaState};
 use utm_dispatcher::store::{Store, partitions};
@@ -47,7 +47,7 @@ async fn a_record_that_cannot_be_stored_is_set_aside_alone() {
     let shipped = shipper.ship(Batch::new(vec![stretch])).await.unwrap();
     assert_eq!((shipped.records, shipped.quarantined), (9, 3));
     assert_eq!(shipper.set_aside_records().await.unwrap(), 3);
-    assert!(matches!(&shipped.outcomes[..], [((_, 3), OrderOutcome::Refused(_))]));
+    assert!(matches!(&shipped.outcomes[..], [((_, 3), ReportOutcome::Refused(_))]));
     assert_eq!(value(&client, "SELECT count(*) FROM events").await.unwrap(), "9");
     assert_eq!(value(&client, "SELECT count(*) FROM visitors").await.unwrap(), "1");
     let places = value(&client, "SELECT array_agg(\"offset\" ORDER BY \"offset\") FROM quarantine").await;
@@ -108,7 +108,7 @@ async fn half_a_batch_that_is_committed_is_counted_and_its_senders_are_told() {
     let folding = shipper.fold(journal.batch(&reports));
     shipper.ship_folded(folding, &mut shipped).await.unwrap_err();
     assert_eq!(shipped.records, 1);
-    assert_eq!(shipped.outcomes, [((request, 0), OrderOutcome::Recorded)]);
+    assert_eq!(shipped.outcomes, [((request, 0), ReportOutcome::Recorded)]);
     // The rest comes when it can, and again nothing is counted twice.
     client.batch_execute("DROP TRIGGER refuse ON order_entries").await.unwrap();
     let at = shipper.checkpoints(&[journal.id]).await.unwrap()[&journal.id];

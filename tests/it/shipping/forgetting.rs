@@ -45,9 +45,15 @@ fn at_its_own_moment(mut record: Record<'static>, index: usize) -> Record<'stati
     match &mut record {
         Record::Hit(hit) => hit.at_ms += later,
         Record::Order(fact) => {
-            (fact.at_ms, fact.received_ms) = (fact.at_ms + later, fact.received_ms + later)
+            (fact.at_ms, fact.received_ms) = (fact.at_ms + later, fact.received_ms + later);
+            // What a click joined stands: an order that comes after the erasure finds it no more.
+            fact.click_ids.clear();
         }
-        Record::BotCount(_) | Record::Erasure(_) => {}
+        Record::Action(fact) => {
+            fact.at_ms += later;
+            fact.reference = index.to_string();
+        }
+        Record::Spend(_) | Record::BotCount(_) | Record::Erasure(_) => {}
     }
     record
 }
@@ -106,7 +112,7 @@ fn an_erasure_changes_no_total_whenever_it_comes() {
             prop_assert!(led.is_empty(), "{:?}", led);
             let customers = "SELECT count(*) FROM order_entries e JOIN orders o USING (site_id, order_id)
                              JOIN visitors v ON v.visitor_id = o.visitor_id
-                             WHERE v.identity = 0 AND e.phone IS NOT NULL";
+                             WHERE v.identity = 0 AND octet_length(e.phone) = 16";
             prop_assert_eq!(value(&client, customers).await.unwrap(), "0");
             Ok(())
         })
@@ -171,13 +177,17 @@ async fn an_order_or_a_customer_leads_to_the_person_and_to_all_their_orders() {
         assert_eq!(crate::forgetting::places_of(&client, &names).await, [""; 0]);
         let marked =
             "SELECT string_agg(order_id, ',' ORDER BY order_id) FROM orders WHERE forgotten_at IS NOT NULL";
-        assert_eq!(value(&client, marked).await.unwrap(), "a,b,c");
+        // The one that is not known has the person's number, as replaced: it is joined to who is nobody, and so forgotten.
+        assert_eq!(value(&client, marked).await.unwrap(), "a,b,c,e");
         let untouched =
             "SELECT identity FROM visitors WHERE visitor_id = '03030303-0303-0303-0303-030303030303'";
         assert_eq!(value(&client, untouched).await.unwrap(), "1");
-        let sources = "SELECT s.source FROM order_credits c JOIN campaigns s USING (campaign_id) WHERE c.model = 'first'";
+        let sources = "SELECT string_agg(DISTINCT s.source, ',') FROM order_credits c JOIN campaigns s USING (campaign_id)
+                       WHERE c.model = 'first'";
         assert_eq!(value(&client, sources).await.unwrap(), "google", "credits stay when reports come");
-        assert_eq!(totals(&client).await[..6], before[..6]);
+        // The order that came late counts in the session that it is of; nothing else changes.
+        let after = totals(&client).await;
+        assert_eq!((&after[..2], &after[3..6]), (&before[..2], &before[3..6]));
     }
 }
 

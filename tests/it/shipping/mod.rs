@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio_postgres::Client;
 use utm_dispatcher::config::StoreIp;
 use utm_dispatcher::hit::{
-    Action, Hit, Identity, IdentityMode, OrderEntryKind, OrderFact, Record, Touch, Way,
+    Action, ActionFact, Hit, Identity, IdentityMode, OrderEntryKind, OrderFact, Record, Touch, Way,
 };
 use utm_dispatcher::journal::Position;
 use utm_dispatcher::ship::{Batch, Located, ShipSettings, Shipped, Shipper, Stretch};
@@ -35,6 +35,7 @@ fn settings() -> ShipSettings {
         new_values_per_day: 100_000,
         locale_prefixes: vec!["uk".into(), "en".into()],
         geo_database: None,
+        points: utm_dispatcher::action::Points::default(),
     }
 }
 
@@ -134,6 +135,29 @@ fn fact(order: &str, kind: OrderEntryKind, at_ms: u64) -> OrderFact {
         customer: vec![],
         items: None,
         properties: None,
+        received_ms: at_ms,
+        receipt: None,
+    }
+}
+
+/// An action that the shop tells of a session.
+fn told(kind: &str, session_id: Option<Uuid>, at_ms: u64) -> ActionFact {
+    ActionFact {
+        site: "default".into(),
+        kind: kind.into(),
+        reference: format!("{session_id:?} {at_ms}"),
+        content: 1,
+        at_ms,
+        session_id,
+        visitor_id: None,
+        page: None,
+        product_id: None,
+        product_name: None,
+        value: None,
+        currency: None,
+        order_id: None,
+        order_number: None,
+        properties: vec![("plan".into(), "gold".into())],
         received_ms: at_ms,
         receipt: None,
     }

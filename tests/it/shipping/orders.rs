@@ -1,6 +1,7 @@
 //! Orders find their visitors and touches, whichever comes first.
 
-use utm_dispatcher::hit::OrderOutcome;
+use utm_dispatcher::erasure::{Erasure, Subject};
+use utm_dispatcher::hit::{CustomerKeyKind, ReportOutcome};
 
 use super::*;
 use crate::harness::{DEADLINE, eventually, postgres};
@@ -39,6 +40,26 @@ async fn an_order_is_credited_to_the_last_touch_before_it() {
     assert_eq!(value(&client, order).await.unwrap(), "(1499,1499,cookie,114)");
     let session = "SELECT (order_count, order_points, score, actions) FROM sessions WHERE session_number = 2";
     assert_eq!(value(&client, session).await.unwrap(), "(1,114,1,1)");
+}
+
+#[tokio::test]
+async fn points_are_those_of_the_configuration() {
+    let (database, client, _, mut journal) = shop().await;
+    let mut own = settings();
+    let others = [("page_view", 2), ("product_view", 7), ("wishlist", 4), ("purchase", -30)];
+    others.into_iter().for_each(|(kind, points)| own.points.set(kind.to_owned(), points));
+    let mut shipper = Shipper::new(database.store(), own);
+    shipper.checkpoints(&[journal.id]).await.unwrap();
+    let visit = identity(1, 1, TEN);
+    let viewed = Action { product_id: Some("7".into()), ..action("product_view") };
+    let seen = Hit { actions: vec![viewed, action("wishlist")], ..page_view(visit, TEN) };
+    let records = [hit(seen.clone()), hit(seen), hit(purchase(visit, TEN + MINUTE, "1042", 1499))];
+    shipper.ship(journal.batch(&records)).await.unwrap();
+    let session = "SELECT (score, order_points) FROM sessions";
+    // Twice a page and a wish; the product once.
+    assert_eq!(value(&client, session).await.unwrap(), "(19,-16)");
+    let events = "SELECT string_agg(points::text, ',' ORDER BY points) FROM events";
+    assert_eq!(value(&client, events).await.unwrap(), "0,2,2,4,4,7");
 }
 
 #[tokio::test]
@@ -122,10 +143,10 @@ async fn a_report_is_recorded_once_and_not_contradicted() {
     let second = shipper.ship(journal.batch(&[report(3, 100), report(4, 150)])).await.unwrap();
     let outcomes: Vec<_> = first.outcomes.into_iter().chain(second.outcomes).collect();
     let of = |number| outcomes.iter().find(|((_, at), _)| *at == number).map(|(_, outcome)| outcome.clone());
-    assert_eq!(of(1), Some(OrderOutcome::Recorded));
-    assert_eq!(of(2), Some(OrderOutcome::Duplicate));
-    assert_eq!(of(3), Some(OrderOutcome::Duplicate));
-    assert!(matches!(of(4), Some(OrderOutcome::Refused(reason)) if reason.contains("100")));
+    assert_eq!(of(1), Some(ReportOutcome::Recorded));
+    assert_eq!(of(2), Some(ReportOutcome::Duplicate));
+    assert_eq!(of(3), Some(ReportOutcome::Duplicate));
+    assert!(matches!(of(4), Some(ReportOutcome::Refused(reason)) if reason.contains("100")));
 }
 
 #[tokio::test]
@@ -174,4 +195,103 @@ async fn a_payment_waits_for_what_is_under_way() {
     client.batch_execute("COMMIT").await.unwrap();
     paid.await.unwrap();
     assert_eq!(value(&client, "SELECT (gross, paid) FROM orders").await.unwrap(), "(100,40)");
+}
+
+/// By which rule an order was joined, to whom, and what it is credited to.
+async fn joined(client: &Client, order: &str) -> String {
+    let sql = format!(
+        "SELECT concat_ws(' ', o.joined_by, left(o.visitor_id::text, 2), right(o.session_id::text, 1), c.source)
+         FROM orders o
+         LEFT JOIN order_credits k ON (k.site_id, k.order_id, k.model) = (o.site_id, o.order_id, 'last_non_direct')
+         LEFT JOIN campaigns c USING (campaign_id)
+         WHERE o.order_id = '{order}'"
+    );
+    value(client, &sql).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_order_of_a_customer_is_joined_to_who_ordered_before() {
+    let (_database, client, mut shipper, mut journal) = shop().await;
+    let (phone, email) = ((CustomerKeyKind::Phone, [1; 16]), (CustomerKeyKind::Email, [2; 16]));
+    let told = |id: &str, at_ms, customer: &[(CustomerKeyKind, [u8; 16])]| {
+        order(OrderFact { customer: customer.to_vec(), ..fact(id, OrderEntryKind::Placed, at_ms) })
+    };
+    // By the telephone, before and after anything is known of the customer.
+    let records = [told("early", TEN - HOUR, &[phone]), told("late", TEN + 48 * HOUR, &[email])];
+    shipper.ship(journal.batch(&records)).await.unwrap();
+    assert_eq!(joined(&client, "late").await, "");
+    let visit = identity(1, 1, TEN);
+    let landing = Hit { touch: Some(touch(1, "google")), ..page_view(visit, TEN) };
+    let bought = hit(purchase(visit, TEN + MINUTE, "web", 100));
+    shipper.ship(journal.batch(&[hit(landing), bought])).await.unwrap();
+    let paid =
+        OrderFact { customer: vec![phone, email], ..fact("web", OrderEntryKind::Paid, TEN + 2 * MINUTE) };
+    shipper.ship(journal.batch(&[order(paid)])).await.unwrap();
+    assert_eq!(joined(&client, "late").await, "customer 01 1 google");
+    assert_eq!(joined(&client, "web").await, "cookie 01 1 google");
+    assert_eq!(joined(&client, "early").await, "", "nobody had ordered by then");
+    let counted = "SELECT order_count FROM sessions";
+    assert_eq!(value(&client, counted).await.unwrap(), "2");
+
+    // The latest order before it leads to the other browser now.
+    let other = identity(2, 1, TEN + HOUR);
+    let landing = Hit { touch: Some(touch(2, "bing")), ..page_view(other, TEN + HOUR) };
+    let mut bought = purchase(other, TEN + HOUR + MINUTE, "phone", 100);
+    bought.actions[0].customer = vec![email];
+    shipper.ship(journal.batch(&[hit(bought), hit(landing)])).await.unwrap();
+    assert_eq!(joined(&client, "late").await, "customer 02 1 bing");
+    assert_eq!(value(&client, "SELECT sum(order_count) FROM sessions").await.unwrap(), "3");
+    // Its own cookie is better than any customer.
+    shipper.ship(journal.batch(&[hit(purchase(visit, TEN + 48 * HOUR, "late", 5))])).await.unwrap();
+    assert_eq!(joined(&client, "late").await, "cookie 01 1 google");
+}
+
+#[tokio::test]
+async fn a_click_that_the_shop_names_joins_the_order() {
+    let (_database, client, mut shipper, mut journal) = shop().await;
+    let clicked = |gclid: &str, at_ms| {
+        let click_ids =
+            vec![("gclid".to_owned(), gclid.to_owned()), ("ttclid".to_owned(), "none".to_owned())];
+        order(OrderFact { click_ids, ..fact(gclid, OrderEntryKind::Placed, at_ms) })
+    };
+    let records = [clicked("one", TEN + HOUR), clicked("two", TEN - MINUTE), clicked("three", TEN + HOUR)];
+    shipper.ship(journal.batch(&records)).await.unwrap();
+    let landed = |visitor: u8, gclid: &'static str, source| {
+        let touch =
+            Touch { click_ids: vec![("gclid".into(), gclid.into())], ..touch(visitor.into(), source) };
+        hit(Hit { touch: Some(touch), ..page_view(identity(visitor, 1, TEN), TEN) })
+    };
+    shipper.ship(journal.batch(&[landed(1, "one", "google"), landed(2, "two", "bing")])).await.unwrap();
+    assert_eq!(joined(&client, "one").await, "click_id 01 1 google");
+    assert_eq!(joined(&client, "two").await, "", "the click came after it");
+    assert_eq!(joined(&client, "three").await, "");
+    // Who is forgotten keeps the credit, and nothing of the click.
+    let erasure = Erasure {
+        erasure_id: Uuid::new_v4(),
+        at_ms: TEN + HOUR,
+        subject: Subject::Visitor(identity(1, 1, TEN).visitor_id),
+    };
+    shipper.ship(journal.batch(&[Record::Erasure(erasure)])).await.unwrap();
+    let paid = fact("one", OrderEntryKind::Paid, TEN + 2 * HOUR);
+    shipper.ship(journal.batch(&[order(paid)])).await.unwrap();
+    let credit = joined(&client, "one").await;
+    assert!(credit.starts_with("click_id ") && credit.ends_with(" google"), "{credit}");
+    let clicks = "SELECT count(*) FROM order_entries WHERE click_ids IS NOT NULL AND order_id = 'one'";
+    assert_eq!(value(&client, clicks).await.unwrap(), "0");
+}
+
+#[tokio::test]
+async fn a_number_that_very_many_orders_have_joins_none() {
+    let (_database, client, mut shipper, mut journal) = shop().await;
+    let visit = identity(1, 1, TEN);
+    let mut bought = purchase(visit, TEN, "0", 100);
+    bought.actions[0].customer = vec![(CustomerKeyKind::Phone, [9; 16])];
+    let mut records = vec![hit(page_view(visit, TEN)), hit(bought)];
+    let told = |id: usize| OrderFact {
+        customer: vec![(CustomerKeyKind::Phone, [9; 16])],
+        ..fact(&id.to_string(), OrderEntryKind::Placed, TEN + MINUTE)
+    };
+    records.extend((1..201).map(|id| order(told(id))));
+    shipper.ship(journal.batch(&records)).await.unwrap();
+    assert_eq!(value(&client, "SELECT count(visitor_id) FROM orders").await.unwrap(), "1");
 }

@@ -1,7 +1,7 @@
 //! What the shop tells about its orders.
 
 use serde_json::{Value, json};
-use utm_dispatcher::hit::{CustomerKeyKind, OrderEntryKind, OrderOutcome, Way};
+use utm_dispatcher::hit::{CustomerKeyKind, OrderEntryKind, ReportOutcome, Way};
 use utm_dispatcher::journal::writer::Ack;
 
 use super::server::{Server, problem};
@@ -47,9 +47,9 @@ async fn orders_reach_the_journal_whole_and_their_outcomes_come_back() {
 
     submission.durable.send(Ack::Written);
     let outcomes = vec![
-        OrderOutcome::Recorded,
-        OrderOutcome::Duplicate,
-        OrderOutcome::Refused("another value stands".into()),
+        ReportOutcome::Recorded,
+        ReportOutcome::Duplicate,
+        ReportOutcome::Refused("another value stands".into()),
     ];
     submission.outcomes.send(outcomes);
     let response = sending.await.unwrap().unwrap();
@@ -135,7 +135,7 @@ async fn lines_are_taken_one_by_one_and_what_is_no_batch_is_refused_whole() {
     let submission = server.submissions.recv().await.unwrap();
     assert_eq!(submission.facts.iter().map(|fact| fact.order_id.as_str()).collect::<Vec<_>>(), ["1", "2"]);
     submission.durable.send(Ack::Written);
-    submission.outcomes.send(vec![OrderOutcome::Recorded, OrderOutcome::Recorded]);
+    submission.outcomes.send(vec![ReportOutcome::Recorded, ReportOutcome::Recorded]);
     let body: Value = sending.await.unwrap().unwrap().json().await.unwrap();
     let outcomes: Vec<_> = body["results"]
         .as_array()
@@ -154,4 +154,28 @@ async fn lines_are_taken_one_by_one_and_what_is_no_batch_is_refused_whole() {
         let response = server.post_text(&body, "application/json").send().await.unwrap();
         assert_eq!(problem(response).await.0, status);
     }
+}
+
+#[tokio::test]
+async fn more_batches_than_can_wait_at_once_are_asked_to_come_again() {
+    let mut server = Server::start(NOWHERE).await;
+    let orders = json!([{"order_id": "1", "status": "placed"}]);
+    let waiting: Vec<_> = (0..32).map(|_| tokio::spawn(server.post_orders(&orders).send())).collect();
+    let mut submissions = Vec::new();
+    for _ in 0..32 {
+        submissions.push(server.submissions.recv().await.unwrap());
+    }
+    let refused = server.post_orders(&orders).send().await.unwrap();
+    assert!(refused.headers().contains_key("retry-after"));
+    assert_eq!(problem(refused).await.0, 429);
+    for submission in submissions {
+        submission.durable.send(Ack::Written);
+        submission.outcomes.send(vec![ReportOutcome::Recorded]);
+    }
+    for answer in waiting {
+        assert_eq!(answer.await.unwrap().unwrap().status(), 200);
+    }
+    let again = tokio::spawn(server.post_orders(&orders).send());
+    server.submissions.recv().await.unwrap().durable.send(Ack::Written);
+    assert!(again.await.unwrap().unwrap().status().is_success());
 }

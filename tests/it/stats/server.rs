@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use utm_dispatcher::config;
 use utm_dispatcher::customer::CustomerHasher;
-use utm_dispatcher::hit::{OrderFact, OrderOutcome, Record};
+use utm_dispatcher::hit::{OrderFact, Record, ReportOutcome};
 use utm_dispatcher::ingest::{Ingest, Receipts};
 use utm_dispatcher::journal::frame::payloads;
 use utm_dispatcher::journal::writer::{Ack, Answer, Batch};
@@ -150,7 +150,7 @@ pub struct Outcomes {
 }
 
 impl Outcomes {
-    pub fn send(self, outcomes: Vec<OrderOutcome>) {
+    pub fn send(self, outcomes: Vec<ReportOutcome>) {
         self.receipts.deliver(self.ids.into_iter().zip(outcomes));
     }
 }

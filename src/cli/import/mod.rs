@@ -1,0 +1,142 @@
+//! `import`: what the shop, or an advertiser, has in files: orders and advertising cost. To import a file again is harmless.
+//!
+//! A row becomes what the API takes, is read by the same rules, and goes the same way: into a journal, then to the
+//! database. Every row that is refused is named with its line and the reason.
+
+mod orders;
+mod spend;
+mod table;
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::{Args as ClapArgs, Subcommand};
+
+use super::journalled;
+use crate::config::{self, Config};
+use crate::hit::{Record, ReportOutcome};
+
+/// What to import.
+#[derive(Debug, ClapArgs)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Orders: columns are named as the fields of POST /api/v1/orders, nested ones with a dot (customer.phone)
+    Orders(FileArgs),
+    /// Advertising cost: columns of POST /api/v1/ad-spend, or a report by day of Meta, Google Ads or TikTok
+    AdSpend(AdSpendArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+struct FileArgs {
+    /// CSV with a header; comma, semicolon or tab; UTF-8 or UTF-16
+    file: PathBuf,
+    /// The shop, where no column says it
+    #[arg(long, default_value = "default")]
+    site: String,
+    /// Read the file and say what would be refused, and nothing else
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+struct AdSpendArgs {
+    #[command(flatten)]
+    file: FileArgs,
+    /// utm_source of the links, where no column says it; by default that of the advertiser
+    #[arg(long)]
+    source: Option<String>,
+    /// utm_medium of the links, where no column says it; by default that of the advertiser
+    #[arg(long)]
+    medium: Option<String>,
+    /// The currency, where neither a column nor its name says it
+    #[arg(long)]
+    currency: Option<String>,
+}
+
+/// The rows of a file, read.
+#[derive(Debug, Default)]
+struct Read {
+    /// Line and record.
+    records: Vec<(u64, Record<'static>)>,
+    /// Line and reason.
+    refused: Vec<(u64, String)>,
+}
+
+/// Does it; an error when something was refused.
+pub(super) fn run(config: &Path, args: &Args) -> anyhow::Result<()> {
+    let config = config::load(config)?;
+    let (file, read) = match &args.what {
+        What::Orders(file) => (file, orders::read(&bytes(file)?, file, &config)?),
+        What::AdSpend(args) => (&args.file, spend::read(&bytes(&args.file)?, args)?),
+    };
+    let mut refused = read.refused;
+    let rows = read.records.len() + refused.len();
+    let done = if file.dry_run || read.records.is_empty() {
+        format!("would be told: {}", read.records.len())
+    } else {
+        let (lines, records): (Vec<u64>, Vec<_>) = read.records.into_iter().unzip();
+        match super::in_office(tell(&config, records))? {
+            Some(outcomes) => told(&lines, outcomes, &mut refused),
+            None => format!("accepted: {}, for the running program to ship", lines.len()),
+        }
+    };
+    refused.sort();
+    for (line, reason) in &refused {
+        println!("line {line}: {reason}");
+    }
+    println!("rows: {rows}, {done}, refused: {}", refused.len());
+    if !refused.is_empty() {
+        bail!("not all of {} was taken", file.file.display());
+    }
+    Ok(())
+}
+
+fn bytes(file: &FileArgs) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(&file.file).with_context(|| format!("cannot read {}", file.file.display()))
+}
+
+/// Outcomes in the records' order; none while the database is away.
+async fn tell(config: &Config, records: Vec<Record<'static>>) -> anyhow::Result<Option<Vec<ReportOutcome>>> {
+    let count = records.len();
+    let (directory, request) = journalled::write_facts(config, records).await?;
+    let shipped = journalled::ship(config, &directory).await;
+    let mut outcomes = match shipped {
+        Ok(shipped) => shipped.outcomes,
+        Err(error) => {
+            eprintln!("the database cannot be written ({error:#}); the running program does it when it can");
+            return Ok(None);
+        }
+    };
+    outcomes.retain(|((of, _), _)| *of == request);
+    outcomes.sort_by_key(|((_, index), _)| *index);
+    if outcomes.len() != count {
+        bail!(
+            "the database told of {} rows of {count}; importing the file again is harmless",
+            outcomes.len()
+        );
+    }
+    Ok(Some(outcomes.into_iter().map(|(_, outcome)| outcome).collect()))
+}
+
+fn told(lines: &[u64], outcomes: Vec<ReportOutcome>, refused: &mut Vec<(u64, String)>) -> String {
+    let (mut recorded, mut known) = (0, 0);
+    for (line, outcome) in lines.iter().zip(outcomes) {
+        match outcome {
+            ReportOutcome::Recorded => recorded += 1,
+            ReportOutcome::Duplicate => known += 1,
+            ReportOutcome::Refused(reason) => refused.push((*line, reason)),
+        }
+    }
+    format!("recorded: {recorded}, known: {known}")
+}
+
+/// A reason with the column that it is about.
+fn about(column: &str, reason: impl Display) -> String {
+    format!("{column}: {reason}")
+}

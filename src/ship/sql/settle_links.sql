@@ -1,0 +1,58 @@
+-- Joins orders that nothing else joins: to whom the customer's latest order up to theirs is joined by a cookie, a session or
+-- a visitor's name; else to whoever came last, up to the order, with a click id that a report names. Both within the
+-- lookback. What more than 200 reports name is no customer. An order that pages alone tell of waits for something better.
+-- $1 site_id, $2 order_id, $3 lookback in seconds
+-- → session_id of each, null when the visitor had none
+WITH lonely AS MATERIALIZED (
+    SELECT o.site_id, o.order_id, o.placed_at, o.placed_at - make_interval(secs => $3::double precision) AS since
+    FROM (SELECT DISTINCT a.site_id, a.order_id FROM unnest($1::integer[], $2::text[]) AS a(site_id, order_id)) a
+    JOIN orders o USING (site_id, order_id)
+    WHERE o.joined_by IS NULL AND NOT o.credits_stand
+      AND (o.placed_at < (SELECT max(h.horizon) FROM retention_horizons h WHERE h.kind IN ('events', 'sessions')))
+          IS NOT TRUE
+), report AS MATERIALIZED (
+    SELECT l.site_id, l.order_id, l.placed_at, l.since, e.phone, e.email, e.user_id, e.click_ids
+    FROM lonely l JOIN order_entries e USING (site_id, order_id)
+    WHERE NOT e.weak
+), by_customer AS (
+    SELECT DISTINCT ON (r.site_id, r.order_id) r.site_id, r.order_id, o.visitor_id
+    FROM report r
+    CROSS JOIN LATERAL (VALUES (r.phone), (r.email), (r.user_id)) AS k(hash)
+    CROSS JOIN LATERAL (
+        SELECT x.site_id, x.order_id, count(*) OVER () AS reports
+        FROM (SELECT e.site_id, e.order_id FROM order_entries e
+              WHERE k.hash IS NOT NULL AND (e.phone = k.hash OR e.email = k.hash OR e.user_id = k.hash) LIMIT 201) x
+    ) x
+    JOIN orders o ON o.site_id = x.site_id AND o.order_id = x.order_id
+    WHERE x.reports <= 200 AND x.site_id = r.site_id AND o.joined_by IN ('cookie', 'session', 'visitor')
+      AND o.placed_at <= r.placed_at AND o.placed_at > r.since
+    ORDER BY r.site_id, r.order_id, o.placed_at DESC, o.order_id COLLATE "C"
+), by_click AS (
+    SELECT DISTINCT ON (r.site_id, r.order_id) r.site_id, r.order_id, t.visitor_id
+    FROM report r
+    CROSS JOIN LATERAL jsonb_each(r.click_ids) AS c(name, value)
+    CROSS JOIN LATERAL (
+        SELECT t.* FROM touches t
+        WHERE t.click_ids IS NOT NULL AND t.click_ids @> jsonb_build_object(c.name, c.value)
+          AND t.at <= r.placed_at AND t.at > r.since
+          AND t.session_hour <= r.placed_at AND t.session_hour > r.since - interval '2 days'
+        OFFSET 0
+    ) t
+    WHERE t.site_id = r.site_id
+    ORDER BY r.site_id, r.order_id, t.at DESC, t.evidence DESC, t.session_id DESC, t.visitor_id DESC
+), joined AS (
+    SELECT l.site_id, l.order_id, l.placed_at, l.since, coalesce(c.visitor_id, k.visitor_id) AS visitor_id,
+           CASE WHEN c.visitor_id IS NULL THEN 'click_id' ELSE 'customer' END AS joined_by
+    FROM lonely l
+    LEFT JOIN by_customer c USING (site_id, order_id)
+    LEFT JOIN by_click k USING (site_id, order_id)
+    WHERE coalesce(c.visitor_id, k.visitor_id) IS NOT NULL
+)
+UPDATE orders o
+SET visitor_id = j.visitor_id, joined_by = j.joined_by,
+    session_id = (SELECT s.session_id FROM sessions s
+                  WHERE s.visitor_id = j.visitor_id AND s.started_at <= j.placed_at AND s.started_at > j.since
+                  ORDER BY s.started_at DESC, s.session_id DESC LIMIT 1)
+FROM joined j
+WHERE (o.site_id, o.order_id) = (j.site_id, j.order_id)
+RETURNING o.session_id
