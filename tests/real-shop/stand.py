@@ -74,7 +74,7 @@ def until(what, child, log, question):
 def answers(url):
     try:
         return requests.get(url, timeout=5).ok
-    except requests.ConnectionError:
+    except requests.RequestException:
         return False
 
 
