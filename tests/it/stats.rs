@@ -9,6 +9,7 @@ mod ingest;
 mod metrics;
 mod openapi;
 mod people;
+mod questions;
 mod reports;
 mod revalidation;
 pub mod seed;

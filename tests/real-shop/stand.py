@@ -13,7 +13,8 @@ from pathlib import Path
 import requests
 
 HERE = Path(__file__).resolve().parent
-PATIENCE_SECONDS = 60
+# On a busy machine; nothing is waited for when it is there.
+PATIENCE_SECONDS = 120
 
 
 class Failure(Exception):
@@ -33,16 +34,26 @@ def process(name, arguments, log, **options):
         child = subprocess.Popen(arguments, stdout=output, stderr=subprocess.STDOUT, **options)
     try:
         yield child
-    finally:
-        child.send_signal(signal.SIGTERM)
-        try:
-            code = child.wait(timeout=60)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-            raise Failure(f"{name} did not stop") from None
-        if code not in (0, -signal.SIGTERM):
-            raise Failure(f"{name} ended with {code}:\n{tail(log)}")
+    except BaseException:
+        # What went wrong in the block is what has to be told.
+        end(child)
+        raise
+    code = end(child)
+    if code is None:
+        raise Failure(f"{name} did not stop:\n{tail(log)}")
+    if code not in (0, -signal.SIGTERM):
+        raise Failure(f"{name} ended with {code}:\n{tail(log)}")
+
+
+def end(child):
+    """The exit code after SIGTERM; none where it had to be killed."""
+    child.send_signal(signal.SIGTERM)
+    try:
+        return child.wait(timeout=PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+        return None
 
 
 def tail(log, lines=30):
@@ -63,7 +74,7 @@ def until(what, child, log, question):
 def answers(url):
     try:
         return requests.get(url, timeout=5).ok
-    except requests.ConnectionError:
+    except requests.RequestException:
         return False
 
 
@@ -157,7 +168,7 @@ class Dispatcher:
         return sum(float(line.removeprefix(wanted)) for line in lines if line.startswith(wanted))
 
     def get(self, report):
-        response = requests.get(f"{self.stats}/api/v1/{report}", timeout=30)
+        response = requests.get(f"{self.stats}/api/v1/{report}", timeout=PATIENCE_SECONDS)
         if not response.ok:
             raise Failure(f"{report} answered {response.status_code}: {response.text}")
         return response.json()

@@ -152,7 +152,7 @@ class Client(Visitor):
             **({"Referer": referrer} if referrer else {}),
             **({"Origin": self.site} if method == "POST" else {}),
         }
-        page = self.browser.request(method, urljoin(self.site, target), data=data, headers=headers, timeout=30)
+        page = self.browser.request(method, urljoin(self.site, target), data=data, headers=headers, timeout=60)
         for answer in [*page.history, page]:
             is_html = answer.headers.get("Content-Type", "").startswith("text/html")
             location = answer.headers.get("Location")
@@ -175,7 +175,7 @@ class Client(Visitor):
                 self.loaded.add(link)
                 fields = {"Accept": "*/*", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Site": "same-origin"}
                 fields |= {"Sec-Fetch-Dest": "script" if link.endswith(".js") else "style", "Referer": self.page.url}
-                self.browser.get(self.site + link, headers=fields, timeout=30)
+                self.browser.get(self.site + link, headers=fields, timeout=60)
 
     def _found(self, pattern):
         found = re.search(pattern, self.page.text)
