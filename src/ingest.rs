@@ -38,20 +38,19 @@ impl Ingest {
         Self { batches, receipts }
     }
 
-    /// Hands orders, actions and money spent over and waits until they are on the disk, and then, as far as [`OUTCOME_WAIT`] allows,
-    /// for the outcome of each in their order; none = safe, not yet in the database. Their receipts are set here.
+    /// Hands orders, actions and money spent over and waits until they are on the disk. Their receipts are set here.
     pub async fn submit(
         &self,
         mut facts: Vec<Record<'static>>,
-    ) -> Result<Option<Vec<ReportOutcome>>, JournalUnavailable> {
+    ) -> Result<Submission<'_>, JournalUnavailable> {
         let deadline = Instant::now() + OUTCOME_WAIT;
         let request = Uuid::new_v4();
         let count = facts.len();
         let frames = frames_of(request, 0, &mut facts)?;
         let outcomes = self.receipts.expect(request, count);
-        let _given_up = GivenUp { receipts: &self.receipts, request };
+        let given_up = GivenUp { receipts: &self.receipts, request };
         self.write(frames, FORMAT, deadline).await?;
-        Ok(timeout_at(deadline, outcomes).await.ok().and_then(Result::ok))
+        Ok(Submission { outcomes, deadline, _given_up: given_up })
     }
 
     /// Has somebody forgotten: answers the erasure's id when it is on the disk, and with it, as far as
@@ -125,6 +124,20 @@ fn frames_of(
         append(fact, &mut frames).map_err(|_| JournalUnavailable)?;
     }
     Ok(frames)
+}
+
+/// What was submitted and is on the disk.
+pub struct Submission<'a> {
+    outcomes: oneshot::Receiver<Vec<ReportOutcome>>,
+    deadline: Instant,
+    _given_up: GivenUp<'a>,
+}
+
+impl Submission<'_> {
+    /// The outcome of each in their order, as far as [`OUTCOME_WAIT`] allows; none = not yet in the database.
+    pub async fn outcomes(self) -> Option<Vec<ReportOutcome>> {
+        timeout_at(self.deadline, self.outcomes).await.ok().and_then(Result::ok)
+    }
 }
 
 /// Forgets a submission however its wait ends: while the database is away nothing is delivered that would.

@@ -131,7 +131,7 @@ async fn take<N: Default + Serialize>(
     body: axum::body::Body,
     mut read: impl FnMut(&Value) -> Read<N>,
 ) -> Result<Response, StatsError> {
-    let _one_of_few = shared.batches.try_acquire().map_err(|_| StatsError::IngestBusy)?;
+    let one_of_few = shared.batches.try_acquire().map_err(|_| StatsError::IngestBusy)?;
     let body = read_body(body).await?;
     let items = read_items(headers, &body, what)?;
     let mut facts = Vec::new();
@@ -151,10 +151,13 @@ async fn take<N: Default + Serialize>(
     if count == 0 {
         return Ok(Json(Results { results }).into_response());
     }
-    let outcomes = shared.context.ingest.submit(facts).await.map_err(|JournalUnavailable| {
+    let submission = shared.context.ingest.submit(facts).await.map_err(|JournalUnavailable| {
         tracing::warn!(items = count, "{what} were not taken: the journal does not answer");
         StatsError::JournalUnavailable
     })?;
+    // What is on the disk holds nobody up who comes meanwhile, however long the database takes.
+    drop(one_of_few);
+    let outcomes = submission.outcomes().await;
     let status = match outcomes {
         Some(outcomes) if outcomes.len() == count => {
             let waiting = results.iter_mut().filter(|result| result.outcome == "accepted");

@@ -89,7 +89,7 @@ use crate::telemetry::metrics::Metrics;
 /// Exports at once: each holds a connection for as long as its reader reads.
 const EXPORTS: usize = 2;
 
-/// Batches that the shop tells at once: each may wait for the database.
+/// Batches that the shop tells at once: how many may wait for the journal.
 const BATCHES: usize = 32;
 
 /// What the port works with.

@@ -18,6 +18,8 @@ const LONGEST_END: Duration = Duration::from_secs(60);
 pub(crate) struct Program {
     pub(crate) proxy: SocketAddr,
     pub(crate) stats: SocketAddr,
+    /// Where it takes TLS, if it does.
+    encrypted: Option<SocketAddr>,
     settings: Settings,
     config: PathBuf,
     log: PathBuf,
@@ -114,7 +116,8 @@ impl Program {
         let config = settings.files.join(format!("{}.toml", proxy.port()));
         std::fs::write(&config, settings.text(proxy, stats)).unwrap();
         let log = settings.files.join("log");
-        Self { proxy, stats, settings, config, log, environment: Vec::new(), child: None, manager: None }
+        let environment = Vec::new();
+        Self { proxy, stats, encrypted: None, settings, config, log, environment, child: None, manager: None }
     }
 
     /// Another one with the same files, on other ports.
@@ -144,7 +147,7 @@ impl Program {
     }
 
     /// Has the next process take TLS, too, with a certificate for shop.test; answers where.
-    pub(crate) fn encrypt(&self, authority: &Authority) -> SocketAddr {
+    pub(crate) fn encrypt(&mut self, authority: &Authority) -> SocketAddr {
         authority.write("shop", &["shop.test"]);
         let encrypted = free_address();
         let (pem, key) = (authority.path("shop.pem"), authority.path("shop.key"));
@@ -153,6 +156,7 @@ impl Program {
             let (pem, key) = (pem.display(), key.display());
             format!("{text}\n[[proxy.tls]]\ncertificate = \"{pem}\"\nkey = \"{key}\"\n")
         });
+        self.encrypted = Some(encrypted);
         encrypted
     }
 
@@ -236,7 +240,8 @@ impl Program {
     pub(crate) fn successor(&self) -> Self {
         let (settings, config, log) = (self.settings.clone(), self.config.clone(), self.log.clone());
         let (proxy, stats, environment) = (self.proxy, self.stats, self.environment.clone());
-        Self { proxy, stats, settings, config, log, environment, child: None, manager: None }
+        let encrypted = self.encrypted;
+        Self { proxy, stats, encrypted, settings, config, log, environment, child: None, manager: None }
     }
 
     /// Starts a process and waits until it forwards.
@@ -263,9 +268,9 @@ impl Program {
 
     /// Waits until the process forwards.
     pub(crate) async fn started(&self) {
-        let proxy = self.proxy;
         super::until("the program listens", || {
-            TcpStream::connect_timeout(&proxy, Duration::from_millis(100)).is_ok()
+            let mut addresses = std::iter::once(self.proxy).chain(self.encrypted);
+            addresses.all(|address| TcpStream::connect_timeout(&address, Duration::from_millis(100)).is_ok())
         })
         .await;
     }
