@@ -129,9 +129,10 @@ fn in_office<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result
     outcome
 }
 
-/// How much nicer the office's threads are: of a core that a thread that forwards wants as well they have a tenth.
+/// How much nicer the office's threads are: of a core that a thread that forwards wants as well they have a quarter.
+/// More, and whatever else runs on the machine would keep reports and shipping from it.
 #[cfg(target_os = "linux")]
-const NICER: i32 = 10;
+const NICER: i32 = 5;
 
 /// Lowers the priority of this thread alone (on Linux each thread has its own: setpriority(2), "Bugs").
 #[cfg(target_os = "linux")]

@@ -67,7 +67,7 @@ async fn what_does_not_forward_gives_way_to_what_does() {
         own.is_some_and(|own| {
             ["office", "journal"].iter().all(|name| niceness.contains_key(*name))
                 && niceness.iter().all(|(name, all)| {
-                    let expected = if name == "office" { (own + 10).min(19) } else { own };
+                    let expected = if name == "office" { (own + 5).min(19) } else { own };
                     all.iter().all(|nice| *nice == expected)
                 })
         })
