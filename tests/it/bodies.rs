@@ -62,13 +62,6 @@ fn peak_bytes(pid: u32) -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
 }
 
-fn threads(pid: u32) -> Vec<String> {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
-    // A thread may end meanwhile.
-    let names = tasks.filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).ok());
-    names.map(|name| name.trim_end().to_owned()).collect()
-}
-
 /// Sends and receives so much; what the peak of the program's memory grew by.
 async fn growth(upload: u64, download: u64) -> u64 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -77,8 +70,13 @@ async fn growth(upload: u64, download: u64) -> u64 {
     let files = tempfile::tempdir().unwrap();
     let mut program = Program::new(shop, "postgres://127.0.0.1:1/none", files.path());
     program.start().await;
-    // The tables that are made beside the start are not the body's.
-    until("the start is over", || !threads(program.pid()).contains(&"bot-names".to_owned())).await;
+    // The tables that are made beside the start are not the body's. A thread has the program's name until it runs.
+    until("the start is over", || {
+        let threads = program.threads();
+        let count = |name| threads.iter().filter(|(own, _)| own == name).count();
+        (count("proxy-1"), count("bot-names"), count("utm-dispatcher")) == (1, 0, 1)
+    })
+    .await;
     let before = peak_bytes(program.pid());
     let mut client = TcpStream::connect(program.proxy).await.unwrap();
     let request =

@@ -62,7 +62,7 @@ async fn what_does_not_forward_gives_way_to_what_does() {
     let mut program = Program::new(shop.address(), NO_DATABASE, files.path());
     program.start().await;
     until("the office alone is nice", || {
-        let niceness = niceness_of_threads(program.pid());
+        let niceness = niceness_of_threads(&program);
         let own = niceness.get("proxy").map(|all| all[0]);
         own.is_some_and(|own| {
             ["office", "journal"].iter().all(|name| niceness.contains_key(*name))
@@ -77,15 +77,10 @@ async fn what_does_not_forward_gives_way_to_what_does() {
 
 /// By the threads' names without numbers.
 #[cfg(target_os = "linux")]
-fn niceness_of_threads(pid: u32) -> BTreeMap<String, Vec<i64>> {
+fn niceness_of_threads(program: &Program) -> BTreeMap<String, Vec<i64>> {
     let mut niceness = BTreeMap::<String, Vec<i64>>::new();
-    for thread in std::fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
-        // A thread may end meanwhile.
-        let Ok(stat) = std::fs::read_to_string(thread.unwrap().path().join("stat")) else { continue };
-        let (name, rest) = stat.split_once('(').unwrap().1.rsplit_once(')').unwrap();
+    for (name, nice) in program.threads() {
         let name = name.trim_end_matches(|char: char| char == '-' || char.is_ascii_digit());
-        // The 19th field of proc_pid_stat(5).
-        let nice = rest.split_whitespace().nth(16).unwrap().parse().unwrap();
         niceness.entry(name.to_owned()).or_default().push(nice);
     }
     niceness

@@ -166,6 +166,19 @@ impl Program {
         text.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
     }
 
+    /// Its threads: names, and how nice each is.
+    pub(crate) fn threads(&self) -> Vec<(String, i64)> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
+        // A thread may end meanwhile.
+        let stats = tasks.filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("stat")).ok());
+        let read = |stat: String| {
+            let (name, rest) = stat.split_once('(').unwrap().1.rsplit_once(')').unwrap();
+            // The 19th field of proc_pid_stat(5).
+            (name.to_owned(), rest.split_whitespace().nth(16).unwrap().parse().unwrap())
+        };
+        stats.map(read).collect()
+    }
+
     /// How the process ended that was told to.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         let mut child = self.child.take().unwrap();
