@@ -77,9 +77,14 @@ fn set<'a>(action: &mut Action<'a>, name: Cow<'a, str>, value: Cow<'a, str>) {
 /// Adds a property, if there are not too many; what identifies people is masked.
 pub(super) fn add_property<'a>(action: &mut Action<'a>, name: Cow<'a, str>, value: Cow<'a, str>) {
     if action.properties.len() < PROPERTIES {
-        let value = if action.kind == SEARCH { mask::search(value) } else { mask::text(value) };
+        let value = masked_property(&action.kind, value);
         action.properties.push((name, value));
     }
+}
+
+/// The value of a property of such an action without what identifies people.
+pub fn masked_property<'a>(kind: &str, value: Cow<'a, str>) -> Cow<'a, str> {
+    if kind == SEARCH { mask::search(value) } else { mask::text(value) }
 }
 
 /// An amount of money: a plain decimal number below 10¹² with at most four decimals.

@@ -1,6 +1,5 @@
 //! One item of `POST /api/v1/actions` or `/api/v1/registrations`: JSON of a stranger in, an [`ActionFact`] or a reason out.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use http::Uri;
@@ -11,6 +10,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::action::is_kind;
+use crate::capture::event::masked_property;
 use crate::capture::mask;
 use crate::hit::ActionFact;
 use crate::stats::order_item::{amount, currency, given, id_text, known_fields_only, time, uuid};
@@ -177,9 +177,7 @@ fn properties(fields: &Map<String, Value>, kind: &str) -> Result<Vec<(String, St
                 "a property has a name and text of at most {PROPERTY_LETTERS} letters, without control characters"
             ));
         }
-        let text = Cow::Owned(text);
-        let text = if kind == "search" { mask::search(text) } else { mask::text(text) };
-        read.push((name.clone(), text.into_owned()));
+        read.push((name.clone(), masked_property(kind, text.into()).into_owned()));
     }
     Ok(read)
 }

@@ -2,15 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::app::{Running, app_config};
+use crate::harness::app::{Running, app, outcomes};
 use crate::harness::{DEADLINE, Reply, Upstream, eventually, postgres};
 
 async fn running() -> (Running, Upstream, tempfile::TempDir, postgres::Database) {
     let database = postgres::database().await;
     let upstream = Upstream::start(|_| Reply::ok("")).await;
-    let files = tempfile::tempdir().unwrap();
-    let config = app_config(upstream.address(), &database.url, files.path());
-    let app = Running::start(config).await;
+    let (app, files) = app(upstream.address(), &database.url).await;
     // Until the database is made the journal alone has what is told.
     let placed = json!([{"order_id": "1", "status": "placed"}]);
     eventually("outcomes are told", DEADLINE, || async {
@@ -18,15 +16,6 @@ async fn running() -> (Running, Upstream, tempfile::TempDir, postgres::Database)
     })
     .await;
     (app, upstream, files, database)
-}
-
-fn outcomes((status, answer): (u16, Value)) -> Vec<String> {
-    assert_eq!(status, 200, "{answer}");
-    let text = |item: &Value| {
-        let reason = item["reason"].as_str().map(|reason| format!(": {reason}")).unwrap_or_default();
-        format!("{}{reason}", item["outcome"].as_str().unwrap())
-    };
-    answer["results"].as_array().unwrap().iter().map(text).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::app::{Running, app_config};
+use crate::harness::app::{Running, app, outcomes};
 use crate::harness::{DEADLINE, Reply, Upstream, eventually, postgres};
 
 struct Shop {
@@ -16,8 +16,7 @@ struct Shop {
 async fn visited() -> (Shop, String, String) {
     let database = postgres::database().await;
     let upstream = Upstream::start(|_| Reply::with("200 OK", &["Content-Type: text/html"], "hello")).await;
-    let files = tempfile::tempdir().unwrap();
-    let app = Running::start(app_config(upstream.address(), &database.url, files.path())).await;
+    let (app, files) = app(upstream.address(), &database.url).await;
     let mut client = app.connect().await;
     let page = "GET / HTTP/1.1\r\nHost: shop.example\r\nAccept: text/html\r\nAccept-Language: uk\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) Firefox/132.0\r\n\r\n";
     client.send(page).await;
@@ -29,15 +28,6 @@ async fn visited() -> (Shop, String, String) {
     })
     .await;
     (Shop { app, _upstream: upstream, _files: files, database }, ids.0, ids.1)
-}
-
-fn outcomes((status, answer): (u16, Value)) -> Vec<String> {
-    assert_eq!(status, 200, "{answer}");
-    let text = |item: &Value| {
-        let reason = item["reason"].as_str().map(|reason| format!(": {reason}")).unwrap_or_default();
-        format!("{}{reason}", item["outcome"].as_str().unwrap())
-    };
-    answer["results"].as_array().unwrap().iter().map(text).collect()
 }
 
 async fn value(shop: &Shop, sql: &str) -> String {

@@ -38,6 +38,16 @@ pub(crate) async fn app(upstream: SocketAddr, database_url: &str) -> (Running, T
     (Running::start(app_config(upstream, database_url, files.path())).await, files)
 }
 
+/// What the API says became of each item, with the reason where one is told.
+pub(crate) fn outcomes((status, answer): (u16, Value)) -> Vec<String> {
+    assert_eq!(status, 200, "{answer}");
+    let text = |item: &Value| {
+        let reason = item["reason"].as_str().map(|reason| format!(": {reason}")).unwrap_or_default();
+        format!("{}{reason}", item["outcome"].as_str().unwrap())
+    };
+    answer["results"].as_array().unwrap().iter().map(text).collect()
+}
+
 impl Running {
     pub(crate) async fn start(config: Config) -> Self {
         Self::start_at(config, WallClock::default()).await
