@@ -68,6 +68,14 @@ struct Read {
     refused: Vec<(u64, String)>,
 }
 
+impl Read {
+    /// Nothing but what is refused of a table in any case.
+    fn of(table: &table::Table) -> Read {
+        let reason = || "more cells than the header has".to_owned();
+        Read { refused: table.too_long.iter().map(|line| (*line, reason())).collect(), ..Read::default() }
+    }
+}
+
 /// Does it; an error when something was refused.
 pub(super) fn run(config: &Path, args: &Args) -> anyhow::Result<()> {
     let config = config::load(config)?;

@@ -37,9 +37,7 @@ pub(super) fn read(bytes: &[u8], file: &FileArgs, config: &Config) -> anyhow::Re
     }
     let customers = CustomerHasher::new(&keys, config.orders.phone_country.as_deref());
     let now = Timestamp::now();
-    let mut read = Read::default();
-    read.refused
-        .extend(table.too_long.iter().map(|line| (*line, "more cells than the header has".to_owned())));
+    let mut read = Read::of(&table);
     for (line, cells) in &table.rows {
         let item = item(&table.header, cells, &file.site);
         match item.and_then(|item| order_item::read(&item, now, &customers).map_err(|refusal| refusal.reason))

@@ -85,9 +85,7 @@ pub(super) fn read(bytes: &[u8], args: &AdSpendArgs) -> anyhow::Result<Read> {
         None => own_places(&table.header)?,
     };
     let now = Timestamp::now();
-    let mut read = Read::default();
-    read.refused
-        .extend(table.too_long.iter().map(|line| (*line, "more cells than the header has".to_owned())));
+    let mut read = Read::of(&table);
     let mut facts: BTreeMap<Key, (u64, SpendFact)> = BTreeMap::new();
     for (line, cells) in &table.rows {
         // Sums of all rows stand at the end of reports.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::reports::random_shop;
+use super::reports::shop_with_carts;
 use super::seed::{Order, Seed, Tags, Visit};
 use super::server::{Server, problem};
 
@@ -22,15 +22,7 @@ async fn objects(server: &Server, target: &str) -> Vec<Value> {
 
 #[tokio::test]
 async fn exports_have_every_row_of_the_reports() {
-    let seed = Seed::new().await;
-    let (visits, orders) = random_shop();
-    for visit in &visits {
-        let id = seed.visit(visit).await;
-        seed.action(id, visit.visitor, visit.at, "add_to_cart", Some("a")).await;
-    }
-    for order in &orders {
-        seed.order(order).await;
-    }
+    let (seed, visits) = shop_with_carts().await;
     let server = Server::start(&seed.database.url).await;
     for filter in ["", "&source=facebook", "&bots=only"] {
         let general = server.report(&format!("general-stats?{WINDOW}{filter}")).await;

@@ -2,8 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use super::reports::random_shop;
-use super::seed::Seed;
+use super::reports::shop_with_carts;
 use crate::harness::program::Program;
 use crate::harness::{DEADLINE, Reply, Upstream, eventually};
 
@@ -13,15 +12,7 @@ const ASKED: &str = "^/(?!api/v1/(realtime|inspect))";
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes minutes and needs Schemathesis: ./dev api"]
 async fn no_question_gets_an_answer_that_is_not_documented() {
-    let seed = Seed::new().await;
-    let (visits, orders) = random_shop();
-    for visit in visits.iter().take(100) {
-        let id = seed.visit(visit).await;
-        seed.action(id, visit.visitor, visit.at, "product_view", Some("a")).await;
-    }
-    for order in &orders {
-        seed.order(order).await;
-    }
+    let (seed, _) = shop_with_carts().await;
     let shop = Upstream::start(|_| Reply::ok("shop")).await;
     let files = tempfile::tempdir().unwrap();
     let mut program = Program::new(shop.address(), &seed.database.url, files.path());

@@ -379,6 +379,20 @@ fn count_plainly(
     groups
 }
 
+/// [`random_shop`] in a database, with something put into the cart in each session.
+pub async fn shop_with_carts() -> (Seed, Vec<Visit>) {
+    let seed = Seed::new().await;
+    let (visits, orders) = random_shop();
+    for visit in &visits {
+        let id = seed.visit(visit).await;
+        seed.action(id, visit.visitor, visit.at, "add_to_cart", Some("a")).await;
+    }
+    for order in &orders {
+        seed.order(order).await;
+    }
+    (seed, visits)
+}
+
 /// 300 sessions and 80 orders over three weeks, the same in every run.
 pub fn random_shop() -> (Vec<Visit>, Vec<Order>) {
     let mut runner = TestRunner::deterministic();

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use utm_dispatcher::store::migrate::grant_views;
 
-use super::reports::random_shop;
+use super::reports::shop_with_carts;
 use super::seed::Seed;
 use super::server::Server;
 
@@ -30,15 +30,7 @@ fn texts(row: &Value, fields: &[&str]) -> Vec<String> {
 
 #[tokio::test]
 async fn views_agree_with_reports() {
-    let seed = Seed::new().await;
-    let (visits, orders) = random_shop();
-    for visit in &visits {
-        let id = seed.visit(visit).await;
-        seed.action(id, visit.visitor, visit.at, "add_to_cart", Some("a")).await;
-    }
-    for order in &orders {
-        seed.order(order).await;
-    }
+    let (seed, visits) = shop_with_carts().await;
     grant_views(&seed.database.store(), "pg_monitor").await.unwrap();
     let server = Server::start(&seed.database.url).await;
 
