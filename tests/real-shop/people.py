@@ -17,7 +17,6 @@ from pottery.goods import CUSTOMERS, PASSWORD, PRICES
 from visitors import Client
 
 DIRECT = ("(direct)", None, None)
-NOT_TRACKED = ("(not tracked)", None, None)
 FACEBOOK = ("facebook", "paid_social", "autumn")
 GOOGLE = ("google", "cpc", "brand")
 NEWSLETTER = ("newsletter", "email", "new_glazes")
@@ -78,13 +77,6 @@ class Crowd:
         with self.lock:
             self.visitors.append(visitor)
             self.orders.extend(orders)
-
-    def without_joining_customers(self):
-        """The order from the second device is nobody's."""
-        self.second_device.credit = NOT_TRACKED
-        for visitor in self.visitors:
-            for session in visitor.sessions:
-                session.orders = [number for number in session.orders if number != self.second_device.number]
 
 
 def basket(turn):

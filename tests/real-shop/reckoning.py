@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from decimal import Decimal
 
-from people import NOT_TRACKED, TAGGED
+from people import TAGGED
 from stand import PATIENCE_SECONDS, Failure
 
 STEPS = ["product_view", "add_to_cart", "initiate_checkout", "purchase"]
@@ -105,10 +105,7 @@ def check(dispatcher, crowd, refunds):
     reckoning = Reckoning(crowd, refunds)
     general = arrived(dispatcher, reckoning.general())
     second = dispatcher.get(f"orders/{crowd.second_device.number}/explain")["results"]
-    if second["join"]["rule"] is None:
-        print("NOT YET: an order from a second device is not joined by its telephone number")
-        crowd.without_joining_customers()
-        reckoning = Reckoning(crowd, refunds)
+    expect("the join of the order from a second device", second["join"]["rule"], "customer")
     wanted = reckoning.general()
     found = {name: general[name] for name in wanted}
     print(f"general-stats: {json.dumps(found)}")
@@ -130,6 +127,6 @@ def check(dispatcher, crowd, refunds):
         money = {name: explained["order"][name] for name in ("gross", "paid", "net")}
         value = str(order.value)
         expect(f"order {order.number}", money, {"gross": value, "paid": value, "net": str(reckoning.net(order.number))})
-        wanted = {TAGGED.get(order.credit, order.credit): 1.0} if order.credit != NOT_TRACKED else {}
+        wanted = {TAGGED.get(order.credit, order.credit): 1.0}
         expect(f"credit of order {order.number}", credited(explained), wanted)
     print(f"{len(reckoning.crowd.orders)} orders have their campaigns")
