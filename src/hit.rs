@@ -191,7 +191,7 @@ pub struct Hit<'a> {
     pub denied: bool,
     /// Of a denied page view: it was reached from outside of the shop, as far as one request tells.
     pub landing: bool,
-    /// What is wrong with the links that led here, a set of [`findings`] bits.
+    /// Why what led here is no touch, a set of [`findings`] bits.
     pub findings: u32,
     /// Version of the rules by which it was judged (`capture::bot::RULES_VERSION`); 0 in records of version 1.
     pub bot_rules: u8,
@@ -200,12 +200,46 @@ pub struct Hit<'a> {
     /// What Client Hints say that the user agent does not: `browser=Brave/142; system=Chrome OS; mobile`, or nothing.
     #[serde(borrow)]
     pub client_hints: Cow<'a, str>,
+    /// Where it was, as whoever recorded it says; else it is looked up by the address.
+    pub place: Option<Box<Place>>,
+}
+
+/// Where somebody is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// ISO 3166-1 alpha-2.
+    pub country: Option<String>,
+    /// Its English name.
+    pub country_name: Option<String>,
+    /// English name of the largest subdivision.
+    pub region: Option<String>,
+    /// English name.
+    pub city: Option<String>,
+    /// IANA name.
+    pub timezone: Option<String>,
 }
 
 /// Bits of [`Hit::findings`].
 pub mod findings {
     /// A link within the shop carries tags: they would take the visit from the campaign that earned it.
     pub const TAGS_ON_OWN_LINK: u32 = 1;
+    /// It comes back from a payment or a sign-in.
+    pub const RETURN: u32 = 2;
+    /// It comes from another host of the shop, without tags.
+    pub const OWN_HOST: u32 = 4;
+    /// It comes from a page of others, within an open session.
+    pub const OPEN_SESSION: u32 = 8;
+
+    /// The word for the first that applies; none for none.
+    pub fn word(findings: u32) -> Option<&'static str> {
+        let known = [
+            (TAGS_ON_OWN_LINK, "tags_on_own_link"),
+            (RETURN, "payment_or_sign_in"),
+            (OWN_HOST, "own_host"),
+            (OPEN_SESSION, "open_session"),
+        ];
+        known.into_iter().find(|(bit, _)| findings & bit != 0).map(|(_, word)| word)
+    }
 }
 
 /// A [`Hit`] as record version 1 has it.
@@ -285,6 +319,8 @@ pub enum IdentityMode {
     Cookieless,
     /// Not any more: the ids are replacements. No journal has it, the office makes it of who is forgotten.
     Forgotten,
+    /// By what another system knew them by; the proxy has not seen them.
+    Imported,
 }
 
 impl IdentityMode {
@@ -294,6 +330,7 @@ impl IdentityMode {
             IdentityMode::Forgotten => 0,
             IdentityMode::Cookie => 1,
             IdentityMode::Cookieless => 2,
+            IdentityMode::Imported => 3,
         }
     }
 }
@@ -348,6 +385,32 @@ pub struct Touch<'a> {
     pub referrer: Option<Cow<'a, str>>,
     /// What was odd about the values, a set of [`touch_flags`] bits.
     pub flags: u32,
+}
+
+impl Touch<'_> {
+    /// With text of its own.
+    pub fn into_owned(self) -> Touch<'static> {
+        let one = |value: Option<Cow<'_, str>>| value.map(|value| Cow::Owned(value.into_owned()));
+        let pairs = |pairs: Vec<(Cow<'_, str>, Cow<'_, str>)>| {
+            let owned = |(name, value): (Cow<'_, str>, Cow<'_, str>)| {
+                (name.into_owned().into(), value.into_owned().into())
+            };
+            pairs.into_iter().map(owned).collect()
+        };
+        Touch {
+            evidence: self.evidence,
+            source: one(self.source),
+            medium: one(self.medium),
+            campaign: one(self.campaign),
+            content: one(self.content),
+            term: one(self.term),
+            id: one(self.id),
+            parameters: pairs(self.parameters),
+            click_ids: pairs(self.click_ids),
+            referrer: one(self.referrer),
+            flags: self.flags,
+        }
+    }
 }
 
 /// Bits of [`Touch::flags`].

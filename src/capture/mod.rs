@@ -420,8 +420,8 @@ impl Observation {
         let is_new = cookie.is_none() && may_be_given && self.may_be_new;
         let minted = is_new.then(|| self.told.unwrap_or_else(mint));
         let mut visit = self.visit(cookie.as_ref(), &evidence, holds, minted, secrets, rules);
-        reasons.session = visit.step;
-        reasons.identity = identity_step(found, is_new);
+        (reasons.session, reasons.identity) = (visit.step, identity_step(found, is_new));
+        let within = if external.is_some() && !visit.begins { findings::OPEN_SESSION } else { 0 };
         let tells_nothing = evidence.tells_nothing() && external.is_none();
         let told = if tells_nothing { EvidenceStep::None } else { EvidenceStep::Known };
         let touch = if visit.begins { evidence.touch(external) } else { None };
@@ -454,7 +454,7 @@ impl Observation {
             awaits_body.then(|| Box::new(self.late_hit(site, status, visit.identity, verdict, rules)));
         let record = is_recorded.then(|| {
             let hit = self.hit(site, status, page_view, Some(visit.identity), touch, actions, verdict, rules);
-            Record::Hit(Box::new(Hit { findings, ..hit }))
+            Record::Hit(Box::new(Hit { findings: findings | within, ..hit }))
         });
         let ignored = record.is_none().then_some(Ignored::NoPage);
         Conclusion { record, set_cookie, page_view, ignored, reasons, later }
@@ -773,6 +773,9 @@ impl Observation {
                 origin.holds = is_excluded || (is_from_beside && origin.evidence.is_empty());
             }
             None => {}
+        }
+        if origin.holds {
+            origin.findings |= if is_excluded { findings::RETURN } else { findings::OWN_HOST };
         }
         origin.external = referrer.filter(|_| !is_own && !is_excluded);
         origin

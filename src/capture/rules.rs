@@ -5,13 +5,13 @@ use std::collections::HashSet;
 
 use http::{HeaderValue, Uri};
 
-use super::evidence::REDACTED;
-use super::host::{is_within, registrable};
+use super::evidence::{Evidence, REDACTED, Referrer};
+use super::host::{is_within, registrable, same_owner};
 use super::mask;
 use super::query::{NamePatterns, decode_name};
 use super::registry::{Kind, Registry};
 use crate::config::{CookieDomain, IdentifyBy, StoreIp, Tracking, TrackingMode};
-use crate::hit::Action;
+use crate::hit::{Action, Touch};
 
 /// The parameters that every campaign has.
 const UTM: [&[u8]; 6] =
@@ -57,6 +57,24 @@ impl Rules {
             excluded_referrers: lower(&tracking.attribution.referrer_exclusions),
             marketing_cookies: CookieNames::new(&tracking.cookies),
         }
+    }
+
+    /// Whether click ids and cookies that tell of a person are kept of anybody.
+    pub fn keeps_personal(&self) -> bool {
+        !matches!(self.identify_by, IdentifyBy::Cookieless)
+    }
+
+    /// The touch of a landing on `host` that another system recorded: its tags and click ids as a query, and its referrer,
+    /// unless that is the shop's own, a payment or a sign-in.
+    pub fn touch_of(&self, query: &str, referrer: Option<&str>, host: &str) -> Option<Touch<'static>> {
+        let referrer = referrer.and_then(|referrer| Referrer::read(referrer.as_bytes()));
+        let external = referrer.filter(|referrer| {
+            !(referrer.host == host
+                || same_owner(&referrer.host, host)
+                || self.is_excluded_referrer(&referrer.host))
+        });
+        let evidence = Evidence::read(query.as_bytes(), &self.registry, &self.redact, self.keeps_personal());
+        evidence.touch(external).map(Touch::into_owned)
     }
 
     /// Whether a path names a file that is no page, by its extension.

@@ -15,7 +15,7 @@ use rust_decimal::Decimal;
 use uuid::{Builder, Uuid};
 
 use super::goods::{CURRENCY, PRODUCTS, Product};
-use super::records::{SITE, action, into_owned, priced, told, total};
+use super::records::{SITE, action, priced, told, total};
 use super::scene::{Arrival, choose_address, choose_agent};
 use crate::capture::bot::{RULES_VERSION, Reason};
 use crate::capture::evidence::{Evidence, Referrer};
@@ -221,7 +221,7 @@ impl Writer {
         let referrer = arrival.referrer.and_then(|referrer| Referrer::read(referrer.as_bytes()));
         let touch = Evidence::read(query.as_bytes(), &Registry::new(), &NamePatterns::default(), true)
             .touch(referrer)
-            .map(into_owned);
+            .map(Touch::into_owned);
         Visit { at_ms, person: self.people[index].clone(), session_id: self.session_id(at_ms), touch }
     }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use rust_decimal::Decimal;
 
 use super::goods::{CURRENCY, Product};
-use crate::hit::{Action, CustomerKeyKind, OrderEntryKind, OrderFact, Record, Touch, Way};
+use crate::hit::{Action, CustomerKeyKind, OrderEntryKind, OrderFact, Record, Way};
 
 /// The site of a configuration without routes.
 pub(super) const SITE: &str = "default";
@@ -56,24 +56,4 @@ pub(super) fn priced(kind: &'static str, value: Decimal, order_id: Option<String
 
 pub(super) fn total(goods: &[&Product]) -> Decimal {
     Decimal::new(goods.iter().map(|product| i64::from(product.price) * 100).sum(), 2)
-}
-
-pub(super) fn into_owned(touch: Touch<'_>) -> Touch<'static> {
-    let one = |value: Option<Cow<'_, str>>| value.map(|value| Cow::Owned(value.into_owned()));
-    let pairs = |pairs: Vec<(Cow<'_, str>, Cow<'_, str>)>| {
-        pairs.into_iter().map(|(name, value)| (name.into_owned().into(), value.into_owned().into())).collect()
-    };
-    Touch {
-        evidence: touch.evidence,
-        source: one(touch.source),
-        medium: one(touch.medium),
-        campaign: one(touch.campaign),
-        content: one(touch.content),
-        term: one(touch.term),
-        id: one(touch.id),
-        parameters: pairs(touch.parameters),
-        click_ids: pairs(touch.click_ids),
-        referrer: one(touch.referrer),
-        flags: touch.flags,
-    }
 }

@@ -92,7 +92,8 @@ fn kind_of(fields: &Map<String, Value>) -> Result<&str, String> {
     }
 }
 
-fn fact(fields: &Map<String, Value>, kind: &str, now: Timestamp) -> Result<ActionFact, String> {
+/// Reads the fields of an action of a type that is known to be one.
+pub(crate) fn fact(fields: &Map<String, Value>, kind: &str, now: Timestamp) -> Result<ActionFact, String> {
     let site = id_text(fields, "site")?.unwrap_or_else(|| "default".to_owned());
     let received_ms = u64::try_from(now.as_millisecond()).unwrap_or(0);
     let (reference, at_ms) = (id_text(fields, "reference")?, time(fields, now)?);

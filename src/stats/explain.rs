@@ -1,5 +1,7 @@
 //! `orders/{id}/explain`: why an order is credited as it is.
 
+use std::collections::BTreeMap;
+
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use jiff::tz::TimeZone;
@@ -36,6 +38,9 @@ pub(crate) struct Explanation {
     entries: Vec<Entry>,
     /// Every touch of the visitor, by time, and what became of it; none when the visitor is forgotten.
     touches: Vec<JudgedTouch>,
+    /// Page views of the visitor within the lookback that came from somewhere and are no touch, by time. Nothing is stored,
+    /// so that nothing is told, of requests of certain robots and of whoever denies being known.
+    ignored: Vec<NoTouch>,
     /// By model; the credits of a model add up to 1.
     credits: Vec<Credit>,
 }
@@ -72,6 +77,24 @@ pub(crate) struct JudgedTouch {
     /// `credited`, `considered` (another touch was chosen by the models) or `ignored`.
     verdict: &'static str,
     reason: String,
+    /// Its part of the order by each model that credits it, 0 to 1.
+    credits: BTreeMap<String, f64>,
+    /// Its session counts as a robot's; what it is credited with is not less for it.
+    is_bot: bool,
+    /// A rule leaves its session out of all reports.
+    is_excluded: bool,
+}
+
+/// A page view that came from somewhere and is no touch.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct NoTouch {
+    at: String,
+    session_id: Uuid,
+    host: Option<String>,
+    page: Option<String>,
+    /// `payment_or_sign_in`, `own_host`, `open_session` or `tags_on_own_link`.
+    why: String,
+    reason: &'static str,
 }
 
 #[derive(Debug, JsonSchema, Serialize)]
@@ -119,19 +142,26 @@ pub(crate) async fn explain(
     let by_order = [(&facts.site_id as _, Type::INT4), (&id as _, Type::TEXT)];
     let entries = snapshot.rows(include_str!("sql/order_entries.sql"), &by_order).await?;
     let credits = snapshot.rows(include_str!("sql/order_credits.sql"), &by_order).await?;
-    let touches = match facts.visitor_id {
+    let lookback = shared.config().tracking.attribution.lookback;
+    let (touches, ignored) = match facts.visitor_id {
         Some(visitor_id) if !facts.is_forgotten => {
             let by_visitor = [(&visitor_id as _, Type::UUID), (&MOST_TOUCHES as _, Type::INT8)];
-            snapshot.rows(include_str!("sql/visitor_touches.sql"), &by_visitor).await?
+            let touches = snapshot.rows(include_str!("sql/visitor_touches.sql"), &by_visitor).await?;
+            let before = [
+                (&visitor_id as _, Type::UUID),
+                (&facts.placed_at as _, Type::TIMESTAMPTZ),
+                (&lookback.as_secs_f64() as _, Type::FLOAT8),
+                (&MOST_TOUCHES as _, Type::INT8),
+            ];
+            (touches, snapshot.rows(include_str!("sql/visitor_no_touches.sql"), &before).await?)
         }
-        _ => Vec::new(),
+        _ => (Vec::new(), Vec::new()),
     };
     let session = match facts.session_id {
         Some(id) => snapshot.row(include_str!("sql/session.sql"), &[(&id, Type::UUID)]).await?,
         None => None,
     };
     let freshness = snapshot.conclude().await?;
-    let lookback = shared.config().tracking.attribution.lookback;
     let lookback = SignedDuration::try_from(lookback).unwrap_or(SignedDuration::MAX);
     let zone = &params.zone;
     let explained = (|| {
@@ -150,6 +180,7 @@ pub(crate) async fn explain(
                 .iter()
                 .map(|touch| facts.judge(touch, &credits, lookback, zone))
                 .collect::<Result<_, _>>()?,
+            ignored: ignored.iter().map(|row| read_no_touch(row, zone)).collect::<Result<_, _>>()?,
             credits: credits.iter().map(|credit| read_credit(credit, zone)).collect::<Result<_, _>>()?,
         })
     })();
@@ -211,15 +242,16 @@ impl Facts {
         let at: Timestamp = row.try_get("at")?;
         let session_id: Uuid = row.try_get("session_id")?;
         let evidence: i64 = row.try_get("evidence")?;
-        let mut models = Vec::new();
+        let mut earned = BTreeMap::new();
         for credit in credits {
             if credit.try_get::<_, Option<Uuid>>("session_id")? == Some(session_id)
                 && credit.try_get::<_, Option<i64>>("evidence")? == Some(evidence)
             {
-                models.push(credit.try_get::<_, String>("model")?);
+                earned.insert(credit.try_get("model")?, part(credit)?);
             }
         }
-        let (verdict, reason) = if !models.is_empty() {
+        let (verdict, reason) = if !earned.is_empty() {
+            let models: Vec<&str> = earned.keys().map(String::as_str).collect();
             ("credited", format!("credited by {}", models.join(", ")))
         } else if at > self.placed_at {
             ("ignored", "it came after the order was placed".to_owned())
@@ -229,7 +261,14 @@ impl Facts {
         } else {
             ("considered", "within the lookback, but the models credit another touch".to_owned())
         };
-        Ok(JudgedTouch { touch: TouchDetails::read(row, zone)?, verdict, reason })
+        Ok(JudgedTouch {
+            touch: TouchDetails::read(row, zone)?,
+            verdict,
+            reason,
+            credits: earned,
+            is_bot: row.try_get("bot")?,
+            is_excluded: row.try_get("excluded")?,
+        })
     }
 }
 
@@ -271,6 +310,29 @@ fn read_credit(row: &Row, zone: &TimeZone) -> Result<Credit, tokio_postgres::Err
         content: row.try_get("content")?,
         term: row.try_get("term")?,
         referrer: row.try_get("referrer")?,
-        credit: f64::from(row.try_get::<_, i32>("credit")?) / 1_000_000.0,
+        credit: part(row)?,
+    })
+}
+
+/// A credit as a part of 1.
+fn part(row: &Row) -> Result<f64, tokio_postgres::Error> {
+    Ok(f64::from(row.try_get::<_, i32>("credit")?) / 1_000_000.0)
+}
+
+fn read_no_touch(row: &Row, zone: &TimeZone) -> Result<NoTouch, tokio_postgres::Error> {
+    let why: String = row.try_get("why")?;
+    Ok(NoTouch {
+        at: rfc3339(row.try_get("at")?, zone),
+        session_id: row.try_get("session_id")?,
+        host: row.try_get("host")?,
+        page: row.try_get("path")?,
+        reason: match why.as_str() {
+            "payment_or_sign_in" => "a return from a payment or a sign-in brings nobody",
+            "own_host" => "it came from another host of the shop, without tags",
+            "open_session" => "a referrer alone begins no session while one is open",
+            "tags_on_own_link" => "tags on a link within the shop are no campaign",
+            _ => "it is no touch",
+        },
+        why,
     })
 }

@@ -9,7 +9,7 @@ pub mod tokens;
 
 mod ab_test;
 mod access;
-mod action_item;
+pub(crate) mod action_item;
 mod again;
 mod aliases;
 mod answer;

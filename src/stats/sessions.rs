@@ -45,7 +45,7 @@ pub(crate) struct Session {
     /// Null when the visitor is forgotten.
     visitor_id: Option<Uuid>,
     site: Option<String>,
-    /// `cookie`, `cookieless` or `forgotten`.
+    /// `cookie`, `cookieless`, `imported` (another system saw it) or `forgotten`.
     identity: &'static str,
     session_number: i32,
     is_first_visit: bool,
@@ -368,6 +368,7 @@ fn identity_name(identity: i16) -> &'static str {
     match identity {
         FORGOTTEN => "forgotten",
         1 => "cookie",
+        3 => "imported",
         _ => "cookieless",
     }
 }

@@ -3,7 +3,11 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use jiff::{SignedDuration, Timestamp};
+
+use crate::harness::app::{Running, app_config};
 use crate::harness::postgres::{self, Database};
+use crate::harness::{DEADLINE, Reply, Upstream, eventually};
 
 struct Place {
     database: Database,
@@ -16,6 +20,12 @@ impl Place {
     }
 
     fn import(&self, database_url: &str, text: impl AsRef<[u8]>, arguments: &[&str]) -> Output {
+        std::fs::write(self.files.path().join("rows.csv"), text).unwrap();
+        self.command(database_url, &[arguments, &["rows.csv"]].concat())
+    }
+
+    /// With the files of the folder by their names.
+    fn command(&self, database_url: &str, arguments: &[&str]) -> Output {
         let files = self.files.path();
         let config = format!(
             "[proxy]\nlisten = [\"127.0.0.1:1\"]\n\n[[upstream]]\nname = \"shop\"\nservers = [\"http://127.0.0.1:3\"]\n\n\
@@ -25,9 +35,8 @@ impl Place {
             files.join("customer-key").display(),
         );
         std::fs::write(files.join("config.toml"), config).unwrap();
-        std::fs::write(files.join("rows.csv"), text).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_utm-dispatcher"));
-        command.arg("import").args(arguments).arg(files.join("rows.csv"));
+        command.current_dir(files).arg("import").args(arguments);
         command.arg("--config").arg(files.join("config.toml")).output().unwrap()
     }
 
@@ -153,4 +162,142 @@ async fn a_file_is_safe_while_the_database_is_away() {
         ("rows: 1, accepted: 1, for the running program to ship, refused: 0\n", true)
     );
     assert!(!journal_is_empty(place.files.path()));
+}
+
+const OLD_VISITOR: &str = "0b9a7c1e-55d0-4c0e-9a51-2f6f0a9f1d11";
+
+/// The tables of the system before, of the day 40 days ago and the next.
+fn write_past(files: &Path) -> [String; 2] {
+    let moment = Timestamp::now() - SignedDuration::from_hours(40 * 24);
+    let [day, next] =
+        [0, 24].map(|hours| (moment + SignedDuration::from_hours(hours)).strftime("%F").to_string());
+    let sessions = format!(
+        "id,session_id,session_key,visitor_id,utm_source,utm_medium,utm_campaign,fbclid,gclid,fbc,ip_address,country,country_name,city,user_agent,referrer,landing_page,first_seen,last_seen,user_registered_at\n\
+         1,NULL,k1,{OLD_VISITOR},ig,social,autumn,IwAR1,NULL,fb.1.2.IwAR1,203.0.113.9,UA,Ukraine,Kyiv,Mozilla/5.0 (X11; Linux x86_64) Firefox/132.0,https://l.instagram.com/x?y=1,/product/boots/,{day} 10:00:00.5,{next} 10:00:00,{day} 10:03:00\n\
+         2,NULL,k2,{OLD_VISITOR},google,cpc,,,G2,,,,,,,https://www.paypal.com/pay,/,{next} 09:00:00,{next} 09:00:00,\n\
+         3,NULL,k3,,chatgpt.com,,,,,,,,,,curl/8.1,,/catalog/,{day} 12:00:00,{day} 12:00:00,\n\
+         4,NULL,k4,,x,,,,,,nowhere,,,,,,/,{day} 12:00:00,,\n\
+         5,NULL,k5,,x,,,,,,,,,,,,/,,,\n\
+         6,NULL,k6,,x,,,,,,,,,,,,/,2999-01-01 00:00:00,,\n\
+         1,NULL,k1,,x,,,,,,,,,,,,/,{day} 12:00:00,,\n"
+    );
+    let actions = format!(
+        "id;utm_session_id;action_type;page_path;product_id;product_name;cart_value;order_id;order_number;metadata;timestamp\n\
+         10;1;product_view;/product/boots/;7;Boots;;;;{{}};{day} 10:01:00\n\
+         11;1;product_view;/product/boots/;7;Boots;;;;;{day} 10:05:00\n\
+         12;1;add_to_cart;/cart/add/;7;Boots;899.00;;;\"{{\"\"visitor_id\"\": \"\"x\"\", \"\"first_touch\"\": {{}}, \"\"size\"\": 42}}\";{day} 10:06:00\n\
+         13;;product_view;/product/hat/;8;Hat;;;;;{day} 11:00:00\n\
+         14;1;purchase;;;;1499.00;100;TWC1;;{day} 10:20:00\n\
+         15;;search;/search/;;;;;;\"{{\"\"visitor_id\"\": \"\"{OLD_VISITOR}\"\", \"\"query\"\": \"\"to anna@shop.example\"\"}}\";{next} 09:10:00\n\
+         16;99;add_to_cart;;;;1;;;;{day} 10:00:00\n\
+         17;1;purchase;;;;7;200;;;{day} 10:21:00\n\
+         18;3;lead;;;;250;;;;{day} 12:30:00\n\
+         19;1;remove_from_cart;;7;;0;;;;{next} 08:00:00\n"
+    );
+    let orders = format!(
+        "id\torder_number\tuser_id\tphone\tpay_type\tpayment_status\tstatus\ttotal_sum\tutm_session_id\tutm_source\tutm_medium\tutm_campaign\tcreated\n\
+         100\tTWC1\t\t0671234567\tonline_full\tpaid\tdone\t1499.00\t1\tig\tsocial\tautumn\t{day} 10:18:00\n\
+         101\tTWC2\t5\t\tcod\tunpaid\tcancelled\t500.00\tNULL\tfacebook\tpaid\tsale\t{day} 15:00:00\n\
+         102\tTWC3\t\t\tcod\tunpaid\tnew\t300.00\t\t\t\t\t{day} 16:00:00\n\
+         103\tTWC4\t\t\tcod\tunpaid\tnew\t-1\t\t\t\t\t{day} 16:00:00\n"
+    );
+    for (name, text) in [("sessions.csv", sessions), ("actions.csv", actions), ("orders.csv", orders)] {
+        std::fs::write(files.join(name), text).unwrap();
+    }
+    [day, next]
+}
+
+/// All numbers of the window, which name nobody.
+async fn numbers(app: &Running, window: &str) -> String {
+    let mut told = String::new();
+    for report in ["general-stats", "sources?bots=include", "products", "geo", "funnel?bots=include"] {
+        let mark = if report.contains('?') { '&' } else { '?' };
+        let answer = app.report(&format!("{report}{mark}{window}")).await.unwrap();
+        told += &format!("{report} {}\n", answer["results"]);
+    }
+    told
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_past_of_the_system_before_is_in_the_reports_once() {
+    let place = Place::new().await;
+    let (url, files) = (place.database.url.clone(), place.files.path());
+    let [day, next] = write_past(files);
+    let all = [
+        "original",
+        "--sessions",
+        "sessions.csv",
+        "--actions",
+        "actions.csv",
+        "--orders",
+        "orders.csv",
+        "--host",
+        "shop.example",
+        "--currency",
+        "UAH",
+    ];
+    let dry = said(&place.command(&url, &[&all[..], &["--dry-run"]].concat()));
+    assert_eq!((dry.1, place.value("SELECT count(*) FROM sessions").await.as_str()), (false, "0"));
+    let (lines, _) = said(&place.command(&url, &all));
+    assert_eq!(lines, dry.0.replace("would be told", "recorded"));
+
+    let upstream = Upstream::start(|_| Reply::with("200 OK", &["Content-Type: text/html"], "hello")).await;
+    let app = Running::start(app_config(upstream.address(), &url, files)).await;
+    let window = format!("from={day}&to={next}");
+    let told = numbers(&app, &window).await;
+    let general = app.report(&format!("general-stats?{window}")).await.unwrap()["results"].clone();
+    let of = |name: &str| general[name].to_string();
+    let facts = [
+        "total_sessions",
+        "unique_visitors",
+        "total_conversions",
+        "registrations",
+        "total_orders",
+        "total_revenue",
+        "gross_revenue",
+        "paid_revenue",
+    ]
+    .map(of);
+    assert_eq!(facts, ["2", "2", "2", "1", "3", "\"1799.00\"", "\"2299.00\"", "\"1499.00\""]);
+    let sources = app.report(&format!("sources?{window}")).await.unwrap();
+    let credited: Vec<String> = sources["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| format!("{} {} {}", row["source"], row["sessions"], row["revenue"]))
+        .collect();
+    assert_eq!(
+        credited,
+        ["\"instagram\" 1 \"1499.00\"", "\"facebook\" 1 \"0.00\"", "\"(not tracked)\" 0 \"300.00\""]
+    );
+    let stored = "SELECT string_agg(concat_ws(' ', s.identity, s.session_number, s.actions, s.score, s.last_seen - s.started_at,
+                                              s.address, p.city, t.click_ids, r.host), '; ' ORDER BY s.started_at)
+                  FROM sessions s LEFT JOIN touches t USING (session_id) LEFT JOIN places p USING (place_id)
+                  LEFT JOIN referrers r ON r.referrer_id = t.referrer_id";
+    let stored = place.value(stored).await.replace("; ", "\n");
+    insta::assert_snapshot!(format!("{}{stored}", dry.0));
+
+    // Whoever is forgotten does not come back with the file.
+    assert_eq!(app.forget(OLD_VISITOR).await.0, 200);
+    let (lines, _) = said(&place.command(&url, &all));
+    assert!(lines.contains("actions.csv rows: 10, recorded: 0, known: 5"), "{lines}");
+    assert_eq!(numbers(&app, &window).await, told);
+    let client = place.database.connect().await;
+    let traces = [OLD_VISITOR, "IwAR1", "203.0.113"].map(str::to_owned);
+    assert_eq!(crate::forgetting::places_of(&client, &traces).await, [""; 0]);
+
+    // What the proxy sees is its own.
+    let mut client = app.connect().await;
+    client.send("GET / HTTP/1.1\r\nHost: shop.example\r\nAccept: text/html\r\nAccept-Language: uk\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) Firefox/132.0\r\n\r\n").await;
+    client.answer().await;
+    eventually("the visit is in the database", DEADLINE, async || {
+        (place.value("SELECT count(*) FROM sessions WHERE identity = 1").await == "1").then_some(())
+    })
+    .await;
+    let late = format!("id,first_seen\n90,{}\n", Timestamp::now());
+    std::fs::write(files.join("sessions.csv"), late).unwrap();
+    let (lines, _) =
+        said(&place.command(&url, &all[..3].iter().chain(&all[7..]).copied().collect::<Vec<_>>()));
+    assert!(lines.contains("the proxy counts by itself") && lines.contains("refused: 1"), "{lines}");
+    app.stop().await;
 }

@@ -30,8 +30,8 @@ fn assert_is_there(word: &str) {
     if word.starts_with("/api/") || word == "/readyz" {
         assert!(read("src/stats/mod.rs").contains(&format!("\"{word}\"")), "no address {word}");
     } else if let Some(command) = word.strip_prefix("utm-dispatcher ") {
-        let file = format!("src/cli/{}.rs", command.split(' ').next().unwrap());
-        assert!(root.join(&file).exists(), "no command {command}");
+        let file = root.join("src/cli").join(command.split(' ').next().unwrap());
+        assert!(file.exists() || file.with_extension("rs").exists(), "no command {command}");
     } else if TABLES.iter().any(|table| word.starts_with(table)) || word == "trust_events" {
         let key = word.rsplit('.').next().unwrap();
         let example = read("config/example.toml");

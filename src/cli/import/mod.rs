@@ -1,9 +1,11 @@
-//! `import`: what the shop, or an advertiser, has in files: orders and advertising cost. To import a file again is harmless.
+//! `import`: what the shop, or an advertiser, has in files: orders, advertising cost, and the past of the system before. To
+//! import a file again is harmless.
 //!
-//! A row becomes what the API takes, is read by the same rules, and goes the same way: into a journal, then to the
+//! A row becomes what the API takes, or a hit, is read by the same rules, and goes the same way: into a journal, then to the
 //! database. Every row that is refused is named with its line and the reason.
 
 mod orders;
+mod original;
 mod spend;
 mod table;
 
@@ -30,6 +32,8 @@ enum What {
     Orders(FileArgs),
     /// Advertising cost: columns of POST /api/v1/ad-spend, or a report by day of Meta, Google Ads or TikTok
     AdSpend(AdSpendArgs),
+    /// The past of the in-app UTM Dispatcher: its tables, as CSV
+    Original(Box<original::Args>),
 }
 
 #[derive(Debug, ClapArgs)]
@@ -82,6 +86,7 @@ pub(super) fn run(config: &Path, args: &Args) -> anyhow::Result<()> {
     let (file, read) = match &args.what {
         What::Orders(file) => (file, orders::read(&bytes(file)?, file, &config)?),
         What::AdSpend(args) => (&args.file, spend::read(&bytes(&args.file)?, args)?),
+        What::Original(args) => return original::run(&config, args),
     };
     let mut refused = read.refused;
     let rows = read.records.len() + refused.len();
@@ -109,9 +114,12 @@ fn bytes(file: &FileArgs) -> anyhow::Result<Vec<u8>> {
     std::fs::read(&file.file).with_context(|| format!("cannot read {}", file.file.display()))
 }
 
-/// Outcomes in the records' order; none while the database is away.
-async fn tell(config: &Config, records: Vec<Record<'static>>) -> anyhow::Result<Option<Vec<ReportOutcome>>> {
-    let count = records.len();
+/// The outcome of each record that has one, by its place; none while the database is away.
+async fn tell(
+    config: &Config,
+    records: Vec<Record<'static>>,
+) -> anyhow::Result<Option<Vec<(usize, ReportOutcome)>>> {
+    let count = records.iter().filter(|record| !matches!(record, Record::Hit(_))).count();
     let (directory, request) = journalled::write_facts(config, records).await?;
     let shipped = journalled::ship(config, &directory).await;
     let mut outcomes = match shipped {
@@ -129,12 +137,12 @@ async fn tell(config: &Config, records: Vec<Record<'static>>) -> anyhow::Result<
             outcomes.len()
         );
     }
-    Ok(Some(outcomes.into_iter().map(|(_, outcome)| outcome).collect()))
+    Ok(Some(outcomes.into_iter().map(|((_, index), outcome)| (index as usize, outcome)).collect()))
 }
 
-fn told(lines: &[u64], outcomes: Vec<ReportOutcome>, refused: &mut Vec<(u64, String)>) -> String {
+fn told(lines: &[u64], outcomes: Vec<(usize, ReportOutcome)>, refused: &mut Vec<(u64, String)>) -> String {
     let (mut recorded, mut known) = (0, 0);
-    for (line, outcome) in lines.iter().zip(outcomes) {
+    for (line, (_, outcome)) in lines.iter().zip(outcomes) {
         match outcome {
             ReportOutcome::Recorded => recorded += 1,
             ReportOutcome::Duplicate => known += 1,

@@ -11,4 +11,3 @@ pub mod sources;
 
 pub use acquisition::Acquired;
 pub use agent::Agent;
-pub use place::Place;

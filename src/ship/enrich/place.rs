@@ -8,24 +8,10 @@ use std::time::{Duration, Instant, SystemTime};
 use maxminddb::{Reader, geoip2};
 
 use super::address;
+use crate::hit::Place;
 
 /// How often the file's date is looked at.
 const RECHECK: Duration = Duration::from_secs(60);
-
-/// Where an address is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// ISO 3166-1 alpha-2.
-    pub country: Option<String>,
-    /// Its English name.
-    pub country_name: Option<String>,
-    /// English name of the largest subdivision.
-    pub region: Option<String>,
-    /// English name.
-    pub city: Option<String>,
-    /// IANA name.
-    pub timezone: Option<String>,
-}
 
 /// The geo file, read again when it changes.
 #[derive(Debug)]

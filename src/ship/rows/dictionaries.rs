@@ -7,9 +7,8 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::{Enricher, Folding, Rows, json_object};
-use crate::hit::{Action, Hit, Touch};
+use crate::hit::{Action, Hit, Place, Touch};
 use crate::ship::dictionary::{self, Kind, OVERFLOW};
-use crate::ship::enrich::Place;
 use crate::ship::enrich::channel::Tagged;
 use crate::ship::enrich::sources::host_of;
 
@@ -229,21 +228,26 @@ impl Dictionaries {
         id
     }
 
-    pub(super) fn place(&mut self, address: Option<IpAddr>, enricher: &Enricher) -> Option<i64> {
-        let address = address?;
+    pub(super) fn place(&mut self, hit: &Hit<'_>, enricher: &Enricher) -> Option<i64> {
+        if let Some(place) = &hit.place {
+            return Some(self.place_id(place.as_ref().clone(), enricher));
+        }
+        let address = hit.client_address?;
         if let Some(known) = self.located.get(&address) {
             return *known;
         }
-        let found = enricher.places.look_up(address).map(|place| {
-            let fields = [&place.country, &place.country_name, &place.region, &place.city, &place.timezone];
-            let id = dictionary::id(Kind::Place, &fields.map(Option::as_deref));
-            if !enricher.is_written(Kind::Place, id) {
-                offer(&mut self.places, id, || place);
-            }
-            id
-        });
+        let found = enricher.places.look_up(address).map(|place| self.place_id(place, enricher));
         self.located.insert(address, found);
         found
+    }
+
+    fn place_id(&mut self, place: Place, enricher: &Enricher) -> i64 {
+        let fields = [&place.country, &place.country_name, &place.region, &place.city, &place.timezone];
+        let id = dictionary::id(Kind::Place, &fields.map(Option::as_deref));
+        if !enricher.is_written(Kind::Place, id) {
+            offer(&mut self.places, id, || place);
+        }
+        id
     }
 
     /// Everything offered, for the record of what is written.

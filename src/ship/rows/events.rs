@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::sessions::status;
 use super::{Enricher, Folding, Rows, SessionKey, json_object, kind_id};
-use crate::hit::Action;
+use crate::hit::{Action, findings};
 
 /// Length of the slot in which a product view counts once.
 const SLOT_SECONDS: i64 = 1800;
@@ -43,7 +43,9 @@ impl Rows {
     pub(super) fn add_events(&mut self, key: Option<SessionKey>, folding: &Folding<'_>, enricher: &Enricher) {
         if folding.hit.page_view {
             self.dictionaries.action_kind("page_view", enricher);
-            self.events.push(Event::of_page_view(key, folding));
+            let why = folding.hit.findings;
+            let properties = findings::word(why).and_then(|word| json_object(&[("no_touch", word)]));
+            self.events.push(Event { properties, ..Event::of_page_view(key, folding) });
         }
         for action in &folding.hit.actions {
             self.dictionaries.action_kind(&action.kind, enricher);

@@ -134,7 +134,7 @@ impl Rows {
         // Dictionaries hold what any hit names, not only the one that the session begins with: else their rows would
         // tell the order of arrival.
         let agent_id = self.dictionaries.agent(&hit.user_agent, &hit.client_hints, enricher);
-        let place_id = self.dictionaries.place(hit.client_address, enricher);
+        let place_id = self.dictionaries.place(hit, enricher);
         let known = self.sessions.get(&key).map(|row| (row.entry.rank, row.entry.at, row.entry.hash));
         let entry = known
             .is_none_or(|entry| (rank, at, folding.hash) < entry)

@@ -17,7 +17,9 @@ WITH waiting AS MATERIALIZED (
     RETURNING w.session_id, w.session_hour, w.visitor_id, t.at, t.points,
               (SELECT k.name FROM action_kinds k WHERE k.kind_id = t.kind_id) AS kind
 ), summed AS (
-    SELECT j.session_id, j.session_hour, j.visitor_id, count(*)::integer AS actions, sum(j.points)::integer AS points,
+    SELECT j.session_id, j.session_hour, j.visitor_id,
+           count(*) FILTER (WHERE j.kind <> 'product_view')::integer AS actions, sum(j.points)::integer AS points,
+           min(j.at) FILTER (WHERE j.kind = 'product_view')      AS product_view_at,
            min(j.at) FILTER (WHERE j.kind = 'add_to_cart')       AS add_to_cart_at,
            min(j.at) FILTER (WHERE j.kind = 'initiate_checkout') AS initiate_checkout_at,
            min(j.at) FILTER (WHERE j.kind = 'lead')              AS lead_at,
@@ -27,6 +29,7 @@ WITH waiting AS MATERIALIZED (
     -- Sessions that retention has passed are being counted themselves.
     UPDATE sessions s
     SET actions = s.actions + n.actions, score = s.score + n.points,
+        product_view_at = least(s.product_view_at, n.product_view_at),
         add_to_cart_at = least(s.add_to_cart_at, n.add_to_cart_at),
         initiate_checkout_at = least(s.initiate_checkout_at, n.initiate_checkout_at),
         lead_at = least(s.lead_at, n.lead_at),

@@ -1,6 +1,10 @@
 //! When a visit begins, goes on and ends.
 
-use super::stage::{DAY, HOUR, MINUTE, Stage};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+
+use super::stage::{DAY, HOUR, MINUTE, Stage, Visitor};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn half_an_hour_of_silence_ends_a_visit() {
@@ -90,6 +94,10 @@ async fn who_pays_at_paypal_for_an_hour_is_still_in_the_visit() {
         03-10 10:00 google / cpc
     order 7: 100.00 of visitor 1 by cookie ← google / cpc
     ");
+    let explained = stage.report("orders/7/explain").await;
+    assert_eq!(explained["touches"][0]["credits"]["linear"], 1.0);
+    let ignored = &explained["ignored"][0];
+    assert_eq!((&ignored["page"], &ignored["why"]), (&"/paid".into(), &"payment_or_sign_in".into()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -269,4 +277,99 @@ async fn a_second_advertisement_within_the_hour_is_a_visit_and_a_touch_of_its_ow
       03-10 10:05 session 2: google / cpc, 2 pages
         03-10 10:05 google / cpc gclid=Two
     ");
+}
+
+/// What somebody does next.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Clicks(u8),
+    Comes(u8),
+    Browses,
+    Orders,
+}
+
+/// Steps, with the minutes before each; the step after which a payment is made, and the minutes that it takes.
+fn journeys() -> impl Strategy<Value = (Vec<(u64, Step)>, usize, u64)> {
+    let pause = prop_oneof![3 => 1u64..25, 2 => 35u64..300, 1 => 1_400u64..9_000];
+    let step = prop_oneof![
+        2 => (0u8..3).prop_map(Step::Clicks),
+        1 => (0u8..2).prop_map(Step::Comes),
+        2 => Just(Step::Browses),
+        1 => Just(Step::Orders),
+    ];
+    let first =
+        prop_oneof![(0u8..3).prop_map(Step::Clicks), (0u8..2).prop_map(Step::Comes), Just(Step::Browses)];
+    let steps = prop::collection::vec((pause, step), 1..6);
+    (first, steps, any::<prop::sample::Index>(), 0u64..29).prop_map(|(first, mut steps, at, minutes)| {
+        steps.insert(0, (200, first));
+        let at = at.index(steps.len());
+        steps.push((5, Step::Orders));
+        (steps, at, minutes)
+    })
+}
+
+impl Step {
+    async fn done_by(self, visitor: &mut Visitor, stage: &mut Stage, order: &str) {
+        let tags = [
+            "utm_source=google&utm_medium=cpc&gclid=G",
+            "utm_source=viber",
+            "utm_source=mail&utm_medium=email",
+        ];
+        let pages = ["https://www.instagram.com/", "https://duckduckgo.com/"];
+        match self {
+            Step::Clicks(number) => visitor.clicks(stage, &format!("/?{}", tags[usize::from(number)])).await,
+            Step::Comes(number) => visitor.arrives_from(stage, pages[usize::from(number)], "/").await,
+            Step::Browses => visitor.browses(stage, "/p/1").await,
+            Step::Orders => visitor.orders(stage, order, "100.00").await,
+        }
+    }
+}
+
+/// Of two who do the same one comes back from a payment where the other goes on to the same page.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_return_from_a_payment_is_a_page_like_any_other_wherever_it_comes() {
+    let mut stage = Stage::open().await;
+    let mut runner = TestRunner::deterministic();
+    let mut told = Vec::new();
+    for case in 0..10 {
+        let (steps, at, minutes) = journeys().new_tree(&mut runner).unwrap().current();
+        let mut twins = [stage.visitor(), stage.visitor()];
+        for (number, (pause, step)) in steps.iter().enumerate() {
+            stage.pass(MINUTE * u32::try_from(*pause).unwrap());
+            for (twin, letter) in twins.iter_mut().zip(['a', 'b']) {
+                step.done_by(twin, &mut stage, &format!("{letter}{case}-{number}")).await;
+            }
+            if number == at {
+                stage.pass(MINUTE * u32::try_from(minutes).unwrap());
+                twins[0].arrives_from(&stage, "https://www.paypal.com/", "/paid?token=EC-1").await;
+                twins[1].browses(&stage, "/paid?token=EC-1").await;
+            }
+        }
+        told.push(format!("{case}: {steps:?}, a payment after step {at} takes {minutes} minutes"));
+    }
+    for (case, told) in told.iter().enumerate() {
+        let [a, b] = [twin_story(&stage, 'a', case).await, twin_story(&stage, 'b', case).await];
+        assert!(a.contains("last_paid"), "{told}\n{a}");
+        assert_eq!(a, b, "{told}");
+    }
+    let returns = "SELECT count(*) FROM events WHERE properties ->> 'no_touch' = 'payment_or_sign_in'";
+    assert_eq!(stage.value(returns).await.unwrap(), told.len().to_string());
+}
+
+/// Sessions of who placed an order of this case, and all credits of its orders.
+async fn twin_story(stage: &Stage, letter: char, case: usize) -> String {
+    let orders = format!("order_id LIKE '{letter}{case}-%'");
+    let sessions = format!(
+        "SELECT string_agg(concat_ws(' ', s.session_number, s.started_at, s.last_seen, s.page_views, s.score, s.order_count,
+                                     s.order_points, c.source, c.medium), E'\\n' ORDER BY s.started_at, s.session_number)
+         FROM sessions s LEFT JOIN campaigns c USING (campaign_id)
+         WHERE s.visitor_id IN (SELECT o.visitor_id FROM orders o WHERE o.{orders})"
+    );
+    let credits = format!(
+        "SELECT string_agg(concat_ws(' ', substr(k.order_id, 2), k.model, k.position, k.touch_at, c.source, k.credit), E'\\n'
+                           ORDER BY k.order_id, k.model, k.position)
+         FROM order_credits k LEFT JOIN campaigns c USING (campaign_id) WHERE k.{orders}"
+    );
+    let [sessions, credits] = [stage.value(&sessions).await, stage.value(&credits).await];
+    format!("{}\n{}", sessions.unwrap_or_default(), credits.unwrap_or_default())
 }

@@ -74,7 +74,9 @@ async fn an_order_explains_which_touch_earned_it_and_why_others_did_not() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|touch| format!("{} {}: {}", touch["utm_source"], touch["verdict"], touch["reason"]))
+        .map(|touch| {
+            format!("{} {}: {} {}", touch["utm_source"], touch["verdict"], touch["reason"], touch["credits"])
+        })
         .collect();
     insta::assert_snapshot!(verdicts.join("\n"));
     insta::assert_json_snapshot!(json!([results["order"], results["entries"], results["credits"]]));
