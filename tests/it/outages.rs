@@ -16,9 +16,10 @@ use crate::harness::postgres::{self, Database};
 
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// Visitors who open some hundred pages a second, from page `first` on: more would be beyond the cap of new values.
+/// Visitors who open two hundred pages a second, from page `first` on: more would be beyond the cap of new values, and
+/// shipped for longer than the test itself takes.
 pub(crate) fn visits(proxy: SocketAddr, first: u64) -> Load {
-    Load::start(proxy, 8, "visit", first, Duration::from_millis(10))
+    Load::start(proxy, 8, "visit", first, Duration::from_millis(40))
 }
 
 pub(crate) async fn answers(load: &Load, more: usize) {

@@ -149,7 +149,7 @@ fn reports_through_rollups_say_what_the_sessions_say_at_any_moment() {
         (seed, server)
     });
     // PROPTEST_CASES asks for more of them.
-    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { Config::default().cases } else { 12 };
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { Config::default().cases } else { 6 };
     let config = Config { failure_persistence: None, max_shrink_iters: 100, ..Config::with_cases(cases) };
     let story = prop::collection::vec((step(), prop::collection::vec(question(), 1..6)), 2..10);
     let result = TestRunner::new(config).run(&story, |story| {

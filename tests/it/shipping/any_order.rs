@@ -245,7 +245,7 @@ fn order_and_portions_of_arrival_do_not_show() {
         (database, client)
     });
     // PROPTEST_CASES asks for more of them.
-    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { Config::default().cases } else { 12 };
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { Config::default().cases } else { 8 };
     let config = Config { failure_persistence: None, max_shrink_iters: 200, ..Config::with_cases(cases) };
     let mut runner = TestRunner::new(config);
     let result =

@@ -71,7 +71,7 @@ fn an_erasure_changes_no_total_whenever_it_comes() {
         let client = database.connect().await;
         (database, client)
     });
-    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { Config::default().cases } else { 16 };
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { Config::default().cases } else { 8 };
     let config = Config { failure_persistence: None, max_shrink_iters: 200, ..Config::with_cases(cases) };
     let mut runner = TestRunner::new(config);
     let person = identity(1, 1, TEN);
