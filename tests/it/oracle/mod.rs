@@ -13,6 +13,7 @@
 )]
 
 mod compare;
+mod moment;
 mod numbers;
 mod odds;
 mod question;
@@ -304,8 +305,19 @@ impl<'a> Asked<'a> {
         self.agree(&answer["results"], &whole, &place);
     }
 
+    async fn moment(&self, world: &World) {
+        let answer = self.server.report("realtime").await["results"].take();
+        let (whole, sources, pages) = moment::moment(world, self.truth);
+        self.agree(&answer, &whole, "realtime");
+        self.agree_rows(&answer["sources"], &sources, &["source"], "sources of realtime");
+        self.agree_rows(&answer["pages"], &pages, &["path", "host"], "pages of realtime");
+    }
+
     /// Why orders are credited as they are: every ninth.
     async fn explanations(&self) {
+        for rule in ["cookie", "session", "visitor", "customer", "click_id"] {
+            assert!(self.truth.bought.iter().any(|order| order.rule == Some(rule)), "no order by {rule}");
+        }
         for order in self.truth.bought.iter().step_by(9) {
             let target = format!("orders/{}/explain?site={}", order.id, order.site);
             let explained = self.server.report(&target).await["results"].take();
@@ -385,6 +397,7 @@ async fn every_report_says_what_the_list_of_what_happened_says() {
     let database = shipped(&world).await;
     let server = Server::start(&database.url).await;
     let asked = Asked::new(&server, &truth);
+    asked.moment(&world).await;
     for (number, filter) in FILTERS.into_iter().enumerate() {
         let question = Question::new(filter, WINDOWS[number % 6]);
         asked.numbers(&question).await;

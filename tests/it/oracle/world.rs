@@ -91,6 +91,8 @@ pub struct World {
     pub denials: Vec<(u64, bool, Option<usize>)>,
     /// Whom a rule leaves out.
     pub staff: Vec<Uuid>,
+    /// When it was made.
+    pub now: u64,
 }
 
 /// SplitMix64: the same numbers everywhere.
@@ -117,7 +119,7 @@ impl Random {
         usize::try_from(self.below(length as u64)).unwrap()
     }
 
-    fn uuid(&mut self) -> Uuid {
+    pub fn uuid(&mut self) -> Uuid {
         Uuid::from_u64_pair(self.next(), self.next())
     }
 
@@ -148,6 +150,7 @@ impl World {
             let tag = (landing && random.chance(70)).then(|| random.index(TAGS.len()));
             world.denials.push((BEGIN_MS + random.below(8 * DAY), landing, tag));
         }
+        world.add_moment(&mut random);
         world
     }
 
@@ -346,7 +349,7 @@ fn told(kind: OrderEntryKind, placed: &Entry) -> Entry {
     }
 }
 
-fn stretch(random: &mut Random, visitor: Uuid, at: u64) -> Stretch {
+pub fn stretch(random: &mut Random, visitor: Uuid, at: u64) -> Stretch {
     let hour = at - at % HOUR;
     let session = Uuid::from_u64_pair(hour << 16 | random.below(1 << 16), random.next());
     Stretch { visitor, session, hour, steps: Vec::new() }
