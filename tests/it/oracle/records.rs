@@ -168,9 +168,7 @@ fn fact(order: &Order, entry: &Entry) -> OrderFact {
         click_ids: entry
             .click
             .iter()
-            .flat_map(|session| {
-                TAGS[CLICK].click.map(|(name, value)| (name.into(), click(value, *session).into()))
-            })
+            .flat_map(|session| TAGS[CLICK].click.map(|(name, value)| (name.into(), click(value, *session))))
             .collect(),
         customer: entry.phone.map(|phone| (CustomerKeyKind::Phone, [phone; 16])).into_iter().collect(),
         items: (!items.is_empty()).then(|| serde_json::Value::from(items).to_string()),
