@@ -2,16 +2,19 @@
 //! platform chose who saw what.
 
 use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::{Map, Value};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use crate::stats::AppState;
 use crate::stats::answer::Answer;
+use crate::stats::csv;
 use crate::stats::database::DatabaseError;
 use crate::stats::money::each;
-use crate::stats::params::{Accepts, ParameterError};
+use crate::stats::params::{Accepts, Format, ParameterError};
 use crate::stats::problem::StatsError;
 use crate::stats::ratio::{Interval, from_millionths, percent, wilson};
 use crate::stats::scope::{Money, Scope};
@@ -19,7 +22,8 @@ use crate::stats::significance::{
     Share, difference, holm, probabilities_to_be_best, sample_size, split_p_value, test,
 };
 
-pub(crate) const ACCEPTS: Accepts = Accepts { own: &["baseline", "minimum_effect"], ..Accepts::MONEY };
+pub(crate) const ACCEPTS: Accepts =
+    Accepts { csv: true, own: &["baseline", "minimum_effect"], ..Accepts::MONEY };
 
 /// Contents that are compared, those with the most visitors.
 const MOST_VARIANTS: i64 = 20;
@@ -97,7 +101,7 @@ pub(crate) struct SampleRatio {
 pub(crate) async fn ab_test(
     State(shared): AppState,
     RawQuery(query): RawQuery,
-) -> Result<Answer<AbTest>, StatsError> {
+) -> Result<Response, StatsError> {
     let mut params = shared.params(query.as_deref(), &ACCEPTS)?;
     params.use_period_by_default("month")?;
     let campaign = params.filters.only("campaign").ok_or_else(|| {
@@ -149,13 +153,36 @@ pub(crate) async fn ab_test(
             .then(|| format!("{overlapping} visitors saw several contents and count in each of them")),
     ];
     let results = conclude(campaign, counts, baseline, effect / 100.0, money.minor_units());
-    let mut answer = Answer::of_window(freshness, &params, results)
+    if params.format == Format::Csv {
+        return Ok(csv::attachment(
+            "ab-test",
+            &results.variants.iter().map(Variant::flat).collect::<Vec<_>>(),
+        ));
+    }
+    let mut answer = Answer::<_, ()>::of_window(freshness, &params, results)
         .with_money(&params, money.currency(), left_out)
         .with_own("minimum_effect", effect);
     for warning in warnings {
         answer = answer.with_warning(warning);
     }
-    Ok(answer)
+    Ok(answer.into_response())
+}
+
+impl Variant {
+    /// A line of a file: what is compared has columns of its own, which the baseline leaves empty.
+    fn flat(&self) -> Map<String, Value> {
+        let Ok(Value::Object(mut line)) = serde_json::to_value(self) else { return Map::new() };
+        line.shift_remove("conversion_rate_interval");
+        let against = line.shift_remove("against_baseline");
+        let interval = self.conversion_rate_interval;
+        line.insert("conversion_rate_low".into(), interval.map(|interval| interval.low).into());
+        line.insert("conversion_rate_high".into(), interval.map(|interval| interval.high).into());
+        for column in ["difference", "test", "p_value", "adjusted_p_value", "is_significant"] {
+            let value = against.as_ref().and_then(|against| against.get(column)).cloned();
+            line.insert(column.into(), value.unwrap_or_default());
+        }
+        line
+    }
 }
 
 /// A content, as counted.

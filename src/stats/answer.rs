@@ -11,8 +11,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::stats::csv;
 use crate::stats::filters::Filter;
-use crate::stats::params::Params;
+use crate::stats::params::{Format, Params};
 use crate::stats::replica::Freshness;
 use crate::stats::revalidate;
 
@@ -177,6 +178,16 @@ impl<Results: Serialize, Sums: Serialize> Answer<Results, Sums> {
     pub(crate) fn with_warning(mut self, warning: Option<String>) -> Self {
         self.meta.warnings.extend(warning);
         self
+    }
+}
+
+impl<Results: Serialize> Answer<Results> {
+    /// The answer, or its numbers alone as a file of this name.
+    pub(crate) fn in_format(self, params: &Params, name: &str) -> Response {
+        match params.format {
+            Format::Csv => csv::numbers(name, &self.results),
+            Format::Json => self.into_response(),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! `compare`: the numbers of a window beside those of one before it that is exactly as long, and what changed.
 
 use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse, Response};
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 use schemars::JsonSchema;
@@ -9,15 +10,16 @@ use serde_json::{Map, Value};
 
 use crate::stats::AppState;
 use crate::stats::answer::{Answer, rfc3339};
+use crate::stats::csv;
 use crate::stats::general::{GeneralStats, count};
-use crate::stats::params::{Accepts, ParameterError};
+use crate::stats::params::{Accepts, Format, ParameterError};
 use crate::stats::period::{COMPARISONS, Comparison, Window};
 use crate::stats::problem::StatsError;
 use crate::stats::ratio::two_decimals;
 use crate::stats::scope::Money;
 use crate::stats::timeseries::begun;
 
-pub(crate) const ACCEPTS: Accepts = Accepts { own: &["compare"], ..Accepts::MONEY };
+pub(crate) const ACCEPTS: Accepts = Accepts { csv: true, own: &["compare"], ..Accepts::MONEY };
 
 /// What is a share already: its change is told in points.
 const RATES: [&str; 3] = ["bounce_rate", "conversion_rate", "lead_rate"];
@@ -48,7 +50,7 @@ pub(crate) struct Edges {
 pub(crate) async fn compare(
     State(shared): AppState,
     RawQuery(query): RawQuery,
-) -> Result<Answer<Compared>, StatsError> {
+) -> Result<Response, StatsError> {
     let params = shared.params(query.as_deref(), &ACCEPTS)?;
     let with = params.given.choice("compare", COMPARISONS)?.and_then(Comparison::parse);
     let with = with.unwrap_or(Comparison::PreviousPeriod);
@@ -77,10 +79,40 @@ pub(crate) async fn compare(
         previous: before.stats,
         windows: Windows { current: edges(current), previous: edges(previous) },
     };
-    Ok(Answer::of_window(freshness, &params, compared)
+    if params.format == Format::Csv {
+        return Ok(csv::attachment("compare", &compared.lines()));
+    }
+    Ok(Answer::<_, ()>::of_window(freshness, &params, compared)
         .with_money(&params, money.currency(), now.left_out + before.left_out)
         .with_own("compare", with.name())
-        .with_warning(now.way.warning().or_else(|| before.way.warning())))
+        .with_warning(now.way.warning().or_else(|| before.way.warning()))
+        .into_response())
+}
+
+/// A number beside the one before it, as a line of a file.
+#[derive(Debug, Serialize)]
+struct Line {
+    name: String,
+    current: Value,
+    previous: Value,
+    change: Value,
+}
+
+impl Compared {
+    fn lines(&self) -> Vec<Line> {
+        let fields = |stats: &GeneralStats| match serde_json::to_value(stats) {
+            Ok(Value::Object(fields)) => fields,
+            _ => Map::new(),
+        };
+        let (mut current, mut previous) = (fields(&self.current), fields(&self.previous));
+        let line = |(name, change): (&String, &Value)| Line {
+            current: current.remove(name).unwrap_or_default(),
+            previous: previous.remove(name).unwrap_or_default(),
+            name: name.clone(),
+            change: change.clone(),
+        };
+        self.change.iter().map(line).collect()
+    }
 }
 
 fn change(current: &GeneralStats, previous: &GeneralStats) -> Map<String, Value> {

@@ -2,6 +2,7 @@
 //! visits without a cookie, orders of nobody.
 
 use axum::extract::{RawQuery, State};
+use axum::response::Response;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::Row;
@@ -15,7 +16,7 @@ use crate::stats::params::{Accepts, Bots, ParameterError};
 use crate::stats::problem::StatsError;
 use crate::stats::ratio::percent;
 
-pub(crate) const ACCEPTS: Accepts = Accepts { window: true, ..Accepts::NOTHING };
+pub(crate) const ACCEPTS: Accepts = Accepts { window: true, csv: true, ..Accepts::NOTHING };
 
 /// What is in the numbers of a window, and what is not.
 #[derive(Debug, JsonSchema, Serialize)]
@@ -128,7 +129,7 @@ pub(crate) struct OrderCounts {
 pub(crate) async fn coverage(
     State(shared): AppState,
     RawQuery(query): RawQuery,
-) -> Result<Answer<impl Serialize>, StatsError> {
+) -> Result<Response, StatsError> {
     let params = shared.params(query.as_deref(), &ACCEPTS)?;
     if let Some(field) = params.filters.by_field().into_keys().next() {
         return Err(ParameterError::new(field, "what is not counted has no field to filter by").into());
@@ -162,7 +163,7 @@ pub(crate) async fn coverage(
         })
     };
     let results = read().map_err(DatabaseError::from)?;
-    Ok(Answer::of_window(freshness, &params, results))
+    Ok(Answer::of_window(freshness, &params, results).in_format(&params, "coverage"))
 }
 
 impl Sessions {

@@ -1,6 +1,7 @@
 //! `general-stats`: the numbers of a window.
 
 use axum::extract::{RawQuery, State};
+use axum::response::Response;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::Row;
@@ -14,6 +15,8 @@ use crate::stats::problem::StatsError;
 use crate::stats::ratio::{Interval, from_millionths, mean, percent, wilson};
 use crate::stats::scope::{Money, Scope};
 use crate::stats::visitors::Way;
+
+pub(crate) const ACCEPTS: Accepts = Accepts { csv: true, ..Accepts::MONEY };
 
 /// The numbers of a window. Rates are percent with two decimals, null over nothing; money is decimal text.
 #[derive(Debug, JsonSchema, Serialize)]
@@ -46,15 +49,16 @@ pub(crate) struct GeneralStats {
 pub(crate) async fn general_stats(
     State(shared): AppState,
     RawQuery(query): RawQuery,
-) -> Result<Answer<GeneralStats>, StatsError> {
-    let params = shared.params(query.as_deref(), &Accepts::MONEY)?;
+) -> Result<Response, StatsError> {
+    let params = shared.params(query.as_deref(), &ACCEPTS)?;
     let snapshot = shared.context.database.snapshot().await?;
     let money = Money::of(&params, &shared.config(), &snapshot).await?;
     let counted = count(&snapshot, &params, params.window, &money).await?;
     let freshness = snapshot.conclude().await?;
     Ok(Answer::of_window(freshness, &params, counted.stats)
         .with_money(&params, money.currency(), counted.left_out)
-        .with_warning(counted.way.warning()))
+        .with_warning(counted.way.warning())
+        .in_format(&params, "general-stats"))
 }
 
 /// The numbers of a window, and what the reader must know of them.

@@ -76,7 +76,7 @@ impl Paths {
         self.report::<Answer<general::GeneralStats>>(
             "general-stats",
             "The numbers of a window.",
-            &Accepts::MONEY,
+            &general::ACCEPTS,
         );
         self.report::<Answer<Vec<timeseries::Point>, timeseries::Totals>>(
             "timeseries",
@@ -102,7 +102,7 @@ impl Paths {
         self.report::<Answer<repeat::RepeatRate>>(
             "repeat-rate",
             "How many customers buy again, and how soon.",
-            &Accepts::MONEY,
+            &repeat::ACCEPTS,
         );
         self.report::<Answer<Vec<ltv::Value>, ltv::Totals>>(
             "ltv-comparison",

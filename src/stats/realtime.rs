@@ -23,7 +23,7 @@ use crate::stats::params::{Accepts, Params};
 use crate::stats::problem::StatsError;
 use crate::stats::{AppState, Shared};
 
-pub(crate) const ACCEPTS: Accepts = Accepts { site: true, own: &["bots"], ..Accepts::NOTHING };
+pub(crate) const ACCEPTS: Accepts = Accepts { site: true, csv: true, own: &["bots"], ..Accepts::NOTHING };
 
 /// Sources and pages that are given.
 const MOST_ROWS: i64 = 20;
@@ -84,7 +84,7 @@ pub(crate) async fn realtime(
     let first = look(&shared, &params, bots).await?;
     let accepts = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     if !accepts.contains("text/event-stream") {
-        return Ok(first.into_response());
+        return Ok(first.in_format(&params, "realtime"));
     }
     let end = Instant::now() + STREAM_SPAN;
     let looks = stream::unfold(Some((shared, params, first)), move |state| async move {

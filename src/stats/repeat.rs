@@ -1,6 +1,7 @@
 //! `repeat-rate`: how many customers buy again, and how soon.
 
 use axum::extract::{RawQuery, State};
+use axum::response::Response;
 use jiff::SignedDuration;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -12,6 +13,8 @@ use crate::stats::params::Accepts;
 use crate::stats::problem::StatsError;
 use crate::stats::ratio::{mean, percent, two_decimals};
 use crate::stats::scope::{Money, Scope};
+
+pub(crate) const ACCEPTS: Accepts = Accepts { csv: true, ..Accepts::MONEY };
 
 /// Days within which a second purchase is looked for.
 const HORIZONS: [i64; 3] = [30, 60, 90];
@@ -45,8 +48,8 @@ pub(crate) struct Within {
 pub(crate) async fn repeat_rate(
     State(shared): AppState,
     RawQuery(query): RawQuery,
-) -> Result<Answer<RepeatRate>, StatsError> {
-    let mut params = shared.params(query.as_deref(), &Accepts::MONEY)?;
+) -> Result<Response, StatsError> {
+    let mut params = shared.params(query.as_deref(), &ACCEPTS)?;
     params.use_period_by_default("month")?;
     let snapshot = shared.context.database.snapshot().await?;
     let money = Money::of(&params, &shared.config(), &snapshot).await?;
@@ -89,7 +92,8 @@ pub(crate) async fn repeat_rate(
     };
     Ok(Answer::of_window(freshness, &params, results)
         .with_money(&params, money.currency(), 0)
-        .with_warning(customers.warning()))
+        .with_warning(customers.warning())
+        .in_format(&params, "repeat-rate"))
 }
 
 fn median_days(customers: &[&Vec<Purchase>]) -> Option<f64> {

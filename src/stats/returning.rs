@@ -1,6 +1,7 @@
 //! `returning-visitors`: whether sessions are somebody's first, and how often and how soon people come again.
 
 use axum::extract::{RawQuery, State};
+use axum::response::Response;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -12,7 +13,7 @@ use crate::stats::problem::StatsError;
 use crate::stats::ratio::{percent, two_decimals};
 use crate::stats::scope::Scope;
 
-pub(crate) const ACCEPTS: Accepts = Accepts { window: true, ..Accepts::NOTHING };
+pub(crate) const ACCEPTS: Accepts = Accepts { window: true, csv: true, ..Accepts::NOTHING };
 
 #[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct Returning {
@@ -40,7 +41,7 @@ pub(crate) struct ByNumber {
 pub(crate) async fn returning(
     State(shared): AppState,
     RawQuery(query): RawQuery,
-) -> Result<Answer<Returning>, StatsError> {
+) -> Result<Response, StatsError> {
     const DAY_SECONDS: f64 = 86_400.0;
     let params = shared.params(query.as_deref(), &ACCEPTS)?;
     let snapshot = shared.context.database.snapshot().await?;
@@ -77,5 +78,6 @@ pub(crate) async fn returning(
                 .map(|seconds| two_decimals(seconds / DAY_SECONDS)),
         })
     };
-    Ok(Answer::of_window(freshness, &params, read().map_err(DatabaseError::from)?))
+    let results = read().map_err(DatabaseError::from)?;
+    Ok(Answer::of_window(freshness, &params, results).in_format(&params, "returning-visitors"))
 }

@@ -1,6 +1,7 @@
 //! `roi`: what advertising brought for what it cost. What it cost is given with the question, else stored by the day.
 
 use axum::extract::{RawQuery, State};
+use axum::response::Response;
 use rust_decimal::prelude::ToPrimitive;
 use rust_decimal::{Decimal, RoundingStrategy};
 use schemars::JsonSchema;
@@ -16,7 +17,7 @@ use crate::stats::ratio::two_decimals;
 use crate::stats::scope::{Money, Scope};
 use crate::stats::spend::Spend;
 
-pub(crate) const ACCEPTS: Accepts = Accepts { own: &["ad_spend", "margin"], ..Accepts::MONEY };
+pub(crate) const ACCEPTS: Accepts = Accepts { csv: true, own: &["ad_spend", "margin"], ..Accepts::MONEY };
 
 /// Money is in the report's currency, and so is the spend that was given; null where spend is missing.
 #[derive(Debug, JsonSchema, Serialize)]
@@ -41,10 +42,7 @@ pub(crate) struct Roi {
 }
 
 /// `GET /api/v1/roi`
-pub(crate) async fn roi(
-    State(shared): AppState,
-    RawQuery(query): RawQuery,
-) -> Result<Answer<Roi>, StatsError> {
+pub(crate) async fn roi(State(shared): AppState, RawQuery(query): RawQuery) -> Result<Response, StatsError> {
     let params = shared.params(query.as_deref(), &ACCEPTS)?;
     let given = decimal(&params, "ad_spend", Decimal::from(1_000_000_000_000_i64))?;
     let margin = decimal(&params, "margin", Decimal::ONE_HUNDRED)?;
@@ -103,7 +101,7 @@ pub(crate) async fn roi(
             answer = answer.with_own(name, value.to_string());
         }
     }
-    Ok(answer)
+    Ok(answer.in_format(&params, "roi"))
 }
 
 /// A decimal number from 0 to `most`.

@@ -100,20 +100,28 @@ WITH sums AS MATERIALIZED (
     CROSS JOIN LATERAL report_groups($26, o.source, o.medium, o.campaign, o.content, o.channel) g
     WHERE $26 IN ('source', 'campaign', 'content', 'channel')
     UNION ALL
-    SELECT g.key_1, g.key_2, g.key_3, NULL, 0, 0, 0, 0, 0,
-           o.credit, (NOT o.counted AND o."position" = 1)::integer, o.credited_revenue, o.credited_gross,
-           CASE WHEN o.gross IS NOT NULL THEN o.credit * 0.000001 ELSE 0 END
-    FROM report_orders($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-                       $21, $22, $23, $24, $25) o
-    -- One by one, of its own month: a join would read the sessions of all months.
-    LEFT JOIN LATERAL (
-        SELECT x.agent_id, x.place_id, x.referrer_id, x.landing_page_id
-        FROM session_facts x
-        WHERE x.session_id = o.session_id AND x.session_hour = hour_of(o.session_id)
-        OFFSET 0
-    ) s ON true
-    CROSS JOIN LATERAL session_groups($26, s.agent_id, s.place_id, s.referrer_id, s.landing_page_id) g
-    WHERE $26 NOT IN ('source', 'campaign', 'content', 'channel')
+    SELECT g.key_1, g.key_2, g.key_3, NULL, 0, 0, 0, 0, 0, k.orders, k.left_out, k.revenue, k.gross, k.valued_orders
+    FROM (
+        SELECT CASE WHEN $26 IN ('device', 'browser', 'os') THEN s.agent_id
+                    WHEN $26 IN ('country', 'region', 'city') THEN s.place_id
+                    WHEN $26 = 'referrer' THEN s.referrer_id
+                    ELSE s.landing_page_id END AS label_id,
+               sum(o.credit) AS orders, count(*) FILTER (WHERE NOT o.counted AND o."position" = 1) AS left_out,
+               sum(o.credited_revenue) AS revenue, sum(o.credited_gross) AS gross,
+               coalesce(sum(o.credit * 0.000001) FILTER (WHERE o.gross IS NOT NULL), 0) AS valued_orders
+        FROM report_orders($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+                           $21, $22, $23, $24, $25) o
+        -- One by one, of its own month: a join would read the sessions of all months.
+        LEFT JOIN LATERAL (
+            SELECT x.agent_id, x.place_id, x.referrer_id, x.landing_page_id
+            FROM session_facts x
+            WHERE x.session_id = o.session_id AND x.session_hour = hour_of(o.session_id)
+            OFFSET 0
+        ) s ON true
+        WHERE $26 NOT IN ('source', 'campaign', 'content', 'channel')
+        GROUP BY 1
+    ) k
+    CROSS JOIN LATERAL session_groups($26, k.label_id, k.label_id, k.label_id, k.label_id) g
 ), groups AS (
     SELECT l.key_1, l.key_2, l.key_3, max(l.group_id) AS group_id, sum(l.sessions) AS sessions,
            coalesce(sum(l.visitors), 0)::bigint AS visitors, sum(l.conversions) AS conversions, sum(l.bounces) AS bounces,

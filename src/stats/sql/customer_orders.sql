@@ -5,31 +5,30 @@
 --       whose it is: hashes of phone, e-mail and user id, the visitor's id; empty = nobody's)
 --
 -- A purchase is an order of which something is left: net, or with revenue 'paid' what was paid and not refunded. Orders
--- whose value nobody told are purchases, too.
-WITH lines AS (
-    SELECT o.site_id, o.order_id, true AS chosen
+-- whose value nobody told are purchases, too. All are read at once: full joins are hashed, however little the planner knows.
+WITH chosen AS (
+    SELECT o.site_id, o.order_id
     FROM report_orders($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
                    $21, $22, $23, $24, $25) o
     WHERE o.credit > 0
-    UNION ALL
-    SELECT o.site_id, o.order_id, false
-    FROM orders o
-    WHERE o.placed_at < $2
-      AND ($3::text[] IS NULL OR o.site_id IN (SELECT n.site_id FROM sites n WHERE n.name = ANY ($3)))
-), known AS (
-    SELECT l.site_id, l.order_id, bool_or(l.chosen) AS chosen
-    FROM lines l
-    GROUP BY l.site_id, l.order_id
-)
-SELECT o.placed_at, k.chosen,
-       array_remove(array_append(coalesce(e.keys, '{}'), uuid_send(o.visitor_id)), NULL) AS keys
-FROM known k
-JOIN orders o ON o.site_id = k.site_id AND o.order_id = k.order_id
-LEFT JOIN LATERAL (
-    SELECT array_agg(DISTINCT v.kind || v.hash) AS keys
+    GROUP BY o.site_id, o.order_id
+), told AS (
+    SELECT x.site_id, x.order_id, array_agg(v.kind || v.hash) AS keys
     FROM order_entries x
     CROSS JOIN LATERAL (VALUES ('p'::bytea, x.phone), ('e'::bytea, x.email), ('u'::bytea, x.user_id)) AS v(kind, hash)
-    WHERE x.site_id = k.site_id AND x.order_id = k.order_id AND v.hash IS NOT NULL
-) e ON true
-WHERE CASE WHEN $25 = 'paid' THEN o.paid - o.refunded > 0 ELSE coalesce(o.net > 0, true) END
-ORDER BY o.placed_at, o.site_id, o.order_id
+    WHERE (x.phone IS NOT NULL OR x.email IS NOT NULL OR x.user_id IS NOT NULL) AND v.hash IS NOT NULL
+    GROUP BY x.site_id, x.order_id
+), known AS (
+    SELECT o.site_id, o.order_id, o.placed_at, o.visitor_id, c.order_id IS NOT NULL AS chosen, t.keys,
+           CASE WHEN $25 = 'paid' THEN o.paid - o.refunded > 0 ELSE coalesce(o.net > 0, true) END AS is_purchase
+    FROM orders o
+    FULL JOIN chosen c ON c.site_id = o.site_id AND c.order_id = o.order_id
+    FULL JOIN told t ON t.site_id = o.site_id AND t.order_id = o.order_id
+    OFFSET 0
+)
+SELECT k.placed_at, k.chosen, array_remove(array_append(coalesce(k.keys, '{}'), uuid_send(k.visitor_id)), NULL) AS keys
+FROM known k
+WHERE k.is_purchase AND k.placed_at IS NOT NULL
+  AND (k.chosen OR k.placed_at < $2
+                   AND ($3::text[] IS NULL OR k.site_id IN (SELECT n.site_id FROM sites n WHERE n.name = ANY ($3))))
+ORDER BY k.placed_at, k.site_id, k.order_id

@@ -7,61 +7,64 @@
 --
 -- Members are those whose first session is in the window; their first touch is that of this session, with its cookieless
 -- beginning, else the first one known of the visitor. Orders are all of theirs, whatever credited them.
-WITH members AS MATERIALIZED (
+WITH first_sessions AS (
     SELECT s.visitor_id, min(s.began_at) AS began_at, min(s.source) AS source,
            bool_or(s.campaign_id IS NOT NULL) AS touched
     FROM report_sessions($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) s
     WHERE s.session_number = 1
     GROUP BY s.visitor_id
-), amounts AS MATERIALIZED (
-    SELECT o.visitor_id, o.placed_at, c.gross, c.revenue
-    FROM report_credits(NULL, 'infinity', $3, 'include', NULL, NULL, NULL, NULL, 'order', $22, $23, $24, $25) c
-    JOIN orders o ON o.site_id = c.site_id AND o.order_id = c.order_id
-    WHERE c."position" = 1 AND o.visitor_id IS NOT NULL AND $21::text IS NOT NULL
-), lines AS (
-    -- All of a visitor's lines together, without a join: a planner that knows little would join all with all.
-    SELECT m.visitor_id, m.began_at, m.source, m.touched, NULL::timestamptz AS placed_at, NULL::numeric AS gross, NULL::numeric AS revenue
-    FROM members m
-    UNION ALL
-    SELECT a.visitor_id, NULL, NULL, NULL, a.placed_at, a.gross, a.revenue
-    FROM amounts a
-), spread AS (
-    SELECT l.visitor_id, l.placed_at, l.gross, l.revenue,
-           max(l.began_at) OVER (PARTITION BY l.visitor_id) AS began_at,
-           max(l.source) OVER (PARTITION BY l.visitor_id) AS source,
-           bool_or(l.touched) OVER (PARTITION BY l.visitor_id) AS touched
-    FROM lines l
-), persons AS (
-    SELECT s.visitor_id, min(s.began_at) AS began_at, min(s.source) AS source,
-           bool_or(s.touched) AS touched, count(s.placed_at) AS orders,
-           count(s.gross) AS valued, sum(s.gross) AS gross, coalesce(sum(s.revenue), 0) AS revenue,
-           count(s.placed_at) FILTER (WHERE s.placed_at < s.began_at + interval '720 hours') AS orders_30,
-           count(s.placed_at) FILTER (WHERE s.placed_at < s.began_at + interval '1440 hours') AS orders_60,
-           count(s.placed_at) FILTER (WHERE s.placed_at < s.began_at + interval '2160 hours') AS orders_90,
-           coalesce(sum(s.revenue) FILTER (WHERE s.placed_at < s.began_at + interval '720 hours'), 0) AS revenue_30,
-           coalesce(sum(s.revenue) FILTER (WHERE s.placed_at < s.began_at + interval '1440 hours'), 0) AS revenue_60,
-           coalesce(sum(s.revenue) FILTER (WHERE s.placed_at < s.began_at + interval '2160 hours'), 0) AS revenue_90
-    FROM spread s
-    WHERE s.began_at IS NOT NULL
-    GROUP BY s.visitor_id
-), touched AS (
-    SELECT p.*, CASE WHEN p.touched OR v.first_campaign_id IS NULL THEN p.source ELSE coalesce(c.source, '(none)') END AS first_source
-    FROM persons p
-    LEFT JOIN visitors v ON v.visitor_id = p.visitor_id
+), members AS MATERIALIZED (
+    SELECT f.visitor_id, f.began_at,
+           CASE WHEN f.touched OR v.first_campaign_id IS NULL THEN f.source ELSE coalesce(c.source, '(none)') END AS source
+    FROM first_sessions f
+    LEFT JOIN visitors v ON v.visitor_id = f.visitor_id AND NOT f.touched
     LEFT JOIN campaign_labels c ON c.campaign_id = v.first_campaign_id
+), amounts AS (
+    SELECT a.*
+    FROM report_amounts(NULL, 'infinity', $3, $23, $24, $25) a
+    WHERE a.visitor_id IS NOT NULL AND $21::text IS NOT NULL AND $22::text IS NOT NULL
+), bought AS (
+    -- A full join is hashed, however little the planner knows of the tables.
+    SELECT m.visitor_id, m.began_at, m.source, a.placed_at, a.gross, a.revenue
+    FROM members m
+    FULL JOIN amounts a ON a.visitor_id = m.visitor_id
+    OFFSET 0
+), customers AS (
+    SELECT b.source, b.began_at, count(*) AS orders,
+           count(b.gross) AS valued, sum(b.gross) AS gross, coalesce(sum(b.revenue), 0) AS revenue,
+           count(*) FILTER (WHERE b.placed_at < b.began_at + interval '720 hours') AS orders_30,
+           count(*) FILTER (WHERE b.placed_at < b.began_at + interval '1440 hours') AS orders_60,
+           count(*) FILTER (WHERE b.placed_at < b.began_at + interval '2160 hours') AS orders_90,
+           coalesce(sum(b.revenue) FILTER (WHERE b.placed_at < b.began_at + interval '720 hours'), 0) AS revenue_30,
+           coalesce(sum(b.revenue) FILTER (WHERE b.placed_at < b.began_at + interval '1440 hours'), 0) AS revenue_60,
+           coalesce(sum(b.revenue) FILTER (WHERE b.placed_at < b.began_at + interval '2160 hours'), 0) AS revenue_90
+    FROM bought b
+    WHERE b.visitor_id IS NOT NULL AND b.placed_at IS NOT NULL
+    GROUP BY b.visitor_id, b.source, b.began_at
+), brought AS (
+    SELECT c.source, count(*) AS customers, sum(c.orders)::bigint AS orders, sum(c.revenue) AS revenue,
+           sum(c.gross) / nullif(sum(c.valued), 0) AS avg_order_value,
+           count(*) FILTER (WHERE c.began_at <= $26::timestamptz - interval '720 hours' AND c.orders_30 > 0) AS customers_30,
+           sum(c.revenue_30) FILTER (WHERE c.began_at <= $26 - interval '720 hours') AS revenue_30,
+           count(*) FILTER (WHERE c.began_at <= $26 - interval '1440 hours' AND c.orders_60 > 0) AS customers_60,
+           sum(c.revenue_60) FILTER (WHERE c.began_at <= $26 - interval '1440 hours') AS revenue_60,
+           count(*) FILTER (WHERE c.began_at <= $26 - interval '2160 hours' AND c.orders_90 > 0) AS customers_90,
+           sum(c.revenue_90) FILTER (WHERE c.began_at <= $26 - interval '2160 hours') AS revenue_90
+    FROM customers c
+    GROUP BY c.source
+), came AS (
+    SELECT m.source, count(*) AS visitors,
+           count(*) FILTER (WHERE m.began_at <= $26 - interval '720 hours') AS visitors_30,
+           count(*) FILTER (WHERE m.began_at <= $26 - interval '1440 hours') AS visitors_60,
+           count(*) FILTER (WHERE m.began_at <= $26 - interval '2160 hours') AS visitors_90
+    FROM members m
+    GROUP BY m.source
 )
-SELECT t.first_source AS source, count(*) AS visitors, count(*) FILTER (WHERE t.orders > 0) AS customers,
-       sum(t.orders)::bigint AS orders, round(sum(t.revenue), $24)::text AS revenue,
-       round(sum(t.gross) / nullif(sum(t.valued), 0), $24)::text AS avg_order_value,
-       count(*) FILTER (WHERE t.began_at <= $26::timestamptz - interval '720 hours') AS visitors_30,
-       count(*) FILTER (WHERE t.began_at <= $26 - interval '720 hours' AND t.orders_30 > 0) AS customers_30,
-       round(coalesce(sum(t.revenue_30) FILTER (WHERE t.began_at <= $26 - interval '720 hours'), 0), $24)::text AS revenue_30,
-       count(*) FILTER (WHERE t.began_at <= $26 - interval '1440 hours') AS visitors_60,
-       count(*) FILTER (WHERE t.began_at <= $26 - interval '1440 hours' AND t.orders_60 > 0) AS customers_60,
-       round(coalesce(sum(t.revenue_60) FILTER (WHERE t.began_at <= $26 - interval '1440 hours'), 0), $24)::text AS revenue_60,
-       count(*) FILTER (WHERE t.began_at <= $26 - interval '2160 hours') AS visitors_90,
-       count(*) FILTER (WHERE t.began_at <= $26 - interval '2160 hours' AND t.orders_90 > 0) AS customers_90,
-       round(coalesce(sum(t.revenue_90) FILTER (WHERE t.began_at <= $26 - interval '2160 hours'), 0), $24)::text AS revenue_90
-FROM touched t
-GROUP BY t.first_source
-ORDER BY count(*) DESC, t.first_source
+SELECT c.source, c.visitors, coalesce(b.customers, 0) AS customers, coalesce(b.orders, 0) AS orders,
+       round(coalesce(b.revenue, 0), $24)::text AS revenue, round(b.avg_order_value, $24)::text AS avg_order_value,
+       c.visitors_30, coalesce(b.customers_30, 0) AS customers_30, round(coalesce(b.revenue_30, 0), $24)::text AS revenue_30,
+       c.visitors_60, coalesce(b.customers_60, 0) AS customers_60, round(coalesce(b.revenue_60, 0), $24)::text AS revenue_60,
+       c.visitors_90, coalesce(b.customers_90, 0) AS customers_90, round(coalesce(b.revenue_90, 0), $24)::text AS revenue_90
+FROM came c
+LEFT JOIN brought b ON b.source = c.source
+ORDER BY c.visitors DESC, c.source

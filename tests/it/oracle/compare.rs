@@ -7,6 +7,9 @@ use serde_json::{Map, Value};
 /// Counts of orders, which may have millionths: all else with a fraction is rounded to two decimals.
 const EXACT: [&str; 4] = ["orders", "total_orders", "paid_orders", "credit"];
 
+/// Chances, which have four decimals.
+const CHANCES: [&str; 3] = ["p_value", "adjusted_p_value", "probability_to_be_best"];
+
 /// Notes every field that is expected and differs. A ratio is expected as it is before it is rounded.
 pub fn agree(actual: &Value, expected: &Value, place: &str, differences: &mut Vec<String>) {
     match (actual, expected) {
@@ -25,15 +28,24 @@ pub fn agree(actual: &Value, expected: &Value, place: &str, differences: &mut Ve
                 agree(actual, expected, &format!("{place}[{index}]"), differences);
             }
         }
-        _ if is_same(actual, expected, EXACT.iter().any(|name| place.ends_with(&format!(".{name}")))) => {}
+        _ if is_same(actual, expected, nearness(place)) => {}
         _ => differences.push(format!("{place} is {actual} instead of {expected}")),
     }
 }
 
-fn is_same(actual: &Value, expected: &Value, is_exact: bool) -> bool {
+/// How much a number may differ.
+fn nearness(place: &str) -> f64 {
+    let is_one_of = |names: &[&str]| names.iter().any(|name| place.ends_with(&format!(".{name}")));
+    match () {
+        () if is_one_of(&EXACT) => 1e-7,
+        () if is_one_of(&CHANCES) => 0.000_06,
+        () => 0.005_000_1,
+    }
+}
+
+fn is_same(actual: &Value, expected: &Value, near: f64) -> bool {
     match (actual, expected) {
         (Value::Number(some), Value::Number(other)) if some.is_f64() || other.is_f64() => {
-            let near = if is_exact { 1e-7 } else { 0.005_000_1 };
             some.as_f64().zip(other.as_f64()).is_some_and(|(some, other)| (some - other).abs() <= near)
         }
         _ => actual == expected,

@@ -13,7 +13,9 @@
 )]
 
 mod compare;
+mod moment;
 mod numbers;
+mod odds;
 mod question;
 mod records;
 mod tags;
@@ -73,6 +75,8 @@ async fn shipped(world: &World) -> Database {
         records.iter().for_each(|record| append(record, &mut bytes).unwrap());
         std::fs::write(segment_path(&directory.path, 0), bytes).unwrap();
     }
+    let places = files.path().join("places.mmdb");
+    std::fs::write(&places, include_bytes!("../../../src/ship/data/test-places.mmdb")).unwrap();
     let metrics = Arc::new(Metrics::default());
     let (journal_dir, segment_bytes, max_bytes) = (files.path().to_owned(), 64 << 20, 1 << 30);
     let config =
@@ -83,7 +87,7 @@ async fn shipped(world: &World) -> Database {
         store_ip: StoreIp::Truncated,
         new_values_per_day: 100_000,
         locale_prefixes: Vec::new(),
-        geo_database: None,
+        geo_database: Some(places),
         points: utm_dispatcher::action::Points::default(),
     };
     let config = FeedConfig { journal_dir, keep: Duration::ZERO, max_bytes };
@@ -293,12 +297,45 @@ impl<'a> Asked<'a> {
 
     async fn contents(&self, question: &Question) {
         let (answer, place) = self.answer("ab-test", question).await;
-        self.agree_rows(
-            &answer["results"]["variants"],
-            &numbers::contents(question, self.truth),
-            &["content"],
-            &place,
-        );
+        let (rows, shares) = numbers::contents(question, self.truth);
+        let (conclusions, whole) = odds::conclusions(&shares);
+        for rows in [rows, conclusions] {
+            self.agree_rows(&answer["results"]["variants"], &rows, &["content"], &place);
+        }
+        self.agree(&answer["results"], &whole, &place);
+    }
+
+    async fn moment(&self, world: &World) {
+        let answer = self.server.report("realtime").await["results"].take();
+        let (whole, sources, pages) = moment::moment(world, self.truth);
+        self.agree(&answer, &whole, "realtime");
+        self.agree_rows(&answer["sources"], &sources, &["source"], "sources of realtime");
+        self.agree_rows(&answer["pages"], &pages, &["path", "host"], "pages of realtime");
+    }
+
+    /// Why orders are credited as they are: every ninth.
+    async fn explanations(&self) {
+        for rule in ["cookie", "session", "visitor", "customer", "click_id"] {
+            assert!(self.truth.bought.iter().any(|order| order.rule == Some(rule)), "no order by {rule}");
+        }
+        for order in self.truth.bought.iter().step_by(9) {
+            let target = format!("orders/{}/explain?site={}", order.id, order.site);
+            let explained = self.server.report(&target).await["results"].take();
+            let (touches, credits) = visits::explained(order, self.truth);
+            self.agree(&explained["join"]["rule"], &order.rule.into(), &format!("rule of {target}"));
+            let told = |row: &Value| {
+                json!({"at": instant(row["at"].as_str().unwrap()), "session_id": row["session_id"],
+                                            "verdict": row["verdict"]})
+            };
+            let actual: Vec<Value> = explained["touches"].as_array().unwrap().iter().map(told).collect();
+            self.agree(&actual.into(), &touches.into(), &format!("touches of {target}"));
+            let told = |row: &Value| {
+                json!({"model": row["model"], "at": row["touch_at"].as_str().map(instant),
+                                            "credit": row["credit"]})
+            };
+            let actual: Vec<Value> = explained["credits"].as_array().unwrap().iter().map(told).collect();
+            self.agree(&actual.into(), &credits.into(), &format!("credits of {target}"));
+        }
     }
 
     async fn coverage(&self, question: &Question) {
@@ -360,6 +397,7 @@ async fn every_report_says_what_the_list_of_what_happened_says() {
     let database = shipped(&world).await;
     let server = Server::start(&database.url).await;
     let asked = Asked::new(&server, &truth);
+    asked.moment(&world).await;
     for (number, filter) in FILTERS.into_iter().enumerate() {
         let question = Question::new(filter, WINDOWS[number % 6]);
         asked.numbers(&question).await;
@@ -386,10 +424,17 @@ async fn every_report_says_what_the_list_of_what_happened_says() {
     for (filter, window) in [(0, 4), (1, 0), (10, 2)] {
         asked.cohorts(&Question::new(FILTERS[filter], WINDOWS[window])).await;
     }
-    asked.contents(&Question::new(FILTERS[5], WINDOWS[0])).await;
+    for window in [0, 4] {
+        asked.contents(&Question::new(FILTERS[5], WINDOWS[window])).await;
+    }
     asked.conclude();
-    let paid = Server::start_with(&database.url, |config| config.orders.revenue = Revenue::Paid).await;
+    let paid = Server::start_with(&database.url, |config| {
+        config.orders.revenue = Revenue::Paid;
+        config.tracking.attribution.lookback = Duration::from_millis(LOOKBACK);
+    })
+    .await;
     let asked = Asked::new(&paid, &truth);
+    asked.explanations().await;
     for (filter, window) in [(0, 0), (5, 0), (15, 2), (2, 4)] {
         let question = Question { as_paid: true, ..Question::new(FILTERS[filter], WINDOWS[window]) };
         asked.numbers(&question).await;

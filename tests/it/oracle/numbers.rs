@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::compare::{each, each_order, mean, median, money, orders, percent, row};
+use super::odds::Share;
 use super::question::{Money, Question};
 use super::truth::{Bought, Label, MODELS, Seen, Truth};
 use super::world::DAY;
@@ -61,7 +62,7 @@ pub enum By {
     Visit(fn(&Seen) -> Vec<&'static str>, &'static [&'static str]),
 }
 
-pub const LISTS: [(&str, &[&str], By); 11] = [
+pub const LISTS: [(&str, &[&str], By); 12] = [
     ("sources", &["source"], By::Label(|label| vec![label[0]])),
     ("campaigns", &["campaign", "source", "medium"], By::Label(|label| vec![label[2], label[0], label[1]])),
     ("content", &["content", "campaign", "source"], By::Label(|label| vec![label[3], label[2], label[0]])),
@@ -73,8 +74,17 @@ pub const LISTS: [(&str, &[&str], By); 11] = [
     ),
     ("browsers", &["browser", "version"], By::Visit(|seen| seen.agent[3..5].to_vec(), &["(none)"; 2])),
     ("operating-systems", &["os", "version"], By::Visit(|seen| seen.agent[5..].to_vec(), &["(none)"; 2])),
-    ("geo", &["country", "country_name"], By::Visit(|_| vec!["(none)"; 2], &["(none)"; 2])),
-    ("geo/cities", &["city", "region", "country"], By::Visit(|_| vec!["(none)"; 3], &["(none)"; 3])),
+    ("geo", &["country", "country_name"], By::Visit(|seen| seen.place[..2].to_vec(), &["(none)"; 2])),
+    (
+        "geo/regions",
+        &["region", "country"],
+        By::Visit(|seen| vec![seen.place[2], seen.place[0]], &["(none)"; 2]),
+    ),
+    (
+        "geo/cities",
+        &["city", "region", "country"],
+        By::Visit(|seen| vec![seen.place[3], seen.place[2], seen.place[0]], &["(none)"; 3]),
+    ),
     ("referrers", &["referrer"], By::Visit(|seen| vec![seen.referrer], &["(none)"])),
     (
         "landing-pages",
@@ -359,7 +369,7 @@ pub fn cohorts(
 ) -> (Value, Vec<Value>) {
     let place = |at: u64| edges.windows(2).position(|pair| pair[0] <= at && at < pair[1]);
     let anybody = Question {
-        filter: super::question::Filter { label: |_| true, device: None, ..question.filter },
+        filter: super::question::Filter { label: |_| true, device: None, country: None, ..question.filter },
         ..question.clone()
     };
     let (mut matrix, mut totals) = (Vec::new(), Vec::new());
@@ -404,7 +414,8 @@ pub fn cohorts(
     (matrix.into(), totals)
 }
 
-pub fn contents(question: &Question, truth: &Truth) -> Vec<Value> {
+/// Contents with what each brought; and, those with the most visitors first, how many of them bought.
+pub fn contents(question: &Question, truth: &Truth) -> (Vec<Value>, Vec<(String, Share)>) {
     let mut groups: BTreeMap<&str, (BTreeMap<Uuid, bool>, i64, Money)> = BTreeMap::new();
     for seen in question.seen(truth) {
         let group = groups.entry(seen.label[3]).or_default();
@@ -420,5 +431,13 @@ pub fn contents(question: &Question, truth: &Truth) -> Vec<Value> {
                "conversion_rate": percent(conversions, people.len() as i64), "orders": orders(of.orders),
                "revenue": money(of.revenue), "revenue_per_visitor": each(of.revenue, people.len() as i64)})
     });
-    rows.collect()
+    let mut shares: Vec<_> = groups
+        .iter()
+        .map(|(content, (people, ..))| {
+            let bought = people.values().filter(|converted| **converted).count() as i64;
+            ((*content).to_owned(), (bought, people.len() as i64))
+        })
+        .collect();
+    shares.sort_by_key(|(_, (_, visitors))| std::cmp::Reverse(*visitors));
+    (rows.collect(), shares)
 }

@@ -13,6 +13,7 @@ pub struct Filter {
     pub query: &'static str,
     pub label: fn(&Label) -> bool,
     pub device: Option<fn(&str) -> bool>,
+    pub country: Option<fn(&str) -> bool>,
     pub site: Option<&'static str>,
     pub bots: &'static str,
     pub by_session: bool,
@@ -23,13 +24,14 @@ const ALL: Filter = Filter {
     query: "",
     label: |_| true,
     device: None,
+    country: None,
     site: None,
     bots: "exclude",
     by_session: false,
     model: "last_non_direct",
 };
 
-pub static FILTERS: [Filter; 18] = [
+pub static FILTERS: [Filter; 19] = [
     ALL,
     Filter { query: "source=facebook", label: |label| label[0] == "facebook", ..ALL },
     Filter {
@@ -92,6 +94,12 @@ pub static FILTERS: [Filter; 18] = [
     Filter {
         query: "content=(none)&term=boots",
         label: |label| label[3] == "(none)" && label[4] == "boots",
+        ..ALL
+    },
+    Filter {
+        query: "country=ua&country=pl&source!=(direct)",
+        label: |label| label[0] != "(direct)",
+        country: Some(|country| ["UA", "PL"].contains(&country)),
         ..ALL
     },
 ];
@@ -183,6 +191,7 @@ impl Question {
 
     fn is_asked_for(&self, seen: &Seen) -> bool {
         self.filter.device.is_none_or(|device| device(seen.agent[0]))
+            && self.filter.country.is_none_or(|country| country(seen.place[0]))
             && match self.filter.bots {
                 "include" => true,
                 "only" => seen.bot,
@@ -209,7 +218,7 @@ impl Question {
 
     fn is_of_window(&self, order: &Bought, truth: &Truth) -> bool {
         let seen = order.seen.map(|index| &truth.seen[index]);
-        let Filter { by_session, bots, device, .. } = self.filter;
+        let Filter { by_session, bots, device, country, .. } = self.filter;
         if !self.of_site(order.site) {
             return false;
         }
@@ -221,6 +230,7 @@ impl Question {
         self.has(order.placed)
             && (bots != "only" || seen.is_some_and(|seen| seen.bot))
             && device.is_none_or(|device| seen.is_some_and(|seen| device(seen.agent[0])))
+            && country.is_none_or(|country| seen.is_some_and(|seen| country(seen.place[0])))
     }
 
     /// The window's orders by credited touch.

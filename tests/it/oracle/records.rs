@@ -1,12 +1,14 @@
 //! The week as proxies and the API write it into journals.
 
+use std::net::IpAddr;
+
 use rust_decimal::Decimal;
 use utm_dispatcher::hit::{
     Action, BotCount, CustomerKeyKind, Hit, Identity, IdentityMode, OrderFact, Record, Touch, Way,
 };
 use uuid::Uuid;
 
-use super::tags::{AGENTS, TAGS};
+use super::tags::{AGENTS, CLICK, PLACES, TAGS};
 use super::world::{Entry, MINUTE, Order, Step, Stretch, Visit, World};
 
 impl World {
@@ -35,8 +37,12 @@ impl World {
             Record::BotCount(BotCount { at_ms: *at, site, bot: (*bot).into(), reasons: 1, rules: 2 })
         }));
         records.extend(self.denials.iter().map(|(at, landing, tag)| {
-            let hit =
-                Hit { denied: true, landing: *landing, touch: tag.map(touch), ..page(*at, "default", "/") };
+            let hit = Hit {
+                denied: true,
+                landing: *landing,
+                touch: tag.map(|tag| touch(tag, Uuid::nil())),
+                ..page(*at, "default", "/")
+            };
             Record::Hit(Box::new(hit))
         }));
         records
@@ -71,7 +77,7 @@ impl World {
                 ..Action::new("purchase", Way::Header)
             });
         }
-        let address = [100, u8::try_from(place / 250 % 250).unwrap(), u8::try_from(place % 250).unwrap(), 7];
+        let address: IpAddr = format!("{}{}", PLACES[visit.place].0, place % 250).parse().unwrap();
         Record::Hit(Box::new(Hit {
             page_view: step.page_view,
             identity: Some(Identity {
@@ -81,8 +87,8 @@ impl World {
                 session_number: if is_own { visit.number } else { 1 },
                 minted_from,
             }),
-            touch: step.tag.map(touch),
-            client_address: Some(address.into()),
+            touch: step.tag.map(|tag| touch(tag, stretch.session)),
+            client_address: Some(address),
             user_agent: AGENTS[visit.agent].0.into(),
             actions,
             bot_score: visit.bot_score,
@@ -105,7 +111,12 @@ fn page(at_ms: u64, site: &'static str, path: &'static str) -> Hit<'static> {
     }
 }
 
-fn touch(index: usize) -> Touch<'static> {
+/// A click id of its own for each session.
+fn click(value: &str, session: Uuid) -> String {
+    format!("{value}{}", session.simple())
+}
+
+fn touch(index: usize, session: Uuid) -> Touch<'static> {
     let tag = &TAGS[index];
     let [source, medium, campaign, content, term] = tag.given.map(|text| text.map(Into::into));
     Touch {
@@ -115,7 +126,11 @@ fn touch(index: usize) -> Touch<'static> {
         campaign,
         content,
         term,
-        click_ids: tag.click.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
+        click_ids: tag
+            .click
+            .iter()
+            .map(|(name, value)| ((*name).into(), click(value, session).into()))
+            .collect(),
         referrer: tag.referrer.map(|(url, _)| url.into()),
         ..Touch::default()
     }
@@ -150,7 +165,11 @@ fn fact(order: &Order, entry: &Entry) -> OrderFact {
         order_number: None,
         session_id: entry.session,
         visitor_id: entry.visitor,
-        click_ids: Vec::new(),
+        click_ids: entry
+            .click
+            .iter()
+            .flat_map(|session| TAGS[CLICK].click.map(|(name, value)| (name.into(), click(value, *session))))
+            .collect(),
         customer: entry.phone.map(|phone| (CustomerKeyKind::Phone, [phone; 16])).into_iter().collect(),
         items: (!items.is_empty()).then(|| serde_json::Value::from(items).to_string()),
         properties: None,

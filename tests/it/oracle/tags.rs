@@ -16,7 +16,7 @@ const fn tagged(given: [Option<&'static str>; 5], label: [&'static str; 6], paid
 
 const NONE: &str = "(none)";
 
-pub static TAGS: [Tag; 11] = [
+pub static TAGS: [Tag; 13] = [
     tagged(
         [Some("google"), Some("cpc"), Some("Brand"), None, Some("boots")],
         ["google", "cpc", "brand", NONE, "boots", "Paid Search"],
@@ -78,6 +78,27 @@ pub static TAGS: [Tag; 11] = [
         ["partner", "affiliate", NONE, NONE, NONE, "Affiliates"],
         false,
     ),
+    tagged(
+        [Some("partner"), Some("affiliate"), Some("spring"), Some("green"), None],
+        ["partner", "affiliate", "spring", "green", NONE, "Affiliates"],
+        false,
+    ),
+    tagged(
+        [Some("newsletter"), Some("email"), Some("spring"), None, None],
+        ["newsletter", "email", "spring", NONE, NONE, "Email"],
+        false,
+    ),
+];
+
+/// The tag whose click id is told of with orders.
+pub const CLICK: usize = 7;
+
+/// What addresses begin with; country, its name, region and city, as the file of places for tests has them.
+pub static PLACES: [(&str, [&str; 4]); 4] = [
+    ("5.5.5.", ["UA", "Ukraine", "Kyiv City", "Kyiv"]),
+    ("5.5.6.", ["DE", "Germany", NONE, NONE]),
+    ("2a01:100::", ["PL", "Poland", "Mazovia", "Warsaw"]),
+    ("100.64.7.", [NONE; 4]),
 ];
 
 /// A user agent; type, brand and model of the device; browser and its major version; system and its version.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use utm_dispatcher::hit::{OrderEntryKind, Way};
 use uuid::Uuid;
 
-use super::tags::{AGENTS, TAGS};
+use super::tags::{AGENTS, CLICK, PLACES, TAGS};
 use super::world::{DAY, Entry, HOUR, LOOKBACK, MINUTE, Order, Visit, World};
 
 /// Source, medium, campaign, content, term, channel.
@@ -32,6 +32,8 @@ pub struct Seen {
     pub excluded: bool,
     pub label: Label,
     pub agent: [&'static str; 7],
+    /// Country, its name, region, city.
+    pub place: [&'static str; 4],
     pub referrer: &'static str,
     pub landing: [&'static str; 2],
     /// Name, product and time of what counts, a view of a product once in half an hour.
@@ -75,6 +77,8 @@ pub struct Bought {
     pub refunded: i64,
     pub net: Option<i64>,
     pub visitor: Option<Uuid>,
+    /// What joined it to the visitor.
+    pub rule: Option<&'static str>,
     /// Place of its visit in [`Truth::seen`].
     pub seen: Option<usize>,
     pub phones: BTreeSet<u8>,
@@ -110,13 +114,25 @@ impl Truth {
             crawls: world.crawls.clone(),
             denials: world.denials.clone(),
         };
-        for order in &world.orders {
-            let bought = truth.bought(order);
-            if let Some(index) = bought.seen {
-                truth.seen[index].orders += 1;
-                truth.seen[index].points += 100 + bought.gross.unwrap_or(0) / 10_000;
+        truth.bought = world.orders.iter().map(|order| truth.bought(order)).collect();
+        let linked: Vec<_> = (0..world.orders.len())
+            .map(|index| truth.linked(&truth.bought[index], &world.orders[index]))
+            .collect();
+        for (index, link) in linked.into_iter().enumerate() {
+            if let Some((rule, visitor)) = link {
+                let seen = truth.latest(visitor, truth.bought[index].placed);
+                let order = &mut truth.bought[index];
+                (order.rule, order.visitor, order.seen) = (Some(rule), Some(visitor), seen);
             }
-            truth.bought.push(bought);
+            if truth.bought[index].visitor.is_some() {
+                let credits = MODELS.map(|model| (model, truth.credits(&truth.bought[index], model)));
+                truth.bought[index].credits = BTreeMap::from(credits);
+            }
+            let order = &truth.bought[index];
+            if let Some(seen) = order.seen {
+                truth.seen[seen].orders += 1;
+                truth.seen[seen].points += 100 + order.gross.unwrap_or(0) / 10_000;
+            }
         }
         truth
     }
@@ -179,8 +195,8 @@ impl Truth {
             .min_by_key(better)
             .or_else(|| order.entries.iter().filter(|entry| entry.currency.is_some()).min_by_key(better))
             .and_then(|entry| entry.currency);
-        let (visitor, seen) = self.joined(order, placed_at);
-        let mut bought = Bought {
+        let (rule, visitor, seen) = self.joined(order, placed_at);
+        Bought {
             site: order.site,
             id: order.id.clone(),
             placed: placed_at,
@@ -195,6 +211,7 @@ impl Truth {
             refunded,
             net: gross.map(|gross| gross - cancelled - refunded),
             visitor,
+            rule,
             seen,
             phones: order.entries.iter().filter_map(|entry| entry.phone).collect(),
             items: order
@@ -203,32 +220,52 @@ impl Truth {
                 .find(|entry| !entry.items.is_empty())
                 .map_or(Vec::new(), |one| one.items.clone()),
             credits: BTreeMap::new(),
-        };
-        if visitor.is_some() {
-            for model in MODELS {
-                let credits = self.credits(&bought, model);
-                bought.credits.insert(model, credits);
-            }
         }
-        bought
     }
 
     /// By the cookie on the request, else the session that was named, else the visitor.
-    fn joined(&self, order: &Order, placed: u64) -> (Option<Uuid>, Option<usize>) {
+    fn joined(&self, order: &Order, placed: u64) -> (Option<&'static str>, Option<Uuid>, Option<usize>) {
         let named = |way| order.entries.iter().filter(move |entry| entry.way == way);
-        let by_session = named(Way::Header).chain(named(Way::Api)).find_map(|entry| entry.session);
-        if let Some(session) = by_session {
-            let index = self.seen.iter().position(|seen| seen.visit.own.session == session).unwrap();
-            return (Some(self.seen[index].visitor()), Some(index));
+        for (rule, way) in [("cookie", Way::Header), ("session", Way::Api)] {
+            if let Some(session) = named(way).find_map(|entry| entry.session) {
+                let index = self.seen.iter().position(|seen| seen.visit.own.session == session).unwrap();
+                return (Some(rule), Some(self.seen[index].visitor()), Some(index));
+            }
         }
-        let Some(visitor) = named(Way::Api).find_map(|entry| entry.visitor) else { return (None, None) };
-        let latest = (0..self.seen.len())
+        let Some(visitor) = named(Way::Api).find_map(|entry| entry.visitor) else {
+            return (None, None, None);
+        };
+        (Some("visitor"), Some(visitor), self.latest(visitor, placed))
+    }
+
+    /// The visitor's last visit before an order, if it is not too long ago.
+    fn latest(&self, visitor: Uuid, placed: u64) -> Option<usize> {
+        (0..self.seen.len())
             .filter(|index| {
                 let seen = &self.seen[*index];
                 seen.visitor() == visitor && seen.started <= placed && seen.started > placed - LOOKBACK
             })
-            .max_by_key(|index| self.seen[*index].started);
-        (Some(visitor), latest)
+            .max_by_key(|index| self.seen[*index].started)
+    }
+
+    /// Of an order that nothing else joins: the visitor of the customer's last order, else of the click that is named.
+    fn linked(&self, order: &Bought, told: &Order) -> Option<(&'static str, Uuid)> {
+        if order.visitor.is_some() {
+            return None;
+        }
+        let is_in_time = |at: u64| at <= order.placed && at > order.placed - LOOKBACK;
+        let others = self.bought.iter().filter(|other| {
+            other.site == order.site && is_in_time(other.placed) && !other.phones.is_disjoint(&order.phones)
+        });
+        let last = others.filter_map(|other| Some((other.placed, other.visitor?))).max();
+        if let Some((_, visitor)) = last {
+            return Some(("customer", visitor));
+        }
+        let session = told.entries.iter().find_map(|entry| entry.click)?;
+        let seen = self.seen.iter().find(|seen| seen.visit.own.session == session).unwrap();
+        let clicks = seen.visit.own.steps.iter().filter(|step| step.tag == Some(CLICK));
+        let is_known = is_in_time(clicks.map(|step| step.at).min()?);
+        is_known.then(|| ("click_id", seen.visitor()))
     }
 
     fn credits(&self, order: &Bought, model: &str) -> Vec<Credit> {
@@ -355,6 +392,7 @@ fn seen(visit: &Visit, world: &World) -> Seen {
         excluded: world.staff.contains(&visit.own.visitor),
         label: first.map_or(DIRECT, |tag| TAGS[tag].label),
         agent: AGENTS[visit.agent].1,
+        place: PLACES[visit.place].1,
         referrer: first.and_then(|tag| TAGS[tag].referrer).map_or("(none)", |(_, host)| host),
         landing: [landing.path, if visit.site == "second" { "second.example" } else { "shop.example" }],
         done,

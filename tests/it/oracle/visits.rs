@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::compare::{median, money, orders, percent};
 use super::question::{Money, Question};
-use super::truth::{Seen, Truth};
-use super::world::{DAY, HOUR};
+use super::truth::{Bought, Seen, Truth};
+use super::world::{DAY, HOUR, LOOKBACK};
 
 const STEPS: [&str; 5] = ["product_view", "add_to_cart", "initiate_checkout", "lead", "purchase"];
 
@@ -291,4 +291,25 @@ pub fn bought(question: &Question, truth: &Truth) -> Vec<Value> {
         })
     });
     rows.collect()
+}
+
+/// Touches of an order's visitor, with what became of each; and the credits by model, in the models' alphabetical order.
+pub fn explained(order: &Bought, truth: &Truth) -> (Vec<Value>, Vec<Value>) {
+    let touches = order.visitor.map_or(Vec::new(), |visitor| truth.touches_of(visitor));
+    let rows = touches.iter().map(|(at, tag, session)| {
+        let is_credited =
+            order.credits.values().flatten().any(|(of, by, _)| (*of, *by) == (Some(*at), Some(*tag)));
+        let verdict = match () {
+            () if is_credited => "credited",
+            () if *at > order.placed || order.placed - at > LOOKBACK => "ignored",
+            () => "considered",
+        };
+        json!({"at": at, "session_id": session.to_string(), "verdict": verdict})
+    });
+    let credits = order.credits.iter().flat_map(|(model, credits)| {
+        credits
+            .iter()
+            .map(move |(at, _, part)| json!({"model": model, "at": at, "credit": *part as f64 / 1e6}))
+    });
+    (rows.collect(), credits.collect())
 }

@@ -4,7 +4,7 @@
 use utm_dispatcher::hit::{OrderEntryKind, Way};
 use uuid::Uuid;
 
-use super::tags::{AGENTS, TAGS};
+use super::tags::{AGENTS, CLICK, PLACES, TAGS};
 
 /// 2026-10-24T18:00:00Z
 pub const BEGIN_MS: u64 = 1_792_864_800_000;
@@ -45,6 +45,8 @@ pub struct Stretch {
 pub struct Visit {
     pub site: &'static str,
     pub agent: usize,
+    /// Place in [`PLACES`].
+    pub place: usize,
     pub bot_score: u8,
     pub number: u16,
     pub cookieless: bool,
@@ -66,6 +68,8 @@ pub struct Entry {
     pub session: Option<Uuid>,
     pub visitor: Option<Uuid>,
     pub phone: Option<u8>,
+    /// Session whose click it names.
+    pub click: Option<Uuid>,
     /// Product, quantity, cents of one.
     pub items: Vec<(usize, i64, i64)>,
 }
@@ -87,6 +91,8 @@ pub struct World {
     pub denials: Vec<(u64, bool, Option<usize>)>,
     /// Whom a rule leaves out.
     pub staff: Vec<Uuid>,
+    /// When it was made.
+    pub now: u64,
 }
 
 /// SplitMix64: the same numbers everywhere.
@@ -113,7 +119,7 @@ impl Random {
         usize::try_from(self.below(length as u64)).unwrap()
     }
 
-    fn uuid(&mut self) -> Uuid {
+    pub fn uuid(&mut self) -> Uuid {
         Uuid::from_u64_pair(self.next(), self.next())
     }
 
@@ -144,6 +150,7 @@ impl World {
             let tag = (landing && random.chance(70)).then(|| random.index(TAGS.len()));
             world.denials.push((BEGIN_MS + random.below(8 * DAY), landing, tag));
         }
+        world.add_moment(&mut random);
         world
     }
 
@@ -180,6 +187,7 @@ impl World {
             let visit = Visit {
                 site,
                 agent,
+                place: self.visits.len() % PLACES.len(),
                 bot_score,
                 number: if cookieless { 1 } else { u16::try_from(number).unwrap() },
                 cookieless,
@@ -207,6 +215,7 @@ impl World {
         let visit = Visit {
             site: "default",
             agent: 0,
+            place: 0,
             bot_score: 0,
             number: 1,
             cookieless: false,
@@ -247,6 +256,7 @@ impl World {
             session: Some(visit.own.session),
             visitor: Some(visit.own.visitor),
             phone: None,
+            click: None,
             items: Vec::new(),
         };
         let phone = random.chance(50).then(|| u8::try_from(random.below(60)).unwrap());
@@ -264,9 +274,13 @@ impl World {
         self.afterwards(random, &placed);
     }
 
-    /// An order that only the shop told of: by its session, its visitor, a customer or nobody; some were never placed.
+    /// An order that only the shop told of: by its session, its visitor, a customer, a click or nothing that is known; some were
+    /// never placed.
     fn told_order(&mut self, random: &mut Random, number: usize) {
-        let visit = &self.visits[random.index(self.visits.len())];
+        let names_click = number % 6 == 5;
+        let chosen = self.visits.iter().cycle().skip(random.index(self.visits.len()));
+        let clicked = |visit: &&Visit| visit.own.steps.iter().any(|step| step.tag == Some(CLICK));
+        let visit = chosen.into_iter().find(|visit| !names_click || clicked(visit)).unwrap();
         let (site, session, visitor) = (visit.site, visit.own.session, visit.own.visitor);
         let at = visit.own.steps[0].at + random.below(3 * DAY);
         let placed = Entry {
@@ -278,11 +292,8 @@ impl World {
             currency: Some("UAH"),
             session: number.is_multiple_of(3).then_some(session),
             visitor: (number % 3 == 1).then_some(visitor),
-            // One whom nothing else tells would be joined by it.
-            phone: random
-                .chance(50)
-                .then(|| u8::try_from(random.below(60)).unwrap())
-                .filter(|_| number % 3 < 2),
+            phone: random.chance(50).then(|| u8::try_from(random.below(60)).unwrap()),
+            click: names_click.then_some(session),
             items: Vec::new(),
         };
         let first = if number % 10 == 9 {
@@ -332,12 +343,13 @@ fn told(kind: OrderEntryKind, placed: &Entry) -> Entry {
         session: None,
         visitor: None,
         phone: None,
+        click: None,
         items: Vec::new(),
         ..placed.clone()
     }
 }
 
-fn stretch(random: &mut Random, visitor: Uuid, at: u64) -> Stretch {
+pub fn stretch(random: &mut Random, visitor: Uuid, at: u64) -> Stretch {
     let hour = at - at % HOUR;
     let session = Uuid::from_u64_pair(hour << 16 | random.below(1 << 16), random.next());
     Stretch { visitor, session, hour, steps: Vec::new() }

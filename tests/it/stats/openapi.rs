@@ -186,6 +186,16 @@ async fn answers_have_the_shape_that_is_documented() {
             panic!("{target}: {wrong}");
         }
         checked += 1;
+        let one_story = ["{id}", "aliases", "exclusions", "inspect"];
+        let has_file = content["text/csv"].is_object();
+        assert_ne!(has_file, one_story.iter().any(|part| path.contains(part)), "{path}");
+        if has_file {
+            let mark = if target.contains('?') { '&' } else { '?' };
+            let file = server.get(&format!("{target}{mark}format=csv")).send().await.unwrap();
+            assert_eq!(file.headers()["content-type"], "text/csv; charset=utf-8", "{path}");
+            let text = file.text().await.unwrap();
+            assert!(text.starts_with('\u{feff}') && text.lines().count() > 1, "{path}: {text}");
+        }
         // An error is a problem.
         let refused = server.get(&format!("{path}?nonsense=1")).send().await.unwrap();
         if refused.status() == 400 {

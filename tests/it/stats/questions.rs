@@ -6,6 +6,9 @@ use super::reports::shop_with_carts;
 use crate::harness::program::Program;
 use crate::harness::{DEADLINE, Reply, Upstream, eventually};
 
+/// Seconds after which no more is asked, whatever is left.
+const LONGEST: &str = "240";
+
 /// What changes the shop's records, and what waits for something to happen, is asked elsewhere.
 const ASKED: &str = "^/(?!api/v1/(realtime|inspect))";
 
@@ -27,7 +30,8 @@ async fn no_question_gets_an_answer_that_is_not_documented() {
     command
         .args(["run", "--no-color", "--checks", checks, "--include-path-regex", ASKED])
         .args(["--phases", "coverage,fuzzing", "--workers", "2", "--seed", "1", "--request-timeout", "20"])
-        .args(["--max-examples", &std::env::var("UTM_DISPATCHER_EXAMPLES").unwrap_or_else(|_| "20".into())])
+        .args(["--max-examples", &std::env::var("UTM_DISPATCHER_EXAMPLES").unwrap_or_else(|_| "10".into())])
+        .args(["--max-time", LONGEST])
         .arg(format!("http://{}/openapi.json", program.stats))
         .current_dir(files.path())
         .stdin(Stdio::null());

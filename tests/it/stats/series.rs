@@ -270,7 +270,7 @@ async fn an_empty_shop_has_empty_series() {
         "timeseries?period=year&interval=hour",
         "timeseries?intervall=day",
         "compare?compare=last_year",
-        "compare?format=csv",
+        "compare?format=ndjson",
     ] {
         let (status, refused) = problem(server.get(&format!("/api/v1/{target}")).send().await.unwrap()).await;
         assert_eq!(status, 400, "{target}: {refused}");
