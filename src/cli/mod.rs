@@ -62,7 +62,7 @@ enum Command {
     Token(token::Args),
     /// Forget a person: identities go, totals stay
     Forget(forget::Args),
-    /// Take orders or advertising cost from a file
+    /// Take orders, advertising cost or the past of the in-app UTM Dispatcher from files
     Import(import::Args),
     /// Print everything that is stored of a person, as JSON
     Export(export::Args),

@@ -41,7 +41,10 @@ pub(super) fn read(
     for row in dump.rows() {
         match entries(&row, bought, sessions, customers, terms) {
             Ok(entries) => records.extend(entries.into_iter().map(|entry| (row.line, entry))),
-            Err(reason) => refused.push((row.line, reason)),
+            Err(reason) => {
+                sessions.drop_order(row.text("id").unwrap_or_default());
+                refused.push((row.line, reason));
+            }
         }
     }
     dump.records.extend(records);

@@ -133,7 +133,7 @@ impl Sessions {
         terms: &Terms<'_>,
     ) -> Option<Uuid> {
         let touch = touch(row, terms)?;
-        let name = format!("order {order_id}");
+        let name = name_of_order(order_id);
         let identity = identity(terms.site, &name, None, at_ms);
         let hit = Hit { touch: Some(touch), ..landing(terms, at_ms, identity, None) };
         let past = Past {
@@ -148,6 +148,11 @@ impl Sessions {
         };
         self.by_id.insert(name, past);
         Some(identity.session_id)
+    }
+
+    /// Takes that back: the order is refused.
+    pub(super) fn drop_order(&mut self, order_id: &str) {
+        self.by_id.remove(&name_of_order(order_id));
     }
 
     /// Refuses what the proxy has seen itself, and what is no longer kept.
@@ -182,6 +187,11 @@ impl Past {
         }
         Ok(records)
     }
+}
+
+/// No id of a session.
+fn name_of_order(order_id: &str) -> String {
+    format!("order {order_id}")
 }
 
 /// A visitor whom the original did not know is nobody but who had this session.
