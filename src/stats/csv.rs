@@ -1,5 +1,5 @@
-//! Lists, and the numbers of one thing, as CSV (RFC 4180, UTF-8 with byte order mark). Cells that a spreadsheet would run as a formula are made
-//! harmless by an apostrophe.
+//! Lists, and the numbers of one thing, as CSV (RFC 4180, UTF-8 with byte order mark). Cells that a spreadsheet would run as a
+//! formula are made harmless by an apostrophe.
 
 use std::collections::HashSet;
 

@@ -277,7 +277,7 @@ impl Paths {
             ("/", "text/html", "A page that lists the addresses."),
             ("/healthz", "text/plain", "The process answers."),
             ("/readyz", "text/plain", "ready or degraded, with reasons; 503 while nobody can be served."),
-            ("/metrics", "text/plain", "Metrics as Prometheus takes them."),
+            ("/metrics", "application/openmetrics-text", "Metrics as Prometheus takes them."),
         ];
         for (path, media_type, summary) in texts {
             let content = json!({media_type: {"schema": {"type": "string"}}});

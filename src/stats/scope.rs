@@ -10,6 +10,9 @@ use crate::stats::money::minor_units;
 use crate::stats::params::Params;
 use crate::stats::period::Window;
 
+/// Fields that no rollup knows.
+const OF_SESSIONS: [&str; 2] = ["device", "country"];
+
 /// Window, sites, bots and filters as `report_sessions()` takes them.
 #[derive(Debug)]
 pub(crate) struct Scope {
@@ -45,6 +48,12 @@ impl Scope {
             bots: params.bots.name(),
             patterns: params.filters.patterns(),
         }
+    }
+
+    /// Whether it is asked about what only single sessions have, so that no rollup answers.
+    pub(crate) fn is_of_sessions(&self) -> bool {
+        let filters = FIELDS.iter().zip(&self.patterns).filter(|(field, _)| OF_SESSIONS.contains(field));
+        filters.into_iter().any(|(_, patterns)| *patterns != Patterns::default())
     }
 
     /// `$1`–`$20`.

@@ -38,7 +38,10 @@ impl Way {
         if !kept.ok_or(DatabaseError::Failed)?.try_get::<_, bool>("kept")? {
             return Ok(Way::Estimated("some of its sessions are no longer kept one by one"));
         }
-        if window.from.is_some_and(|from| window.to.duration_since(from) <= COUNTED_SPAN) {
+        // Where each session is read in any case, to tell people apart by their ids takes less than to make sketches.
+        if scope.is_of_sessions()
+            || window.from.is_some_and(|from| window.to.duration_since(from) <= COUNTED_SPAN)
+        {
             return Ok(Way::Counted);
         }
         let sessions = match sessions {

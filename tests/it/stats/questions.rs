@@ -29,7 +29,7 @@ async fn no_question_gets_an_answer_that_is_not_documented() {
     let mut command = Command::new(std::env::var("UTM_DISPATCHER_SCHEMATHESIS").unwrap());
     command
         .args(["run", "--no-color", "--checks", checks, "--include-path-regex", ASKED])
-        .args(["--phases", "coverage,fuzzing", "--workers", "2", "--seed", "1", "--request-timeout", "20"])
+        .args(["--phases", "coverage,fuzzing", "--workers", "1", "--seed", "1", "--request-timeout", "20"])
         .args(["--max-examples", &std::env::var("UTM_DISPATCHER_EXAMPLES").unwrap_or_else(|_| "10".into())])
         .args(["--max-time", LONGEST])
         .arg(format!("http://{}/openapi.json", program.stats))
