@@ -29,8 +29,9 @@ use crate::telemetry::metrics::{Kind, Metrics, Reason};
 /// How long records gather before a batch begins: the price of a round trip is shared, and a page view is still in the
 /// reports within a second.
 const GATHER: Duration = Duration::from_millis(150);
-/// Most bytes of one batch.
-const BATCH_BYTES: usize = 4 << 20;
+/// Most bytes of one batch. The longer a backlog's batch, the fewer times a session is written again; and the longer new
+/// hits, other proxies and who waits for a receipt wait for its end.
+const BATCH_BYTES: usize = 16 << 20;
 /// How often free directories are looked for, shipped segments deleted and positions asked for again.
 const CHORES: Duration = Duration::from_secs(10);
 /// First and longest pause after a failure.

@@ -11,3 +11,5 @@ CROSS JOIN LATERAL (
 ) e
 JOIN orders o ON o.site_id = e.site_id AND o.order_id = e.order_id
 WHERE e.site_id = t.site_id AND coalesce(o.joined_by, 'click_id') = 'click_id'
+    -- Most shops report none, and then nothing is looked up.
+    AND EXISTS (SELECT FROM order_entries WHERE click_ids IS NOT NULL)

@@ -1,6 +1,7 @@
 -- Merges sessions; each column by the rule of the migration.
 -- Parameters: one array for each column, in the order of the list. (By COPY into a temporary table it takes as long: 106
--- against 108 ms for 3,000 rows.)
+-- against 108 ms for 3,000 rows.) Of two first hits, and of two touches, the one that wins is written first, and LIMIT takes
+-- it: to sort the two costs half as much again for the whole statement. Where a touch is missing the comparison is null.
 INSERT INTO sessions AS s (
     session_id, visitor_id, session_hour, started_at, last_seen, entry_at, entry_hash, landing_page_id,
     agent_id, place_id, touch_at, touch_evidence, campaign_id, referrer_id, product_view_at, add_to_cart_at,
@@ -29,20 +30,22 @@ ON CONFLICT (session_id, session_hour, visitor_id) DO UPDATE SET
     started_at = least(s.started_at, excluded.started_at),
     last_seen = greatest(s.last_seen, excluded.last_seen),
     (entry_rank, entry_at, entry_hash, landing_page_id, agent_id, place_id, site_id, address) = (
-        SELECT * FROM (VALUES
-            (excluded.entry_rank, excluded.entry_at, excluded.entry_hash, excluded.landing_page_id,
-             excluded.agent_id, excluded.place_id, excluded.site_id, excluded.address),
-            (s.entry_rank, s.entry_at, s.entry_hash, s.landing_page_id, s.agent_id, s.place_id, s.site_id,
-             s.address)
-        ) AS g(entry_rank, entry_at, entry_hash, landing_page_id, agent_id, place_id, site_id, address)
-        ORDER BY g.entry_rank, g.entry_at, g.entry_hash LIMIT 1
+        SELECT excluded.entry_rank, excluded.entry_at, excluded.entry_hash, excluded.landing_page_id,
+               excluded.agent_id, excluded.place_id, excluded.site_id, excluded.address
+        WHERE (excluded.entry_rank, excluded.entry_at, excluded.entry_hash) < (s.entry_rank, s.entry_at, s.entry_hash)
+        UNION ALL
+        SELECT s.entry_rank, s.entry_at, s.entry_hash, s.landing_page_id, s.agent_id, s.place_id, s.site_id, s.address
+        LIMIT 1
     ),
     (touch_at, touch_evidence, campaign_id, referrer_id) = (
-        SELECT * FROM (VALUES
-            (excluded.touch_at, excluded.touch_evidence, excluded.campaign_id, excluded.referrer_id),
-            (s.touch_at, s.touch_evidence, s.campaign_id, s.referrer_id)
-        ) AS g(touch_at, touch_evidence, campaign_id, referrer_id)
-        ORDER BY g.touch_at, g.touch_evidence, g.campaign_id, g.referrer_id NULLS FIRST LIMIT 1
+        SELECT excluded.touch_at, excluded.touch_evidence, excluded.campaign_id, excluded.referrer_id
+        WHERE excluded.touch_at IS NOT NULL
+          AND ((excluded.touch_at, excluded.touch_evidence, excluded.campaign_id, excluded.referrer_id IS NOT NULL,
+                excluded.referrer_id)
+               < (s.touch_at, s.touch_evidence, s.campaign_id, s.referrer_id IS NOT NULL, s.referrer_id)) IS NOT FALSE
+        UNION ALL
+        SELECT s.touch_at, s.touch_evidence, s.campaign_id, s.referrer_id
+        LIMIT 1
     ),
     product_view_at = least(s.product_view_at, excluded.product_view_at),
     add_to_cart_at = least(s.add_to_cart_at, excluded.add_to_cart_at),

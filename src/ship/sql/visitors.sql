@@ -1,5 +1,5 @@
 -- Merges visitors; a row that would stay as it is is not written. last_seen comes as the beginning of a UTC day, so most
--- hits change nothing.
+-- hits change nothing. Of two touches the one that wins is written first; where one is missing the comparison is null.
 -- $1 visitor_id, $2 site_id, $3 identity, $4 first_seen, $5 last_seen, $6 minted_from, $7 registered_at,
 -- $8 first_touch_at, $9 first_evidence, $10 first_campaign_id, $11 first_referrer_id,
 -- $12 last_touch_at, $13 last_evidence, $14 last_campaign_id, $15 last_referrer_id
@@ -18,18 +18,26 @@ ON CONFLICT (visitor_id) DO UPDATE SET
     minted_from   = greatest(v.minted_from, excluded.minted_from),
     registered_at = least(v.registered_at, excluded.registered_at),
     (first_touch_at, first_evidence, first_campaign_id, first_referrer_id) = (
-        SELECT * FROM (VALUES
-            (excluded.first_touch_at, excluded.first_evidence, excluded.first_campaign_id, excluded.first_referrer_id),
-            (v.first_touch_at, v.first_evidence, v.first_campaign_id, v.first_referrer_id)
-        ) AS g(touch_at, evidence, campaign_id, referrer_id)
-        ORDER BY g.touch_at, g.evidence, g.campaign_id, g.referrer_id NULLS FIRST LIMIT 1
+        SELECT excluded.first_touch_at, excluded.first_evidence, excluded.first_campaign_id, excluded.first_referrer_id
+        WHERE excluded.first_touch_at IS NOT NULL
+          AND ((excluded.first_touch_at, excluded.first_evidence, excluded.first_campaign_id,
+                excluded.first_referrer_id IS NOT NULL, excluded.first_referrer_id)
+               < (v.first_touch_at, v.first_evidence, v.first_campaign_id,
+                  v.first_referrer_id IS NOT NULL, v.first_referrer_id)) IS NOT FALSE
+        UNION ALL
+        SELECT v.first_touch_at, v.first_evidence, v.first_campaign_id, v.first_referrer_id
+        LIMIT 1
     ),
     (last_touch_at, last_evidence, last_campaign_id, last_referrer_id) = (
-        SELECT * FROM (VALUES
-            (excluded.last_touch_at, excluded.last_evidence, excluded.last_campaign_id, excluded.last_referrer_id),
-            (v.last_touch_at, v.last_evidence, v.last_campaign_id, v.last_referrer_id)
-        ) AS g(touch_at, evidence, campaign_id, referrer_id)
-        ORDER BY g.touch_at DESC NULLS LAST, g.evidence DESC, g.campaign_id DESC, g.referrer_id DESC NULLS LAST LIMIT 1
+        SELECT excluded.last_touch_at, excluded.last_evidence, excluded.last_campaign_id, excluded.last_referrer_id
+        WHERE excluded.last_touch_at IS NOT NULL
+          AND ((excluded.last_touch_at, excluded.last_evidence, excluded.last_campaign_id,
+                excluded.last_referrer_id IS NOT NULL, excluded.last_referrer_id)
+               > (v.last_touch_at, v.last_evidence, v.last_campaign_id,
+                  v.last_referrer_id IS NOT NULL, v.last_referrer_id)) IS NOT FALSE
+        UNION ALL
+        SELECT v.last_touch_at, v.last_evidence, v.last_campaign_id, v.last_referrer_id
+        LIMIT 1
     )
 WHERE (v.site_id, v.identity, v.first_seen, v.last_seen, v.minted_from, v.registered_at) IS DISTINCT FROM (
     least(v.site_id, excluded.site_id),
