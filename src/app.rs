@@ -34,7 +34,7 @@ use crate::record::Recording;
 use crate::reload::Reload;
 use crate::salts::Salts;
 use crate::ship::Shipper;
-use crate::ship::feed::{End, Feed, FeedConfig};
+use crate::ship::feed::{BATCH_BYTES, End, Feed, FeedConfig};
 use crate::ship::labels::{self, CurrentLabels};
 use crate::stats::database::ReportDatabase;
 use crate::stats::replica::watch_replica;
@@ -346,8 +346,12 @@ impl Shipping {
 
     fn feed(&self) -> Feed {
         let journal = &self.config.now().journal;
-        let config =
-            FeedConfig { journal_dir: journal.dir.clone(), keep: journal.keep, max_bytes: journal.max_bytes };
+        let config = FeedConfig {
+            journal_dir: journal.dir.clone(),
+            keep: journal.keep,
+            max_bytes: journal.max_bytes,
+            batch_bytes: BATCH_BYTES,
+        };
         let shipper =
             Shipper::following(self.store.clone(), self.config.clone()).labelling(self.labels.clone());
         let (progress, receipts) = (Arc::clone(&self.progress), Arc::clone(&self.receipts));

@@ -7,6 +7,7 @@ from programs import Trouble
 LARGE_PATHS = (LARGE, HUGE)
 # Beside `record` they are given neither large pages nor a fixed rate: what they would add is no news.
 EXTRA = ("off", "journal")
+TRACKING = ("record", "journal", "rules")
 
 
 def measure(options, shop, wrk, running, start, say):
@@ -35,7 +36,7 @@ def check_answers(proxies, names):
             proxy.thaw()
             cookie = visitor_cookie(proxies) if case.known else None
             status, headers, length = load.ask(proxy.port, case, cookie)
-            tracks = proxy.name in ("record", "journal")
+            tracks = proxy.name in TRACKING
             sets = load.own_cookie_in(headers) is not None
             if status != 200 or length != FILES[case.path]:
                 raise Trouble(f"{proxy.name}, {name}: status {status}, {length} bytes")
@@ -47,7 +48,7 @@ def check_journals(proxies, figures):
     """What ours counted. It must have seen a hit for each page that was asked for: else it was not recording."""
     journals = {}
     for proxy in proxies.values():
-        if proxy.name not in ("record", "journal"):
+        if proxy.name not in TRACKING:
             continue
         proxy.thaw()
         journals[proxy.name] = counted = load.counters(proxy)

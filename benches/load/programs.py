@@ -164,13 +164,14 @@ def start_haproxy(folder, upstream, cores, certificate=None):
     return start("haproxy", "haproxy.cfg", lambda path: [find("haproxy"), "-f", str(path)], values, port, cores)
 
 
-def start_dispatcher(name, binary, folder, upstream, cores, mode, database, certificate=None):
-    """`database` is the body of the table [database]."""
+def start_dispatcher(name, binary, folder, upstream, cores, mode, database, certificate=None, rules=""):
+    """`database` is the body of the table [database]; `rules` are tables [[action]]."""
     port, stats = free_port(), free_port()
     own = folder / name
     own.mkdir(exist_ok=True)
     values = common(folder) | {
         "upstream": upstream, "port": port, "stats": stats, "name": name, "mode": mode, "database": database,
+        "rules": rules,
         "listen": "tls_listen" if certificate else "listen",
         "tls": f'[[proxy.tls]]\ncertificate = "{certificate}"\nkey = "{certificate}"' if certificate else "",
     }

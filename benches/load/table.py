@@ -11,6 +11,7 @@ TITLES = {
     "off": "ours, no tracking",
     "record": "ours, recording",
     "journal": "ours, database away",
+    "rules": "the same, reading pages",
 }
 COLUMNS = (
     "", "CPU µs", "user", "system", "/ nginx", "spread", "office µs", "requests/s",

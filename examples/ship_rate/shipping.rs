@@ -15,7 +15,7 @@ use utm_dispatcher::journal::directory::RunDirectory;
 use utm_dispatcher::journal::frame::{Header, append};
 use utm_dispatcher::journal::reader::segment_path;
 use utm_dispatcher::journal::writer::{Batch, Writer, WriterConfig};
-use utm_dispatcher::ship::feed::{End, Feed, FeedConfig};
+use utm_dispatcher::ship::feed::{BATCH_BYTES, End, Feed, FeedConfig};
 use utm_dispatcher::ship::{ShipSettings, Shipper};
 use utm_dispatcher::store::Store;
 use utm_dispatcher::telemetry::metrics::Metrics;
@@ -43,8 +43,12 @@ impl Shipping {
             max_bytes: 8 << 30,
         };
         let writer = Writer::start(config, Arc::clone(&metrics))?;
-        let config =
-            FeedConfig { journal_dir: journals.to_owned(), keep: Duration::ZERO, max_bytes: 8 << 30 };
+        let config = FeedConfig {
+            journal_dir: journals.to_owned(),
+            keep: Duration::ZERO,
+            max_bytes: 8 << 30,
+            batch_bytes: BATCH_BYTES,
+        };
         let settings = ShipSettings {
             lookback: Duration::from_secs(90 * 86_400),
             store_ip: StoreIp::Truncated,

@@ -29,9 +29,10 @@ use crate::telemetry::metrics::{Kind, Metrics, Reason};
 /// How long records gather before a batch begins: the price of a round trip is shared, and a page view is still in the
 /// reports within a second.
 const GATHER: Duration = Duration::from_millis(150);
-/// Most bytes of one batch. The longer a backlog's batch, the fewer times a session is written again; and the longer new
-/// hits, other proxies and who waits for a receipt wait for its end.
-const BATCH_BYTES: usize = 16 << 20;
+/// Most bytes of one batch, as the program has it. The longer a backlog's batch, the fewer times a session is written again;
+/// and the longer new hits, other proxies and who waits for a receipt wait for its end, and the more memory it takes: 400 MB
+/// at 16 MiB of first page views.
+pub const BATCH_BYTES: usize = 8 << 20;
 /// How often free directories are looked for, shipped segments deleted and positions asked for again.
 const CHORES: Duration = Duration::from_secs(10);
 /// First and longest pause after a failure.
@@ -46,6 +47,8 @@ pub struct FeedConfig {
     pub keep: Duration,
     /// Size of all journals at which records are dropped.
     pub max_bytes: u64,
+    /// Most bytes of one batch.
+    pub batch_bytes: usize,
 }
 
 /// Reads journals and has them shipped until it is told to end.
@@ -263,7 +266,7 @@ impl Feed {
         let ends = stretches.iter().map(|stretch| (stretch.journal, stretch.next)).collect();
         let bytes: usize = stretches.iter().map(Stretch::bytes).sum();
         let folding = self.shipper.fold(Batch::new(stretches));
-        Some(Underway { folding, ends, damaged, oldest_ms, is_full: bytes >= BATCH_BYTES / 2 })
+        Some(Underway { folding, ends, damaged, oldest_ms, is_full: bytes >= self.config.batch_bytes / 2 })
     }
 
     /// Says whether more user agents are to be read at once. One that cannot be read now waits for the next look.
@@ -303,9 +306,9 @@ impl Feed {
         let (own, others): (Vec<_>, Vec<_>) =
             self.journals.iter_mut().partition(|(_, source)| source.live.is_some());
         let others_wait = others.iter().any(|(_, source)| !source.is_at_end());
-        let own_most = if others_wait { BATCH_BYTES / 2 } else { BATCH_BYTES };
-        let shares =
-            own.into_iter().zip([own_most]).chain(others.into_iter().zip(std::iter::repeat(BATCH_BYTES)));
+        let whole = self.config.batch_bytes;
+        let own_most = if others_wait { whole / 2 } else { whole };
+        let shares = own.into_iter().zip([own_most]).chain(others.into_iter().zip(std::iter::repeat(whole)));
         for ((journal, source), most) in shares {
             if bytes < most
                 && let Some((stretch, skipped)) = source.next_stretch(*journal, most - bytes)

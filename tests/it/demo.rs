@@ -55,7 +55,7 @@ async fn the_past_is_shown_and_a_kill_takes_the_database_along() {
         Running(command.env("TMPDIR", folder.path()).stdout(Stdio::null()).spawn().expect("it starts"));
 
     let report = format!("http://127.0.0.1:{stats}/api/v1/general-stats?period=90d");
-    let sessions = eventually("the past is shipped", Duration::from_secs(120), async || {
+    let sessions = eventually("the past is shipped", Duration::from_secs(240), async || {
         let answer = reqwest::get(&report).await.ok()?.json::<serde_json::Value>().await.ok()?;
         let results = &answer["results"];
         let orders = results["total_orders"].as_u64().filter(|orders| *orders > 50)?;

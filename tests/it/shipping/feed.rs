@@ -41,7 +41,7 @@ impl Fed {
         let closed = CancellationToken::new();
         let fed = Fed { writer, closed, metrics: Arc::clone(&metrics), _journals: journals };
         fed.write(first).await;
-        let config = FeedConfig { journal_dir, keep: Duration::ZERO, max_bytes };
+        let config = FeedConfig { journal_dir, keep: Duration::ZERO, max_bytes, batch_bytes: 4 << 20 };
         let progress = Arc::clone(&fed.writer.progress);
         let mut feed = Feed::new(config, shipper, progress, Arc::new(Receipts::default()), metrics);
         feed.take_stock_when_due();
