@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use utm_dispatcher::clock::unix_ms;
-use utm_dispatcher::journal::frame::append;
+use utm_dispatcher::journal::frame::{FORMAT, append};
 use utm_dispatcher::journal::writer::Batch;
 use utm_dispatcher::store::Store;
 use uuid::Uuid;
@@ -136,7 +136,7 @@ pub(crate) async fn ship_until_input_ends(
                     number += 1;
                 }
                 let (ack, _) = oneshot::channel();
-                shipping.batches.send(Batch { frames, durable: false, format: 1, ack })?;
+                shipping.batches.send(Batch { frames, durable: false, format: FORMAT, ack })?;
             }
         }
     }

@@ -12,7 +12,7 @@ use utm_dispatcher::config::{Fsync, StoreIp};
 use utm_dispatcher::hit::Record;
 use utm_dispatcher::ingest::Receipts;
 use utm_dispatcher::journal::directory::RunDirectory;
-use utm_dispatcher::journal::frame::{Header, append};
+use utm_dispatcher::journal::frame::{FORMAT, Header, append};
 use utm_dispatcher::journal::reader::segment_path;
 use utm_dispatcher::journal::writer::{Batch, Writer, WriterConfig};
 use utm_dispatcher::ship::feed::{BATCH_BYTES, End, Feed, FeedConfig};
@@ -84,7 +84,9 @@ pub(crate) fn leave_journal<'a>(
     let directory = RunDirectory::create(journals)?;
     let mut segment = 0;
     let header = |segment| {
-        Header { format: 1, journal: directory.journal, segment, created_ms: unix_ms() }.encode().to_vec()
+        Header { format: FORMAT, journal: directory.journal, segment, created_ms: unix_ms() }
+            .encode()
+            .to_vec()
     };
     let mut bytes = header(segment);
     for record in records {

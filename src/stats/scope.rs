@@ -50,6 +50,16 @@ impl Scope {
         }
     }
 
+    /// Whether anything but window, sites and bots chooses.
+    pub(crate) fn is_filtered(&self) -> bool {
+        self.patterns.iter().any(|patterns| *patterns != Patterns::default())
+    }
+
+    /// The same with everything that filters leave out.
+    pub(crate) fn unfiltered(&self) -> Scope {
+        Scope { sites: self.sites.clone(), patterns: std::array::from_fn(|_| Patterns::default()), ..*self }
+    }
+
     /// Whether it is asked about what only single sessions have, so that no rollup answers.
     pub(crate) fn is_of_sessions(&self) -> bool {
         let filters = FIELDS.iter().zip(&self.patterns).filter(|(field, _)| OF_SESSIONS.contains(field));

@@ -13,7 +13,7 @@ use crate::stats::sketch::{ERROR_PERCENT, Sketch};
 
 /// Windows up to this length are counted whatever is in them: 31 days, one of which may have 25 hours.
 const COUNTED_SPAN: SignedDuration = SignedDuration::from_hours(31 * 24 + 1);
-/// Longer ones are counted up to this many sessions.
+/// Longer ones are counted up to this many sessions, whatever filters leave of them: each has to be read.
 const COUNTED_SESSIONS: i64 = 500_000;
 
 /// How people are told apart.
@@ -45,10 +45,10 @@ impl Way {
             return Ok(Way::Counted);
         }
         let sessions = match sessions {
-            Some(sessions) => sessions,
-            None => {
-                let sql = include_str!("sql/window_sessions.sql");
-                let row = snapshot.row(sql, &scope.parameters()).await?;
+            Some(sessions) if !scope.is_filtered() => sessions,
+            _ => {
+                let (sql, whole) = (include_str!("sql/window_sessions.sql"), scope.unfiltered());
+                let row = snapshot.row(sql, &whole.parameters()).await?;
                 row.ok_or(DatabaseError::Failed)?.try_get("sessions")?
             }
         };
