@@ -1,15 +1,15 @@
 -- How do the groups of a dimension compare, and what is in all of them and in those that the limit cuts off?
 --
--- $1–$20   window and filters, $21–$25 money, as report_orders() takes them
--- $26 text    dimension. Of what was tagged: 'source', 'campaign' (campaign, source, medium), 'content' (content,
+-- $1–$20   window and filters, $21–$26 money, as report_orders() takes them
+-- $27 text    dimension. Of what was tagged: 'source', 'campaign' (campaign, source, medium), 'content' (content,
 --             campaign, source), 'channel'; orders are those credited to it. Of single sessions: 'device' (type, brand,
 --             model), 'browser' (name, major version), 'os' (name, version), 'country' (code, name), 'region' (region,
 --             country), 'city' (city, region, country), 'referrer' (host), 'landing' (path, host); orders are those of the
 --             session that placed them
--- $27 text    column to sort by, $28 boolean least first
--- $29 bigint  rows to pass over, $30 bigint rows to give
--- $31 boolean count visitors; else
--- $32, $33, $34 text[] key_1, key_2, key_3 of groups, $35 bigint[] how many visitors they have
+-- $28 text    column to sort by, $29 boolean least first
+-- $30 bigint  rows to pass over, $31 bigint rows to give
+-- $32 boolean count visitors; else
+-- $33, $34, $35 text[] key_1, key_2, key_3 of groups, $36 bigint[] how many visitors they have
 -- Rows: part 'row' in order, then 'other' (groups not given), then 'total'; key_1, key_2, key_3 text;
 --       sessions, visitors, conversions, bounces, points, left_out bigint; orders (millionths) bigint;
 --       revenue, avg_order_value text, decimal in the report's currency; groups bigint (in this part).
@@ -23,34 +23,34 @@ WITH sums AS MATERIALIZED (
     SELECT s.campaign_id AS label_id, sum(s.sessions) AS sessions, sum(s.conversions) AS conversions,
            sum(s.bounces) AS bounces, sum(s.points) AS points
     FROM report_sums($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) s
-    WHERE $26::text IN ('source', 'campaign', 'content', 'channel')
+    WHERE $27::text IN ('source', 'campaign', 'content', 'channel')
     GROUP BY s.campaign_id
     UNION ALL
-    SELECT CASE WHEN $26 IN ('device', 'browser', 'os') THEN s.agent_id
-                WHEN $26 IN ('country', 'region', 'city') THEN s.place_id
-                WHEN $26 = 'referrer' THEN s.referrer_id
+    SELECT CASE WHEN $27 IN ('device', 'browser', 'os') THEN s.agent_id
+                WHEN $27 IN ('country', 'region', 'city') THEN s.place_id
+                WHEN $27 = 'referrer' THEN s.referrer_id
                 ELSE s.landing_page_id END,
            count(*), count(*) FILTER (WHERE s.converted), count(*) FILTER (WHERE s.bounced), sum(s.points)
     FROM report_sessions($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) s
-    WHERE $26 NOT IN ('source', 'campaign', 'content', 'channel')
+    WHERE $27 NOT IN ('source', 'campaign', 'content', 'channel')
     GROUP BY 1
 ), labels AS MATERIALIZED (
     SELECT k.*, dense_rank() OVER (ORDER BY k.key_1, k.key_2, k.key_3) AS group_id
     FROM (
         SELECT v.*, g.key_1, g.key_2, g.key_3
         FROM sums v
-        LEFT JOIN campaign_labels c ON c.campaign_id = v.label_id AND $26 IN ('source', 'campaign', 'content', 'channel')
+        LEFT JOIN campaign_labels c ON c.campaign_id = v.label_id AND $27 IN ('source', 'campaign', 'content', 'channel')
         CROSS JOIN LATERAL (
             SELECT r.*
             FROM report_groups(
-                $26, CASE WHEN v.label_id IS NULL THEN '(direct)' ELSE coalesce(c.source, '(none)') END,
+                $27, CASE WHEN v.label_id IS NULL THEN '(direct)' ELSE coalesce(c.source, '(none)') END,
                 coalesce(c.medium, '(none)'), coalesce(c.campaign, '(none)'), coalesce(c.content, '(none)'),
                 CASE WHEN v.label_id IS NULL THEN 'Direct' ELSE coalesce(c.channel, 'Unassigned') END) r
-            WHERE $26 IN ('source', 'campaign', 'content', 'channel')
+            WHERE $27 IN ('source', 'campaign', 'content', 'channel')
             UNION ALL
             SELECT r.*
-            FROM session_groups($26, v.label_id, v.label_id, v.label_id, v.label_id) r
-            WHERE $26 NOT IN ('source', 'campaign', 'content', 'channel')
+            FROM session_groups($27, v.label_id, v.label_id, v.label_id, v.label_id) r
+            WHERE $27 NOT IN ('source', 'campaign', 'content', 'channel')
         ) g
     ) k
 ), places AS MATERIALIZED (
@@ -63,13 +63,13 @@ WITH sums AS MATERIALIZED (
                 ELSE (SELECT group_ids FROM places)[width_bucket(s.label_id, (SELECT label_ids FROM places))]
                 END AS group_id, s.visitor_id
     FROM (
-        SELECT CASE WHEN $26 IN ('source', 'campaign', 'content', 'channel') THEN r.campaign_id
-                    WHEN $26 IN ('device', 'browser', 'os') THEN r.agent_id
-                    WHEN $26 IN ('country', 'region', 'city') THEN r.place_id
-                    WHEN $26 = 'referrer' THEN r.referrer_id
+        SELECT CASE WHEN $27 IN ('source', 'campaign', 'content', 'channel') THEN r.campaign_id
+                    WHEN $27 IN ('device', 'browser', 'os') THEN r.agent_id
+                    WHEN $27 IN ('country', 'region', 'city') THEN r.place_id
+                    WHEN $27 = 'referrer' THEN r.referrer_id
                     ELSE r.landing_page_id END AS label_id, r.visitor_id
         FROM report_sessions($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) r
-        WHERE $31::boolean
+        WHERE $32::boolean
     ) s
     GROUP BY 1, 2
 ), visitor_groups AS (
@@ -89,28 +89,28 @@ WITH sums AS MATERIALIZED (
     FULL JOIN visitor_groups p ON p.group_id = v.group_id
     UNION ALL
     SELECT e.key_1, e.key_2, e.key_3, NULL, 0, e.visitors, 0, 0, 0, 0, 0, 0, 0, 0
-    FROM unnest($32::text[], $33::text[], $34::text[], $35::bigint[]) AS e(key_1, key_2, key_3, visitors)
-    WHERE NOT $31
+    FROM unnest($33::text[], $34::text[], $35::text[], $36::bigint[]) AS e(key_1, key_2, key_3, visitors)
+    WHERE NOT $32
     UNION ALL
     SELECT g.key_1, g.key_2, g.key_3, NULL, 0, 0, 0, 0, 0,
            o.credit, (NOT o.counted AND o."position" = 1)::integer, o.credited_revenue, o.credited_gross,
            CASE WHEN o.gross IS NOT NULL THEN o.credit * 0.000001 ELSE 0 END
     FROM report_orders($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-                       $21, $22, $23, $24, $25) o
-    CROSS JOIN LATERAL report_groups($26, o.source, o.medium, o.campaign, o.content, o.channel) g
-    WHERE $26 IN ('source', 'campaign', 'content', 'channel')
+                       $21, $22, $23, $24, $25, $26) o
+    CROSS JOIN LATERAL report_groups($27, o.source, o.medium, o.campaign, o.content, o.channel) g
+    WHERE $27 IN ('source', 'campaign', 'content', 'channel')
     UNION ALL
     SELECT g.key_1, g.key_2, g.key_3, NULL, 0, 0, 0, 0, 0, k.orders, k.left_out, k.revenue, k.gross, k.valued_orders
     FROM (
-        SELECT CASE WHEN $26 IN ('device', 'browser', 'os') THEN s.agent_id
-                    WHEN $26 IN ('country', 'region', 'city') THEN s.place_id
-                    WHEN $26 = 'referrer' THEN s.referrer_id
+        SELECT CASE WHEN $27 IN ('device', 'browser', 'os') THEN s.agent_id
+                    WHEN $27 IN ('country', 'region', 'city') THEN s.place_id
+                    WHEN $27 = 'referrer' THEN s.referrer_id
                     ELSE s.landing_page_id END AS label_id,
                sum(o.credit) AS orders, count(*) FILTER (WHERE NOT o.counted AND o."position" = 1) AS left_out,
                sum(o.credited_revenue) AS revenue, sum(o.credited_gross) AS gross,
                coalesce(sum(o.credit * 0.000001) FILTER (WHERE o.gross IS NOT NULL), 0) AS valued_orders
         FROM report_orders($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-                           $21, $22, $23, $24, $25) o
+                           $21, $22, $23, $24, $25, $26) o
         -- One by one, of its own month: a join would read the sessions of all months.
         LEFT JOIN LATERAL (
             SELECT x.agent_id, x.place_id, x.referrer_id, x.landing_page_id
@@ -118,10 +118,10 @@ WITH sums AS MATERIALIZED (
             WHERE x.session_id = o.session_id AND x.session_hour = hour_of(o.session_id)
             OFFSET 0
         ) s ON true
-        WHERE $26 NOT IN ('source', 'campaign', 'content', 'channel')
+        WHERE $27 NOT IN ('source', 'campaign', 'content', 'channel')
         GROUP BY 1
     ) k
-    CROSS JOIN LATERAL session_groups($26, k.label_id, k.label_id, k.label_id, k.label_id) g
+    CROSS JOIN LATERAL session_groups($27, k.label_id, k.label_id, k.label_id, k.label_id) g
 ), groups AS (
     SELECT l.key_1, l.key_2, l.key_3, max(l.group_id) AS group_id, sum(l.sessions) AS sessions,
            coalesce(sum(l.visitors), 0)::bigint AS visitors, sum(l.conversions) AS conversions, sum(l.bounces) AS bounces,
@@ -133,8 +133,8 @@ WITH sums AS MATERIALIZED (
 ), ranked AS (
     SELECT g.*,
            row_number() OVER (
-               ORDER BY CASE WHEN $28 THEN 1 ELSE -1 END
-                        * CASE $27 WHEN 'visitors' THEN g.visitors
+               ORDER BY CASE WHEN $29 THEN 1 ELSE -1 END
+                        * CASE $28 WHEN 'visitors' THEN g.visitors
                                    WHEN 'conversions' THEN g.conversions
                                    WHEN 'conversion_rate' THEN g.conversions::numeric / nullif(g.sessions, 0)
                                    WHEN 'orders' THEN g.orders
@@ -146,7 +146,7 @@ WITH sums AS MATERIALIZED (
                         g.sessions DESC, g.revenue DESC, g.key_1, g.key_2, g.key_3) AS place
     FROM groups g
 ), given AS (
-    SELECT * FROM ranked WHERE place > $29 AND place <= $29 + $30
+    SELECT * FROM ranked WHERE place > $30 AND place <= $30 + $31
 ), people AS (
     SELECT count(*) AS all_groups, count(*) FILTER (WHERE elsewhere) AS other_groups
     FROM (
@@ -165,7 +165,7 @@ WITH sums AS MATERIALIZED (
            sum(r.conversions), sum(r.bounces), sum(r.points), sum(r.left_out), sum(r.orders), sum(r.revenue), sum(r.gross),
            sum(r.valued_orders), count(*)
     FROM ranked r
-    WHERE r.place <= $29 OR r.place > $29 + $30
+    WHERE r.place <= $30 OR r.place > $30 + $31
     UNION ALL
     SELECT 'total', NULL, NULL, NULL, NULL, sum(r.sessions), (SELECT all_groups FROM people),
            sum(r.conversions), sum(r.bounces), sum(r.points), sum(r.left_out), sum(r.orders), sum(r.revenue), sum(r.gross),
