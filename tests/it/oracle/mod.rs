@@ -40,7 +40,7 @@ use utm_dispatcher::journal::directory::RunDirectory;
 use utm_dispatcher::journal::frame::{Header, append};
 use utm_dispatcher::journal::reader::segment_path;
 use utm_dispatcher::journal::writer::{Writer, WriterConfig};
-use utm_dispatcher::ship::feed::{BATCH_BYTES, Feed, FeedConfig};
+use utm_dispatcher::ship::feed::{BATCH_BYTES, Feed, FeedConfig, HALVING};
 use utm_dispatcher::ship::{ShipSettings, Shipper};
 use utm_dispatcher::store::judge::Judge;
 use utm_dispatcher::store::rollups::refresh;
@@ -92,7 +92,13 @@ async fn shipped(world: &World) -> Database {
         geo_database: Some(places),
         points: utm_dispatcher::action::Points::default(),
     };
-    let config = FeedConfig { journal_dir, keep: Duration::ZERO, max_bytes, batch_bytes: BATCH_BYTES };
+    let config = FeedConfig {
+        journal_dir,
+        keep: Duration::ZERO,
+        max_bytes,
+        batch_bytes: BATCH_BYTES,
+        halving: HALVING,
+    };
     let shipper = Shipper::new(database.store(), settings);
     let mut feed =
         Feed::new(config, shipper, Arc::clone(&writer.progress), Arc::new(Receipts::default()), metrics);
