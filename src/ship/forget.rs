@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::columns::send;
 use super::forgotten::{CUSTOMER, NewHashes, NewSession, Replacer, SESSION, VISITOR};
-use super::settle::Orders;
+use super::settle::{self, Orders};
 use crate::erasure::{Erasure, IdHash, Outcome, Receipt, Subject, id_hash};
 use crate::keys::KEY_BYTES;
 use crate::store::locks;
@@ -302,6 +302,10 @@ async fn rename(
     let sessions = Renaming::of(&found.sessions, |id| replacer.session(id));
     let evidence = Renaming::of(&found.evidence, |evidence| replacer.evidence(evidence));
     let (sites, orders) = found.order_columns();
+    // Whoever is forgotten may have earned orders of other browsers.
+    let mut credited = settle::linked(transaction, &found.orders).await?;
+    credited.extend(found.orders.iter().cloned());
+    let (credited_sites, credited): (Vec<i32>, Vec<String>) = credited.into_iter().unzip();
     let visitor = (&visitors.old as &(dyn ToSql + Sync), Type::UUID_ARRAY);
     let new_visitor = (&visitors.new as &(dyn ToSql + Sync), Type::UUID_ARRAY);
     let session = (&sessions.old as &(dyn ToSql + Sync), Type::UUID_ARRAY);
@@ -314,9 +318,10 @@ async fn rename(
     let visitors_with_evidence = [[visitor.clone(), new_visitor.clone()], evidenced].concat();
     let of_links: Vec<Parameter<'_>> =
         vec![visitor.clone(), session.clone(), new_session.clone(), touched.clone(), new_touched.clone()];
-    let of_orders: Vec<Parameter<'_>> = vec![
-        (&sites, Type::INT4_ARRAY),
-        (&orders, Type::TEXT_ARRAY),
+    let of_orders = [(&sites as _, Type::INT4_ARRAY), (&orders as _, Type::TEXT_ARRAY)];
+    let of_credits: Vec<Parameter<'_>> = vec![
+        (&credited_sites, Type::INT4_ARRAY),
+        (&credited, Type::TEXT_ARRAY),
         session.clone(),
         new_session,
         touched,
@@ -335,8 +340,8 @@ async fn rename(
         ("told_actions", include_str!("sql/forget_told_actions.sql"), &in_sessions),
         ("order_entries", include_str!("sql/forget_order_names.sql"), &in_sessions),
         ("orders", include_str!("sql/forget_orders.sql"), &in_sessions),
-        ("orders", include_str!("sql/forget_clicked.sql"), &of_orders[..2]),
-        ("order_credits", include_str!("sql/forget_credits.sql"), &of_orders),
+        ("orders", include_str!("sql/forget_clicked.sql"), &of_orders),
+        ("order_credits", include_str!("sql/forget_credits.sql"), &of_credits),
         ("visitor_months", include_str!("sql/forget_visitor_months.sql"), &of_visitors),
     ];
     for (table, sql, parameters) in steps {

@@ -36,19 +36,35 @@ pub(super) async fn concerned(transaction: &Transaction<'_>, rows: &Rows) -> Res
     }
     let [cookieless, first] = [cookieless, first].map(|ids| ids.into_iter().collect::<Vec<Uuid>>());
     let least_at = rows.sessions.values().map(|session| session.least_at).min();
-    let affected = send!(transaction, "affected_orders", rows.sessions, |(key, session)| {
+    let touched = async {
+        send!(transaction, "customer_touches", rows.touches, |((key, _), touch)| {
+            UUID_ARRAY: key.visitor_id, TIMESTAMPTZ_ARRAY: touch.at,
+        })
+    };
+    let affected = async {
+        send!(transaction, "affected_orders", rows.sessions, |(key, session)| {
         UUID_ARRAY: key.session_id, UUID_ARRAY: key.visitor_id, TIMESTAMPTZ_ARRAY: session.least_at,
-    }, TIMESTAMPTZ: least_at, UUID_ARRAY: cookieless, UUID_ARRAY: first)?;
+    }, TIMESTAMPTZ: least_at, UUID_ARRAY: cookieless, UUID_ARRAY: first)
+    };
     let clicks = rows.touches.values().filter_map(|touch| Some((touch.site_id, touch.click_ids.as_ref()?)));
     let clicks: Vec<(i32, &String)> = clicks.collect();
-    let clicked = send!(transaction, "click_orders", clicks, |(site_id, click_ids)| {
-        INT4_ARRAY: *site_id, TEXT_ARRAY: *click_ids,
-    })?;
+    let clicked = async {
+        send!(transaction, "click_orders", clicks, |(site_id, click_ids)| {
+            INT4_ARRAY: *site_id, TEXT_ARRAY: *click_ids,
+        })
+    };
+    let (affected, clicked, touched) = tokio::try_join!(biased; affected, clicked, touched)?;
     let reported = rows.entries.keys().map(|key| (key.site_id, key.order_id.clone()));
-    Ok(affected.iter().chain(&clicked).map(|row| (row.get(0), row.get(1))).chain(reported).collect())
+    Ok(affected
+        .iter()
+        .chain(&clicked)
+        .chain(&touched)
+        .map(|row| (row.get(0), row.get(1)))
+        .chain(reported)
+        .collect())
 }
 
-/// Orders that may be joined by way of these, since they have a customer in common.
+/// Orders that may be joined, or credited, by way of these, since they have a customer in common.
 pub(super) async fn linked(transaction: &Transaction<'_>, orders: &Orders) -> Result<Orders, Error> {
     let linked = send!(transaction, "linked_orders", orders, |(site, order)| {
         INT4_ARRAY: site, TEXT_ARRAY: order,
@@ -126,28 +142,34 @@ pub(super) async fn orders(
         return Ok(());
     }
     let seconds = terms.lookback.as_secs_f64();
-    let before = send!(transaction, "order_sessions", orders, |(site, order)| {
-        INT4_ARRAY: site, TEXT_ARRAY: order,
-    })?;
-    let after = send!(transaction, "settle_orders", orders, |(site, order)| {
-        INT4_ARRAY: site, TEXT_ARRAY: order,
-    }, FLOAT8: seconds, INT4: i32::from(terms.purchase_points))?;
+    let mut sessions = join(transaction, orders, terms).await?;
+    // Of customers it matters whom their orders are joined to, which is known only now.
+    let more: Orders = linked(transaction, orders).await?.difference(orders).cloned().collect();
+    sessions.extend(join(transaction, &more, terms).await?);
+    let orders = &orders.union(&more).cloned().collect::<Orders>();
     let links = send!(transaction, "settle_links", orders, |(site, order)| {
         INT4_ARRAY: site, TEXT_ARRAY: order,
     }, FLOAT8: seconds)?;
+    sessions.extend(links.iter().filter_map(|row| row.get::<_, Option<Uuid>>("session_id")));
     send!(transaction, "clear_credits", orders, |(site, order)| { INT4_ARRAY: site, TEXT_ARRAY: order })?;
     send!(transaction, "settle_credits", orders, |(site, order)| {
         INT4_ARRAY: site, TEXT_ARRAY: order,
     }, FLOAT8: seconds)?;
-    let sessions: BTreeSet<Uuid> = before
-        .iter()
-        .chain(&after)
-        .chain(&links)
-        .filter_map(|row| row.get::<_, Option<Uuid>>("session_id"))
-        .collect();
     let sessions: Vec<Uuid> = sessions.into_iter().collect();
     transaction
         .query_typed(include_str!("sql/settle_sessions.sql"), &[(&sessions, Type::UUID_ARRAY)])
         .await?;
     forget::anonymise_orders(transaction, orders).await
+}
+
+/// Joins orders to whom a cookie, a session or a visitor's name leads; answers the sessions that they were and are of.
+async fn join(transaction: &Transaction<'_>, orders: &Orders, terms: Terms) -> Result<BTreeSet<Uuid>, Error> {
+    let before = send!(transaction, "order_sessions", orders, |(site, order)| {
+        INT4_ARRAY: site, TEXT_ARRAY: order,
+    })?;
+    let after = send!(transaction, "settle_orders", orders, |(site, order)| {
+        INT4_ARRAY: site, TEXT_ARRAY: order,
+    }, FLOAT8: terms.lookback.as_secs_f64(), INT4: i32::from(terms.purchase_points))?;
+    let sessions = before.iter().chain(&after).filter_map(|row| row.get::<_, Option<Uuid>>("session_id"));
+    Ok(sessions.collect())
 }

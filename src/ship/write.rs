@@ -161,7 +161,6 @@ pub(super) async fn attempt(
     outcomes.extend(settle::entries(&transaction, rows).await?);
     concerned.extend(settle::payments(&transaction, rows).await?);
     forget::rename_hashes(&transaction, &rows.new_hashes).await?;
-    concerned.extend(settle::linked(&transaction, &concerned).await?);
     settle::orders(&transaction, &concerned, terms).await?;
     let mut receipts = Vec::new();
     for erasure in &rows.erasures {

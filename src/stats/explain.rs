@@ -39,7 +39,7 @@ pub(crate) struct Explanation {
     session: Option<Verdict>,
     /// The ledger, by time.
     entries: Vec<Entry>,
-    /// Every touch of the visitor, by time, and what became of it; none when the visitor is forgotten.
+    /// Every touch of the customer's browsers, by time, and what became of it; none when the visitor is forgotten.
     touches: Vec<JudgedTouch>,
     /// Page views of the visitor within the lookback that came from somewhere and are no touch, by time. Nothing is stored,
     /// so that nothing is told, of requests of certain robots and of whoever denies being known.
@@ -54,6 +54,10 @@ pub(crate) struct Join {
     /// The rule that matched; null = joined to nobody.
     rule: Option<String>,
     explanation: &'static str,
+    /// Telephones, e-mails and user ids that reports of the order name.
+    customer_keys: i64,
+    /// Those of them that too many orders or browsers have to be one customer's: they lead to no other browser.
+    shared_keys: i64,
 }
 
 /// What an order in another currency is worth in the report's. Without a rate it is in no sum, and the rest is null.
@@ -94,6 +98,9 @@ pub(crate) struct Entry {
 pub(crate) struct JudgedTouch {
     #[serde(flatten)]
     touch: TouchDetails,
+    /// By what the browser is known to be the same customer's: `phone`, `email` or `user_id`; null = the browser that the order
+    /// is joined to.
+    known_by: Option<String>,
     /// `credited`, `considered` (another touch was chosen by the models) or `ignored`.
     verdict: &'static str,
     reason: String,
@@ -167,11 +174,18 @@ pub(crate) async fn explain(
     let zone = shop_zone(&config);
     let exchange = [&by_order[..], &money.exchange(&zone)].concat();
     let exchange = snapshot.row(include_str!("sql/order_exchange.sql"), &exchange).await?;
+    let keys = snapshot.row(include_str!("sql/order_keys.sql"), &by_order).await?;
+    let keys = keys.ok_or(DatabaseError::Failed)?;
     let lookback = config.tracking.attribution.lookback;
     let (touches, ignored) = match facts.visitor_id {
         Some(visitor_id) if !facts.is_forgotten => {
-            let by_visitor = [(&visitor_id as _, Type::UUID), (&MOST_TOUCHES as _, Type::INT8)];
-            let touches = snapshot.rows(include_str!("sql/visitor_touches.sql"), &by_visitor).await?;
+            let of_customer = [
+                (&facts.placed_at as _, Type::TIMESTAMPTZ),
+                (&visitor_id as _, Type::UUID),
+                (&MOST_TOUCHES as _, Type::INT8),
+            ];
+            let of_order = [&by_order[..], &of_customer].concat();
+            let touches = snapshot.rows(include_str!("sql/order_touches.sql"), &of_order).await?;
             let before = [
                 (&visitor_id as _, Type::UUID),
                 (&facts.placed_at as _, Type::TIMESTAMPTZ),
@@ -195,7 +209,12 @@ pub(crate) async fn explain(
                 true => OrderDetails::read(row, zone)?.anonymous(),
                 false => OrderDetails::read(row, zone)?,
             },
-            join: Join { explanation: facts.join_explanation(), rule: facts.joined_by.clone() },
+            join: Join {
+                explanation: facts.join_explanation(),
+                rule: facts.joined_by.clone(),
+                customer_keys: keys.try_get("keys")?,
+                shared_keys: keys.try_get("shared_keys")?,
+            },
             exchange: exchange.as_ref().map(|row| Exchange::read(row, money.currency())).transpose()?,
             session: session.as_ref().map(Verdict::read).transpose()?,
             entries: entries
@@ -289,6 +308,7 @@ impl Facts {
         };
         Ok(JudgedTouch {
             touch: TouchDetails::read(row, zone)?,
+            known_by: row.try_get("known_by")?,
             verdict,
             reason,
             credits: earned,

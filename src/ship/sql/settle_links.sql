@@ -1,6 +1,6 @@
 -- Joins orders that nothing else joins: to whom the customer's latest order up to theirs is joined by a cookie, a session or
 -- a visitor's name; else to whoever came last, up to the order, with a click id that a report names. Both within the
--- lookback. What more than 200 reports name is no customer. An order that pages alone tell of waits for something better.
+-- lookback. An order that pages alone tell of waits for something better.
 -- $1 site_id, $2 order_id, $3 lookback in seconds
 -- → session_id of each, null when the visitor had none
 WITH lonely AS MATERIALIZED (
@@ -11,22 +11,17 @@ WITH lonely AS MATERIALIZED (
       AND (o.placed_at < (SELECT max(h.horizon) FROM retention_horizons h WHERE h.kind IN ('events', 'sessions')))
           IS NOT TRUE
 ), report AS MATERIALIZED (
-    SELECT l.site_id, l.order_id, l.placed_at, l.since, e.phone, e.email, e.user_id, e.click_ids
+    SELECT l.site_id, l.order_id, l.placed_at, l.since, e.click_ids
     FROM lonely l JOIN order_entries e USING (site_id, order_id)
     WHERE NOT e.weak
 ), by_customer AS (
-    SELECT DISTINCT ON (r.site_id, r.order_id) r.site_id, r.order_id, o.visitor_id
-    FROM report r
-    CROSS JOIN LATERAL (VALUES (r.phone), (r.email), (r.user_id)) AS k(hash)
-    CROSS JOIN LATERAL (
-        SELECT x.site_id, x.order_id, count(*) OVER () AS reports
-        FROM (SELECT e.site_id, e.order_id FROM order_entries e
-              WHERE k.hash IS NOT NULL AND (e.phone = k.hash OR e.email = k.hash OR e.user_id = k.hash) LIMIT 201) x
-    ) x
-    JOIN orders o ON o.site_id = x.site_id AND o.order_id = x.order_id
-    WHERE x.reports <= 200 AND x.site_id = r.site_id AND o.joined_by IN ('cookie', 'session', 'visitor')
-      AND o.placed_at <= r.placed_at AND o.placed_at > r.since
-    ORDER BY r.site_id, r.order_id, o.placed_at DESC, o.order_id COLLATE "C"
+    SELECT DISTINCT ON (l.site_id, l.order_id) l.site_id, l.order_id, c.visitor_id
+    FROM lonely l
+    CROSS JOIN LATERAL customer_orders(l.site_id, l.order_id, l.placed_at) c
+    WHERE c.is_direct AND c.placed_at > l.since
+      AND EXISTS (SELECT FROM order_entries e
+                  WHERE (e.site_id, e.order_id) = (l.site_id, l.order_id) AND NOT e.weak)
+    ORDER BY l.site_id, l.order_id, c.placed_at DESC, c.order_id COLLATE "C"
 ), by_click AS (
     SELECT DISTINCT ON (r.site_id, r.order_id) r.site_id, r.order_id, t.visitor_id
     FROM report r

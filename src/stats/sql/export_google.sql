@@ -5,7 +5,7 @@
 -- Rows by time: columns of Google's template for conversions from clicks
 --
 -- The click is the last one before the order that has an id of Google's, within the 90 days that Google takes: one that the
--- shop told of with the order, else the visitor's. Ids that were cut are none.
+-- shop told of with the order, else one of the customer's browsers. Ids that were cut are none.
 SELECT k.gclid AS "Google Click ID", k.gbraid AS "GBRAID", k.wbraid AS "WBRAID", $27::text AS "Conversion Name",
        to_char(p.placed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || '+00:00' AS "Conversion Time",
        coalesce(p.net, p.gross)::text AS "Conversion Value", p.currency AS "Conversion Currency", p.order_id AS "Order ID"
@@ -26,7 +26,7 @@ CROSS JOIN LATERAL (
         WHERE e.site_id = p.site_id AND e.order_id = p.order_id
         UNION ALL
         SELECT x.click_ids, t.at, 2
-        FROM touches_of(p.visitor_id) t
+        FROM touches_of_order(p.site_id, p.order_id, p.placed_at, p.visitor_id) t
         JOIN touches x ON x.session_id = t.session_id AND x.session_hour = t.session_hour AND x.visitor_id = t.visitor_id
                       AND x.evidence = t.evidence
         WHERE t.at <= p.placed_at AND t.at > p.placed_at - interval '2160 hours' AND x.flags & 8 = 0

@@ -338,6 +338,11 @@ impl<'a> Asked<'a> {
         for rule in ["cookie", "session", "visitor", "customer", "click_id"] {
             assert!(self.truth.bought.iter().any(|order| order.rule == Some(rule)), "no order by {rule}");
         }
+        let others = self.truth.bought.iter().filter(|order| {
+            order.credits.values().flatten().any(|(at, ..)| at.is_some())
+                && self.truth.browsers(order).len() > 1
+        });
+        assert!(others.count() > 9, "few orders of customers with several browsers");
         for currency in ["EUR", "USD", "PLN", "GBP"] {
             let of = |order: &&truth::Bought| order.currency == Some(currency);
             let known = self.truth.bought.iter().filter(of).map(|order| order.exchange.is_some());
@@ -367,7 +372,7 @@ impl<'a> Asked<'a> {
             self.agree(&explained["join"]["rule"], &order.rule.into(), &format!("rule of {target}"));
             let told = |row: &Value| {
                 json!({"at": instant(row["at"].as_str().unwrap()), "session_id": row["session_id"],
-                                            "verdict": row["verdict"]})
+                                            "verdict": row["verdict"], "known_by": row["known_by"]})
             };
             let actual: Vec<Value> = explained["touches"].as_array().unwrap().iter().map(told).collect();
             self.agree(&actual.into(), &touches.into(), &format!("touches of {target}"));

@@ -64,7 +64,7 @@ impl Seen {
 pub type Credit = (Option<u64>, Option<usize>, i64);
 
 /// A touch of a visitor: time, tag, session.
-type Touched = (u64, usize, Uuid);
+pub type Touched = (u64, usize, Uuid);
 
 /// An order, as its entries make it.
 pub struct Bought {
@@ -167,6 +167,38 @@ impl Truth {
         }
         let mut touches: Vec<Touched> =
             touches.into_iter().map(|((session, tag), at)| (at, tag, session)).collect();
+        touches.sort_unstable();
+        touches
+    }
+
+    /// The browsers of an order's customer: its own, and those that placed an order with a telephone of the same customer by then.
+    pub fn browsers(&self, order: &Bought) -> BTreeSet<Uuid> {
+        let by_then = |other: &&Bought| other.site == order.site && other.placed <= order.placed;
+        let known: Vec<&Bought> = self.bought.iter().filter(by_then).collect();
+        let mut phones = order.phones.clone();
+        loop {
+            let theirs = known.iter().filter(|other| !other.phones.is_disjoint(&phones));
+            let all: BTreeSet<u8> =
+                theirs.flat_map(|other| other.phones.clone()).chain(phones.clone()).collect();
+            if all == phones {
+                break;
+            }
+            phones = all;
+        }
+        let is_direct = |other: &&&Bought| {
+            !other.phones.is_disjoint(&phones) && matches!(other.rule, Some("cookie" | "session" | "visitor"))
+        };
+        known.iter().filter(is_direct).filter_map(|other| other.visitor).chain(order.visitor).collect()
+    }
+
+    /// Every piece of evidence of whoever placed an order, by time.
+    pub fn touches_for(&self, order: &Bought) -> Vec<(Touched, bool)> {
+        let browsers = self.browsers(order).into_iter();
+        let touches = browsers.flat_map(|browser| {
+            let is_own = Some(browser) == order.visitor;
+            self.touches_of(browser).into_iter().map(move |touch| (touch, is_own))
+        });
+        let mut touches: Vec<_> = touches.collect();
         touches.sort_unstable();
         touches
     }
@@ -280,8 +312,9 @@ impl Truth {
     fn credits(&self, order: &Bought, model: &str) -> Vec<Credit> {
         let direct = vec![(None, None, 1_000_000)];
         let touches: Vec<Touched> = self
-            .touches_of(order.visitor.unwrap())
+            .touches_for(order)
             .into_iter()
+            .map(|(touch, _)| touch)
             .filter(|(at, ..)| *at <= order.placed && *at > order.placed - LOOKBACK)
             .collect();
         let Some(last) = touches.len().checked_sub(1) else { return direct };

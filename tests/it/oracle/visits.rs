@@ -298,10 +298,10 @@ pub fn bought(question: &Question, truth: &Truth) -> Vec<Value> {
     rows.collect()
 }
 
-/// Touches of an order's visitor, with what became of each; and the credits by model, in the models' alphabetical order.
+/// Touches of an order's customer, with what became of each; and the credits by model, in the models' alphabetical order.
 pub fn explained(order: &Bought, truth: &Truth) -> (Vec<Value>, Vec<Value>) {
-    let touches = order.visitor.map_or(Vec::new(), |visitor| truth.touches_of(visitor));
-    let rows = touches.iter().map(|(at, tag, session)| {
+    let touches = order.visitor.map_or(Vec::new(), |_| truth.touches_for(order));
+    let rows = touches.iter().map(|((at, tag, session), is_own)| {
         let is_credited =
             order.credits.values().flatten().any(|(of, by, _)| (*of, *by) == (Some(*at), Some(*tag)));
         let verdict = match () {
@@ -309,7 +309,8 @@ pub fn explained(order: &Bought, truth: &Truth) -> (Vec<Value>, Vec<Value>) {
             () if *at > order.placed || order.placed - at > LOOKBACK => "ignored",
             () => "considered",
         };
-        json!({"at": at, "session_id": session.to_string(), "verdict": verdict})
+        let known_by = (!is_own).then_some("phone");
+        json!({"at": at, "session_id": session.to_string(), "verdict": verdict, "known_by": known_by})
     });
     let credits = order.credits.iter().flat_map(|(model, credits)| {
         credits

@@ -51,6 +51,7 @@ fn actions() -> impl Strategy<Value = Vec<Action<'static>>> {
     let bought = (0usize..3, 1i64..3, any::<(bool, bool)>(), reference()).prop_map(
         |(order, value, (header, is_weak), reference)| Action {
             order_id: Some(["o1", "o2", "o3"][order].into()),
+            customer: if header { keys_of(order + 1, false) } else { Vec::new() },
             value: Some((value * 150).into()),
             way: if header { Way::Header } else { Way::Rule },
             reference,
@@ -108,13 +109,26 @@ fn any_report() -> impl Strategy<Value = Record<'static>> {
                 reference: ["", "r"][reference].into(),
                 session_id: who.filter(|_| whole).map(|who| who.session_id),
                 visitor_id: who.filter(|_| !whole).map(|who| who.visitor_id),
-                customer: vec![(CustomerKeyKind::Phone, [u8::from(kind == 1) + 7; 16])],
+                customer: keys_of(id, kind == 1),
                 click_ids: value.map(|value| ("gclid".into(), value.to_string())).into_iter().collect(),
                 received_ms: at_ms + value.unwrap_or(0).cast_unsigned() * 1000,
                 ..fact(["o1", "o2", "o3", "o4"][id], kinds[kind], at_ms)
             })
         },
     )
+}
+
+/// One order has two keys, and connects those that have one of them.
+fn keys_of(order: usize, other_phone: bool) -> Vec<(CustomerKeyKind, [u8; 16])> {
+    let (phone, email) = (
+        (CustomerKeyKind::Phone, [u8::from(other_phone) + 7; 16]),
+        (CustomerKeyKind::Email, [u8::try_from(order % 3).unwrap() + 20; 16]),
+    );
+    match order {
+        0 => vec![phone],
+        1 => vec![phone, email],
+        _ => vec![email],
+    }
 }
 
 pub(super) fn any_record() -> impl Strategy<Value = Record<'static>> {

@@ -295,3 +295,146 @@ async fn a_number_that_very_many_orders_have_joins_none() {
     shipper.ship(journal.batch(&records)).await.unwrap();
     assert_eq!(value(&client, "SELECT count(visitor_id) FROM orders").await.unwrap(), "1");
 }
+
+/// A purchase by a browser, with what identifies the customer.
+fn bought_by(
+    browser: Identity,
+    at_ms: u64,
+    order: &'static str,
+    customer: &[(CustomerKeyKind, [u8; 16])],
+) -> Record<'static> {
+    let mut bought = purchase(browser, at_ms, order, 100);
+    bought.actions[0].customer = customer.to_vec();
+    hit(bought)
+}
+
+fn landed(browser: Identity, at_ms: u64, evidence: i64, source: &'static str) -> Record<'static> {
+    hit(Hit { touch: Some(touch(evidence, source)), ..page_view(browser, at_ms) })
+}
+
+#[tokio::test]
+async fn a_click_in_another_browser_of_the_customer_earns_the_order() {
+    let phone = (CustomerKeyKind::Phone, [1; 16]);
+    let (mobile, again) = (identity(1, 1, TEN), identity(1, 2, TEN + 24 * HOUR));
+    let desktop = identity(2, 1, TEN + 48 * HOUR);
+    let records = [
+        landed(mobile, TEN, 1, "google"),
+        bought_by(mobile, TEN + MINUTE, "first", &[phone]),
+        landed(again, TEN + 24 * HOUR, 2, "bing"),
+        bought_by(desktop, TEN + 48 * HOUR, "second", &[phone]),
+    ];
+    let (_database, client, _, _) = shop().await;
+    // In every order of arrival, one by one.
+    for order in 0..24_usize {
+        super::any_order::clear(&client).await;
+        let (mut shipper, mut journal) = (shipper(&_database), Journal::new());
+        let mut left: Vec<_> = records.iter().collect();
+        for place in [order % 4, order / 4 % 3, order / 12, 0] {
+            let record = left.remove(place).clone();
+            shipper.ship(journal.batch(&[record])).await.unwrap();
+        }
+        assert_eq!(joined(&client, "second").await, "cookie 02 1 bing", "order {order}");
+        assert_eq!(joined(&client, "first").await, "cookie 01 1 google", "order {order}");
+        let linear = "SELECT string_agg(concat_ws(' ', c.source, k.credit), ', ' ORDER BY k.position)
+                      FROM order_credits k JOIN campaigns c USING (campaign_id)
+                      WHERE k.order_id = 'second' AND k.model = 'linear'";
+        assert_eq!(value(&client, linear).await.unwrap(), "google 500000, bing 500000");
+        // No visitor is changed for it: conversions and people are counted as before.
+        assert_eq!(value(&client, "SELECT sum(order_count) FROM sessions").await.unwrap(), "2");
+    }
+    // What is known only later says nothing of an order before.
+    let (mut shipper, mut journal) = (shipper(&_database), Journal::new());
+    let stranger = (CustomerKeyKind::Email, [5; 16]);
+    let tablet = identity(3, 1, TEN + 30 * HOUR);
+    let records = [
+        landed(tablet, TEN + 30 * HOUR, 3, "tiktok"),
+        bought_by(identity(4, 1, TEN + 31 * HOUR), TEN + 31 * HOUR, "early", &[stranger]),
+        bought_by(tablet, TEN + 32 * HOUR, "late", &[stranger]),
+    ];
+    shipper.ship(journal.batch(&records)).await.unwrap();
+    assert_eq!(joined(&client, "early").await, "cookie 04 1");
+    assert_eq!(joined(&client, "late").await, "cookie 03 1 tiktok");
+}
+
+#[tokio::test]
+async fn keys_connect_browsers_by_way_of_orders_that_have_both() {
+    let (_database, client, mut shipper, mut journal) = shop().await;
+    let (phone, email) = ((CustomerKeyKind::Phone, [1; 16]), (CustomerKeyKind::Email, [2; 16]));
+    let records = [
+        landed(identity(1, 1, TEN), TEN, 1, "google"),
+        bought_by(identity(1, 1, TEN), TEN + MINUTE, "mobile", &[phone]),
+        bought_by(identity(2, 1, TEN + 9 * HOUR), TEN + 9 * HOUR, "desktop", &[email]),
+    ];
+    shipper.ship(journal.batch(&records)).await.unwrap();
+    assert_eq!(joined(&client, "desktop").await, "cookie 02 1");
+    let both =
+        |at_ms| OrderFact { customer: vec![phone, email], ..fact("shop", OrderEntryKind::Placed, at_ms) };
+    shipper.ship(journal.batch(&[order(both(TEN + HOUR))])).await.unwrap();
+    assert_eq!(joined(&client, "desktop").await, "cookie 02 1 google");
+    assert_eq!(joined(&client, "shop").await, "customer 01 1 google");
+    // With the fact goes what followed from it.
+    client
+        .batch_execute(
+            "DELETE FROM order_entries WHERE order_id = 'shop'; DELETE FROM orders WHERE order_id = 'shop'",
+        )
+        .await
+        .unwrap();
+    let paid = fact("desktop", OrderEntryKind::Paid, TEN + 10 * HOUR);
+    shipper.ship(journal.batch(&[order(paid)])).await.unwrap();
+    assert_eq!(joined(&client, "desktop").await, "cookie 02 1");
+}
+
+#[tokio::test]
+async fn what_very_many_browsers_order_with_connects_none() {
+    let (_database, client, mut shipper, mut journal) = shop().await;
+    let phone = (CustomerKeyKind::Phone, [9; 16]);
+    const ORDERS: [&str; 11] = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11"];
+    let mut records = vec![landed(identity(1, 1, TEN), TEN, 1, "google")];
+    let bought = |number: usize| {
+        let at = TEN + number as u64 * MINUTE;
+        bought_by(identity(u8::try_from(number).unwrap(), 1, TEN), at, ORDERS[number - 1], &[phone])
+    };
+    records.extend((1..=10).map(bought));
+    shipper.ship(journal.batch(&records)).await.unwrap();
+    assert_eq!(joined(&client, "10").await, "cookie 0a 1 google");
+    shipper.ship(journal.batch(&[bought(11)])).await.unwrap();
+    for order in &ORDERS[1..] {
+        let told = joined(&client, order).await;
+        assert!(told.starts_with("cookie ") && !told.ends_with("google"), "{order}: {told}");
+    }
+    assert_eq!(joined(&client, "1").await, "cookie 01 1 google");
+}
+
+#[tokio::test]
+async fn an_order_keeps_what_a_forgotten_browser_earned_it_and_no_name_of_it() {
+    let (_database, client, mut shipper, mut journal) = shop().await;
+    let (phone, email) = ((CustomerKeyKind::Phone, [1; 16]), (CustomerKeyKind::Email, [2; 16]));
+    let mobile = identity(1, 1, TEN);
+    let both = OrderFact { customer: vec![phone, email], ..fact("shop", OrderEntryKind::Placed, TEN + HOUR) };
+    let records = [
+        landed(mobile, TEN, 1, "google"),
+        bought_by(mobile, TEN + MINUTE, "mobile", &[phone]),
+        order(both),
+        // By way of the order that the shop told: it is not forgotten with the first one.
+        bought_by(identity(2, 1, TEN + 9 * HOUR), TEN + 9 * HOUR, "desktop", &[email]),
+    ];
+    shipper.ship(journal.batch(&records)).await.unwrap();
+    let erasure = |number: u8| {
+        Record::Erasure(Erasure {
+            erasure_id: Uuid::new_v4(),
+            at_ms: TEN + 20 * HOUR,
+            subject: Subject::Visitor(identity(number, 1, TEN).visitor_id),
+        })
+    };
+    shipper.ship(journal.batch(&[erasure(1)])).await.unwrap();
+    let credit = "SELECT concat_ws(' ', c.source, k.session_id IN (SELECT session_id FROM touches)) FROM order_credits k
+                  JOIN campaigns c USING (campaign_id) WHERE k.order_id = 'desktop' AND k.model = 'first'";
+    let name = format!("SELECT count(*) FROM order_credits WHERE session_id = '{}'", mobile.session_id);
+    assert_eq!(value(&client, credit).await.unwrap(), "google t");
+    assert_eq!(value(&client, &name).await.unwrap(), "0");
+    // Whatever comes late leads to the same.
+    let paid = fact("desktop", OrderEntryKind::Paid, TEN + 10 * HOUR);
+    shipper.ship(journal.batch(&[landed(mobile, TEN, 1, "google"), order(paid)])).await.unwrap();
+    assert_eq!(value(&client, credit).await.unwrap(), "google t");
+    assert_eq!(value(&client, &name).await.unwrap(), "0");
+}
