@@ -34,7 +34,7 @@ use crate::record::Recording;
 use crate::reload::Reload;
 use crate::salts::Salts;
 use crate::ship::Shipper;
-use crate::ship::feed::{BATCH_BYTES, End, Feed, FeedConfig};
+use crate::ship::feed::{BATCH_BYTES, End, Feed, FeedConfig, HALVING};
 use crate::ship::labels::{self, CurrentLabels};
 use crate::stats::database::ReportDatabase;
 use crate::stats::replica::watch_replica;
@@ -351,6 +351,7 @@ impl Shipping {
             keep: journal.keep,
             max_bytes: journal.max_bytes,
             batch_bytes: BATCH_BYTES,
+            halving: HALVING,
         };
         let shipper =
             Shipper::following(self.store.clone(), self.config.clone()).labelling(self.labels.clone());

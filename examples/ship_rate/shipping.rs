@@ -15,7 +15,7 @@ use utm_dispatcher::journal::directory::RunDirectory;
 use utm_dispatcher::journal::frame::{FORMAT, Header, append};
 use utm_dispatcher::journal::reader::segment_path;
 use utm_dispatcher::journal::writer::{Batch, Writer, WriterConfig};
-use utm_dispatcher::ship::feed::{BATCH_BYTES, End, Feed, FeedConfig};
+use utm_dispatcher::ship::feed::{BATCH_BYTES, End, Feed, FeedConfig, HALVING};
 use utm_dispatcher::ship::{ShipSettings, Shipper};
 use utm_dispatcher::store::Store;
 use utm_dispatcher::telemetry::metrics::Metrics;
@@ -48,6 +48,7 @@ impl Shipping {
             keep: Duration::ZERO,
             max_bytes: 8 << 30,
             batch_bytes: BATCH_BYTES,
+            halving: HALVING,
         };
         let settings = ShipSettings {
             lookback: Duration::from_secs(90 * 86_400),

@@ -35,6 +35,10 @@ const GATHER: Duration = Duration::from_millis(150);
 pub const BATCH_BYTES: usize = 8 << 20;
 /// How often free directories are looked for, shipped segments deleted and positions asked for again.
 const CHORES: Duration = Duration::from_secs(10);
+/// How long a batch is halved to find records that cannot be stored before others have their turn, as the program has it.
+pub const HALVING: Duration = Duration::from_secs(5);
+/// Least bytes of the batches after one that was halved.
+const LEAST_BYTES: usize = 4 << 10;
 /// First and longest pause after a failure.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
@@ -49,6 +53,8 @@ pub struct FeedConfig {
     pub max_bytes: u64,
     /// Most bytes of one batch.
     pub batch_bytes: usize,
+    /// How long a batch is halved before others have their turn.
+    pub halving: Duration,
 }
 
 /// Reads journals and has them shipped until it is told to end.
@@ -63,6 +69,8 @@ pub struct Feed {
     receipts: Arc<Receipts>,
     metrics: Arc<Metrics>,
     chores_at: Instant,
+    /// Most bytes of the next batch.
+    batch_bytes: usize,
     pause: Duration,
     has_failed: bool,
 }
@@ -102,6 +110,7 @@ struct Underway {
     damaged: u64,
     /// Time of the oldest record, Unix milliseconds; none when it cannot be read.
     oldest_ms: Option<u64>,
+    bytes: usize,
     is_full: bool,
 }
 
@@ -134,6 +143,7 @@ impl Feed {
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
+            batch_bytes: config.batch_bytes,
             config,
             shipper,
             journals: BTreeMap::new(),
@@ -217,12 +227,13 @@ impl Feed {
             }
             let begun = Instant::now();
             let mut shipped = Shipped::default();
-            let outcome = self.shipper.ship_folded(underway.folding, &mut shipped).await;
+            let outcome = self.shipper.ship_folded(underway.folding, &mut shipped, self.config.halving).await;
             let records = self.count_shipped(&shipped);
+            self.size_next_batch(underway.bytes, shipped.halvings > 0);
             self.receipts.deliver(shipped.outcomes);
             self.receipts.deliver_erasures(shipped.receipts);
             match outcome {
-                Ok(()) => {
+                Ok(true) => {
                     for (journal, end) in underway.ends {
                         if let Some(reading) =
                             self.journals.get_mut(&journal).and_then(|source| source.reading.as_mut())
@@ -237,6 +248,15 @@ impl Feed {
                     self.note_success();
                     self.read_agents().await;
                 }
+                Ok(false) => {
+                    // The rest is read again, and with it what was read ahead: the chores may be due before.
+                    ahead = None;
+                    self.forget_positions();
+                    if let Err(error) = self.locate().await {
+                        return self.note_failure(&error);
+                    }
+                    self.note_success();
+                }
                 Err(error) => {
                     // With the positions goes what was read ahead.
                     self.forget_positions();
@@ -244,6 +264,16 @@ impl Feed {
                 }
             }
         }
+    }
+
+    /// Where records cannot be stored there may be more of them: in small batches they are found with fewer tries, and hold
+    /// fewer others up.
+    fn size_next_batch(&mut self, bytes: usize, was_halved: bool) {
+        self.batch_bytes = if was_halved {
+            (bytes.min(self.batch_bytes) / 4).max(LEAST_BYTES)
+        } else {
+            (self.batch_bytes * 2).min(self.config.batch_bytes)
+        };
     }
 
     /// What else is done every so often, and needs the database.
@@ -266,7 +296,7 @@ impl Feed {
         let ends = stretches.iter().map(|stretch| (stretch.journal, stretch.next)).collect();
         let bytes: usize = stretches.iter().map(Stretch::bytes).sum();
         let folding = self.shipper.fold(Batch::new(stretches));
-        Some(Underway { folding, ends, damaged, oldest_ms, is_full: bytes >= self.config.batch_bytes / 2 })
+        Some(Underway { folding, ends, damaged, oldest_ms, bytes, is_full: bytes >= self.batch_bytes / 2 })
     }
 
     /// Says whether more user agents are to be read at once. One that cannot be read now waits for the next look.
@@ -306,7 +336,7 @@ impl Feed {
         let (own, others): (Vec<_>, Vec<_>) =
             self.journals.iter_mut().partition(|(_, source)| source.live.is_some());
         let others_wait = others.iter().any(|(_, source)| !source.is_at_end());
-        let whole = self.config.batch_bytes;
+        let whole = self.batch_bytes;
         let own_most = if others_wait { whole / 2 } else { whole };
         let shares = own.into_iter().zip([own_most]).chain(others.into_iter().zip(std::iter::repeat(whole)));
         for ((journal, source), most) in shares {
@@ -365,7 +395,7 @@ impl Feed {
         for (kind, values) in &shipped.overflowed {
             metrics.values_overflowed.get_or_create(&Kind { kind }).inc_by(*values);
         }
-        shipped.records + shipped.quarantined + shipped.past_retention
+        shipped.all()
     }
 
     /// Counts the journals that cannot be read, for whatever reason.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Client, Object};
 use jiff::Timestamp;
@@ -77,6 +77,8 @@ pub struct Shipped {
     pub records: u64,
     /// Records set aside.
     pub quarantined: u64,
+    /// How often it, or a part of it, was halved.
+    pub halvings: u64,
     /// Values that are not told apart since a dictionary may not grow any more that day, by dictionary.
     pub overflowed: BTreeMap<&'static str, u64>,
     /// Records of which no fact was stored: retention has passed their time.
@@ -255,15 +257,23 @@ impl Shipper {
     /// aside in `quarantine`, and the rest goes in; so after an error a first part of the batch may be committed.
     pub async fn ship(&mut self, batch: Batch) -> Result<Shipped, ShipError> {
         let (folding, mut shipped) = (self.fold(batch), Shipped::default());
-        self.ship_folded(folding, &mut shipped).await?;
+        self.ship_folded(folding, &mut shipped, Duration::MAX).await?;
         Ok(shipped)
     }
 
     /// As [`Shipper::ship`], when folding has begun already. Adds to `shipped` whatever is committed, after an error
-    /// too: nobody comes by these records again.
-    pub async fn ship_folded(&mut self, folding: Folding, shipped: &mut Shipped) -> Result<(), ShipError> {
+    /// too: nobody comes by these records again. Answers whether all of the batch is in: when it is halved for longer
+    /// than `most`, others have their turn, and the rest must be read again from [`Shipper::checkpoints`].
+    pub async fn ship_folded(
+        &mut self,
+        folding: Folding,
+        shipped: &mut Shipped,
+        most: Duration,
+    ) -> Result<bool, ShipError> {
+        let begun = Instant::now();
         let mut open = vec![folding];
         while let Some(Folding { batch, rows }) = open.pop() {
+            let before = shipped.all();
             match self.ship_whole(&batch, rows).await? {
                 Ending::Committed(part) => shipped.add(part),
                 Ending::PastHorizon(horizon) => {
@@ -272,13 +282,17 @@ impl Shipper {
                 }
                 Ending::OthersForgotten => open.push(self.fold(batch)),
                 Ending::Unstorable(_) if batch.len() > 1 => {
+                    shipped.halvings += 1;
                     let (first, second) = batch.halves();
                     open.extend([self.fold(second), self.fold(first)]);
                 }
                 Ending::Unstorable(error) => shipped.add(self.set_aside(&batch, error).await?),
             }
+            if shipped.all() > before && begun.elapsed() >= most {
+                return Ok(open.is_empty());
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Reads what some user agents say, for a short while, and says whether there may be more. Failing costs nothing:
@@ -445,6 +459,7 @@ impl Shipped {
         Shipped {
             records: batch.len() as u64 - quarantined - rows.past_retention,
             quarantined,
+            halvings: 0,
             overflowed: BTreeMap::new(),
             past_retention: rows.past_retention,
             outcomes: outcomes.into_iter().chain(refused).collect(),
@@ -452,9 +467,15 @@ impl Shipped {
         }
     }
 
+    /// How many records were dealt with, in whatever way.
+    pub(super) fn all(&self) -> u64 {
+        self.records + self.quarantined + self.past_retention
+    }
+
     fn add(&mut self, part: Shipped) {
         self.records += part.records;
         self.quarantined += part.quarantined;
+        self.halvings += part.halvings;
         for (kind, values) in part.overflowed {
             *self.overflowed.entry(kind).or_default() += values;
         }

@@ -19,6 +19,7 @@ use crate::stats::details::{OrderDetails, TouchDetails, Verdict, way_name};
 use crate::stats::money::amount;
 use crate::stats::params::{Accepts, ParameterError};
 use crate::stats::problem::StatsError;
+use crate::stats::scope::{Money, shop_zone};
 
 pub(crate) const ACCEPTS: Accepts = Accepts { site: true, ..Accepts::NOTHING };
 
@@ -32,6 +33,8 @@ const NO_ORDER: StatsError = StatsError::NotFound("there is no order with this i
 pub(crate) struct Explanation {
     order: OrderDetails,
     join: Join,
+    /// How it counts in sums; null when it is in the report's currency.
+    exchange: Option<Exchange>,
     /// What is thought of the session that it is a conversion of; null without one.
     session: Option<Verdict>,
     /// The ledger, by time.
@@ -51,6 +54,23 @@ pub(crate) struct Join {
     /// The rule that matched; null = joined to nobody.
     rule: Option<String>,
     explanation: &'static str,
+}
+
+/// What an order in another currency is worth in the report's. Without a rate it is in no sum, and the rest is null.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct Exchange {
+    /// The report's.
+    currency: Option<String>,
+    /// The day of the order, in the shop's own zone.
+    day: String,
+    /// What one of the order's currency is worth; of one that is computed from others 12 digits after the point.
+    rate: Option<String>,
+    /// The day that the rate is of: the order's, else the latest of the seven before it.
+    rate_day: Option<String>,
+    /// The currency that both have a rate with, where they have none with each other.
+    by_way_of: Option<String>,
+    /// What counts of the order.
+    revenue: Option<String>,
 }
 
 #[derive(Debug, JsonSchema, Serialize)]
@@ -142,7 +162,12 @@ pub(crate) async fn explain(
     let by_order = [(&facts.site_id as _, Type::INT4), (&id as _, Type::TEXT)];
     let entries = snapshot.rows(include_str!("sql/order_entries.sql"), &by_order).await?;
     let credits = snapshot.rows(include_str!("sql/order_credits.sql"), &by_order).await?;
-    let lookback = shared.config().tracking.attribution.lookback;
+    let config = shared.config();
+    let money = Money::of(&params, &config, &snapshot).await?;
+    let zone = shop_zone(&config);
+    let exchange = [&by_order[..], &money.exchange(&zone)].concat();
+    let exchange = snapshot.row(include_str!("sql/order_exchange.sql"), &exchange).await?;
+    let lookback = config.tracking.attribution.lookback;
     let (touches, ignored) = match facts.visitor_id {
         Some(visitor_id) if !facts.is_forgotten => {
             let by_visitor = [(&visitor_id as _, Type::UUID), (&MOST_TOUCHES as _, Type::INT8)];
@@ -171,6 +196,7 @@ pub(crate) async fn explain(
                 false => OrderDetails::read(row, zone)?,
             },
             join: Join { explanation: facts.join_explanation(), rule: facts.joined_by.clone() },
+            exchange: exchange.as_ref().map(|row| Exchange::read(row, money.currency())).transpose()?,
             session: session.as_ref().map(Verdict::read).transpose()?,
             entries: entries
                 .iter()
@@ -268,6 +294,19 @@ impl Facts {
             credits: earned,
             is_bot: row.try_get("bot")?,
             is_excluded: row.try_get("excluded")?,
+        })
+    }
+}
+
+impl Exchange {
+    fn read(row: &Row, currency: Option<&str>) -> Result<Exchange, tokio_postgres::Error> {
+        Ok(Exchange {
+            currency: currency.map(str::to_owned),
+            day: row.try_get("day")?,
+            rate: row.try_get("rate")?,
+            rate_day: row.try_get("rate_day")?,
+            by_way_of: row.try_get("by_way_of")?,
+            revenue: row.try_get("revenue")?,
         })
     }
 }

@@ -76,6 +76,8 @@ pub(crate) async fn ltv_comparison(
     let rows = snapshot.rows(include_str!("sql/ltv.sql"), &parameters).await?;
     let freshness = snapshot.conclude().await?;
     let digits = money.minor_units();
+    let left_out = rows.iter().map(|row| row.try_get::<_, i64>("left_out")).sum::<Result<i64, _>>();
+    let left_out = left_out.map_err(DatabaseError::from)?;
     let values = rows
         .iter()
         .map(|row| Value::read(row, digits))
@@ -94,7 +96,7 @@ pub(crate) async fn ltv_comparison(
     }
     totals.revenue = format!("{revenue:.digits$}");
     Ok(Answer::of_window(freshness, &params, values)
-        .with_money(&params, money.currency(), 0)
+        .with_money(&params, money.currency(), left_out)
         .with_totals(totals)
         .into_response())
 }

@@ -1,4 +1,4 @@
-//! The parameters that every windowed statement shares: `$1`–`$20` window and filters, `$21`–`$25` money.
+//! The parameters that every windowed statement shares: `$1`–`$20` window and filters, `$21`–`$26` money.
 
 use jiff::Timestamp;
 use tokio_postgres::types::Type;
@@ -31,6 +31,8 @@ pub(crate) struct Money {
     currency: Option<String>,
     minor_units: i32,
     revenue: &'static str,
+    /// In whose days rates are looked up; none where no order needs one.
+    day_zone: Option<String>,
 }
 
 impl Scope {
@@ -105,16 +107,18 @@ impl Scope {
 }
 
 impl Money {
-    /// How a request counts money; asks the database for the usual currency where the configuration has none.
+    /// How a request counts money: in the configured currency, else in the one that most orders have.
     pub(crate) async fn of(
         params: &Params,
         config: &Config,
         snapshot: &Snapshot,
     ) -> Result<Money, DatabaseError> {
-        let currency = match &config.stats.currency {
-            Some(currency) => Some(currency.clone()),
-            None => usual_currency(params, snapshot).await?,
-        };
+        let sites = (!params.sites.is_empty()).then_some(&params.sites);
+        let chosen = &config.stats.currency;
+        let asked = [(&sites as _, Type::TEXT_ARRAY), (chosen as _, Type::TEXT)];
+        let row = snapshot.row(include_str!("sql/report_currency.sql"), &asked).await?;
+        let row = row.ok_or(DatabaseError::Failed)?;
+        let currency: Option<String> = row.try_get("currency")?;
         Ok(Money {
             date_basis: params.date_basis.name(),
             model: params.model,
@@ -124,10 +128,11 @@ impl Money {
                 Revenue::Placed => "placed",
                 Revenue::Paid => "paid",
             },
+            day_zone: row.try_get::<_, bool>("needs_rates")?.then(|| shop_zone(config)),
         })
     }
 
-    /// `$21`–`$25`.
+    /// `$21`–`$26`.
     pub(crate) fn parameters(&self) -> Vec<Parameter<'_>> {
         vec![
             (&self.date_basis, Type::TEXT),
@@ -135,6 +140,17 @@ impl Money {
             (&self.currency, Type::TEXT),
             (&self.minor_units, Type::INT4),
             (&self.revenue, Type::TEXT),
+            (&self.day_zone, Type::TEXT),
+        ]
+    }
+
+    /// `$3`–`$6` of what asks about one order's rate: currency, minor units, what revenue is, and in whose days.
+    pub(crate) fn exchange<'a>(&'a self, zone: &'a String) -> [Parameter<'a>; 4] {
+        [
+            (&self.currency, Type::TEXT),
+            (&self.minor_units, Type::INT4),
+            (&self.revenue, Type::TEXT),
+            (zone, Type::TEXT),
         ]
     }
 
@@ -149,8 +165,7 @@ impl Money {
     }
 }
 
-async fn usual_currency(params: &Params, snapshot: &Snapshot) -> Result<Option<String>, DatabaseError> {
-    let sites = (!params.sites.is_empty()).then_some(&params.sites);
-    let row = snapshot.row(include_str!("sql/report_currency.sql"), &[(&sites, Type::TEXT_ARRAY)]).await?;
-    Ok(row.map(|row| row.try_get("currency")).transpose()?)
+/// The zone of the days that rates are looked up by, as the database calls it.
+pub(crate) fn shop_zone(config: &Config) -> String {
+    config.stats.timezone.iana_name().unwrap_or("UTC").to_owned()
 }

@@ -60,12 +60,15 @@ impl Spend {
             parameters.push((&patterns.include, Type::TEXT_ARRAY));
             parameters.push((&patterns.exclude, Type::TEXT_ARRAY));
         }
+        let minor_units = i32::try_from(money.minor_units()).unwrap_or(2);
+        parameters.push((&minor_units, Type::INT4));
         let row = snapshot.row(include_str!("sql/roi_spend.sql"), &parameters).await?;
         let row = row.ok_or(DatabaseError::Failed)?;
         let left_out: i64 = row.try_get("left_out")?;
         if left_out > 0 {
-            warnings
-                .push(format!("{left_out} of the stored costs are in another currency, and not in the sum"));
+            warnings.push(format!(
+                "{left_out} of the stored costs are in another currency without an exchange rate, and not in the sum"
+            ));
         }
         Ok(Spend { cost: row.try_get("cost")?, warnings })
     }

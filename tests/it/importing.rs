@@ -1,4 +1,4 @@
-//! Files of orders and of advertising cost are taken once, and every row that is not is named.
+//! Files of orders, of advertising cost and of exchange rates are taken once, and every row that is not is named.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -300,4 +300,73 @@ async fn the_past_of_the_system_before_is_in_the_reports_once() {
         said(&place.command(&url, &all[..3].iter().chain(&all[7..]).copied().collect::<Vec<_>>()));
     assert!(lines.contains("the proxy counts by itself") && lines.contains("refused: 1"), "{lines}");
     app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exchange_rates_of_a_file_are_taken_once_and_the_last_one_stands() {
+    let place = Place::new().await;
+    let url = place.database.url.clone();
+    let text = "Date;From;To;Units;Rate\n\
+                2026-10-15;EUR;UAH;1;48,1055\n\
+                15.10.2026;jpy;UAH;100;27.5\n\
+                2026-10-15;EUR;UAH;;48.1055\n\
+                2026-10-15;EUR;UAH;1;48.2\n\
+                2026-13-15;EUR;UAH;1;48.2\n\
+                2026-10-15;UAH;UAH;1;1\n\
+                2026-10-15;EURO;UAH;1;48.2\n\
+                2026-10-16;EUR;UAH;1;48,105\n\
+                2026-10-16;EUR;UAH;1;0\n\
+                2062-10-16;EUR;UAH;1;48.2\n\
+                2026-10-16;EUR;;1;48.2\n\
+                2026-10-16;EUR;UAH;12;48.2\n";
+    let refused = "line 5: line 2 has another rate of this day and these currencies\n\
+                   line 6: day: not written as 2026-11-22, 22.11.2026 or 22 Nov 2026\n\
+                   line 7: UAH in UAH is no rate\n\
+                   line 8: currency: not a code of three letters, as UAH\n\
+                   line 9: rate: 48,105 can be read in two ways: write it with a point, as 41.2567\n\
+                   line 10: rate: it must be above zero, below 1000000000000, and have at most 12 digits after the point\n\
+                   line 11: day: 2062-10-16 lies before 1990 or ahead\n\
+                   line 12: quote: it is missing\n\
+                   line 13: units: not 1, 10, 100, …\n";
+    let stored =
+        "SELECT string_agg(concat_ws(' ', day, currency, quote, rate), '; ' ORDER BY day, currency, quote)
+                  FROM exchange_rates";
+    let dry = said(&place.import(&url, text, &["rates", "--dry-run"]));
+    assert_eq!(dry, (format!("{refused}rows: 12, would be told: 2, refused: 9\n"), false));
+    for counts in ["recorded: 2, known: 1", "recorded: 0, known: 3"] {
+        let done = said(&place.import(&url, text, &["rates"]));
+        assert_eq!(done, (format!("{refused}rows: 12, {counts}, refused: 9\n"), false));
+        assert_eq!(place.value(stored).await, "2026-10-15 EUR UAH 48.1055; 2026-10-15 JPY UAH 0.275");
+    }
+    // What is imported last stands.
+    let again = "day,currency,rate\n2026-10-15,EUR,48.2\n";
+    let done = said(&place.import(&url, again, &["rates", "--quote", "uah"]));
+    assert_eq!(done, ("rows: 1, recorded: 1, known: 0, refused: 0\n".to_owned(), true));
+    assert_eq!(place.value(stored).await, "2026-10-15 EUR UAH 48.2; 2026-10-15 JPY UAH 0.275");
+    let nothing = place.import(&url, again, &["rates"]);
+    assert!(String::from_utf8_lossy(&nothing.stderr).contains("no column says what rates are in"));
+    let unknown = place.import(&url, "day,currency,quote,rate,bank\n", &["rates"]);
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("the column bank is none that is known"));
+    let away = place.import("postgres://127.0.0.1:1/none", text, &["rates"]);
+    assert!(
+        !away.status.success() && String::from_utf8_lossy(&away.stderr).contains("no connection"),
+        "{away:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rates_of_the_european_central_bank_are_read_as_it_exports_them() {
+    let place = Place::new().await;
+    let url = place.database.url.clone();
+    let text = "KEY,FREQ,CURRENCY,CURRENCY_DENOM,EXR_TYPE,EXR_SUFFIX,TIME_PERIOD,OBS_VALUE,OBS_STATUS,TITLE\n\
+                EXR.D.USD.EUR.SP00.A,D,USD,EUR,SP00,A,2026-10-15,1.1712,A,\"US dollar/Euro, daily\"\n\
+                EXR.D.USD.EUR.SP00.A,D,USD,EUR,SP00,A,2026-10-17,,H,\"US dollar/Euro, daily\"\n\
+                EXR.M.USD.EUR.SP00.A,M,USD,EUR,SP00,A,2026-10,1.18,A,\"US dollar/Euro, monthly\"\n";
+    let (lines, _) = said(&place.import(&url, text, &["rates"]));
+    assert_eq!(
+        lines,
+        "line 4: it is of more than one day: export daily rates\nrows: 2, recorded: 1, known: 0, refused: 1\n"
+    );
+    let stored = "SELECT string_agg(concat_ws(' ', day, currency, quote, rate), '; ') FROM exchange_rates";
+    assert_eq!(place.value(stored).await, "2026-10-15 EUR USD 1.1712");
 }

@@ -10,6 +10,7 @@ mod metrics;
 mod openapi;
 mod people;
 mod questions;
+mod rates;
 mod reports;
 mod revalidation;
 pub mod seed;

@@ -1,11 +1,13 @@
-//! `import`: what the shop, or an advertiser, has in files: orders, advertising cost, and the past of the system before. To
-//! import a file again is harmless.
+//! `import`: what the shop, an advertiser or a bank has in files: orders, advertising cost, exchange rates, and the past of the
+//! system before. To import a file again is harmless.
 //!
 //! A row becomes what the API takes, or a hit, is read by the same rules, and goes the same way: into a journal, then to the
-//! database. Every row that is refused is named with its line and the reason.
+//! database; exchange rates, which nobody waits for, go there at once. Every row that is refused is named with its line and
+//! the reason.
 
 mod orders;
 mod original;
+mod rates;
 mod spend;
 mod table;
 
@@ -14,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args as ClapArgs, Subcommand};
+use jiff::civil::Date;
 
 use super::journalled;
 use crate::config::{self, Config};
@@ -32,7 +35,10 @@ enum What {
     Orders(FileArgs),
     /// Advertising cost: columns of POST /api/v1/ad-spend, or a report by day of Meta, Google Ads or TikTok
     AdSpend(AdSpendArgs),
+    /// Exchange rates: columns day, currency, quote and rate, or the daily rates of the European Central Bank
+    Rates(rates::Args),
     /// The past of the in-app UTM Dispatcher: its tables, as CSV
+    #[command(alias = "history")]
     Original(Box<original::Args>),
 }
 
@@ -63,6 +69,8 @@ struct AdSpendArgs {
     currency: Option<String>,
 }
 
+const TOO_LONG: &str = "more cells than the header has";
+
 /// The rows of a file, read.
 #[derive(Debug, Default)]
 struct Read {
@@ -75,7 +83,7 @@ struct Read {
 impl Read {
     /// Nothing but what is refused of a table in any case.
     fn of(table: &table::Table) -> Read {
-        let reason = || "more cells than the header has".to_owned();
+        let reason = || TOO_LONG.to_owned();
         Read { refused: table.too_long.iter().map(|line| (*line, reason())).collect(), ..Read::default() }
     }
 }
@@ -84,8 +92,9 @@ impl Read {
 pub(super) fn run(config: &Path, args: &Args) -> anyhow::Result<()> {
     let config = config::load(config)?;
     let (file, read) = match &args.what {
-        What::Orders(file) => (file, orders::read(&bytes(file)?, file, &config)?),
-        What::AdSpend(args) => (&args.file, spend::read(&bytes(&args.file)?, args)?),
+        What::Orders(file) => (file, orders::read(&bytes(&file.file)?, file, &config)?),
+        What::AdSpend(args) => (&args.file, spend::read(&bytes(&args.file.file)?, args)?),
+        What::Rates(args) => return rates::run(&config, args),
         What::Original(args) => return original::run(&config, args),
     };
     let mut refused = read.refused;
@@ -99,19 +108,24 @@ pub(super) fn run(config: &Path, args: &Args) -> anyhow::Result<()> {
             None => format!("accepted: {}, for the running program to ship", lines.len()),
         }
     };
+    conclude(&file.file, rows, &done, refused)
+}
+
+/// Prints what was refused and what was done; an error when something was refused.
+fn conclude(file: &Path, rows: usize, done: &str, mut refused: Vec<(u64, String)>) -> anyhow::Result<()> {
     refused.sort();
     for (line, reason) in &refused {
         println!("line {line}: {reason}");
     }
     println!("rows: {rows}, {done}, refused: {}", refused.len());
     if !refused.is_empty() {
-        bail!("not all of {} was taken", file.file.display());
+        bail!("not all of {} was taken", file.display());
     }
     Ok(())
 }
 
-fn bytes(file: &FileArgs) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(&file.file).with_context(|| format!("cannot read {}", file.file.display()))
+fn bytes(file: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))
 }
 
 /// The outcome of each record that has one, by its place; none while the database is away.
@@ -155,4 +169,12 @@ fn told(lines: &[u64], outcomes: Vec<(usize, ReportOutcome)>, refused: &mut Vec<
 /// A reason with the column that it is about.
 fn about(column: &str, reason: impl Display) -> String {
     format!("{column}: {reason}")
+}
+
+/// A day in a way that cannot be misread.
+fn day(text: &str) -> Result<Date, String> {
+    const FORMATS: [&str; 6] = ["%Y-%m-%d", "%d.%m.%Y", "%b %d, %Y", "%d %b %Y", "%B %d, %Y", "%d %B %Y"];
+    let text = text.split_once(" 00:00").map_or(text, |(day, _)| day).trim();
+    let read = FORMATS.iter().find_map(|format| Date::strptime(format, text).ok());
+    read.ok_or_else(|| about("day", "not written as 2026-11-22, 22.11.2026 or 22 Nov 2026"))
 }

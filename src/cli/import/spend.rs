@@ -7,12 +7,11 @@ use std::collections::BTreeMap;
 
 use anyhow::bail;
 use jiff::Timestamp;
-use jiff::civil::Date;
 use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
 
 use super::table::Table;
-use super::{AdSpendArgs, Read, about};
+use super::{AdSpendArgs, Read, about, day};
 use crate::hit::{Record, SpendFact};
 use crate::stats::spend_item::{self, FIELDS, Key};
 
@@ -218,14 +217,6 @@ fn add(first: &mut SpendFact, more: &SpendFact) {
     first.cost += more.cost;
     first.clicks = sum(first.clicks, more.clicks);
     first.impressions = sum(first.impressions, more.impressions);
-}
-
-/// A day in a way that cannot be misread.
-fn day(text: &str) -> Result<Date, String> {
-    const FORMATS: [&str; 6] = ["%Y-%m-%d", "%d.%m.%Y", "%b %d, %Y", "%d %b %Y", "%B %d, %Y", "%d %B %Y"];
-    let text = text.split_once(" 00:00").map_or(text, |(day, _)| day).trim();
-    let read = FORMATS.iter().find_map(|format| Date::strptime(format, text).ok());
-    read.ok_or_else(|| about("day", "not written as 2026-11-22, 22.11.2026 or 22 Nov 2026"))
 }
 
 /// A number as people write them: `1,234.50`, `1 234,50`, `1234.5 ₴`.

@@ -1,8 +1,8 @@
 -- By which sequences of touches did orders come, which groups of a dimension were on the way of how many, and how long was it?
 --
--- $1–$20   window and filters, $21–$25 money, as report_orders() takes them; the model is one that credits every touch
--- $26 text    dimension, as in attribution.sql
--- $27 bigint  paths to give, those of the most orders
+-- $1–$20   window and filters, $21–$26 money, as report_orders() takes them; the model is one that credits every touch
+-- $27 text    dimension, as in attribution.sql
+-- $28 bigint  paths to give, those of the most orders
 -- Rows: part 'path' in order (path text[], orders bigint, revenue text), 'assisted' (path: one group's keys; orders that it
 --       was on the way of, and another one ended), 'whole' (orders with a known way, median_touches, median_days)
 WITH ways AS MATERIALIZED (
@@ -11,8 +11,8 @@ WITH ways AS MATERIALIZED (
            first_value(ARRAY[k.key_1, k.key_2, k.key_3])
                OVER (PARTITION BY o.site_id, o.order_id ORDER BY o."position" DESC) AS last_keys
     FROM report_orders($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-                   $21, $22, $23, $24, $25) o
-    CROSS JOIN LATERAL report_groups($26::text, o.source, o.medium, o.campaign, o.content, o.channel) k
+                   $21, $22, $23, $24, $25, $26) o
+    CROSS JOIN LATERAL report_groups($27::text, o.source, o.medium, o.campaign, o.content, o.channel) k
 ), orders_ways AS MATERIALIZED (
     SELECT w.site_id, w.order_id, array_agg(array_to_string(array_remove(w.keys, ''), ' / ') ORDER BY w."position") AS path,
            sum(w.credited_revenue) AS revenue, count(*) AS touches
@@ -29,7 +29,7 @@ WITH ways AS MATERIALIZED (
     FROM orders_ways w
     GROUP BY w.path
     ORDER BY count(*) DESC, coalesce(sum(w.revenue), 0) DESC, w.path
-    LIMIT $27::bigint
+    LIMIT $28::bigint
 ), assisted AS (
     SELECT w.keys, count(DISTINCT (w.site_id, w.order_id)) AS orders
     FROM ways w

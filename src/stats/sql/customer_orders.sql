@@ -1,6 +1,6 @@
 -- Which orders were ever purchases, whose are they, and which of them are the window's?
 --
--- $1–$20   window and filters, $21–$25 money, as report_orders() takes them
+-- $1–$20   window and filters, $21–$26 money, as report_orders() takes them
 -- Rows by time: placed_at timestamptz, chosen boolean (the window's, and passes the filters), keys bytea[] (whatever tells
 --       whose it is: hashes of phone, e-mail and user id, the visitor's id; empty = nobody's)
 --
@@ -9,7 +9,7 @@
 WITH chosen AS (
     SELECT o.site_id, o.order_id
     FROM report_orders($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-                   $21, $22, $23, $24, $25) o
+                   $21, $22, $23, $24, $25, $26) o
     WHERE o.credit > 0
     GROUP BY o.site_id, o.order_id
 ), told AS (

@@ -1,18 +1,18 @@
 -- Which orders of the window can Google Ads be told of, and by which click?
 --
--- $1–$20   window and filters, $21–$25 money, as report_orders() takes them
--- $26 text  name of the conversion
+-- $1–$20   window and filters, $21–$26 money, as report_orders() takes them
+-- $27 text  name of the conversion
 -- Rows by time: columns of Google's template for conversions from clicks
 --
 -- The click is the last one before the order that has an id of Google's, within the 90 days that Google takes: one that the
 -- shop told of with the order, else the visitor's. Ids that were cut are none.
-SELECT k.gclid AS "Google Click ID", k.gbraid AS "GBRAID", k.wbraid AS "WBRAID", $26::text AS "Conversion Name",
+SELECT k.gclid AS "Google Click ID", k.gbraid AS "GBRAID", k.wbraid AS "WBRAID", $27::text AS "Conversion Name",
        to_char(p.placed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || '+00:00' AS "Conversion Time",
        coalesce(p.net, p.gross)::text AS "Conversion Value", p.currency AS "Conversion Currency", p.order_id AS "Order ID"
 FROM (
     SELECT DISTINCT o.site_id, o.order_id
     FROM report_orders($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-                   $21, $22, $23, $24, $25) o
+                   $21, $22, $23, $24, $25, $26) o
     WHERE o.credit > 0
 ) c
 JOIN orders p ON p.site_id = c.site_id AND p.order_id = c.order_id

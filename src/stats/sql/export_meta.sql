@@ -1,6 +1,6 @@
 -- Which orders of the window can Meta be told of, and by what?
 --
--- $1–$20   window and filters, $21–$25 money, as report_orders() takes them
+-- $1–$20   window and filters, $21–$26 money, as report_orders() takes them
 -- Rows by time: fields of Meta's Conversions API
 --
 -- fbc is the cookie as last seen in the order's session or in that of the click, else what it would be by the click (the last
@@ -13,7 +13,7 @@ SELECT 'Purchase' AS event_name, extract(epoch FROM p.placed_at)::bigint AS even
 FROM (
     SELECT DISTINCT o.site_id, o.order_id
     FROM report_orders($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-                   $21, $22, $23, $24, $25) o
+                   $21, $22, $23, $24, $25, $26) o
     WHERE o.credit > 0
 ) c
 JOIN orders p ON p.site_id = c.site_id AND p.order_id = c.order_id

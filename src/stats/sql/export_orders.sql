@@ -1,6 +1,6 @@
 -- Which orders does the window have, all of them?
 --
--- $1–$20   window and filters, $21–$25 money, as report_orders() takes them
+-- $1–$20   window and filters, $21–$26 money, as report_orders() takes them
 -- Rows by time: columns as exported; amounts in the order's own currency, revenue in the report's
 SELECT d.site, d.order_id, d.order_number, d.placed_at, d.paid_at, d.delivered_at, d.currency, d.gross, d.paid,
        d.cancelled, d.refunded, d.net, CASE WHEN p.forgotten_at IS NULL THEN d.visitor_id END AS visitor_id, d.session_id,
@@ -11,7 +11,7 @@ FROM (
            (array_agg(ARRAY[o.source, o.medium, o.campaign, o.content, o.channel] ORDER BY o.credit DESC, o."position"))[1:1]
                AS labels
     FROM report_orders($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-                   $21, $22, $23, $24, $25) o
+                   $21, $22, $23, $24, $25, $26) o
     WHERE o.credit > 0
     GROUP BY o.site_id, o.order_id
 ) c

@@ -1,9 +1,10 @@
 -- What have the visitors of the window brought since they first came, by the source of their first touch?
 --
--- $1–$20   window and filters, $21–$25 money, as report_orders() takes them
--- $26 timestamptz  now: who came less than a horizon ago does not count in it
+-- $1–$20   window and filters, $21–$26 money, as report_orders() takes them
+-- $27 timestamptz  now: who came less than a horizon ago does not count in it
 -- Rows by visitors: source text; visitors, customers, orders bigint; revenue text; and for each horizon of 30, 60, 90 days
---       visitors_…, customers_… bigint (old enough; of them with an order within it), revenue_… text
+--       visitors_…, customers_… bigint (old enough; of them with an order within it), revenue_… text; left_out
+--       bigint (orders without an exchange rate)
 --
 -- Members are those whose first session is in the window; their first touch is that of this session, with its cookieless
 -- beginning, else the first one known of the visitor. Orders are all of theirs, whatever credited them.
@@ -21,16 +22,16 @@ WITH first_sessions AS (
     LEFT JOIN campaign_labels c ON c.campaign_id = v.first_campaign_id
 ), amounts AS (
     SELECT a.*
-    FROM report_amounts(NULL, 'infinity', $3, $23, $24, $25) a
+    FROM report_amounts(NULL, 'infinity', $3, $23, $24, $25, $26) a
     WHERE a.visitor_id IS NOT NULL AND $21::text IS NOT NULL AND $22::text IS NOT NULL
 ), bought AS (
     -- A full join is hashed, however little the planner knows of the tables.
-    SELECT m.visitor_id, m.began_at, m.source, a.placed_at, a.gross, a.revenue
+    SELECT m.visitor_id, m.began_at, m.source, a.placed_at, a.gross, a.revenue, a.counted
     FROM members m
     FULL JOIN amounts a ON a.visitor_id = m.visitor_id
     OFFSET 0
 ), customers AS (
-    SELECT b.source, b.began_at, count(*) AS orders,
+    SELECT b.source, b.began_at, count(*) AS orders, count(*) FILTER (WHERE NOT b.counted) AS left_out,
            count(b.gross) AS valued, sum(b.gross) AS gross, coalesce(sum(b.revenue), 0) AS revenue,
            count(*) FILTER (WHERE b.placed_at < b.began_at + interval '720 hours') AS orders_30,
            count(*) FILTER (WHERE b.placed_at < b.began_at + interval '1440 hours') AS orders_60,
@@ -42,21 +43,22 @@ WITH first_sessions AS (
     WHERE b.visitor_id IS NOT NULL AND b.placed_at IS NOT NULL
     GROUP BY b.visitor_id, b.source, b.began_at
 ), brought AS (
-    SELECT c.source, count(*) AS customers, sum(c.orders)::bigint AS orders, sum(c.revenue) AS revenue,
+    SELECT c.source, count(*) AS customers, sum(c.orders)::bigint AS orders, sum(c.left_out)::bigint AS left_out,
+           sum(c.revenue) AS revenue,
            sum(c.gross) / nullif(sum(c.valued), 0) AS avg_order_value,
-           count(*) FILTER (WHERE c.began_at <= $26::timestamptz - interval '720 hours' AND c.orders_30 > 0) AS customers_30,
-           sum(c.revenue_30) FILTER (WHERE c.began_at <= $26 - interval '720 hours') AS revenue_30,
-           count(*) FILTER (WHERE c.began_at <= $26 - interval '1440 hours' AND c.orders_60 > 0) AS customers_60,
-           sum(c.revenue_60) FILTER (WHERE c.began_at <= $26 - interval '1440 hours') AS revenue_60,
-           count(*) FILTER (WHERE c.began_at <= $26 - interval '2160 hours' AND c.orders_90 > 0) AS customers_90,
-           sum(c.revenue_90) FILTER (WHERE c.began_at <= $26 - interval '2160 hours') AS revenue_90
+           count(*) FILTER (WHERE c.began_at <= $27::timestamptz - interval '720 hours' AND c.orders_30 > 0) AS customers_30,
+           sum(c.revenue_30) FILTER (WHERE c.began_at <= $27 - interval '720 hours') AS revenue_30,
+           count(*) FILTER (WHERE c.began_at <= $27 - interval '1440 hours' AND c.orders_60 > 0) AS customers_60,
+           sum(c.revenue_60) FILTER (WHERE c.began_at <= $27 - interval '1440 hours') AS revenue_60,
+           count(*) FILTER (WHERE c.began_at <= $27 - interval '2160 hours' AND c.orders_90 > 0) AS customers_90,
+           sum(c.revenue_90) FILTER (WHERE c.began_at <= $27 - interval '2160 hours') AS revenue_90
     FROM customers c
     GROUP BY c.source
 ), came AS (
     SELECT m.source, count(*) AS visitors,
-           count(*) FILTER (WHERE m.began_at <= $26 - interval '720 hours') AS visitors_30,
-           count(*) FILTER (WHERE m.began_at <= $26 - interval '1440 hours') AS visitors_60,
-           count(*) FILTER (WHERE m.began_at <= $26 - interval '2160 hours') AS visitors_90
+           count(*) FILTER (WHERE m.began_at <= $27 - interval '720 hours') AS visitors_30,
+           count(*) FILTER (WHERE m.began_at <= $27 - interval '1440 hours') AS visitors_60,
+           count(*) FILTER (WHERE m.began_at <= $27 - interval '2160 hours') AS visitors_90
     FROM members m
     GROUP BY m.source
 )
@@ -64,7 +66,8 @@ SELECT c.source, c.visitors, coalesce(b.customers, 0) AS customers, coalesce(b.o
        round(coalesce(b.revenue, 0), $24)::text AS revenue, round(b.avg_order_value, $24)::text AS avg_order_value,
        c.visitors_30, coalesce(b.customers_30, 0) AS customers_30, round(coalesce(b.revenue_30, 0), $24)::text AS revenue_30,
        c.visitors_60, coalesce(b.customers_60, 0) AS customers_60, round(coalesce(b.revenue_60, 0), $24)::text AS revenue_60,
-       c.visitors_90, coalesce(b.customers_90, 0) AS customers_90, round(coalesce(b.revenue_90, 0), $24)::text AS revenue_90
+       c.visitors_90, coalesce(b.customers_90, 0) AS customers_90, round(coalesce(b.revenue_90, 0), $24)::text AS revenue_90,
+       coalesce(b.left_out, 0) AS left_out
 FROM came c
 LEFT JOIN brought b ON b.source = c.source
 ORDER BY c.visitors DESC, c.source

@@ -1,8 +1,8 @@
 -- How often was each product seen, put into the cart and bought?
 --
--- $1–$20   window and filters, $21–$25 money, as report_orders() takes them
--- $26 text    column to sort by, $27 boolean least first
--- $28 bigint  rows to pass over, $29 bigint rows to give
+-- $1–$20   window and filters, $21–$26 money, as report_orders() takes them
+-- $27 text    column to sort by, $28 boolean least first
+-- $29 bigint  rows to pass over, $30 bigint rows to give
 -- Rows: part 'row' in order, then 'other' (products not given), then 'total'; site, product_id, name text;
 --       views, cart_adds, cart_removes, purchases, quantity bigint; revenue text, null where no price is known;
 --       visits that viewed, viewed_carted, carted, carted_bought, viewed_bought bigint; products, left_out bigint
@@ -23,13 +23,13 @@ WITH visits AS MATERIALIZED (
     ) l
     WHERE s.began_at < s.started_at
 ), chosen AS MATERIALIZED (
-    SELECT o.site_id, o.order_id, o.session_id, o.counted, bool_or(o.revenue > 0) AS earned
+    SELECT o.site_id, o.order_id, o.session_id, o.counted, o.factor, o.divisor, bool_or(o.revenue > 0) AS earned
     FROM report_orders($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-                   $21, $22, $23, $24, $25) o
+                   $21, $22, $23, $24, $25, $26) o
     WHERE o.credit > 0
-    GROUP BY o.site_id, o.order_id, o.session_id, o.counted
+    GROUP BY o.site_id, o.order_id, o.session_id, o.counted, o.factor, o.divisor
 ), positions AS MATERIALIZED (
-    SELECT c.site_id, c.order_id, c.session_id, c.counted, c.earned, i.product_id, i.name, i.quantity, i.price
+    SELECT c.site_id, c.order_id, c.session_id, c.counted, c.earned, c.factor, c.divisor, i.product_id, i.name, i.quantity, i.price
     FROM chosen c
     CROSS JOIN LATERAL (
         SELECT e.items
@@ -61,9 +61,9 @@ WITH visits AS MATERIALIZED (
     GROUP BY v.visit_id, p.site_id, p.product_id
     UNION ALL
     SELECT i.session_id, i.site_id, i.product_id, max(i.name), 0, 0, 0, i.order_id, sum(i.quantity),
-           sum(i.quantity * i.price) FILTER (WHERE i.counted AND i.earned)
+           worth(sum(i.quantity * i.price) FILTER (WHERE i.counted AND i.earned), false, i.factor, i.divisor, $24)
     FROM positions i
-    GROUP BY i.session_id, i.site_id, i.product_id, i.order_id
+    GROUP BY i.session_id, i.site_id, i.product_id, i.order_id, i.factor, i.divisor
     UNION ALL
     SELECT c.session_id, p.site_id, p.product_id, max(p.name), 0, 0, 0, c.order_id, 1, NULL
     FROM chosen c
@@ -97,8 +97,8 @@ WITH visits AS MATERIALIZED (
 ), ranked AS (
     SELECT g.*, n.name AS site,
            row_number() OVER (
-               ORDER BY CASE WHEN $27::boolean THEN 1 ELSE -1 END
-                        * CASE $26::text WHEN 'cart_adds' THEN g.adds
+               ORDER BY CASE WHEN $28::boolean THEN 1 ELSE -1 END
+                        * CASE $27::text WHEN 'cart_adds' THEN g.adds
                                          WHEN 'purchases' THEN g.purchases
                                          WHEN 'revenue' THEN g.revenue
                                          WHEN 'view_to_cart_rate' THEN g.viewed_carted::numeric / nullif(g.viewed, 0)
@@ -112,13 +112,13 @@ WITH visits AS MATERIALIZED (
     SELECT 'row' AS part, r.place, r.site, r.product_id, r.name, r.views, r.adds, r.removes, r.purchases, r.quantity,
            r.revenue, r.viewed, r.viewed_carted, r.carted, r.carted_bought, r.viewed_bought, 1::bigint AS products
     FROM ranked r
-    WHERE r.place > $28::bigint AND r.place <= $28 + $29::bigint
+    WHERE r.place > $29::bigint AND r.place <= $29 + $30::bigint
     UNION ALL
     SELECT 'other', NULL, NULL, NULL, NULL, sum(r.views), sum(r.adds), sum(r.removes), sum(r.purchases), sum(r.quantity),
            sum(r.revenue), sum(r.viewed), sum(r.viewed_carted), sum(r.carted), sum(r.carted_bought), sum(r.viewed_bought),
            count(*)
     FROM ranked r
-    WHERE r.place <= $28 OR r.place > $28 + $29
+    WHERE r.place <= $29 OR r.place > $29 + $30
     UNION ALL
     SELECT 'total', NULL, NULL, NULL, NULL, sum(r.views), sum(r.adds), sum(r.removes), sum(r.purchases), sum(r.quantity),
            sum(r.revenue), sum(r.viewed), sum(r.viewed_carted), sum(r.carted), sum(r.carted_bought), sum(r.viewed_bought),

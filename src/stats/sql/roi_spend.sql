@@ -3,11 +3,13 @@
 -- $1 date    first day, null = since ever    $2 date  first day after
 -- $3 text[]  sites, null = all               $4 text  the report's currency
 -- $5–$16     LIKE patterns that one of must match, and none of may: source, medium, campaign, content, term, channel
--- One row: cost numeric (null = nothing is known), left_out (rows in another currency) bigint
-SELECT sum(s.cost) FILTER (WHERE t.counted)   AS cost,
-       count(*) FILTER (WHERE NOT t.counted)  AS left_out
+-- $17 integer  minor units of the report's currency
+-- One row: cost numeric (null = nothing is known), left_out (rows in another currency that has no rate) bigint
+SELECT sum(CASE WHEN t.is_same THEN s.cost ELSE worth(s.cost, false, r.factor, r.divisor, $17::integer) END) AS cost,
+       count(*) FILTER (WHERE NOT t.is_same AND r.factor IS NULL) AS left_out
 FROM ad_spend s
-CROSS JOIN LATERAL (SELECT coalesce(s.currency, $4::text) IS NOT DISTINCT FROM $4::text AS counted) t
+CROSS JOIN LATERAL (SELECT coalesce(s.currency, $4::text) IS NOT DISTINCT FROM $4::text AS is_same) t
+LEFT JOIN LATERAL exchange_rate(s.currency, $4, s.day) r ON true
 LEFT JOIN campaign_labels c ON c.campaign_id = s.campaign_id
 CROSS JOIN LATERAL (SELECT coalesce(c.source, '(none)')      AS source,
                            coalesce(c.medium, '(none)')      AS medium,

@@ -22,8 +22,12 @@ use rounds::Plan;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_accident_loses_or_doubles_what_was_answered() {
-    let plan =
-        Plan { rounds: kinds::ALL.len() as u64, seed: rand::random(), limit: Duration::from_secs(300) };
+    let plan = Plan {
+        rounds: kinds::ALL.len() as u64,
+        first: 0,
+        seed: rand::random(),
+        limit: Duration::from_secs(300),
+    };
     assert!(rounds::run(plan).await, "a promise is broken; what was kept says how");
 }
 

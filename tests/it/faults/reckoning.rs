@@ -85,6 +85,11 @@ impl Book {
         self.findings.lost.len() as u64 == dropped && self.not_set_aside == 0 && self.orders_lost.is_empty()
     }
 
+    /// How many pages and orders are not there.
+    pub(super) fn missing(&self) -> usize {
+        self.findings.lost.len() + self.not_set_aside + self.orders_lost.len()
+    }
+
     /// Whether a page is in the database, as it should be.
     pub(super) fn has(&self, path: &String) -> bool {
         !self.spoilt.contains(path) && self.findings.lost.binary_search(path).is_err()

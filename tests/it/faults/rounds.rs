@@ -22,6 +22,8 @@ const ROUNDS_ON_A_STAND: usize = 12;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan {
     pub(super) rounds: u64,
+    /// Number of the first one, to play again what broke.
+    pub(super) first: u64,
     /// Of all choices. Moments differ from run to run all the same.
     pub(super) seed: u64,
     /// No round begins later.
@@ -29,7 +31,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// From `UTM_DISPATCHER_FAULTS`: `rounds=N seed=S minutes=M`, each with a default.
+    /// From `UTM_DISPATCHER_FAULTS`: `rounds=N first=N seed=S minutes=M`, each with a default.
     pub(super) fn from_environment() -> Self {
         let text = std::env::var("UTM_DISPATCHER_FAULTS").unwrap_or_default();
         let number = |name: &str| {
@@ -41,6 +43,7 @@ impl Plan {
         };
         Plan {
             rounds: number("rounds").unwrap_or(340),
+            first: number("first").unwrap_or(0),
             seed: number("seed").unwrap_or_else(rand::random),
             limit: Duration::from_secs(60 * number("minutes").unwrap_or(30)),
         }
@@ -70,8 +73,12 @@ struct Shared {
 /// Plays all rounds and prints what they come to; answers whether every promise was kept.
 pub(super) async fn run(plan: Plan) -> bool {
     println!("{} rounds of accidents, seed {}", plan.rounds, plan.seed);
-    let shared =
-        Arc::new(Shared { plan, begun: Instant::now(), next: Mutex::new(0), summary: Mutex::default() });
+    let shared = Arc::new(Shared {
+        plan,
+        begun: Instant::now(),
+        next: Mutex::new(plan.first),
+        summary: Mutex::default(),
+    });
     let lanes: Vec<_> = (0..LANES).map(|_| tokio::spawn(play(Arc::clone(&shared)))).collect();
     for lane in lanes {
         lane.await.unwrap();
@@ -84,7 +91,7 @@ pub(super) async fn run(plan: Plan) -> bool {
 impl Shared {
     fn next_round(&self) -> Option<u64> {
         let mut next = self.next.lock().unwrap();
-        let is_due = *next < self.plan.rounds && self.begun.elapsed() < self.plan.limit;
+        let is_due = *next < self.plan.first + self.plan.rounds && self.begun.elapsed() < self.plan.limit;
         is_due.then(|| {
             *next += 1;
             *next - 1

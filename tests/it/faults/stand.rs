@@ -21,8 +21,8 @@ use crate::harness::{Upstream, eventually, skip};
 
 /// Longest time until the visitors are answered.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
-/// Longest time until everything is shipped: what Postgres refuses is found by halving, again and again.
-const SHIPPING_MAY_TAKE: Duration = Duration::from_secs(180);
+/// Longest time in which nothing more is shipped, before all is: what Postgres refuses is found by halving, again and again.
+const SHIPPING_MAY_TAKE: Duration = Duration::from_secs(120);
 /// Visitors at the same time, and their pause between two pages.
 const VISITORS: (usize, Duration) = (6, Duration::from_millis(12));
 
@@ -185,11 +185,16 @@ impl Stand {
     pub(super) async fn close(&mut self, name: &str) -> (Outcome, Reckoning) {
         let outcome = self.load.take().expect("visitors").stop().await;
         let (orders, refused) = self.teller.take().expect("a teller").stop().await;
-        let started = Instant::now();
+        let (mut missing, mut shipped_at) = (usize::MAX, Instant::now());
         let (book, dropped) = loop {
             let book = self.book(name, &outcome, &orders).await;
             let dropped = self.dropped + self.program.counter("hits_dropped").await.unwrap_or(0);
-            let is_over = started.elapsed() > SHIPPING_MAY_TAKE;
+            if let Some(now_missing) = book.as_ref().map(Book::missing)
+                && now_missing < missing
+            {
+                (missing, shipped_at) = (now_missing, Instant::now());
+            }
+            let is_over = shipped_at.elapsed() > SHIPPING_MAY_TAKE;
             match book {
                 Some(book) if book.is_settled(dropped) || is_over => break (book, dropped),
                 Some(_) => {}

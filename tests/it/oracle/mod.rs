@@ -17,6 +17,7 @@ mod moment;
 mod numbers;
 mod odds;
 mod question;
+mod rates;
 mod records;
 mod tags;
 mod truth;
@@ -39,7 +40,7 @@ use utm_dispatcher::journal::directory::RunDirectory;
 use utm_dispatcher::journal::frame::{Header, append};
 use utm_dispatcher::journal::reader::segment_path;
 use utm_dispatcher::journal::writer::{Writer, WriterConfig};
-use utm_dispatcher::ship::feed::{BATCH_BYTES, Feed, FeedConfig};
+use utm_dispatcher::ship::feed::{BATCH_BYTES, Feed, FeedConfig, HALVING};
 use utm_dispatcher::ship::{ShipSettings, Shipper};
 use utm_dispatcher::store::judge::Judge;
 use utm_dispatcher::store::rollups::refresh;
@@ -50,6 +51,7 @@ use crate::harness::{self, eventually};
 use crate::stats::server::Server;
 use numbers::LISTS;
 use question::{FILTERS, Question, WINDOWS};
+use rates::{RATES, REPORT};
 use truth::Truth;
 use world::{BEGIN_MS, DAY, LOOKBACK, Random, World};
 
@@ -90,7 +92,13 @@ async fn shipped(world: &World) -> Database {
         geo_database: Some(places),
         points: utm_dispatcher::action::Points::default(),
     };
-    let config = FeedConfig { journal_dir, keep: Duration::ZERO, max_bytes, batch_bytes: BATCH_BYTES };
+    let config = FeedConfig {
+        journal_dir,
+        keep: Duration::ZERO,
+        max_bytes,
+        batch_bytes: BATCH_BYTES,
+        halving: HALVING,
+    };
     let shipper = Shipper::new(database.store(), settings);
     let mut feed =
         Feed::new(config, shipper, Arc::clone(&writer.progress), Arc::new(Receipts::default()), metrics);
@@ -109,6 +117,10 @@ async fn shipped(world: &World) -> Database {
     feed.await.unwrap();
     let set_aside: i64 = client.query_one("SELECT count(*) FROM quarantine", &[]).await.unwrap().get(0);
     assert_eq!(set_aside, 0);
+    for (day, currency, quote, rate) in RATES {
+        let rule = "INSERT INTO exchange_rates (day, currency, quote, rate) VALUES ($1::text::date, $2, $3, $4::text::numeric)";
+        client.execute(rule, &[&day, &currency, &quote, &rate]).await.unwrap();
+    }
     judge_and_sum_up(&database, &client, world).await;
     database
 }
@@ -163,6 +175,14 @@ impl<'a> Asked<'a> {
     async fn numbers(&self, question: &Question) {
         let (answer, place) = self.answer("general-stats", question).await;
         self.agree(&answer["results"], &numbers::general(question, self.truth), &place);
+        if question.filter.query.is_empty() {
+            let of_window = |order: &&truth::Bought| question.has(order.placed) && order.exchange.is_none();
+            let count = self.truth.bought.iter().filter(of_window).count();
+            let warnings = answer["meta"]["warnings"].to_string();
+            let says = |text: &str| warnings.contains(text);
+            let is_said = says(&format!("\"{count} order")) && says("no exchange rate");
+            assert_eq!(is_said, count > 0, "{count} left out of {place}: {warnings}");
+        }
     }
 
     /// Every third list, from the one of this number on.
@@ -318,9 +338,31 @@ impl<'a> Asked<'a> {
         for rule in ["cookie", "session", "visitor", "customer", "click_id"] {
             assert!(self.truth.bought.iter().any(|order| order.rule == Some(rule)), "no order by {rule}");
         }
+        for currency in ["EUR", "USD", "PLN", "GBP"] {
+            let of = |order: &&truth::Bought| order.currency == Some(currency);
+            let known = self.truth.bought.iter().filter(of).map(|order| order.exchange.is_some());
+            let known: std::collections::BTreeSet<bool> = known.collect();
+            let expected: &[bool] = match currency {
+                "EUR" | "PLN" => &[true],
+                "USD" => &[false, true],
+                _ => &[false],
+            };
+            assert!(known.iter().eq(expected), "orders in {currency}: {known:?}");
+        }
         for order in self.truth.bought.iter().step_by(9) {
             let target = format!("orders/{}/explain?site={}", order.id, order.site);
             let explained = self.server.report(&target).await["results"].take();
+            let exchange = &explained["exchange"];
+            let is_other = order.currency.is_some_and(|currency| currency != REPORT);
+            assert_eq!(exchange.is_null(), !is_other, "{target}: {exchange}");
+            if is_other {
+                let expected = json!({
+                    "rate_day": order.exchange.and_then(|exchange| exchange.day).map(|day| day.to_string()),
+                    "by_way_of": order.exchange.and_then(|exchange| exchange.by_way_of),
+                    "revenue": order.worth(order.revenue(true)).map(compare::money),
+                });
+                self.agree(exchange, &expected, &format!("exchange of {target}"));
+            }
             let (touches, credits) = visits::explained(order, self.truth);
             self.agree(&explained["join"]["rule"], &order.rule.into(), &format!("rule of {target}"));
             let told = |row: &Value| {

@@ -313,7 +313,7 @@ fn orders_of(question: &Question, truth: &Truth, visitor: Uuid) -> Vec<Spent> {
         .filter(of)
         .map(|order| {
             let (revenue, gross) = (order.revenue(question.as_paid), order.gross);
-            (order.placed, if order.uah { revenue } else { 0 }, gross.filter(|_| order.uah))
+            (order.placed, order.worth(revenue).unwrap_or(0), gross.and_then(|gross| order.worth(gross)))
         })
         .collect()
 }

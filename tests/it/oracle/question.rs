@@ -249,7 +249,7 @@ impl Question {
             let nobody = vec![(None, None, 1_000_000)];
             let credits = order.credits.get(model).unwrap_or(&nobody);
             let millionths: Vec<i64> = credits.iter().map(|(.., part)| *part).collect();
-            let parts = |cents: i64| split(if order.uah { cents } else { 0 }, &millionths);
+            let parts = |cents: i64| split(order.worth(cents).unwrap_or(0), &millionths);
             let (revenue, gross) = (parts(order.revenue(self.as_paid)), parts(order.gross.unwrap_or(0)));
             let (paid, refunded) = (parts(order.paid), parts(order.refunded));
             for (index, (at, tag, part)) in credits.iter().enumerate() {
@@ -265,7 +265,7 @@ impl Question {
                     gross: gross[index],
                     paid: paid[index],
                     refunded: refunded[index],
-                    valued: if order.uah && order.gross.is_some() { *part } else { 0 },
+                    valued: if order.exchange.is_some() && order.gross.is_some() { *part } else { 0 },
                 };
                 if (self.filter.label)(&label) {
                     earned.push(Earned { order, at: *at, label, money });

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use utm_dispatcher::hit::{OrderEntryKind, Way};
 use uuid::Uuid;
 
+use super::rates::Exchange;
 use super::tags::{AGENTS, CLICK, PLACES, TAGS};
 use super::world::{DAY, Entry, HOUR, LOOKBACK, MINUTE, Order, Visit, World};
 
@@ -71,7 +72,9 @@ pub struct Bought {
     pub id: String,
     pub placed: u64,
     pub ways: BTreeSet<&'static str>,
-    pub uah: bool,
+    pub currency: Option<&'static str>,
+    /// How its money counts; none: in no sum.
+    pub exchange: Option<Exchange>,
     pub gross: Option<i64>,
     pub paid: i64,
     pub refunded: i64,
@@ -91,6 +94,11 @@ impl Bought {
     /// What counts of it.
     pub fn revenue(&self, as_paid: bool) -> i64 {
         if as_paid { self.paid - self.refunded } else { self.net.unwrap_or(0) }
+    }
+
+    /// Cents in the report's currency; none where no rate is known.
+    pub fn worth(&self, cents: i64) -> Option<i64> {
+        self.exchange.map(|exchange| exchange.worth(cents))
     }
 
     /// Something is left of it; where money counts when it is paid, something was paid.
@@ -205,7 +213,8 @@ impl Truth {
                 .iter()
                 .map(|entry| if entry.way == Way::Api { "api" } else { "header" })
                 .collect(),
-            uah: currency.is_none_or(|currency| currency == "UAH"),
+            currency,
+            exchange: Exchange::of(currency, placed_at),
             gross,
             paid,
             refunded,

@@ -115,15 +115,20 @@ pub fn products(question: &Question, truth: &Truth) -> Vec<Value> {
             continue;
         }
         let mut counted = BTreeSet::new();
+        let mut sums: BTreeMap<usize, i64> = BTreeMap::new();
         for (product, quantity, cents) in &order.items {
             let of = products.entry((order.site, *product)).or_default();
             of.purchases += i64::from(counted.insert(*product));
             of.quantity += quantity;
-            if order.uah && order.revenue(question.as_paid) > 0 {
-                of.revenue = Some(of.revenue.unwrap_or(0) + quantity * cents);
-            }
+            *sums.entry(*product).or_insert(0) += quantity * cents;
             if let Some(index) = order.seen {
                 of.visits.entry(index).or_default()[2] = true;
+            }
+        }
+        if order.worth(order.revenue(question.as_paid)).is_some_and(|revenue| revenue > 0) {
+            for (product, cents) in sums {
+                let revenue = &mut products.get_mut(&(order.site, product)).unwrap().revenue;
+                *revenue = Some(revenue.unwrap_or(0) + order.worth(cents).unwrap());
             }
         }
     }
@@ -287,7 +292,7 @@ pub fn bought(question: &Question, truth: &Truth) -> Vec<Value> {
             "refunded": money(order.refunded), "net": cents(order.net),
             "session_id": order.seen.map(|index| truth.seen[index].visit.own.session.to_string()),
             "credit": orders(credited[id].orders),
-            "revenue": order.uah.then(|| money(credited[id].revenue)),
+            "revenue": order.exchange.map(|_| money(credited[id].revenue)),
         })
     });
     rows.collect()

@@ -241,8 +241,11 @@ impl World {
         };
         visit.own.steps.push(step);
         let currency = match random.below(20) {
-            0 => Some("EUR"),
-            1 => None,
+            0..2 => Some("EUR"),
+            2 => Some("PLN"),
+            3 => Some("USD"),
+            4 => Some("GBP"),
+            5 => None,
             _ => Some("UAH"),
         };
         let value = (!random.chance(3)).then(|| random.cents());
@@ -289,7 +292,7 @@ impl World {
             reference: "",
             at,
             value: Some(random.cents()),
-            currency: Some("UAH"),
+            currency: Some(if number % 8 == 3 { "EUR" } else { "UAH" }),
             session: number.is_multiple_of(3).then_some(session),
             visitor: (number % 3 == 1).then_some(visitor),
             phone: random.chance(50).then(|| u8::try_from(random.below(60)).unwrap()),

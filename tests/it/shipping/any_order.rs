@@ -221,12 +221,15 @@ pub(super) async fn ship_all(
                 });
                 folded.push_back(shipper.fold(Batch::new(stretches.collect())));
                 if !ahead || folded.len() > 1 {
-                    shipper.ship_folded(folded.pop_front().unwrap(), &mut Shipped::default()).await.unwrap();
+                    shipper
+                        .ship_folded(folded.pop_front().unwrap(), &mut Shipped::default(), Duration::MAX)
+                        .await
+                        .unwrap();
                     shipper.read_agents().await.unwrap();
                 }
             }
             for last in folded {
-                shipper.ship_folded(last, &mut Shipped::default()).await.unwrap();
+                shipper.ship_folded(last, &mut Shipped::default(), Duration::MAX).await.unwrap();
             }
             while shipper.read_agents().await.unwrap() {}
         })

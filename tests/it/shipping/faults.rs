@@ -56,6 +56,41 @@ async fn a_record_that_cannot_be_stored_is_set_aside_alone() {
     assert_eq!(at.offset, 1200);
 }
 
+/// What was asked to be written meanwhile must not wait until the last of many has been found.
+#[tokio::test]
+async fn a_batch_that_is_halved_for_long_is_left_between_two_parts() {
+    let database = postgres::migrated().await;
+    let client = database.connect().await;
+    let mut shipper = shipper(&database);
+    let mut journal = Journal::new();
+    shipper.checkpoints(&[journal.id]).await.unwrap();
+    let records: Vec<_> = (0..16)
+        .map(|minute| {
+            let path = if minute % 8 == 5 { "/nul\0" } else { "/" };
+            hit(Hit { path: path.into(), ..page_view(identity(1, 1, TEN), TEN + minute * MINUTE) })
+        })
+        .collect();
+    let Stretch { journal: id, next, mut records, .. } = journal.stretch(&records);
+    let (mut shipped, mut turns) = (Shipped::default(), 0);
+    loop {
+        let expected = shipper.checkpoints(&[id]).await.unwrap()[&id];
+        records.retain(|record| record.position >= expected);
+        assert_eq!(shipped.records + shipped.quarantined, 16 - records.len() as u64);
+        if records.is_empty() {
+            break;
+        }
+        let rest = Stretch { journal: id, expected, next, records: records.clone() };
+        let folding = shipper.fold(Batch::new(vec![rest]));
+        shipper.ship_folded(folding, &mut shipped, Duration::ZERO).await.unwrap();
+        turns += 1;
+    }
+    assert_eq!((shipped.records, shipped.quarantined), (14, 2));
+    assert!(turns > 4, "{turns}");
+    assert_eq!(value(&client, "SELECT page_views FROM sessions").await.unwrap(), "14");
+    let places = value(&client, "SELECT array_agg(\"offset\" ORDER BY \"offset\") FROM quarantine").await;
+    assert_eq!(places.unwrap(), "{500,1300}");
+}
+
 #[tokio::test]
 async fn an_event_that_cannot_be_stored_is_set_aside_alone() {
     let database = postgres::migrated().await;
@@ -106,7 +141,7 @@ async fn half_a_batch_that_is_committed_is_counted_and_its_senders_are_told() {
         .collect();
     let mut shipped = Shipped::default();
     let folding = shipper.fold(journal.batch(&reports));
-    shipper.ship_folded(folding, &mut shipped).await.unwrap_err();
+    shipper.ship_folded(folding, &mut shipped, Duration::MAX).await.unwrap_err();
     assert_eq!(shipped.records, 1);
     assert_eq!(shipped.outcomes, [((request, 0), ReportOutcome::Recorded)]);
     // The rest comes when it can, and again nothing is counted twice.

@@ -41,7 +41,13 @@ impl Fed {
         let closed = CancellationToken::new();
         let fed = Fed { writer, closed, metrics: Arc::clone(&metrics), _journals: journals };
         fed.write(first).await;
-        let config = FeedConfig { journal_dir, keep: Duration::ZERO, max_bytes, batch_bytes: 4 << 20 };
+        let config = FeedConfig {
+            journal_dir,
+            keep: Duration::ZERO,
+            max_bytes,
+            batch_bytes: 4 << 20,
+            halving: Duration::ZERO,
+        };
         let progress = Arc::clone(&fed.writer.progress);
         let mut feed = Feed::new(config, shipper, progress, Arc::new(Receipts::default()), metrics);
         feed.take_stock_when_due();
@@ -131,6 +137,30 @@ async fn what_is_being_written_is_unshipped_while_the_next_is_read() {
     })
     .await;
     assert_eq!(fed.metrics.records_shipped.get(), 11_000);
+}
+
+/// Halving is left off after each part here.
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_cannot_be_stored_are_all_found_and_no_other_is_lost() {
+    let database = postgres::migrated().await;
+    let client = database.connect().await;
+    let odd = |number: u64| number.is_multiple_of(40) || (200..220).contains(&number);
+    let records: Vec<_> = (0..400)
+        .map(|number| {
+            let path = if odd(number) { "/nul\0" } else { "/" };
+            hit(Hit { path: path.into(), ..page_view(identity(1, 1, TEN), TEN + number) })
+        })
+        .collect();
+    let set_aside = (0..400).filter(|number| odd(*number)).count() as u64;
+    let fed = Fed::start(TempDir::new().unwrap(), shipper(&database), &records).await;
+    let counted = || async {
+        let metrics = &fed.metrics;
+        let counts = (metrics.records_shipped.get(), metrics.records_quarantined.get());
+        (counts == (400 - set_aside, set_aside)).then_some(())
+    };
+    eventually("all are dealt with", DEADLINE, counted).await;
+    assert_eq!(value(&client, "SELECT page_views FROM sessions").await, Some((400 - set_aside).to_string()));
+    assert_eq!(value(&client, "SELECT count(*) FROM quarantine").await, Some(set_aside.to_string()));
 }
 
 fn agent(number: usize) -> String {

@@ -459,8 +459,8 @@ async fn who_is_forgotten_while_months_go_is_forgotten_in_what_outlives_them() {
     let first = shipper.fold(journal.batch(&records));
     let second = shipper.fold(journal.batch(&[landing(1, 4, "2025-06-10T10:00:00Z", "google")]));
     let mut shipped = Shipped::default();
-    shipper.ship_folded(first, &mut shipped).await.unwrap();
-    shipper.ship_folded(second, &mut shipped).await.unwrap();
+    shipper.ship_folded(first, &mut shipped, Duration::MAX).await.unwrap();
+    shipper.ship_folded(second, &mut shipped, Duration::MAX).await.unwrap();
     assert_eq!((shipped.records, shipped.past_retention, shipped.quarantined), (1, 4, 1));
     assert_eq!(shipped.receipts.len(), 1);
 

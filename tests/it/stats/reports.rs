@@ -625,7 +625,7 @@ async fn filters_that_are_not_given_cost_nothing() {
     let sessions = plan(&format!("SELECT count(*) FROM report_sessions({parameters})")).await;
     assert!(!sessions.contains("Function Scan") && !sessions.contains("campaigns"), "{sessions}");
     let orders = plan(&format!(
-        "SELECT sum(revenue) FROM report_orders({parameters}, 'order', 'last_non_direct', 'UAH', 2, 'placed')"
+        "SELECT sum(revenue) FROM report_orders({parameters}, 'order', 'last_non_direct', 'UAH', 2, 'placed', NULL)"
     ))
     .await;
     let unneeded = ["Function Scan", "WindowAgg", "sessions", "campaigns"];
