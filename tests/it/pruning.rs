@@ -112,7 +112,7 @@ async fn months_outside_of_the_window_are_not_read() {
     seed.client.batch_execute("ANALYZE").await.unwrap();
     let filters = ["NULL"; 16].join(", ");
     let window: Vec<&str> = WINDOW.split(", ").chain(filters.split(", ")).collect();
-    let money = ["'order'", "'last_non_direct'", "'UAH'", "2", "'placed'"];
+    let money = ["'order'", "'last_non_direct'", "'UAH'", "2", "'placed'", "'UTC'"];
     let with_money: Vec<&str> = window.iter().copied().chain(money).collect();
     let questions = OF_SESSIONS.iter().map(|question| (question, &window));
     for ((name, sql, more), parameters) in
