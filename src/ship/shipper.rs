@@ -77,6 +77,8 @@ pub struct Shipped {
     pub records: u64,
     /// Records set aside.
     pub quarantined: u64,
+    /// Damaged places of the journals that were passed over.
+    pub damaged: u64,
     /// How often it, or a part of it, was halved.
     pub halvings: u64,
     /// Values that are not told apart since a dictionary may not grow any more that day, by dictionary.
@@ -482,6 +484,7 @@ impl Shipped {
         Shipped {
             records: batch.len() as u64 - quarantined - rows.past_retention,
             quarantined,
+            damaged: batch.damaged(),
             halvings: 0,
             overflowed: BTreeMap::new(),
             past_retention: rows.past_retention,
@@ -498,6 +501,7 @@ impl Shipped {
     fn add(&mut self, part: Shipped) {
         self.records += part.records;
         self.quarantined += part.quarantined;
+        self.damaged += part.damaged;
         self.halvings += part.halvings;
         for (kind, values) in part.overflowed {
             *self.overflowed.entry(kind).or_default() += values;

@@ -79,7 +79,7 @@ async fn a_batch_that_is_halved_for_long_is_left_between_two_parts() {
         if records.is_empty() {
             break;
         }
-        let rest = Stretch { journal: id, expected, next, records: records.clone() };
+        let rest = Stretch { journal: id, expected, next, records: records.clone(), damaged: Vec::new() };
         let folding = shipper.fold(Batch::new(vec![rest]));
         shipper.ship_folded(folding, &mut shipped, Duration::ZERO).await.unwrap();
         turns += 1;
