@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, HashSet};
 use std::pin::pin;
 
 use futures_util::TryStreamExt;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use crate::stats::database::{DatabaseError, Snapshot};
 use crate::stats::scope::Scope;
-use crate::store::columns::{Columns, IDS, Id, Ids, NUMBERS, Number, SESSIONS_OF_HOURS, flags};
+use crate::store::columns::{Columns, IDS, Id, Ids, NUMBERS, Number, SESSIONS_OF_HOURS, day_and_hour, flags};
 
 /// Sessions with a mark that are told at a time.
 const PORTION: usize = 20_000;
@@ -147,9 +147,10 @@ pub(crate) async fn scan(
     let mut hours = Vec::with_capacity(rows.len());
     let mut marks = BTreeMap::<Timestamp, Vec<i64>>::new();
     for row in &rows {
-        let hour: Timestamp = row.try_get("session_hour")?;
-        marks.entry(day_of(hour)).or_default().push(hour.as_second().div_euclid(3600).rem_euclid(24));
-        hours.push(hour);
+        let at: Timestamp = row.try_get("session_hour")?;
+        let (day, hour) = day_and_hour(at);
+        marks.entry(day).or_default().push(hour);
+        hours.push(at);
     }
 
     let days: Vec<Timestamp> = marks.keys().copied().collect();
@@ -173,7 +174,7 @@ pub(crate) async fn scan(
     let begin = |day| Part { columns: Columns::default(), day, started: None, chosen: Vec::new() };
     let mut part = begin(to);
     while let Some(row) = stream.try_next().await? {
-        let day = day_of(row.try_get("session_hour")?);
+        let (day, _) = day_and_hour(row.try_get("session_hour")?);
         if part.day != day || part.columns.sessions() == PORTION {
             part.choose(scope, &choices, &[]);
             tell(&part);
@@ -205,8 +206,4 @@ fn read(row: &Row) -> Result<Part, DatabaseError> {
     let is_cut = !columns.numbers(Number::Start).is_empty();
     let started = if is_cut { None } else { Some(row.try_get("first_start")?) };
     Ok(Part { columns, day: row.try_get("session_day")?, started, chosen: Vec::new() })
-}
-
-fn day_of(hour: Timestamp) -> Timestamp {
-    hour - SignedDuration::from_secs(hour.as_second().rem_euclid(86_400))
 }

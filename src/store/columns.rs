@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -49,6 +49,12 @@ pub enum Id {
     Place,
     Referrer,
     Page,
+}
+
+/// The UTC day that an hour is of, and which of its hours it is, from 0.
+pub fn day_and_hour(hour: Timestamp) -> (Timestamp, i64) {
+    let hours = hour.as_second().div_euclid(3600).rem_euclid(24);
+    (hour - SignedDuration::from_hours(hours), hours)
 }
 
 /// The columns of the table, in its order: numbers, then ids.

@@ -23,7 +23,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_util::sync::CancellationToken;
 
-use super::columns::{Columns, Number, SESSIONS_OF_HOURS};
+use super::columns::{Columns, Number, SESSIONS_OF_HOURS, day_and_hour};
 use super::{Store, StoreError, locks};
 use crate::telemetry::causes::Causes;
 use crate::telemetry::metrics::Metrics;
@@ -172,9 +172,4 @@ async fn put(
     let packed = columns.packed();
     parameters.extend(packed.iter().map(|column| (column as _, Type::BYTEA)));
     transaction.query_typed(include_str!("sql/fill_columns.sql"), &parameters).await.map(drop)
-}
-
-fn day_and_hour(hour: Timestamp) -> (Timestamp, i64) {
-    let hours = hour.as_second().div_euclid(3600);
-    (hour - SignedDuration::from_hours(hours.rem_euclid(24)), hours.rem_euclid(24))
 }
