@@ -56,8 +56,13 @@ fn fold(bencher: Bencher, mix: Mix) {
         Located { position: Position { segment: 0, offset }, payload: Bytes::from(payload) }
     });
     let (expected, next) = (Position::default(), Position { segment: 0, offset: RECORDS as u64 });
-    let batch =
-        Batch::new(vec![Stretch { journal: Uuid::nil(), expected, next, records: records.collect() }]);
+    let batch = Batch::new(vec![Stretch {
+        journal: Uuid::nil(),
+        expected,
+        next,
+        records: records.collect(),
+        damaged: Vec::new(),
+    }]);
     let enricher = Enricher {
         acquisition: Acquisition::default(),
         labels: CurrentLabels::default(),

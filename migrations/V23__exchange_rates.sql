@@ -66,6 +66,11 @@ DROP FUNCTION report_orders(timestamptz, timestamptz, text[], text, text[], text
 DROP FUNCTION report_credits(timestamptz, timestamptz, text[], text, text[], text[], text[], text[], text, text, text, integer, text);
 DROP FUNCTION report_amounts(timestamptz, timestamptz, text[], text, integer, text);
 
+-- Credits were looked up order by order, which nothing beats for a day and everything for a year: 2 s in place of 0.5 s. The
+-- index has all that most reports ask of a credit, so that the planner may choose either way.
+CREATE INDEX order_credits_model ON order_credits (model, site_id, order_id)
+    INCLUDE ("position", credit, campaign_id, touch_at);
+
 CREATE FUNCTION report_credits(
     from_at timestamptz, to_at timestamptz, site_names text[], bots text,
     device_in text[], device_out text[], country_in text[], country_out text[],
@@ -101,11 +106,7 @@ CREATE FUNCTION report_credits(
     FROM orders o
     CROSS JOIN LATERAL (SELECT coalesce(o.currency, report_currency) IS NOT DISTINCT FROM report_currency AS is_same) t
     LEFT JOIN LATERAL exchange_rate(o.currency, report_currency, (o.placed_at AT TIME ZONE day_zone)::date) r ON true
-    LEFT JOIN LATERAL (
-        SELECT x.* FROM order_credits x
-        WHERE x.site_id = o.site_id AND x.order_id = o.order_id AND x.model = attribution_model
-        OFFSET 0
-    ) k ON true
+    LEFT JOIN order_credits k ON k.model = attribution_model AND k.site_id = o.site_id AND k.order_id = o.order_id
     LEFT JOIN campaign_labels c ON c.campaign_id = k.campaign_id
     WHERE (site_names IS NULL
            OR o.site_id IN (SELECT n.site_id FROM sites n WHERE n.name = ANY (site_names)))

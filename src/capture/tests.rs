@@ -1,12 +1,14 @@
 //! Journeys: what a request and its response lead to.
 
-use http::Request;
+use http::{Method, Request};
 
+use super::cookie::VisitorCookie;
 use super::*;
 use crate::config::{
     Attribution, CookieDomain, Exclude, IdentifyBy, IdentityConfig, Privacy, Retain, StoreIp, Tracking,
     TrackingMode,
 };
+use crate::hit::{Identity, Record};
 
 const AT: u64 = 1_700_000_000_000;
 const CHROME: &str =

@@ -9,7 +9,6 @@ pub(super) use super::forget::Args;
 use super::forget::subject;
 use crate::config;
 use crate::ship::export::Export;
-use crate::store::migrate::{SchemaState, schema_state};
 
 /// Pieces that may wait to be printed.
 const PIECES: usize = 4;
@@ -20,9 +19,7 @@ pub(super) fn run(config: &Path, args: &Args) -> anyhow::Result<()> {
     let subject = subject(&config, args)?;
     super::in_office(async {
         let (store, _cluster) = super::database(&config).await?;
-        if schema_state(&store).await? != SchemaState::Current {
-            anyhow::bail!("the database's schema is of another version");
-        }
+        super::must_be_current(&store).await?;
         let mut client = store.office().await?;
         let transaction = Export::begin(&mut client).await?;
         let export = Export::of(&transaction, &subject).await?;

@@ -63,7 +63,13 @@ pub(super) async fn ship(config: &Config, directory: &RunDirectory) -> anyhow::R
         }
         let located = |(position, payload)| Located { position, payload };
         let records = chunk.frames.into_iter().map(located).collect();
-        let stretch = Stretch { journal: directory.journal, expected, next: chunk.end, records };
+        let stretch = Stretch {
+            journal: directory.journal,
+            expected,
+            next: chunk.end,
+            records,
+            damaged: chunk.damaged,
+        };
         let part = shipper.ship(Batch::new(vec![stretch])).await?;
         shipped.receipts.extend(part.receipts);
         shipped.outcomes.extend(part.outcomes);

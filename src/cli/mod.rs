@@ -24,6 +24,7 @@ use clap::{Parser, Subcommand};
 use crate::config::{Config, ConfigErrors, DatabasePlace};
 use crate::managed::{self, Cluster, ManagedError, Settings};
 use crate::store::Store;
+use crate::store::migrate::{SchemaState, schema_state};
 
 /// `EX_USAGE` of sysexits.h.
 const EXIT_USAGE: u8 = 64;
@@ -161,6 +162,14 @@ async fn database(config: &Config) -> anyhow::Result<(Store, Option<Cluster>)> {
         },
     };
     Ok((Store::new(&url)?, cluster))
+}
+
+/// Refuses a database that this version's questions are not for.
+async fn must_be_current(store: &Store) -> anyhow::Result<()> {
+    if schema_state(store).await? != SchemaState::Current {
+        anyhow::bail!("the database's schema is of another version");
+    }
+    Ok(())
 }
 
 #[cfg(test)]

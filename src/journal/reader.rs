@@ -28,8 +28,8 @@ pub struct Chunk {
     pub start: Position,
     /// Where the next ones begin.
     pub end: Position,
-    /// Stretches of bytes that were no frames.
-    pub damaged: u64,
+    /// Where stretches of bytes begin that are no frames.
+    pub damaged: Vec<Position>,
 }
 
 impl Chunk {
@@ -77,7 +77,7 @@ impl Reader {
     /// frame.
     pub fn read(&mut self, written: Option<Position>, max_bytes: usize) -> Result<Chunk, ReadError> {
         let start = self.next;
-        let mut damaged = 0;
+        let mut damaged = Vec::new();
         let segments = segments(&self.directory)?;
         loop {
             let number = self.next.segment;
@@ -90,9 +90,9 @@ impl Reader {
                 if segments.contains(&number) && written.is_none_or(|written| number <= written.segment) {
                     self.read_segment(limit, sealed, max_bytes)?
                 } else {
-                    Chunk { frames: Vec::new(), start, end: self.next, damaged: 0 }
+                    Chunk { frames: Vec::new(), start, end: self.next, damaged: Vec::new() }
                 };
-            damaged += chunk.damaged;
+            damaged.append(&mut chunk.damaged);
             self.next = chunk.end;
             let exhausted = chunk.frames.is_empty();
             let following = segments.iter().copied().filter(|&other| other > number).min();
@@ -116,14 +116,14 @@ impl Reader {
         let length = file.metadata().map_err(io_error)?.len();
         let length = limit.map_or(length, |limit| limit.min(length));
         let mut offset = self.next.offset;
-        let mut damaged = 0;
+        let mut damaged = Vec::new();
         if offset < HEADER_BYTES as u64 && length >= HEADER_BYTES as u64 {
             let mut header = [0; HEADER_BYTES];
             file.read_exact_at(&mut header, 0).map_err(io_error)?;
             match Header::decode(&header) {
                 Ok(_) => {}
                 Err(source @ HeaderError::Newer(_)) => return Err(ReadError::Newer { path, source }),
-                Err(HeaderError::Damaged) => damaged += 1,
+                Err(HeaderError::Damaged) => damaged.push(self.next),
             }
             offset = HEADER_BYTES as u64;
         }
@@ -139,18 +139,18 @@ impl Reader {
         let mut frames = Vec::new();
         let mut at = 0;
         let mut torn = false;
+        let position = |at: usize| Position { segment: self.next.segment, offset: offset + at as u64 };
         while at < bytes.len() {
             match look(&bytes[at..]) {
                 Look::Frame(payload_bytes) => {
                     let payload = at + FRAME_HEAD_BYTES..at + FRAME_HEAD_BYTES + payload_bytes;
-                    let position = Position { segment: self.next.segment, offset: offset + at as u64 };
+                    frames.push((position(at), bytes.slice(payload.clone())));
                     at = payload.end;
-                    frames.push((position, bytes.slice(payload)));
                 }
                 Look::Short if !whole => break,
                 seen => match next_frame(&bytes, at + 1) {
                     Some(found) => {
-                        damaged += 1;
+                        damaged.push(position(at));
                         at = found;
                     }
                     // Nothing follows in the file. A frame that is all there was damaged later; the rest is a torn tail.
@@ -159,13 +159,13 @@ impl Reader {
                             torn = true;
                             break;
                         };
-                        damaged += 1;
+                        damaged.push(position(at));
                         at += FRAME_HEAD_BYTES + payload_bytes;
                     }
                     // More of the file may follow: begin there again, a frame's greatest size earlier, so that none is
                     // cut in two.
                     None => {
-                        damaged += 1;
+                        damaged.push(position(at));
                         at = bytes.len().saturating_sub(MAX_PAYLOAD_BYTES + FRAME_HEAD_BYTES - 1).max(at + 1);
                         break;
                     }
@@ -177,8 +177,7 @@ impl Reader {
         if torn && sealed {
             at = bytes.len();
         }
-        let end = Position { segment: self.next.segment, offset: offset + at as u64 };
-        Ok(Chunk { frames, start: self.next, end, damaged })
+        Ok(Chunk { frames, start: self.next, end: position(at), damaged })
     }
 }
 

@@ -53,13 +53,13 @@ fn end(writer: Writer) {
 }
 
 /// The numbers of all records that a reader gives, and how many stretches it found damaged.
-fn read_all(path: &Path, until: Option<Position>, chunk_bytes: usize) -> (Vec<u64>, u64) {
+fn read_all(path: &Path, until: Option<Position>, chunk_bytes: usize) -> (Vec<u64>, usize) {
     let mut reader = Reader::new(path, Position::default());
     let mut numbers = Vec::new();
     let mut damaged = 0;
     loop {
         let chunk = reader.read(until, chunk_bytes).unwrap();
-        damaged += chunk.damaged;
+        damaged += chunk.damaged.len();
         if chunk.is_empty() {
             return (numbers, damaged);
         }

@@ -23,8 +23,10 @@ pub struct Stretch {
     pub expected: Position,
     /// Where the database stands afterwards: the position behind the stretch's last frame.
     pub next: Position,
-    /// The records, by position. Damaged frames may be missing.
+    /// The records, by position.
     pub records: Vec<Located>,
+    /// Where bytes begin that are none: damaged. They are passed over.
+    pub damaged: Vec<Position>,
 }
 
 impl Stretch {
@@ -57,6 +59,11 @@ impl Batch {
         self.stretches.iter().map(|stretch| stretch.records.len()).sum()
     }
 
+    /// How many damaged places there are.
+    pub(super) fn damaged(&self) -> u64 {
+        self.stretches.iter().map(|stretch| stretch.damaged.len() as u64).sum()
+    }
+
     /// Whether there is no record.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -75,7 +82,9 @@ impl Batch {
             } else {
                 let records = stretch.records.split_off(wanted);
                 let middle = records[0].position;
-                second.push(Stretch { expected: middle, next: stretch.next, records, ..stretch });
+                let is_before = |place: &Position| *place < middle;
+                let damaged = stretch.damaged.split_off(stretch.damaged.partition_point(is_before));
+                second.push(Stretch { expected: middle, next: stretch.next, records, damaged, ..stretch });
                 first.push(Stretch { next: middle, ..stretch });
                 wanted = 0;
             }
@@ -95,7 +104,18 @@ mod tests {
             expected: at(0),
             next: at(next),
             records: offsets.iter().map(|&o| Located { position: at(o), payload: Bytes::new() }).collect(),
+            damaged: Vec::new(),
         }
+    }
+
+    #[test]
+    fn damage_goes_with_the_half_that_passes_over_it() {
+        let at = |offset| Position { segment: 0, offset };
+        let damaged = Stretch { damaged: vec![at(2), at(15), at(25)], ..stretch(1, &[0, 10, 20], 30) };
+        let (first, second) = Batch::new(vec![damaged]).halves();
+        assert_eq!(first.stretches()[0].damaged, [at(2)]);
+        assert_eq!(second.stretches()[0].damaged, [at(15), at(25)]);
+        assert_eq!((first.damaged(), second.damaged()), (1, 2));
     }
 
     #[test]

@@ -106,8 +106,6 @@ struct Reading {
 struct Underway {
     folding: Folding,
     ends: Vec<(Uuid, Position)>,
-    /// Stretches of it that are no records: counted with the commit, so once.
-    damaged: u64,
     /// Time of the oldest record, Unix milliseconds; none when it cannot be read.
     oldest_ms: Option<u64>,
     bytes: usize,
@@ -241,7 +239,6 @@ impl Feed {
                             reading.committed = end;
                         }
                     }
-                    self.metrics.journal_frames_damaged.inc_by(underway.damaged);
                     self.metrics.batches.inc();
                     self.metrics.batch.seconds.observe(begun.elapsed().as_secs_f64());
                     self.metrics.batch.records.observe(records as f64);
@@ -287,7 +284,7 @@ impl Feed {
 
     /// Reads a batch and begins to fold it; none when nothing is left.
     fn begin_batch(&mut self) -> Option<Underway> {
-        let (stretches, damaged) = self.on_disk(Self::read);
+        let stretches = self.on_disk(Self::read);
         self.count_troubles();
         if stretches.is_empty() {
             return None;
@@ -296,7 +293,7 @@ impl Feed {
         let ends = stretches.iter().map(|stretch| (stretch.journal, stretch.next)).collect();
         let bytes: usize = stretches.iter().map(Stretch::bytes).sum();
         let folding = self.shipper.fold(Batch::new(stretches));
-        Some(Underway { folding, ends, damaged, oldest_ms, bytes, is_full: bytes >= self.batch_bytes / 2 })
+        Some(Underway { folding, ends, oldest_ms, bytes, is_full: bytes >= self.batch_bytes / 2 })
     }
 
     /// Says whether more user agents are to be read at once. One that cannot be read now waits for the next look.
@@ -330,9 +327,9 @@ impl Feed {
     /// The next stretch of each journal, together about a batch. This process's own comes first and takes half at most:
     /// neither its new hits, and who waits for a receipt, nor what earlier runs have left waits for the other's backlog.
     /// Of those the oldest comes first.
-    fn read(&mut self) -> (Vec<Stretch>, u64) {
+    fn read(&mut self) -> Vec<Stretch> {
         let mut stretches = Vec::new();
-        let (mut bytes, mut damaged) = (0, 0);
+        let mut bytes = 0;
         let (own, others): (Vec<_>, Vec<_>) =
             self.journals.iter_mut().partition(|(_, source)| source.live.is_some());
         let others_wait = others.iter().any(|(_, source)| !source.is_at_end());
@@ -341,14 +338,13 @@ impl Feed {
         let shares = own.into_iter().zip([own_most]).chain(others.into_iter().zip(std::iter::repeat(whole)));
         for ((journal, source), most) in shares {
             if bytes < most
-                && let Some((stretch, skipped)) = source.next_stretch(*journal, most - bytes)
+                && let Some(stretch) = source.next_stretch(*journal, most - bytes)
             {
                 bytes += stretch.bytes();
-                damaged += skipped;
                 stretches.push(stretch);
             }
         }
-        (stretches, damaged)
+        stretches
     }
 
     fn forget_positions(&mut self) {
@@ -390,6 +386,7 @@ impl Feed {
         let metrics = &self.metrics;
         metrics.records_shipped.inc_by(shipped.records);
         metrics.records_quarantined.inc_by(shipped.quarantined);
+        metrics.journal_frames_damaged.inc_by(shipped.damaged);
         let refused = metrics.records_refused.get_or_create(&Reason { reason: "past_retention" });
         refused.inc_by(shipped.past_retention);
         for (kind, values) in &shipped.overflowed {
@@ -444,12 +441,12 @@ impl Source {
         self.reading.as_ref().is_some_and(|reading| reading.is_at_end)
     }
 
-    /// The next records, and how many stretches among them are none; nothing as [`Source::read`]. Over damage the
-    /// database's position moves, too: else it would be read, and counted, again.
-    fn next_stretch(&mut self, journal: Uuid, max_bytes: usize) -> Option<(Stretch, u64)> {
+    /// The next records; nothing as [`Source::read`]. Over damage the database's position moves, too: else it would be
+    /// read, and counted, again.
+    fn next_stretch(&mut self, journal: Uuid, max_bytes: usize) -> Option<Stretch> {
         let chunk = loop {
             let chunk = self.read(max_bytes)?;
-            if !chunk.frames.is_empty() || chunk.damaged > 0 {
+            if !chunk.frames.is_empty() || !chunk.damaged.is_empty() {
                 break chunk;
             }
             // It moved to the next segment.
@@ -458,7 +455,7 @@ impl Source {
         let expected = std::mem::replace(&mut reading.read, chunk.end);
         let located = |(position, payload)| Located { position, payload };
         let records = chunk.frames.into_iter().map(located).collect();
-        Some((Stretch { journal, expected, next: chunk.end, records }, chunk.damaged))
+        Some(Stretch { journal, expected, next: chunk.end, records, damaged: chunk.damaged })
     }
 
     /// The next chunk; none at the end, or when the journal cannot be read, which is said once.

@@ -77,6 +77,8 @@ pub struct Shipped {
     pub records: u64,
     /// Records set aside.
     pub quarantined: u64,
+    /// Damaged places of the journals that were passed over.
+    pub damaged: u64,
     /// How often it, or a part of it, was halved.
     pub halvings: u64,
     /// Values that are not told apart since a dictionary may not grow any more that day, by dictionary.
@@ -164,6 +166,8 @@ pub struct Shipper {
     horizon: Option<Timestamp>,
     /// Visitors whose rows need not be written again.
     known: KnownVisitors,
+    /// Where the database was seen to stand. Elsewhere, without us, means another database: restored to an earlier state.
+    stands: HashMap<Uuid, Position>,
     /// Who was forgotten when the database was last asked.
     forgotten: Arc<ForgottenList>,
     /// Whether there may be user agents to be read.
@@ -189,6 +193,7 @@ impl Shipper {
             months: BTreeSet::new(),
             horizon: None,
             known: KnownVisitors::default(),
+            stands: HashMap::new(),
             forgotten: Arc::default(),
             agents_unread: true,
         }
@@ -224,12 +229,33 @@ impl Shipper {
 
     /// How far these journals are in the database; those it does not know stand at the beginning.
     pub async fn checkpoints(&mut self, journals: &[Uuid]) -> Result<HashMap<Uuid, Position>, ShipError> {
+        let asked = self.ask_checkpoints(journals).await;
+        let is_elsewhere =
+            |(journal, position)| self.stands.get(journal).is_some_and(|stand| stand != position);
+        if asked.as_ref().map_or(true, |positions| positions.iter().any(is_elsewhere)) {
+            self.doubt();
+        }
+        let positions = asked?;
+        self.stands.extend(&positions);
+        Ok(positions)
+    }
+
+    async fn ask_checkpoints(&self, journals: &[Uuid]) -> Result<HashMap<Uuid, Position>, ShipError> {
         let client = self.store.office().await?;
         let Ok(rows) = tokio::time::timeout(LOOK_TIMEOUT, read_checkpoints(&client, journals)).await else {
             drop(Object::take(client));
             return Err(ShipError::Timeout(LOOK_TIMEOUT));
         };
         Ok(positions(&rows?))
+    }
+
+    /// Takes nothing for granted any more: the database may be another one.
+    fn doubt(&mut self) {
+        self.months.clear();
+        self.horizon = None;
+        self.enricher.forget();
+        self.known.forget();
+        self.stands.clear();
     }
 
     /// How many records are in `quarantine`, counted up to ten thousand.
@@ -338,14 +364,11 @@ impl Shipper {
         }
     }
 
-    /// Writes rows; after an error nothing is taken for granted any more, since the database may be another one.
+    /// Writes rows.
     async fn write(&mut self, batch: &Batch, rows: &Rows) -> Result<Ending, ShipError> {
         let written = self.try_to_write(batch, rows).await;
         if written.is_err() {
-            self.months.clear();
-            self.horizon = None;
-            self.enricher.forget();
-            self.known.forget();
+            self.doubt();
         }
         written
     }
@@ -377,6 +400,8 @@ impl Shipper {
                 Ok(Attempt::Committed { outcomes, receipts, growth }) => {
                     self.enricher.remember(&rows.dictionaries, &growth.refused);
                     self.known.remember(&visitors);
+                    self.stands
+                        .extend(batch.stretches().iter().map(|stretch| (stretch.journal, stretch.next)));
                     if !rows.erasures.is_empty() {
                         self.known.forget();
                     }
@@ -459,6 +484,7 @@ impl Shipped {
         Shipped {
             records: batch.len() as u64 - quarantined - rows.past_retention,
             quarantined,
+            damaged: batch.damaged(),
             halvings: 0,
             overflowed: BTreeMap::new(),
             past_retention: rows.past_retention,
@@ -475,6 +501,7 @@ impl Shipped {
     fn add(&mut self, part: Shipped) {
         self.records += part.records;
         self.quarantined += part.quarantined;
+        self.damaged += part.damaged;
         self.halvings += part.halvings;
         for (kind, values) in part.overflowed {
             *self.overflowed.entry(kind).or_default() += values;

@@ -15,13 +15,16 @@ use crate::stats::answer::{Answer, ListMeta};
 use crate::stats::csv;
 use crate::stats::cursor::{decode_rank, encode_rank};
 use crate::stats::database::DatabaseError;
+use crate::stats::groups::{GroupKey, Groups};
 use crate::stats::params::{Accepts, Format, Params};
 use crate::stats::problem::StatsError;
 use crate::stats::ratio::{from_millionths, percent};
 use crate::stats::replica::Freshness;
 use crate::stats::scope::{Money, Scope};
-use crate::stats::visitors::{GroupKey, GroupVisitors, Way};
+use crate::stats::tally::Tally;
+use crate::stats::visitors::Way;
 use crate::stats::{AppState, Shared};
+use crate::store::columns::Id;
 
 pub(crate) const ACCEPTS: Accepts = Accepts {
     list: Some((
@@ -208,18 +211,19 @@ async fn look(
 ) -> Result<Looked, DatabaseError> {
     let snapshot = shared.context.database.snapshot().await?;
     let scope = Scope::of(params);
-    // What only sessions have is read from them, and their visitors are counted.
-    let way = match dimension.of_session() {
-        Some(_) => Way::Counted,
-        None => Way::of(&snapshot, &scope, params.window, None).await?,
-    };
-    let is_counted = way == Way::Counted;
-    let estimates = match way {
-        Way::Counted => GroupVisitors::default(),
-        Way::Estimated(_) => GroupVisitors::estimate(&snapshot, &scope, dimension.name()).await?,
-    };
+    let way = Way::of(&snapshot, &scope, params.window).await?;
+    // What only sessions have no rollup tells.
+    let way = if dimension.of_session().is_some() { way.of_sessions() } else { way };
+    let groups = Groups::read(&snapshot, &scope, dimension.name(), dimension.label(), way).await?;
     let money = Money::of(params, &shared.config(), &snapshot).await?;
     let (dimension_name, limit, offset) = (dimension.name(), i64::from(params.limit), i64::from(passed));
+    let column = |of: fn(&Tally) -> i64| groups.sums.iter().map(of).collect::<Vec<i64>>();
+    let sums = [
+        column(|sums| sums.sessions),
+        column(|sums| sums.conversions),
+        column(|sums| sums.bounces),
+        column(|sums| sums.points),
+    ];
     let mut parameters = scope.parameters();
     parameters.extend(money.parameters());
     parameters.push((&dimension_name, Type::TEXT));
@@ -227,18 +231,16 @@ async fn look(
     parameters.push((&params.sort.ascending, Type::BOOL));
     parameters.push((&offset, Type::INT8));
     parameters.push((&limit, Type::INT8));
-    parameters.push((&is_counted, Type::BOOL));
-    parameters.extend(estimates.keys.iter().map(|keys| (keys as _, Type::TEXT_ARRAY)));
-    parameters.push((&estimates.visitors, Type::INT8_ARRAY));
+    parameters.extend(groups.keys.iter().map(|keys| (keys as _, Type::TEXT_ARRAY)));
+    parameters.push((&groups.visitors, Type::INT8_ARRAY));
+    parameters.extend(sums.iter().map(|sums| (sums as _, Type::INT8_ARRAY)));
     let rows = snapshot.rows(include_str!("sql/breakdown.sql"), &parameters).await?;
     let freshness = snapshot.conclude().await?;
     let mut parts = read(dimension, &rows)?;
     let (Some(mut totals), Some(mut other)) = (parts.totals.take(), parts.other.take()) else {
         return Err(DatabaseError::Failed);
     };
-    if !is_counted {
-        (totals.visitors, other.visitors) = estimates.of_all_and_others(&parts.keys)?;
-    }
+    (totals.visitors, other.visitors) = groups.of_all_and_others(&parts.keys);
     Ok(Looked { parts, totals, other, way, money, freshness })
 }
 
@@ -327,6 +329,17 @@ impl Dimension {
             Dimension::City => "city",
             Dimension::Referrer => "referrer",
             Dimension::Landing => "landing",
+        }
+    }
+
+    /// The label of a session that says its group.
+    fn label(self) -> Id {
+        match self {
+            Dimension::Source | Dimension::Campaign | Dimension::Content | Dimension::Channel => Id::Campaign,
+            Dimension::Device | Dimension::Browser | Dimension::System => Id::Agent,
+            Dimension::Country | Dimension::Region | Dimension::City => Id::Place,
+            Dimension::Referrer => Id::Referrer,
+            Dimension::Landing => Id::Page,
         }
     }
 

@@ -12,6 +12,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Row, RowStream};
 
 use crate::stats::replica::{Freshness, Lag};
+use crate::store::columns::Damaged;
 use crate::store::{StoreError, connect};
 
 /// What the database is given beyond the statement timeout to say that it stopped.
@@ -180,6 +181,13 @@ impl Drop for Snapshot {
         if let Some(client) = self.client.take() {
             drop(Object::take(client));
         }
+    }
+}
+
+impl From<Damaged> for DatabaseError {
+    fn from(error: Damaged) -> DatabaseError {
+        tracing::error!(%error, "a report could not read what rollups have");
+        DatabaseError::Failed
     }
 }
 

@@ -13,7 +13,10 @@ use crate::stats::params::{Accepts, Params};
 use crate::stats::period::Window;
 use crate::stats::problem::StatsError;
 use crate::stats::ratio::{Interval, from_millionths, mean, percent, wilson};
+use crate::stats::scan::{Wanted, scan};
 use crate::stats::scope::{Money, Scope};
+use crate::stats::sketch::Sketch;
+use crate::stats::tally::{Tally, tallied};
 use crate::stats::visitors::Way;
 
 pub(crate) const ACCEPTS: Accepts = Accepts { csv: true, ..Accepts::MONEY };
@@ -78,38 +81,52 @@ pub(crate) async fn count(
     money: &Money,
 ) -> Result<Counted, DatabaseError> {
     let scope = Scope::within(params, window);
-    let sessions = snapshot.row(include_str!("sql/general_sessions.sql"), &scope.parameters()).await?;
-    let sessions = sessions.ok_or(DatabaseError::Failed)?;
-    let way = Way::of(snapshot, &scope, window, Some(sessions.try_get("total_sessions")?)).await?;
-    let visitors = way.visitors(snapshot, &scope).await?;
+    let way = Way::of(snapshot, &scope, window).await?;
+    let (tally, visitors) = sessions(snapshot, &scope, way).await?;
     let mut parameters = scope.parameters();
     parameters.extend(money.parameters());
     let orders = snapshot.row(include_str!("sql/general_orders.sql"), &parameters).await?;
     let orders = orders.ok_or(DatabaseError::Failed)?;
-    Ok(Counted { stats: read(&sessions, visitors, &orders)?, way, left_out: orders.try_get("left_out")? })
+    Ok(Counted { stats: read(&tally, visitors, &orders)?, way, left_out: orders.try_get("left_out")? })
 }
 
-fn read(sessions: &Row, unique_visitors: i64, orders: &Row) -> Result<GeneralStats, tokio_postgres::Error> {
-    let count = |column: &str| sessions.try_get::<_, i64>(column);
-    let total_sessions = count("total_sessions")?;
-    let page_views = count("page_views")?;
-    let conversions = count("conversions")?;
-    let leads = count("lead_sessions")?;
-    let points = count("points")?;
+/// What the sessions of a scope add up to, and how many people they are of.
+async fn sessions(snapshot: &Snapshot, scope: &Scope, way: Way) -> Result<(Tally, i64), DatabaseError> {
+    if way == Way::Rolled {
+        let row = snapshot.row(include_str!("sql/general_sessions.sql"), &scope.parameters()).await?;
+        let row = row.ok_or(DatabaseError::Failed)?;
+        let (tally, mut sketch) = (Tally::read(&row)?, Sketch::default());
+        sketch.add(row.try_get::<_, Option<&[u8]>>("sketch")?.unwrap_or_default());
+        return Ok((tally, sketch.estimate().min(tally.sessions)));
+    }
+    let (mut tally, mut people) = (Tally::default(), way.nobody());
+    scan(snapshot, scope, Wanted { numbers: &tallied(way), ids: &[], edges: &[] }, |part| {
+        let visitors = part.numbers(way.column());
+        for session in part.chosen() {
+            tally += Tally::of(part, session);
+            people.add(visitors[session]);
+        }
+    })
+    .await?;
+    Ok((tally, people.number(tally.sessions)))
+}
+
+fn read(tally: &Tally, unique_visitors: i64, orders: &Row) -> Result<GeneralStats, tokio_postgres::Error> {
+    let Tally { sessions, page_views, conversions, leads, points, .. } = *tally;
     Ok(GeneralStats {
-        total_sessions,
+        total_sessions: sessions,
         unique_visitors,
-        new_visitors: count("new_visitors")?,
+        new_visitors: tally.first_visits,
         page_views,
-        pages_per_session: mean(page_views, total_sessions),
-        bounce_rate: percent(count("bounces")?, total_sessions),
-        avg_session_seconds: mean(count("milliseconds")?, total_sessions * 1000),
+        pages_per_session: mean(page_views, sessions),
+        bounce_rate: percent(tally.bounces, sessions),
+        avg_session_seconds: mean(tally.milliseconds, sessions * 1000),
         total_conversions: conversions,
-        conversion_rate: percent(conversions, total_sessions),
-        conversion_rate_interval: wilson(conversions, total_sessions),
+        conversion_rate: percent(conversions, sessions),
+        conversion_rate_interval: wilson(conversions, sessions),
         lead_sessions: leads,
-        lead_rate: percent(leads, total_sessions),
-        registrations: count("registrations")?,
+        lead_rate: percent(leads, sessions),
+        registrations: tally.registrations,
         total_orders: from_millionths(orders.try_get("total_orders")?),
         paid_orders: from_millionths(orders.try_get("paid_orders")?),
         total_revenue: orders.try_get("revenue")?,
@@ -118,6 +135,6 @@ fn read(sessions: &Row, unique_visitors: i64, orders: &Row) -> Result<GeneralSta
         refunds: orders.try_get("refunds")?,
         avg_order_value: orders.try_get("avg_order_value")?,
         total_score: points,
-        avg_score_per_session: mean(points, total_sessions),
+        avg_score_per_session: mean(points, sessions),
     })
 }

@@ -57,9 +57,22 @@ impl Scope {
         self.patterns.iter().any(|patterns| *patterns != Patterns::default())
     }
 
-    /// The same with everything that filters leave out.
-    pub(crate) fn unfiltered(&self) -> Scope {
-        Scope { sites: self.sites.clone(), patterns: std::array::from_fn(|_| Patterns::default()), ..*self }
+    /// The edges of the window.
+    pub(crate) fn window(&self) -> (Option<Timestamp>, Timestamp) {
+        (self.from, self.to)
+    }
+
+    /// Whether sessions are bots' only, or nobody's that is one; none = both.
+    pub(crate) fn only_bots(&self) -> Option<bool> {
+        match self.bots {
+            "include" => None,
+            bots => Some(bots == "only"),
+        }
+    }
+
+    /// Whether ids are asked about: sites and filters.
+    pub(crate) fn chooses_ids(&self) -> bool {
+        self.sites.is_some() || self.is_filtered()
     }
 
     /// Whether it is asked about what only single sessions have, so that no rollup answers.
@@ -76,11 +89,20 @@ impl Scope {
             (&self.sites, Type::TEXT_ARRAY),
             (&self.bots, Type::TEXT),
         ];
-        for patterns in &self.patterns {
-            parameters.push((&patterns.include, Type::TEXT_ARRAY));
-            parameters.push((&patterns.exclude, Type::TEXT_ARRAY));
-        }
+        parameters.extend(self.filters());
         parameters
+    }
+
+    /// Sites, and filters in the order of [`FIELDS`].
+    pub(crate) fn parameters_of_ids(&self) -> Vec<Parameter<'_>> {
+        let sites: Parameter<'_> = (&self.sites, Type::TEXT_ARRAY);
+        std::iter::once(sites).chain(self.filters()).collect()
+    }
+
+    fn filters(&self) -> impl Iterator<Item = Parameter<'_>> {
+        self.patterns.iter().flat_map(|patterns| {
+            [(&patterns.include as _, Type::TEXT_ARRAY), (&patterns.exclude as _, Type::TEXT_ARRAY)]
+        })
     }
 }
 

@@ -34,14 +34,29 @@ impl Sketch {
     /// Adds the visitors of a sketch as the database has it. What no version of this program wrote is passed over.
     pub(crate) fn add(&mut self, bytes: &[u8]) {
         for entry in bytes.chunks_exact(3) {
-            let [high, low, value] = [entry[0], entry[1], entry[2]];
-            let register = usize::from(high) << 8 | usize::from(low);
-            let Some(known) = self.registers.get_mut(register) else { continue };
-            if value > *known && usize::from(value) <= GREATEST {
-                self.counts[usize::from(*known)] -= 1;
-                self.counts[usize::from(value)] += 1;
-                *known = value;
-            }
+            self.set(usize::from(entry[0]) << 8 | usize::from(entry[1]), entry[2]);
+        }
+    }
+
+    /// Adds a visitor by its `sketch_code()`.
+    pub(crate) fn add_code(&mut self, code: i64) {
+        let [.., high, low, value] = code.to_be_bytes();
+        self.set(usize::from(high) << 8 | usize::from(low), value);
+    }
+
+    /// Adds the visitors of another sketch.
+    pub(crate) fn merge(&mut self, other: &Sketch) {
+        for (register, value) in other.registers.iter().enumerate() {
+            self.set(register, *value);
+        }
+    }
+
+    fn set(&mut self, register: usize, value: u8) {
+        let Some(known) = self.registers.get_mut(register) else { return };
+        if value > *known && usize::from(value) <= GREATEST {
+            self.counts[usize::from(*known)] -= 1;
+            self.counts[usize::from(value)] += 1;
+            *known = value;
         }
     }
 
@@ -165,6 +180,15 @@ mod tests {
             prop_assert_eq!(&back.registers, &whole.registers);
             prop_assert_eq!(back.counts, whole.counts);
             prop_assert_eq!(back.estimate(), whole.estimate());
+            let mut merged = Sketch::default();
+            for portion in &portions {
+                let mut sketch = Sketch::default();
+                for entry in portion.chunks_exact(3) {
+                    sketch.add_code(i64::from(entry[0]) << 16 | i64::from(entry[1]) << 8 | i64::from(entry[2]));
+                }
+                merged.merge(&sketch);
+            }
+            prop_assert_eq!(merged.registers, whole.registers);
         }
 
         #[test]

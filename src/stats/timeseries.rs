@@ -8,6 +8,7 @@ use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Number, Value};
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use crate::stats::AppState;
@@ -18,9 +19,11 @@ use crate::stats::params::{Accepts, Format, MOST_ROWS, ParameterError, Params};
 use crate::stats::period::{COMPARISONS, Comparison, STEPS, Step, Window};
 use crate::stats::problem::StatsError;
 use crate::stats::ratio::from_millionths;
+use crate::stats::scan::{Wanted, scan};
 use crate::stats::scope::{Money, Scope};
 use crate::stats::sketch::Sketch;
-use crate::stats::visitors::Way;
+use crate::stats::tally::{Tally, tallied};
+use crate::stats::visitors::{People, Way};
 
 pub(crate) const ACCEPTS: Accepts = Accepts { csv: true, own: &["interval", "compare"], ..Accepts::MONEY };
 
@@ -170,50 +173,23 @@ async fn read(
         })?;
     let window = Window { from: Some(from), to };
     let scope = Scope::within(params, window);
-    let way = Way::of(snapshot, &scope, window, None).await?;
-    let is_estimated = way != Way::Counted;
-
-    let mut parameters = scope.parameters();
-    parameters.push((&edges, Type::TIMESTAMPTZ_ARRAY));
-    let visitors = match way {
-        Way::Counted => snapshot.rows(include_str!("sql/timeseries_visitors.sql"), &parameters).await?,
-        Way::Estimated(_) => Vec::new(),
-    };
-    parameters.push((&is_estimated, Type::BOOL));
-    let sessions = snapshot.rows(include_str!("sql/timeseries_sessions.sql"), &parameters).await?;
+    let way = Way::of(snapshot, &scope, window).await?;
+    let mut sums = vec![Bin::default(); edges.len() - 1];
+    let visitors = sessions(snapshot, &scope, way, &edges, &mut sums).await?;
     let mut parameters = scope.parameters();
     parameters.extend(money.parameters());
     parameters.push((&edges, Type::TIMESTAMPTZ_ARRAY));
     let orders = snapshot.rows(include_str!("sql/timeseries_orders.sql"), &parameters).await?;
 
-    let mut sums = vec![Tally::default(); edges.len() - 1];
-    let filled = (|| {
-        for row in &sessions {
-            let Some(tally) = bucket(&mut sums, row)? else { continue };
-            tally.sessions = row.try_get("sessions")?;
-            tally.page_views = row.try_get("page_views")?;
-            tally.conversions = row.try_get("conversions")?;
-            if let Some(bytes) = row.try_get::<_, Option<&[u8]>>("sketch")? {
-                let mut sketch = Sketch::default();
-                sketch.add(bytes);
-                tally.visitors = sketch.estimate().min(tally.sessions);
-            }
-        }
-        for row in &visitors {
-            let Some(tally) = bucket(&mut sums, row)? else { continue };
-            tally.visitors = row.try_get("visitors")?;
-        }
-        for row in &orders {
-            let Some(tally) = bucket(&mut sums, row)? else { continue };
-            tally.orders = row.try_get("orders")?;
-            tally.left_out = row.try_get("left_out")?;
-            tally.revenue = row.try_get::<_, &str>("revenue")?.parse().unwrap_or_default();
-        }
-        Ok::<_, tokio_postgres::Error>(())
-    })();
-    filled.map_err(DatabaseError::from)?;
-    let mut all = sums.iter().fold(Tally::default(), Tally::add);
-    all.visitors = way.visitors(snapshot, &scope).await?;
+    for row in &orders {
+        let Some(bin) = bin(&mut sums, row)? else { continue };
+        bin.orders = row.try_get("orders").map_err(DatabaseError::from)?;
+        bin.left_out = row.try_get("left_out").map_err(DatabaseError::from)?;
+        let revenue: &str = row.try_get("revenue").map_err(DatabaseError::from)?;
+        bin.revenue = revenue.parse().unwrap_or_default();
+    }
+    let mut all = sums.iter().fold(Bin::default(), Bin::add);
+    all.visitors = visitors;
     let digits = money.minor_units();
     let buckets = sums.iter().zip(edges.windows(2)).map(|(tally, edges)| Bucket {
         from: rfc3339(edges[0], &params.zone),
@@ -224,45 +200,80 @@ async fn read(
     Ok(Series { buckets: buckets.collect(), totals: all.sums(digits), left_out: all.left_out, way })
 }
 
-fn bucket<'a>(
-    sums: &'a mut [Tally],
-    row: &tokio_postgres::Row,
-) -> Result<Option<&'a mut Tally>, tokio_postgres::Error> {
+/// Fills what buckets have of sessions; answers how many people are in all of them.
+async fn sessions(
+    snapshot: &Snapshot,
+    scope: &Scope,
+    way: Way,
+    edges: &[Timestamp],
+    sums: &mut [Bin],
+) -> Result<i64, DatabaseError> {
+    let mut everybody = way.nobody();
+    if way == Way::Rolled {
+        let mut parameters = scope.parameters();
+        parameters.push((&edges, Type::TIMESTAMPTZ_ARRAY));
+        let mut all = Sketch::default();
+        for row in &snapshot.rows(include_str!("sql/timeseries_sessions.sql"), &parameters).await? {
+            let Some(bin) = bin(sums, row)? else { continue };
+            let mut sketch = Sketch::default();
+            sketch.add(row.try_get::<_, Option<&[u8]>>("sketch")?.unwrap_or_default());
+            all.merge(&sketch);
+            bin.sessions = Tally::read(row)?;
+            bin.visitors = sketch.estimate().min(bin.sessions.sessions);
+        }
+        return Ok(all.estimate().min(sums.iter().map(|bin| bin.sessions.sessions).sum()));
+    }
+    let mut people: Vec<People> = sums.iter().map(|_| way.nobody()).collect();
+    let starts: Vec<i64> = edges.iter().map(|edge| edge.as_microsecond()).collect();
+    scan(snapshot, scope, Wanted { numbers: &tallied(way), ids: &[], edges }, |part| {
+        let visitors = part.numbers(way.column());
+        for session in part.chosen() {
+            let start = part.start(session);
+            let bucket = starts.partition_point(|edge| *edge <= start);
+            let Some(bin) = bucket.checked_sub(1).and_then(|bucket| sums.get_mut(bucket)) else { continue };
+            bin.sessions += Tally::of(part, session);
+            people[bucket - 1].add(visitors[session]);
+            everybody.add(visitors[session]);
+        }
+    })
+    .await?;
+    for (bin, people) in sums.iter_mut().zip(people) {
+        bin.visitors = people.number(bin.sessions.sessions);
+    }
+    Ok(everybody.number(sums.iter().map(|bin| bin.sessions.sessions).sum()))
+}
+
+fn bin<'a>(sums: &'a mut [Bin], row: &Row) -> Result<Option<&'a mut Bin>, DatabaseError> {
     let bucket: i32 = row.try_get("bucket")?;
     Ok(usize::try_from(bucket - 1).ok().and_then(|index| sums.get_mut(index)))
 }
 
+/// What a bucket has.
 #[derive(Debug, Clone, Default)]
-struct Tally {
-    sessions: i64,
+struct Bin {
+    sessions: Tally,
     visitors: i64,
-    page_views: i64,
-    conversions: i64,
     /// Millionths.
     orders: i64,
     revenue: Decimal,
     left_out: i64,
 }
 
-impl Tally {
-    fn add(self, other: &Tally) -> Tally {
-        Tally {
-            sessions: self.sessions + other.sessions,
-            visitors: 0,
-            page_views: self.page_views + other.page_views,
-            conversions: self.conversions + other.conversions,
-            orders: self.orders + other.orders,
-            revenue: self.revenue + other.revenue,
-            left_out: self.left_out + other.left_out,
-        }
+impl Bin {
+    fn add(mut self, other: &Bin) -> Bin {
+        self.sessions += other.sessions;
+        self.orders += other.orders;
+        self.revenue += other.revenue;
+        self.left_out += other.left_out;
+        self
     }
 
     fn sums(&self, digits: usize) -> Sums {
         Sums {
-            sessions: self.sessions,
+            sessions: self.sessions.sessions,
             visitors: self.visitors,
-            page_views: self.page_views,
-            conversions: self.conversions,
+            page_views: self.sessions.page_views,
+            conversions: self.sessions.conversions,
             orders: from_millionths(self.orders),
             revenue: format!("{:.digits$}", self.revenue),
         }

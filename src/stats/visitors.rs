@@ -1,57 +1,47 @@
-//! How many people: counted from the sessions where that is quick, else estimated from the sketches of the rollups.
-
-use std::collections::HashSet;
+//! How many people: counted by their hashes where that is quick, else estimated by sketches.
+//!
+//! A window is counted or estimated as a whole, whatever is asked about it: so reports of one window agree.
 
 use jiff::SignedDuration;
-use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use crate::stats::database::{DatabaseError, Snapshot};
 use crate::stats::period::Window;
 use crate::stats::scope::Scope;
 use crate::stats::sketch::{ERROR_PERCENT, Sketch};
+use crate::store::columns::Number;
 
 /// Windows up to this length are counted whatever is in them: 31 days, one of which may have 25 hours.
 const COUNTED_SPAN: SignedDuration = SignedDuration::from_hours(31 * 24 + 1);
-/// Longer ones are counted up to this many sessions, whatever filters leave of them: each has to be read.
+/// Longer ones are counted up to this many sessions, whatever filters leave of them.
 const COUNTED_SESSIONS: i64 = 500_000;
+/// Hashes gathered before doubles are thrown away.
+const GATHERED: usize = 1 << 20;
 
 /// How people are told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
-    /// By their ids, session by session.
+    /// By hashes of their ids, session by session.
     Counted,
     /// By sketches, for the reason given.
     Estimated(&'static str),
+    /// By sketches of rollups: not all sessions are kept.
+    Rolled,
 }
 
 impl Way {
-    /// The way for a window; `sessions` in it, where that is known already.
-    pub(crate) async fn of(
-        snapshot: &Snapshot,
-        scope: &Scope,
-        window: Window,
-        sessions: Option<i64>,
-    ) -> Result<Way, DatabaseError> {
+    /// The way for a window.
+    pub(crate) async fn of(snapshot: &Snapshot, scope: &Scope, window: Window) -> Result<Way, DatabaseError> {
         let edges = [(&window.from as _, Type::TIMESTAMPTZ), (&window.to as _, Type::TIMESTAMPTZ)];
         let kept = snapshot.row(include_str!("sql/sessions_kept.sql"), &edges).await?;
         if !kept.ok_or(DatabaseError::Failed)?.try_get::<_, bool>("kept")? {
-            return Ok(Way::Estimated("some of its sessions are no longer kept one by one"));
+            return Ok(if scope.is_of_sessions() { Way::Rolled.of_sessions() } else { Way::Rolled });
         }
-        // Where each session is read in any case, to tell people apart by their ids takes less than to make sketches.
-        if scope.is_of_sessions()
-            || window.from.is_some_and(|from| window.to.duration_since(from) <= COUNTED_SPAN)
-        {
+        if window.from.is_some_and(|from| window.to.duration_since(from) <= COUNTED_SPAN) {
             return Ok(Way::Counted);
         }
-        let sessions = match sessions {
-            Some(sessions) if !scope.is_filtered() => sessions,
-            _ => {
-                let (sql, whole) = (include_str!("sql/window_sessions.sql"), scope.unfiltered());
-                let row = snapshot.row(sql, &whole.parameters()).await?;
-                row.ok_or(DatabaseError::Failed)?.try_get("sessions")?
-            }
-        };
+        let row = snapshot.row(include_str!("sql/window_sessions.sql"), &edges).await?;
+        let sessions: i64 = row.ok_or(DatabaseError::Failed)?.try_get("sessions")?;
         Ok(if sessions <= COUNTED_SESSIONS {
             Way::Counted
         } else {
@@ -59,88 +49,94 @@ impl Way {
         })
     }
 
+    /// The same where rollups do not tell what is asked: of the sessions that are there.
+    pub(crate) fn of_sessions(self) -> Way {
+        match self {
+            Way::Rolled => Way::Estimated(NOT_KEPT),
+            way => way,
+        }
+    }
+
     /// What the reader of an estimate must know.
     pub(crate) fn warning(self) -> Option<String> {
+        let reason = match self {
+            Way::Counted => return None,
+            Way::Estimated(reason) => reason,
+            Way::Rolled => NOT_KEPT,
+        };
+        Some(format!(
+            "visitors of this window are estimated, with a standard error of {ERROR_PERCENT} %: {reason}"
+        ))
+    }
+
+    /// The column by which people are told apart.
+    pub(crate) fn column(self) -> Number {
         match self {
-            Way::Counted => None,
-            Way::Estimated(reason) => Some(format!(
-                "visitors of this window are estimated, with a standard error of {ERROR_PERCENT} %: {reason}"
-            )),
+            Way::Counted => Number::Visitor,
+            Way::Estimated(_) | Way::Rolled => Number::Sketch,
         }
     }
 
-    /// The visitors of a window.
-    pub(crate) async fn visitors(self, snapshot: &Snapshot, scope: &Scope) -> Result<i64, DatabaseError> {
+    /// Nobody yet.
+    pub(crate) fn nobody(self) -> People {
         match self {
-            Way::Counted => {
-                let row = snapshot.row(include_str!("sql/visitors.sql"), &scope.parameters()).await?;
-                Ok(row.ok_or(DatabaseError::Failed)?.try_get("visitors")?)
-            }
-            Way::Estimated(_) => {
-                let row = snapshot.row(include_str!("sql/visitors_sketch.sql"), &scope.parameters()).await?;
-                let row = row.ok_or(DatabaseError::Failed)?;
-                let mut sketch = Sketch::default();
-                sketch.add(row.try_get::<_, Option<&[u8]>>("sketch")?.unwrap_or_default());
-                Ok(sketch.estimate().min(row.try_get("sessions")?))
-            }
+            Way::Counted => People::Counted { hashes: Vec::new(), limit: GATHERED },
+            Way::Estimated(_) | Way::Rolled => People::Estimated(Box::default()),
         }
     }
 }
 
-/// What one group of a list is of.
-pub(crate) type GroupKey = [String; 3];
+const NOT_KEPT: &str = "some of its sessions are no longer kept one by one";
 
-/// Estimates of the groups of a list: one array for each column, as `breakdown.sql` takes them.
-#[derive(Debug, Default)]
-pub(crate) struct GroupVisitors {
-    pub(crate) keys: [Vec<String>; 3],
-    pub(crate) visitors: Vec<i64>,
-    rows: Vec<Row>,
+/// The people seen so far.
+#[derive(Debug)]
+pub(crate) enum People {
+    Counted { hashes: Vec<i64>, limit: usize },
+    Estimated(Box<Sketch>),
 }
 
-impl GroupVisitors {
-    /// Estimates each group of a dimension.
-    pub(crate) async fn estimate(
-        snapshot: &Snapshot,
-        scope: &Scope,
-        dimension: &str,
-    ) -> Result<GroupVisitors, DatabaseError> {
-        let mut parameters = scope.parameters();
-        parameters.push((&dimension, Type::TEXT));
-        let rows = snapshot.rows(include_str!("sql/breakdown_sketches.sql"), &parameters).await?;
-        let mut groups = GroupVisitors::default();
-        for row in &rows {
-            for (column, key) in groups.keys.iter_mut().zip(key(row)?) {
-                column.push(key);
+impl People {
+    /// Adds somebody, by what [`Way::column`] has.
+    pub(crate) fn add(&mut self, who: i64) {
+        match self {
+            People::Counted { hashes, limit } => {
+                hashes.push(who);
+                if hashes.len() == *limit {
+                    once_each(hashes);
+                    *limit = GATHERED.max(2 * hashes.len());
+                }
             }
-            groups.visitors.push(together([row])?);
+            People::Estimated(sketch) => sketch.add_code(who),
         }
-        groups.rows = rows;
-        Ok(groups)
     }
 
-    /// The visitors of all groups, and of those that are not in `given`: each once.
-    pub(crate) fn of_all_and_others(&self, given: &HashSet<GroupKey>) -> Result<(i64, i64), DatabaseError> {
-        let mut others = Vec::new();
-        for row in &self.rows {
-            if !given.contains(&key(row)?) {
-                others.push(row);
+    /// How many. Nobody can be more people than sessions.
+    pub(crate) fn number(self, sessions: i64) -> i64 {
+        match self {
+            People::Counted { mut hashes, .. } => {
+                once_each(&mut hashes);
+                i64::try_from(hashes.len()).unwrap_or(i64::MAX)
             }
+            People::Estimated(sketch) => sketch.estimate().min(sessions),
         }
-        Ok((together(&self.rows)?, together(others)?))
     }
 }
 
-fn key(row: &Row) -> Result<GroupKey, tokio_postgres::Error> {
-    Ok([row.try_get("key_1")?, row.try_get("key_2")?, row.try_get("key_3")?])
+fn once_each(hashes: &mut Vec<i64>) {
+    hashes.sort_unstable();
+    hashes.dedup();
 }
 
-/// The visitors of these groups, each once. Nobody can be more people than sessions.
-fn together<'a>(rows: impl IntoIterator<Item = &'a Row>) -> Result<i64, tokio_postgres::Error> {
-    let (mut sketch, mut sessions) = (Sketch::default(), 0);
-    for row in rows {
-        sketch.add(row.try_get("sketch")?);
-        sessions += row.try_get::<_, i64>("sessions")?;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_are_counted_once_however_many_sessions_they_have() {
+        let mut people = Way::Counted.nobody();
+        for session in 0..3 * GATHERED as i64 {
+            people.add(session % 700_001);
+        }
+        assert_eq!(people.number(i64::MAX), 700_001);
     }
-    Ok(sketch.estimate().min(sessions))
 }

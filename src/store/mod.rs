@@ -3,6 +3,7 @@
 //! Everything here works through a pooler in transaction mode: no named statement, no session setting, no session
 //! lock. Statements go as one unnamed parse–bind–execute; settings and locks are those of a transaction.
 
+pub mod columns;
 pub mod connect;
 pub mod forgotten;
 pub mod identity_keys;
@@ -35,6 +36,9 @@ pub enum StoreError {
     /// A statement failed.
     #[error("the database refused a statement: {0}")]
     Database(#[from] tokio_postgres::Error),
+    /// What it gave cannot be read.
+    #[error(transparent)]
+    Damaged(#[from] columns::Damaged),
     /// A migration failed; those before it stand.
     #[error("migration {name} failed: {source}")]
     Migration {
@@ -52,7 +56,10 @@ impl StoreError {
             StoreError::Connection(PoolError::Backend(error))
             | StoreError::Database(error)
             | StoreError::Migration { source: error, .. } => error.as_db_error(),
-            StoreError::Url(_) | StoreError::Build(_) | StoreError::Connection(_) => None,
+            StoreError::Url(_)
+            | StoreError::Build(_)
+            | StoreError::Connection(_)
+            | StoreError::Damaged(_) => None,
         }
     }
 

@@ -9,17 +9,21 @@
 //! deletion did not see it: at worst its changes are summed up now and again in a minute. The order of the two steps is
 //! all that this needs; the other way round, a batch between them would lose its mark and not be summed up.
 //!
+//! Columns (`columns.rs`) are kept by the same rule and in the same transaction: of a day those of the hours taken are replaced.
+//!
 //! Reports see the deletion and the new sums together, or neither. A transaction that fails or dies leaves everything as
 //! it was. That one process at a time does this only saves work: it is what the lock is for.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::Transaction;
-use jiff::Timestamp;
-use tokio_postgres::types::Type;
+use jiff::{SignedDuration, Timestamp};
+use tokio_postgres::types::{ToSql, Type};
 use tokio_util::sync::CancellationToken;
 
+use super::columns::{Columns, Number, SESSIONS_OF_HOURS, day_and_hour};
 use super::{Store, StoreError, locks};
 use crate::telemetry::causes::Causes;
 use crate::telemetry::metrics::Metrics;
@@ -88,6 +92,7 @@ pub async fn refresh(store: &Store, now: Timestamp) -> Result<Option<Refreshed>,
     }
     let hours = take_marks(&transaction, now).await?;
     sum_up(&transaction, &hours).await?;
+    pack(&transaction, &hours).await?;
     transaction.query_typed(include_str!("sql/compact_marks.sql"), &[]).await?;
     let at = [(&now as _, Type::TIMESTAMPTZ)];
     let waiting: i64 =
@@ -118,4 +123,53 @@ async fn sum_up(transaction: &Transaction<'_>, hours: &[Timestamp]) -> Result<()
     let days = [(&days as _, Type::TIMESTAMPTZ_ARRAY)];
     transaction.query_typed(include_str!("sql/clear_days.sql"), &days).await?;
     transaction.query_typed(include_str!("sql/fill_days.sql"), &days).await.map(drop)
+}
+
+/// Puts hours into the columns of their days.
+async fn pack(transaction: &Transaction<'_>, hours: &[Timestamp]) -> Result<(), StoreError> {
+    let mut days = BTreeMap::<Timestamp, (Vec<i64>, Columns)>::new();
+    for hour in hours {
+        let (day, hour) = day_and_hour(*hour);
+        days.entry(day).or_default().0.push(hour);
+    }
+    let list: Vec<Timestamp> = days.keys().copied().collect();
+    let list = [(&list as _, Type::TIMESTAMPTZ_ARRAY)];
+    for row in transaction.query_typed(include_str!("sql/column_days.sql"), &list).await? {
+        if let Some((taken, columns)) = days.get_mut(&row.get("session_day")) {
+            columns.add_but(&Columns::read::<StoreError>(&row)?, taken);
+        }
+    }
+    let sessions =
+        transaction.query_typed(SESSIONS_OF_HOURS, &[(&hours as _, Type::TIMESTAMPTZ_ARRAY)]).await?;
+    for row in &sessions {
+        let (day, _) = day_and_hour(row.get("session_hour"));
+        if let Some((_, columns)) = days.get_mut(&day) {
+            columns.add(row, day)?;
+        }
+    }
+    transaction.query_typed(include_str!("sql/clear_columns.sql"), &list).await?;
+    for (day, (_, columns)) in &days {
+        put(transaction, *day, columns).await?;
+    }
+    Ok(())
+}
+
+async fn put(
+    transaction: &Transaction<'_>,
+    day: Timestamp,
+    columns: &Columns,
+) -> Result<(), tokio_postgres::Error> {
+    let starts = columns.numbers(Number::Start).iter().copied();
+    let (Some(first), Some(last)) = (starts.clone().min(), starts.max()) else { return Ok(()) };
+    let sessions = i32::try_from(columns.sessions()).unwrap_or(i32::MAX);
+    let [first, last] = [first, last].map(|start| day + SignedDuration::from_micros(start));
+    let mut parameters: Vec<(&(dyn ToSql + Sync), Type)> = vec![
+        (&day, Type::TIMESTAMPTZ),
+        (&sessions, Type::INT4),
+        (&first, Type::TIMESTAMPTZ),
+        (&last, Type::TIMESTAMPTZ),
+    ];
+    let packed = columns.packed();
+    parameters.extend(packed.iter().map(|column| (column as _, Type::BYTEA)));
+    transaction.query_typed(include_str!("sql/fill_columns.sql"), &parameters).await.map(drop)
 }

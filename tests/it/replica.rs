@@ -126,7 +126,7 @@ async fn a_reader_sees_nothing_of_an_interruption_by_the_replica() {
 
     // A report that takes its time.
     let writing = connect(&primary.url()).await;
-    let definition = "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE proname = 'report_sessions'";
+    let definition = "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE proname = 'report_amounts'";
     let definition: String = writing.query_one(definition, &[]).await.unwrap().get(0);
     let slow = definition.replace("WHERE (from_at", "WHERE (SELECT pg_sleep(1) IS NOT NULL) AND (from_at");
     assert_ne!(slow, definition);
@@ -145,7 +145,7 @@ async fn a_reader_sees_nothing_of_an_interruption_by_the_replica() {
             (following.query_one(runs, &[]).await.ok()?.get::<_, i64>(0) > 0).then_some(())
         })
         .await;
-        let lock = "BEGIN; LOCK sessions; UPDATE sites SET name = name; COMMIT";
+        let lock = "BEGIN; LOCK orders; UPDATE sites SET name = name; COMMIT";
         eventually("a lock", DEADLINE, async || writing.batch_execute(lock).await.ok()).await;
     };
     let (report, ()) = tokio::join!(app.report("general-stats"), interrupt());

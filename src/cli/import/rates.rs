@@ -17,7 +17,6 @@ use tokio_postgres::types::Type;
 use super::table::Table;
 use super::{about, bytes, conclude, day};
 use crate::config::Config;
-use crate::store::migrate::{SchemaState, schema_state};
 
 /// Our field, and what its column is called.
 const COLUMNS: [(&str, &[&str]); 5] = [
@@ -84,9 +83,7 @@ pub(super) fn run(config: &Config, args: &Args) -> anyhow::Result<()> {
 /// Answers how many were not known.
 async fn write(config: &Config, rates: &BTreeMap<Key, (u64, Decimal)>) -> anyhow::Result<usize> {
     let (store, _cluster) = crate::cli::database(config).await?;
-    if schema_state(&store).await? != SchemaState::Current {
-        bail!("the database's schema is of another version");
-    }
+    crate::cli::must_be_current(&store).await?;
     let days: Vec<Date> = rates.keys().map(|key| key.0).collect();
     let currencies: Vec<&str> = rates.keys().map(|key| key.1.as_str()).collect();
     let quotes: Vec<&str> = rates.keys().map(|key| key.2.as_str()).collect();

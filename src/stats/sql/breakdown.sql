@@ -8,91 +8,20 @@
 --             session that placed them
 -- $28 text    column to sort by, $29 boolean least first
 -- $30 bigint  rows to pass over, $31 bigint rows to give
--- $32 boolean count visitors; else
--- $33, $34, $35 text[] key_1, key_2, key_3 of groups, $36 bigint[] how many visitors they have
+-- $32, $33, $34 text[] key_1, key_2, key_3 of groups; of each bigint[] $35 visitors, $36 sessions, $37 conversions, $38 bounces,
+-- $39 points
 -- Rows: part 'row' in order, then 'other' (groups not given), then 'total'; key_1, key_2, key_3 text;
 --       sessions, visitors, conversions, bounces, points, left_out bigint; orders (millionths) bigint;
 --       revenue, avg_order_value text, decimal in the report's currency; groups bigint (in this part).
---       visitors of 'other' and 'total' are 0 when they are not counted.
---
--- Sessions are summed by the id of their label (a campaign, an agent, a page …) before any text is looked at. Visitors are
--- counted by grouping, which PostgreSQL hashes, where count(DISTINCT) would sort; nothing but ids goes along, to keep the
--- hash small. A session's group is looked up in sorted arrays, sums are brought together by aggregation or a full join:
--- no planner, however little it knows of the tables, can make that quadratic.
-WITH sums AS MATERIALIZED (
-    SELECT s.campaign_id AS label_id, sum(s.sessions) AS sessions, sum(s.conversions) AS conversions,
-           sum(s.bounces) AS bounces, sum(s.points) AS points
-    FROM report_sums($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) s
-    WHERE $27::text IN ('source', 'campaign', 'content', 'channel')
-    GROUP BY s.campaign_id
-    UNION ALL
-    SELECT CASE WHEN $27 IN ('device', 'browser', 'os') THEN s.agent_id
-                WHEN $27 IN ('country', 'region', 'city') THEN s.place_id
-                WHEN $27 = 'referrer' THEN s.referrer_id
-                ELSE s.landing_page_id END,
-           count(*), count(*) FILTER (WHERE s.converted), count(*) FILTER (WHERE s.bounced), sum(s.points)
-    FROM report_sessions($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) s
-    WHERE $27 NOT IN ('source', 'campaign', 'content', 'channel')
-    GROUP BY 1
-), labels AS MATERIALIZED (
-    SELECT k.*, dense_rank() OVER (ORDER BY k.key_1, k.key_2, k.key_3) AS group_id
-    FROM (
-        SELECT v.*, g.key_1, g.key_2, g.key_3
-        FROM sums v
-        LEFT JOIN campaign_labels c ON c.campaign_id = v.label_id AND $27 IN ('source', 'campaign', 'content', 'channel')
-        CROSS JOIN LATERAL (
-            SELECT r.*
-            FROM report_groups(
-                $27, CASE WHEN v.label_id IS NULL THEN '(direct)' ELSE coalesce(c.source, '(none)') END,
-                coalesce(c.medium, '(none)'), coalesce(c.campaign, '(none)'), coalesce(c.content, '(none)'),
-                CASE WHEN v.label_id IS NULL THEN 'Direct' ELSE coalesce(c.channel, 'Unassigned') END) r
-            WHERE $27 IN ('source', 'campaign', 'content', 'channel')
-            UNION ALL
-            SELECT r.*
-            FROM session_groups($27, v.label_id, v.label_id, v.label_id, v.label_id) r
-            WHERE $27 NOT IN ('source', 'campaign', 'content', 'channel')
-        ) g
-    ) k
-), places AS MATERIALIZED (
-    SELECT array_agg(l.label_id ORDER BY l.label_id) FILTER (WHERE l.label_id IS NOT NULL) AS label_ids,
-           array_agg(l.group_id ORDER BY l.label_id) FILTER (WHERE l.label_id IS NOT NULL) AS group_ids,
-           min(l.group_id) FILTER (WHERE l.label_id IS NULL) AS group_without
-    FROM labels l
-), pairs AS MATERIALIZED (
-    SELECT CASE WHEN s.label_id IS NULL THEN (SELECT group_without FROM places)
-                ELSE (SELECT group_ids FROM places)[width_bucket(s.label_id, (SELECT label_ids FROM places))]
-                END AS group_id, s.visitor_id
-    FROM (
-        SELECT CASE WHEN $27 IN ('source', 'campaign', 'content', 'channel') THEN r.campaign_id
-                    WHEN $27 IN ('device', 'browser', 'os') THEN r.agent_id
-                    WHEN $27 IN ('country', 'region', 'city') THEN r.place_id
-                    WHEN $27 = 'referrer' THEN r.referrer_id
-                    ELSE r.landing_page_id END AS label_id, r.visitor_id
-        FROM report_sessions($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) r
-        WHERE $32::boolean
-    ) s
-    GROUP BY 1, 2
-), visitor_groups AS (
-    SELECT p.group_id, count(*) AS visitors
-    FROM pairs p
-    GROUP BY p.group_id
-), visit_groups AS (
-    SELECT l.group_id, l.key_1, l.key_2, l.key_3, sum(l.sessions) AS sessions, sum(l.conversions) AS conversions,
-           sum(l.bounces) AS bounces, sum(l.points) AS points
-    FROM labels l
-    GROUP BY l.group_id, l.key_1, l.key_2, l.key_3
-), lines AS (
-    SELECT v.key_1, v.key_2, v.key_3, v.group_id, v.sessions, p.visitors, v.conversions, v.bounces, v.points,
+--       visitors of 'other' and 'total' are not told here: people of several groups count once.
+WITH lines AS (
+    SELECT e.key_1, e.key_2, e.key_3, e.sessions, e.visitors, e.conversions, e.bounces, e.points,
            0::bigint AS orders, 0::bigint AS left_out, 0::numeric AS revenue, 0::numeric AS gross,
            0::numeric AS valued_orders
-    FROM visit_groups v
-    FULL JOIN visitor_groups p ON p.group_id = v.group_id
+    FROM unnest($32::text[], $33::text[], $34::text[], $35::bigint[], $36::bigint[], $37::bigint[], $38::bigint[], $39::bigint[])
+         AS e(key_1, key_2, key_3, visitors, sessions, conversions, bounces, points)
     UNION ALL
-    SELECT e.key_1, e.key_2, e.key_3, NULL, 0, e.visitors, 0, 0, 0, 0, 0, 0, 0, 0
-    FROM unnest($33::text[], $34::text[], $35::text[], $36::bigint[]) AS e(key_1, key_2, key_3, visitors)
-    WHERE NOT $32
-    UNION ALL
-    SELECT g.key_1, g.key_2, g.key_3, NULL, 0, 0, 0, 0, 0,
+    SELECT g.key_1, g.key_2, g.key_3, 0, 0, 0, 0, 0,
            o.credit, (NOT o.counted AND o."position" = 1)::integer, o.credited_revenue, o.credited_gross,
            CASE WHEN o.gross IS NOT NULL THEN o.credit * 0.000001 ELSE 0 END
     FROM report_orders($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
@@ -100,7 +29,7 @@ WITH sums AS MATERIALIZED (
     CROSS JOIN LATERAL report_groups($27, o.source, o.medium, o.campaign, o.content, o.channel) g
     WHERE $27 IN ('source', 'campaign', 'content', 'channel')
     UNION ALL
-    SELECT g.key_1, g.key_2, g.key_3, NULL, 0, 0, 0, 0, 0, k.orders, k.left_out, k.revenue, k.gross, k.valued_orders
+    SELECT g.key_1, g.key_2, g.key_3, 0, 0, 0, 0, 0, k.orders, k.left_out, k.revenue, k.gross, k.valued_orders
     FROM (
         SELECT CASE WHEN $27 IN ('device', 'browser', 'os') THEN s.agent_id
                     WHEN $27 IN ('country', 'region', 'city') THEN s.place_id
@@ -123,7 +52,7 @@ WITH sums AS MATERIALIZED (
     ) k
     CROSS JOIN LATERAL session_groups($27, k.label_id, k.label_id, k.label_id, k.label_id) g
 ), groups AS (
-    SELECT l.key_1, l.key_2, l.key_3, max(l.group_id) AS group_id, sum(l.sessions) AS sessions,
+    SELECT l.key_1, l.key_2, l.key_3, sum(l.sessions) AS sessions,
            coalesce(sum(l.visitors), 0)::bigint AS visitors, sum(l.conversions) AS conversions, sum(l.bounces) AS bounces,
            sum(l.points) AS points, sum(l.orders) AS orders, sum(l.left_out) AS left_out,
            coalesce(sum(l.revenue), 0) AS revenue, coalesce(sum(l.gross), 0) AS gross,
@@ -147,27 +76,18 @@ WITH sums AS MATERIALIZED (
     FROM groups g
 ), given AS (
     SELECT * FROM ranked WHERE place > $30 AND place <= $30 + $31
-), people AS (
-    SELECT count(*) AS all_groups, count(*) FILTER (WHERE elsewhere) AS other_groups
-    FROM (
-        SELECT p.visitor_id, bool_or(p.group_id NOT IN (SELECT g.group_id FROM given g WHERE g.group_id IS NOT NULL))
-                                 AS elsewhere
-        FROM pairs p
-        GROUP BY p.visitor_id
-    ) visitors
 ), parts AS (
     SELECT 'row' AS part, g.place, g.key_1, g.key_2, g.key_3, g.sessions, g.visitors, g.conversions, g.bounces, g.points,
            g.left_out, g.orders, g.revenue, g.gross, g.valued_orders, 1::bigint AS groups
     FROM given g
     UNION ALL
-    SELECT 'other', NULL, NULL, NULL, NULL, sum(r.sessions),
-           (SELECT other_groups FROM people),
+    SELECT 'other', NULL, NULL, NULL, NULL, sum(r.sessions), 0,
            sum(r.conversions), sum(r.bounces), sum(r.points), sum(r.left_out), sum(r.orders), sum(r.revenue), sum(r.gross),
            sum(r.valued_orders), count(*)
     FROM ranked r
     WHERE r.place <= $30 OR r.place > $30 + $31
     UNION ALL
-    SELECT 'total', NULL, NULL, NULL, NULL, sum(r.sessions), (SELECT all_groups FROM people),
+    SELECT 'total', NULL, NULL, NULL, NULL, sum(r.sessions), 0,
            sum(r.conversions), sum(r.bounces), sum(r.points), sum(r.left_out), sum(r.orders), sum(r.revenue), sum(r.gross),
            sum(r.valued_orders), count(*)
     FROM ranked r

@@ -455,6 +455,13 @@ async fn every_report_says_what_the_list_of_what_happened_says() {
         asked.customers(&Question::new(filter, WINDOWS[(number + 1) % 7])).await;
         asked.products(&Question::new(filter, WINDOWS[(number + 3) % 7])).await;
     }
+    // Two months around all there is, half of which is summed up.
+    for filter in [1, 12, 19, 20, 21] {
+        let question = Question::new(FILTERS[filter], WINDOWS[7]);
+        asked.numbers(&question).await;
+        asked.series(&question).await;
+        asked.lists(&question, filter).await;
+    }
     for window in WINDOWS {
         let question = Question::new(FILTERS[0], window);
         asked.numbers(&question).await;

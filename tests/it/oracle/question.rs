@@ -31,7 +31,7 @@ const ALL: Filter = Filter {
     model: "last_non_direct",
 };
 
-pub static FILTERS: [Filter; 19] = [
+pub static FILTERS: [Filter; 22] = [
     ALL,
     Filter { query: "source=facebook", label: |label| label[0] == "facebook", ..ALL },
     Filter {
@@ -102,10 +102,18 @@ pub static FILTERS: [Filter; 19] = [
         country: Some(|country| ["UA", "PL"].contains(&country)),
         ..ALL
     },
+    Filter { query: "device!=mobile", device: Some(|device| device != "mobile"), ..ALL },
+    Filter { query: "country=ua", country: Some(|country| country == "UA"), ..ALL },
+    Filter {
+        query: "country!=ua&bots=include",
+        country: Some(|country| country != "UA"),
+        bots: "include",
+        ..ALL
+    },
 ];
 
 /// A zone, and local days of it: from the first to before the last; none: all there is.
-pub static WINDOWS: [(&str, Option<(&str, &str)>); 7] = [
+pub static WINDOWS: [(&str, Option<(&str, &str)>); 8] = [
     ("Europe/Kyiv", Some(("2026-10-24", "2026-11-03"))),
     ("Europe/Kyiv", Some(("2026-10-25", "2026-10-26"))),
     ("America/New_York", Some(("2026-10-30", "2026-11-02"))),
@@ -113,6 +121,7 @@ pub static WINDOWS: [(&str, Option<(&str, &str)>); 7] = [
     ("UTC", Some(("2026-10-26", "2026-10-31"))),
     ("Asia/Kathmandu", Some(("2026-10-27", "2026-10-28"))),
     ("Europe/Kyiv", None),
+    ("Europe/Kyiv", Some(("2026-09-20", "2026-11-20"))),
 ];
 
 /// A question.

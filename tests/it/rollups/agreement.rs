@@ -77,7 +77,16 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// A report over some window, in some zone, with some filter.
 fn question() -> impl Strategy<Value = String> {
-    let report = prop::sample::select(vec!["general-stats", "sources", "campaigns"]);
+    let report = prop::sample::select(vec![
+        "general-stats",
+        "sources",
+        "campaigns",
+        "devices",
+        "geo",
+        "landing-pages",
+        "timeseries",
+        "compare",
+    ]);
     let zone = prop::sample::select(vec![
         "UTC",
         "Europe/Kyiv",
@@ -154,7 +163,8 @@ fn reports_through_rollups_say_what_the_sessions_say_at_any_moment() {
     let story = prop::collection::vec((step(), prop::collection::vec(question(), 1..6)), 2..10);
     let result = TestRunner::new(config).run(&story, |story| {
         runtime.block_on(async {
-            let clear = "TRUNCATE sessions, touches, dirty_hours, session_quarters, session_days;
+            let clear =
+                "TRUNCATE sessions, touches, dirty_hours, session_quarters, session_days, session_columns;
                          DROP TABLE IF EXISTS marks";
             seed.client.batch_execute(clear).await.unwrap();
             for (step, questions) in &story {

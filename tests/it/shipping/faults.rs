@@ -79,7 +79,7 @@ async fn a_batch_that_is_halved_for_long_is_left_between_two_parts() {
         if records.is_empty() {
             break;
         }
-        let rest = Stretch { journal: id, expected, next, records: records.clone() };
+        let rest = Stretch { journal: id, expected, next, records: records.clone(), damaged: Vec::new() };
         let folding = shipper.fold(Batch::new(vec![rest]));
         shipper.ship_folded(folding, &mut shipped, Duration::ZERO).await.unwrap();
         turns += 1;
@@ -171,6 +171,27 @@ async fn a_commit_whose_answer_was_lost_is_not_doubled() {
     assert_eq!(at, batch.stretches()[0].next);
     assert!(matches!(shipper.ship(batch).await, Err(ShipError::CheckpointMoved(_))));
     assert_eq!(value(&client, "SELECT page_views FROM sessions").await.unwrap(), "2");
+}
+
+/// Nothing failed: it was idle when the database was restored, and is told so where it asks how far its journals are.
+#[tokio::test]
+async fn a_restored_database_gets_again_what_facts_point_at() {
+    let database = postgres::migrated().await;
+    let client = database.connect().await;
+    let mut shipper = shipper(&database);
+    let mut journal = Journal::new();
+    let start = shipper.checkpoints(&[journal.id]).await.unwrap()[&journal.id];
+    let batch = journal.batch(&[hit(page_view(identity(1, 1, TEN), TEN))]);
+    shipper.ship(batch.clone()).await.unwrap();
+    let restored = "UPDATE journal_checkpoint SET segment = 0, \"offset\" = 0;
+        DELETE FROM events; DELETE FROM sessions; DELETE FROM visitors;
+        DELETE FROM pages WHERE page_id <> 0; DELETE FROM agents WHERE agent_id <> 0";
+    client.batch_execute(restored).await.unwrap();
+    assert_eq!(shipper.checkpoints(&[journal.id]).await.unwrap()[&journal.id], start);
+    shipper.ship(batch).await.unwrap();
+    let told = "SELECT count(*) FROM events JOIN pages USING (page_id) JOIN sessions USING (session_id)
+        JOIN agents USING (agent_id) JOIN visitors v ON v.visitor_id = sessions.visitor_id";
+    assert_eq!(value(&client, told).await.unwrap(), "1");
 }
 
 #[tokio::test]

@@ -67,7 +67,7 @@ impl Journal {
                 Located { position, payload: Bytes::from(payload) }
             })
             .collect();
-        Stretch { journal: self.id, expected, next: at(self.written), records }
+        Stretch { journal: self.id, expected, next: at(self.written), records, damaged: Vec::new() }
     }
 
     fn batch(&mut self, records: &[Record<'_>]) -> Batch {

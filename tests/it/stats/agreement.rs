@@ -4,6 +4,7 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use rust_decimal::Decimal;
 use serde_json::Value;
+use utm_dispatcher::store::rollups::refresh;
 
 use super::reports::random_shop;
 use super::seed::Seed;
@@ -101,6 +102,24 @@ async fn lists_add_up_to_general_stats_under_every_filter() {
     let mut runner = TestRunner::deterministic();
     let (filters, limits) = (filters(), proptest::sample::select(vec![1, 2, 5, 1000]));
     for round in 0..40 {
+        // Of sessions, of columns, and of both.
+        match round {
+            13 => {
+                while refresh(&seed.database.store(), "2026-12-01T00:00:00Z".parse().unwrap())
+                    .await
+                    .unwrap()
+                    .unwrap()
+                    .hours
+                    > 0
+                {}
+            }
+            26 => {
+                let marks = "INSERT INTO dirty_hours SELECT DISTINCT session_hour FROM sessions
+                             WHERE extract(hour FROM session_hour)::integer % 3 = 0";
+                seed.client.batch_execute(marks).await.unwrap();
+            }
+            _ => {}
+        }
         let query =
             format!("from=2026-11-04&to=2026-11-17&{}", filters.new_tree(&mut runner).unwrap().current());
         let general = server.report(&format!("general-stats?{query}")).await["results"].clone();

@@ -3,14 +3,13 @@
 
 use std::collections::HashSet;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use jiff::Timestamp;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use crate::cli::database;
+use crate::cli::{database, must_be_current};
 use crate::config::Config;
-use crate::store::migrate::{SchemaState, schema_state};
 
 /// As of the moment when it was asked.
 #[derive(Debug)]
@@ -27,9 +26,7 @@ impl Standing {
     pub(super) async fn ask(config: &Config, site: &str, sessions: Vec<Uuid>) -> anyhow::Result<Standing> {
         let (store, _cluster) =
             database(config).await.context("the database is needed to import the past")?;
-        if schema_state(&store).await? != SchemaState::Current {
-            bail!("the database's schema is of another version");
-        }
+        must_be_current(&store).await?;
         let client = store.office().await?;
         let of_site = [(&site as _, Type::TEXT)];
         let since = client.query_typed_one(include_str!("sql/seen_since.sql"), &of_site).await?;

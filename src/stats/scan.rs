@@ -1,0 +1,209 @@
+//! Sessions of a window, read column by column (`migrations/V26__columns.sql`): whatever is asked and filtered, a report looks at
+//! each session once and at nothing of it but the columns that it needs. Hours with a mark are read from the sessions.
+//!
+//! Which ids pass a filter is asked once; a session then passes by a look at a table of the ids that its day has.
+
+use std::collections::{BTreeMap, HashSet};
+use std::pin::pin;
+
+use futures_util::TryStreamExt;
+use jiff::Timestamp;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use crate::stats::database::{DatabaseError, Snapshot};
+use crate::stats::scope::Scope;
+use crate::store::columns::{Columns, IDS, Id, Ids, NUMBERS, Number, SESSIONS_OF_HOURS, day_and_hour, flags};
+
+/// Sessions with a mark that are told at a time.
+const PORTION: usize = 20_000;
+/// Microseconds. Hours are read of sessions that began up to 48 of them later.
+const HOUR: i64 = 3_600_000_000;
+
+/// What a report wants to know of each session.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) numbers: &'a [Number],
+    pub(crate) ids: &'a [Id],
+    /// Between which starts are told apart: [`Part::start`] is on the same side of each.
+    pub(crate) edges: &'a [Timestamp],
+}
+
+/// Sessions of one day.
+pub(crate) struct Part {
+    columns: Columns,
+    day: Timestamp,
+    /// Of a day that no edge cuts: when one of its sessions began.
+    started: Option<Timestamp>,
+    chosen: Vec<usize>,
+}
+
+impl Part {
+    /// The places of the sessions that the report is about.
+    pub(crate) fn chosen(&self) -> impl Iterator<Item = usize> {
+        self.chosen.iter().copied()
+    }
+
+    pub(crate) fn numbers(&self, of: Number) -> &[i64] {
+        self.columns.numbers(of)
+    }
+
+    pub(crate) fn ids(&self, of: Id) -> &Ids {
+        self.columns.ids(of)
+    }
+
+    /// When a session began; to be compared with edges only. Microseconds since 1970.
+    pub(crate) fn start(&self, session: usize) -> i64 {
+        self.started.map_or_else(
+            || self.day.as_microsecond() + self.columns.numbers(Number::Start)[session],
+            Timestamp::as_microsecond,
+        )
+    }
+
+    /// Chooses.
+    fn choose(&mut self, scope: &Scope, choices: &[Choice], marked: &[i64]) {
+        let mut chosen: Vec<usize> = (0..self.columns.sessions()).collect();
+        if self.started.is_none() {
+            let (from, to) = scope.window();
+            let since = |at: Timestamp| at.as_microsecond() - self.day.as_microsecond();
+            let from = from.map_or(i64::MIN, since);
+            let first_hour = from.saturating_sub(48 * HOUR);
+            let (hours, starts) = (self.numbers(Number::Hour), self.numbers(Number::Start));
+            chosen.retain(|session| {
+                let (at, start) = (hours[*session] * HOUR, starts[*session]);
+                (from..since(to)).contains(&start)
+                    && (first_hour..since(to)).contains(&at)
+                    && !marked.contains(&hours[*session])
+            });
+        }
+        if let Some(are_bots) = scope.only_bots() {
+            let flags = self.numbers(Number::Flags);
+            chosen.retain(|session| (flags[*session] & flags::BOT != 0) == are_bots);
+        }
+        for choice in choices {
+            let ids = self.ids(choice.of);
+            let passes = choice.passes(&ids.list);
+            chosen.retain(|session| passes[ids.place(*session)]);
+        }
+        self.chosen = chosen;
+    }
+}
+
+/// A filter on an id.
+struct Choice {
+    of: Id,
+    /// Those for which the answer is not that of an unknown one.
+    unlike: HashSet<i64>,
+    unknown: bool,
+    none: bool,
+}
+
+impl Choice {
+    async fn all(snapshot: &Snapshot, scope: &Scope) -> Result<Vec<Choice>, DatabaseError> {
+        let mut choices = BTreeMap::new();
+        if !scope.chooses_ids() {
+            return Ok(Vec::new());
+        }
+        let parameters = scope.parameters_of_ids();
+        for row in snapshot.rows(include_str!("sql/column_filters.sql"), &parameters).await? {
+            let field: &str = row.try_get("field")?;
+            let of = match field {
+                "site" => Id::Site,
+                "campaign" => Id::Campaign,
+                "agent" => Id::Agent,
+                _ => Id::Place,
+            };
+            let unset = Choice { of, unlike: HashSet::new(), unknown: false, none: false };
+            let choice = choices.entry(field.to_owned()).or_insert(unset);
+            match (row.try_get("id")?, row.try_get("is_none")?) {
+                (Some(id), _) => {
+                    choice.unlike.insert(id);
+                }
+                (None, true) => choice.none = row.try_get("passes")?,
+                (None, false) => choice.unknown = row.try_get("passes")?,
+            }
+        }
+        Ok(choices.into_values().collect())
+    }
+
+    /// By place in the list, from 1.
+    fn passes(&self, list: &[i64]) -> Vec<bool> {
+        let known = list.iter().map(|id| self.unlike.contains(id) != self.unknown);
+        std::iter::once(self.none).chain(known).collect()
+    }
+}
+
+/// Tells every session of a scope, day by day.
+pub(crate) async fn scan(
+    snapshot: &Snapshot,
+    scope: &Scope,
+    wanted: Wanted<'_>,
+    mut tell: impl FnMut(&Part),
+) -> Result<(), DatabaseError> {
+    let choices = Choice::all(snapshot, scope).await?;
+    let (from, to) = scope.window();
+    let window = [(&from as _, Type::TIMESTAMPTZ), (&to as _, Type::TIMESTAMPTZ)];
+    let rows = snapshot.rows(include_str!("sql/marked_hours.sql"), &window).await?;
+    let mut hours = Vec::with_capacity(rows.len());
+    let mut marks = BTreeMap::<Timestamp, Vec<i64>>::new();
+    for row in &rows {
+        let at: Timestamp = row.try_get("session_hour")?;
+        let (day, hour) = day_and_hour(at);
+        marks.entry(day).or_default().push(hour);
+        hours.push(at);
+    }
+
+    let days: Vec<Timestamp> = marks.keys().copied().collect();
+    let names = names(scope, &choices, wanted);
+    let mut parameters = window.to_vec();
+    parameters.push((&wanted.edges, Type::TIMESTAMPTZ_ARRAY));
+    parameters.push((&days, Type::TIMESTAMPTZ_ARRAY));
+    parameters.push((&names, Type::TEXT_ARRAY));
+    let mut stream = pin!(snapshot.stream(include_str!("sql/columns.sql"), parameters).await?);
+    while let Some(row) = stream.try_next().await? {
+        let mut part = read(&row)?;
+        part.choose(scope, &choices, marks.get(&part.day).map_or(&[], Vec::as_slice));
+        tell(&part);
+    }
+
+    if hours.is_empty() {
+        return Ok(());
+    }
+    let hours = vec![(&hours as _, Type::TIMESTAMPTZ_ARRAY)];
+    let mut stream = pin!(snapshot.stream(SESSIONS_OF_HOURS, hours).await?);
+    let begin = |day| Part { columns: Columns::default(), day, started: None, chosen: Vec::new() };
+    let mut part = begin(to);
+    while let Some(row) = stream.try_next().await? {
+        let (day, _) = day_and_hour(row.try_get("session_hour")?);
+        if part.day != day || part.columns.sessions() == PORTION {
+            part.choose(scope, &choices, &[]);
+            tell(&part);
+            part = begin(day);
+        }
+        part.columns.add(&row, day)?;
+    }
+    part.choose(scope, &choices, &[]);
+    tell(&part);
+    Ok(())
+}
+
+/// The names of the columns that are read.
+fn names(scope: &Scope, choices: &[Choice], wanted: Wanted<'_>) -> Vec<&'static str> {
+    let flags = scope.only_bots().map(|_| Number::Flags);
+    let numbers = NUMBERS
+        .iter()
+        .filter(|(number, _)| wanted.numbers.contains(number) || flags == Some(*number))
+        .map(|(_, name)| *name);
+    let ids = IDS
+        .iter()
+        .filter(|(id, _)| wanted.ids.contains(id) || choices.iter().any(|choice| choice.of == *id))
+        .map(|(_, name)| *name);
+    numbers.chain(ids).collect()
+}
+
+fn read(row: &Row) -> Result<Part, DatabaseError> {
+    let columns = Columns::read::<DatabaseError>(row)?;
+    let is_cut = !columns.numbers(Number::Start).is_empty();
+    let started = if is_cut { None } else { Some(row.try_get("first_start")?) };
+    Ok(Part { columns, day: row.try_get("session_day")?, started, chosen: Vec::new() })
+}

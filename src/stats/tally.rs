@@ -1,0 +1,76 @@
+//! What sessions add up to, in general-stats, a bucket of a series, or a group of a list.
+
+use std::ops::AddAssign;
+
+use tokio_postgres::Row;
+
+use crate::stats::scan::Part;
+use crate::stats::visitors::Way;
+use crate::store::columns::{Number, flags};
+
+/// The columns that it is of, and people's.
+pub(crate) fn tallied(way: Way) -> [Number; 6] {
+    [Number::Number, Number::Flags, Number::PageViews, Number::Milliseconds, Number::Points, way.column()]
+}
+
+/// Sums of sessions. All are whole numbers, so that they do not hang on the order.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Tally {
+    pub(crate) sessions: i64,
+    pub(crate) first_visits: i64,
+    pub(crate) page_views: i64,
+    pub(crate) bounces: i64,
+    pub(crate) milliseconds: i64,
+    pub(crate) conversions: i64,
+    pub(crate) leads: i64,
+    pub(crate) registrations: i64,
+    pub(crate) points: i64,
+}
+
+impl Tally {
+    /// What one session adds.
+    pub(crate) fn of(part: &Part, session: usize) -> Tally {
+        let set = part.numbers(Number::Flags)[session];
+        let flag = |flag: i64| i64::from(set & flag != 0);
+        Tally {
+            sessions: 1,
+            first_visits: i64::from(part.numbers(Number::Number)[session] == 1),
+            page_views: part.numbers(Number::PageViews)[session],
+            bounces: flag(flags::BOUNCED),
+            milliseconds: part.numbers(Number::Milliseconds)[session],
+            conversions: flag(flags::CONVERTED),
+            leads: flag(flags::LEAD),
+            registrations: flag(flags::REGISTRATION),
+            points: part.numbers(Number::Points)[session],
+        }
+    }
+
+    /// As `general_sessions.sql` and its like have them.
+    pub(crate) fn read(row: &Row) -> Result<Tally, tokio_postgres::Error> {
+        Ok(Tally {
+            sessions: row.try_get("sessions")?,
+            first_visits: row.try_get("first_visits")?,
+            page_views: row.try_get("page_views")?,
+            bounces: row.try_get("bounces")?,
+            milliseconds: row.try_get("milliseconds")?,
+            conversions: row.try_get("conversions")?,
+            leads: row.try_get("lead_sessions")?,
+            registrations: row.try_get("registrations")?,
+            points: row.try_get("points")?,
+        })
+    }
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Tally) {
+        self.sessions += other.sessions;
+        self.first_visits += other.first_visits;
+        self.page_views += other.page_views;
+        self.bounces += other.bounces;
+        self.milliseconds += other.milliseconds;
+        self.conversions += other.conversions;
+        self.leads += other.leads;
+        self.registrations += other.registrations;
+        self.points += other.points;
+    }
+}
