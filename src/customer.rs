@@ -10,6 +10,11 @@ use sha2::Sha256;
 use crate::hit::CustomerKeyKind;
 use crate::keys::KeyRing;
 
+/// A key of customers that more reports about orders name is shared: it stands for no one customer.
+pub const MOST_REPORTS: i32 = 200;
+/// One that orders of more browsers have, too: a shop assistant's own telephone, an account for trying out.
+pub const MOST_BROWSERS: i32 = 10;
+
 /// Hashes identifiers with the signing key of the customer key file.
 #[derive(Clone)]
 pub struct CustomerHasher {

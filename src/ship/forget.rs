@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::columns::send;
 use super::forgotten::{CUSTOMER, NewHashes, NewSession, Replacer, SESSION, VISITOR};
-use super::settle::{self, Orders};
+use super::settle::Orders;
 use crate::erasure::{Erasure, IdHash, Outcome, Receipt, Subject, id_hash};
 use crate::keys::KEY_BYTES;
 use crate::store::locks;
@@ -302,10 +302,12 @@ async fn rename(
     let sessions = Renaming::of(&found.sessions, |id| replacer.session(id));
     let evidence = Renaming::of(&found.evidence, |evidence| replacer.evidence(evidence));
     let (sites, orders) = found.order_columns();
-    // Whoever is forgotten may have earned orders of other browsers.
-    let mut credited = settle::linked(transaction, &found.orders).await?;
-    credited.extend(found.orders.iter().cloned());
-    let (credited_sites, credited): (Vec<i32>, Vec<String>) = credited.into_iter().unzip();
+    // Whoever is forgotten may have earned orders of the customer's other browsers.
+    let rows = send!(transaction, "forget_credited_orders", found.orders, |(site, order)| {
+        INT4_ARRAY: site, TEXT_ARRAY: order,
+    })?;
+    let credited: Orders = rows.iter().map(|row| (row.get("site_id"), row.get("order_id"))).collect();
+    let (credited_sites, credited): (Vec<i32>, Vec<String>) = credited.union(&found.orders).cloned().unzip();
     let visitor = (&visitors.old as &(dyn ToSql + Sync), Type::UUID_ARRAY);
     let new_visitor = (&visitors.new as &(dyn ToSql + Sync), Type::UUID_ARRAY);
     let session = (&sessions.old as &(dyn ToSql + Sync), Type::UUID_ARRAY);

@@ -8,6 +8,7 @@
 mod agents;
 pub mod batch;
 mod columns;
+mod customers;
 pub mod dictionary;
 pub mod enrich;
 mod events;

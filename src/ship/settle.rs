@@ -12,6 +12,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::columns::send;
+use super::customers::{self, Keys};
 use super::forget;
 use super::rows::Rows;
 use super::rows::orders::Report;
@@ -36,15 +37,10 @@ pub(super) async fn concerned(transaction: &Transaction<'_>, rows: &Rows) -> Res
     }
     let [cookieless, first] = [cookieless, first].map(|ids| ids.into_iter().collect::<Vec<Uuid>>());
     let least_at = rows.sessions.values().map(|session| session.least_at).min();
-    let touched = async {
-        send!(transaction, "customer_touches", rows.touches, |((key, _), touch)| {
-            UUID_ARRAY: key.visitor_id, TIMESTAMPTZ_ARRAY: touch.at,
-        })
-    };
     let affected = async {
         send!(transaction, "affected_orders", rows.sessions, |(key, session)| {
-        UUID_ARRAY: key.session_id, UUID_ARRAY: key.visitor_id, TIMESTAMPTZ_ARRAY: session.least_at,
-    }, TIMESTAMPTZ: least_at, UUID_ARRAY: cookieless, UUID_ARRAY: first)
+            UUID_ARRAY: key.session_id, UUID_ARRAY: key.visitor_id, TIMESTAMPTZ_ARRAY: session.least_at,
+        }, TIMESTAMPTZ: least_at, UUID_ARRAY: cookieless, UUID_ARRAY: first)
     };
     let clicks = rows.touches.values().filter_map(|touch| Some((touch.site_id, touch.click_ids.as_ref()?)));
     let clicks: Vec<(i32, &String)> = clicks.collect();
@@ -53,23 +49,9 @@ pub(super) async fn concerned(transaction: &Transaction<'_>, rows: &Rows) -> Res
             INT4_ARRAY: *site_id, TEXT_ARRAY: *click_ids,
         })
     };
-    let (affected, clicked, touched) = tokio::try_join!(biased; affected, clicked, touched)?;
+    let (affected, clicked) = tokio::try_join!(biased; affected, clicked)?;
     let reported = rows.entries.keys().map(|key| (key.site_id, key.order_id.clone()));
-    Ok(affected
-        .iter()
-        .chain(&clicked)
-        .chain(&touched)
-        .map(|row| (row.get(0), row.get(1)))
-        .chain(reported)
-        .collect())
-}
-
-/// Orders that may be joined, or credited, by way of these, since they have a customer in common.
-pub(super) async fn linked(transaction: &Transaction<'_>, orders: &Orders) -> Result<Orders, Error> {
-    let linked = send!(transaction, "linked_orders", orders, |(site, order)| {
-        INT4_ARRAY: site, TEXT_ARRAY: order,
-    })?;
-    Ok(linked.iter().map(|row| (row.get("site_id"), row.get("order_id"))).collect())
+    Ok(affected.iter().chain(&clicked).map(|row| (row.get(0), row.get(1))).chain(reported).collect())
 }
 
 /// Writes what was reported, and says to each who waits what became of his report.
@@ -132,10 +114,12 @@ fn outcome(report: &Report, hash: i64, value: Option<Decimal>, currency: Option<
     }
 }
 
-/// Computes these orders. The transaction must hold the settle lock exclusively.
+/// Computes these orders, whose reports named these keys of customers before. The transaction must hold the settle lock
+/// exclusively.
 pub(super) async fn orders(
     transaction: &Transaction<'_>,
     orders: &Orders,
+    keys_before: &Keys,
     terms: Terms,
 ) -> Result<(), Error> {
     if orders.is_empty() {
@@ -144,7 +128,7 @@ pub(super) async fn orders(
     let seconds = terms.lookback.as_secs_f64();
     let mut sessions = join(transaction, orders, terms).await?;
     // Of customers it matters whom their orders are joined to, which is known only now.
-    let more: Orders = linked(transaction, orders).await?.difference(orders).cloned().collect();
+    let more = customers::find(transaction, orders, keys_before).await?;
     sessions.extend(join(transaction, &more, terms).await?);
     let orders = &orders.union(&more).cloned().collect::<Orders>();
     let links = send!(transaction, "settle_links", orders, |(site, order)| {

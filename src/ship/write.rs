@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 use super::batch::{Batch, Located};
 use super::columns::send;
+use super::customers;
 use super::events;
 use super::forget;
 use super::forgotten::ForgottenList;
@@ -157,11 +158,11 @@ pub(super) async fn attempt(
         outcomes = write_told(&transaction, &rows).await?;
     }
     concerned.extend(told::join(&transaction, rows).await?);
-    concerned.extend(settle::linked(&transaction, &concerned).await?);
+    let keys = customers::keys(&transaction, &concerned).await?;
     outcomes.extend(settle::entries(&transaction, rows).await?);
     concerned.extend(settle::payments(&transaction, rows).await?);
     forget::rename_hashes(&transaction, &rows.new_hashes).await?;
-    settle::orders(&transaction, &concerned, terms).await?;
+    settle::orders(&transaction, &concerned, &keys, terms).await?;
     let mut receipts = Vec::new();
     for erasure in &rows.erasures {
         receipts.push(forget::forget(&transaction, erasure).await?);

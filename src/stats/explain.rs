@@ -12,6 +12,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use crate::customer::{MOST_BROWSERS, MOST_REPORTS};
 use crate::stats::AppState;
 use crate::stats::answer::{Answer, rfc3339};
 use crate::stats::database::DatabaseError;
@@ -174,17 +175,15 @@ pub(crate) async fn explain(
     let zone = shop_zone(&config);
     let exchange = [&by_order[..], &money.exchange(&zone)].concat();
     let exchange = snapshot.row(include_str!("sql/order_exchange.sql"), &exchange).await?;
-    let keys = snapshot.row(include_str!("sql/order_keys.sql"), &by_order).await?;
+    let shared = [(&MOST_REPORTS as _, Type::INT4), (&MOST_BROWSERS as _, Type::INT4)];
+    let of_keys = [&by_order[..], &shared].concat();
+    let keys = snapshot.row(include_str!("sql/order_keys.sql"), &of_keys).await?;
     let keys = keys.ok_or(DatabaseError::Failed)?;
     let lookback = config.tracking.attribution.lookback;
     let (touches, ignored) = match facts.visitor_id {
         Some(visitor_id) if !facts.is_forgotten => {
-            let of_customer = [
-                (&facts.placed_at as _, Type::TIMESTAMPTZ),
-                (&visitor_id as _, Type::UUID),
-                (&MOST_TOUCHES as _, Type::INT8),
-            ];
-            let of_order = [&by_order[..], &of_customer].concat();
+            let of_customer = [(&visitor_id as _, Type::UUID), (&MOST_TOUCHES as _, Type::INT8)];
+            let of_order = [&by_order[..], &of_customer, &shared].concat();
             let touches = snapshot.rows(include_str!("sql/order_touches.sql"), &of_order).await?;
             let before = [
                 (&visitor_id as _, Type::UUID),

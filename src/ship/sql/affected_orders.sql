@@ -1,5 +1,5 @@
--- Orders that facts of a batch may change: those of a visitor who did something up to the moment of the order, those
--- that name a session or a visitor which they were not joined to so far, and those of visitors who were minted from one
+-- Orders that facts of a batch may change: those of a visitor who did something up to the moment of the order, those of
+-- the same customer after it, those that name a session or a visitor which they were not joined to so far, and those of visitors who were minted from one
 -- of these, or from the same id as one of these: session_links may change for them;
 -- and weak ones of whom a told action waits for.
 -- $1 sessions, $2 visitors, $3 least time of each session's hits, $4 the least of these times, $5 cookieless ids of the
@@ -14,6 +14,12 @@ WITH seen AS (
 SELECT o.site_id, o.order_id
 FROM seen s JOIN orders o ON o.visitor_id = s.visitor_id
 WHERE o.placed_at >= s.least_at AND o.placed_at >= $4::timestamptz
+UNION
+SELECT x.site_id, x.order_id
+FROM seen s
+JOIN orders o ON o.visitor_id = s.visitor_id AND o.customer IS NOT NULL
+JOIN orders x ON x.site_id = o.site_id AND x.customer = o.customer
+WHERE x.placed_at >= s.least_at
 UNION
 SELECT o.site_id, o.order_id
 FROM seen s

@@ -26,10 +26,10 @@ WITH affected AS MATERIALIZED (
         -- The cookieless beginning of a session is its own, too.
         SELECT x.*, o.session_id IS NOT NULL
                AND (x.session_id = o.session_id
-                    OR (x.known_by IS NULL AND x.visitor_id <> o.visitor_id
+                    OR (x.whose = o.visitor_id AND x.visitor_id <> o.visitor_id
                         AND EXISTS (SELECT FROM session_links l
                                     WHERE l.visitor_id = o.visitor_id AND l.session_id = o.session_id))) AS is_own
-        FROM touches_of_order(o.site_id, o.order_id, o.placed_at, o.visitor_id) x
+        FROM touches_of_order(o.site_id, o.order_id, o.visitor_id) x
         WHERE x.at <= o.placed_at AND x.at > o.placed_at - make_interval(secs => $3::double precision)
         OFFSET 0
     ) t

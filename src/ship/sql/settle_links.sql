@@ -17,8 +17,8 @@ WITH lonely AS MATERIALIZED (
 ), by_customer AS (
     SELECT DISTINCT ON (l.site_id, l.order_id) l.site_id, l.order_id, c.visitor_id
     FROM lonely l
-    CROSS JOIN LATERAL customer_orders(l.site_id, l.order_id, l.placed_at) c
-    WHERE c.is_direct AND c.placed_at > l.since
+    CROSS JOIN LATERAL browsers_of_order(l.site_id, l.order_id) c
+    WHERE c.placed_at <= l.placed_at AND c.placed_at > l.since
       AND EXISTS (SELECT FROM order_entries e
                   WHERE (e.site_id, e.order_id) = (l.site_id, l.order_id) AND NOT e.weak)
     ORDER BY l.site_id, l.order_id, c.placed_at DESC, c.order_id COLLATE "C"

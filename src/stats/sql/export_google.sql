@@ -26,7 +26,7 @@ CROSS JOIN LATERAL (
         WHERE e.site_id = p.site_id AND e.order_id = p.order_id
         UNION ALL
         SELECT x.click_ids, t.at, 2
-        FROM touches_of_order(p.site_id, p.order_id, p.placed_at, p.visitor_id) t
+        FROM touches_of_order(p.site_id, p.order_id, p.visitor_id) t
         JOIN touches x ON x.session_id = t.session_id AND x.session_hour = t.session_hour AND x.visitor_id = t.visitor_id
                       AND x.evidence = t.evidence
         WHERE t.at <= p.placed_at AND t.at > p.placed_at - interval '2160 hours' AND x.flags & 8 = 0

@@ -19,7 +19,7 @@ FROM (
 JOIN orders p ON p.site_id = c.site_id AND p.order_id = c.order_id
 LEFT JOIN LATERAL (
     SELECT t.session_id, t.at, x.click_ids ->> 'fbclid' AS fbclid
-    FROM touches_of_order(p.site_id, p.order_id, p.placed_at, p.visitor_id) t
+    FROM touches_of_order(p.site_id, p.order_id, p.visitor_id) t
     JOIN touches x ON x.session_id = t.session_id AND x.session_hour = t.session_hour AND x.visitor_id = t.visitor_id
                   AND x.evidence = t.evidence
     WHERE t.at <= p.placed_at AND t.at > p.placed_at - interval '2160 hours' AND x.flags & 8 = 0 AND x.click_ids ? 'fbclid'

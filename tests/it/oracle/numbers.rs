@@ -222,7 +222,7 @@ fn customers(question: &Question, truth: &Truth) -> Vec<Purchases> {
     };
     let mut groups: Vec<(BTreeSet<String>, Purchases)> = Vec::new();
     for order in truth.bought.iter().filter(is_of) {
-        let mut keys: BTreeSet<String> = order.phones.iter().map(|phone| format!("phone {phone}")).collect();
+        let mut keys: BTreeSet<String> = order.phones.keys().map(|phone| format!("phone {phone}")).collect();
         keys.extend(order.visitor.map(|visitor| visitor.to_string()));
         if keys.is_empty() {
             continue;

@@ -84,13 +84,19 @@ pub struct Bought {
     pub rule: Option<&'static str>,
     /// Place of its visit in [`Truth::seen`].
     pub seen: Option<usize>,
-    pub phones: BTreeSet<u8>,
+    /// With how many reports name each.
+    pub phones: BTreeMap<u8, usize>,
     pub items: Vec<(usize, i64, i64)>,
     /// By model.
     pub credits: BTreeMap<&'static str, Vec<Credit>>,
 }
 
 impl Bought {
+    /// Joined to somebody without the customer's help.
+    fn is_direct(&self) -> bool {
+        matches!(self.rule, Some("cookie" | "session" | "visitor"))
+    }
+
     /// What counts of it.
     pub fn revenue(&self, as_paid: bool) -> i64 {
         if as_paid { self.paid - self.refunded } else { self.net.unwrap_or(0) }
@@ -171,24 +177,41 @@ impl Truth {
         touches
     }
 
-    /// The browsers of an order's customer: its own, and those that placed an order with a telephone of the same customer by then.
-    pub fn browsers(&self, order: &Bought) -> BTreeSet<Uuid> {
-        let by_then = |other: &&Bought| other.site == order.site && other.placed <= order.placed;
-        let known: Vec<&Bought> = self.bought.iter().filter(by_then).collect();
-        let mut phones = order.phones.clone();
+    /// A telephone that more than ten browsers ordered with at a site, or that more than 200 reports name, is nobody's.
+    fn is_shared(&self, site: &str, phone: u8) -> bool {
+        let orders = || {
+            self.bought.iter().filter(move |order| order.site == site && order.phones.contains_key(&phone))
+        };
+        let browsers: BTreeSet<Uuid> =
+            orders().filter(|order| order.is_direct()).filter_map(|order| order.visitor).collect();
+        browsers.len() > 10 || orders().map(|order| order.phones[&phone]).sum::<usize>() > 200
+    }
+
+    /// The orders of an order's customer, itself included: all that telephones connect.
+    fn of_customer(&self, order: &Bought) -> Vec<&Bought> {
+        let at_site = || self.bought.iter().filter(|other| other.site == order.site);
+        let own = |order: &Bought| {
+            let phones = order.phones.keys().copied();
+            phones.filter(|phone| !self.is_shared(order.site, *phone)).collect::<BTreeSet<u8>>()
+        };
+        let mut phones = own(order);
         loop {
-            let theirs = known.iter().filter(|other| !other.phones.is_disjoint(&phones));
-            let all: BTreeSet<u8> =
-                theirs.flat_map(|other| other.phones.clone()).chain(phones.clone()).collect();
+            let theirs = at_site().map(own).filter(|other| !other.is_disjoint(&phones));
+            let all: BTreeSet<u8> = theirs.flatten().chain(phones.clone()).collect();
             if all == phones {
                 break;
             }
             phones = all;
         }
-        let is_direct = |other: &&&Bought| {
-            !other.phones.is_disjoint(&phones) && matches!(other.rule, Some("cookie" | "session" | "visitor"))
-        };
-        known.iter().filter(is_direct).filter_map(|other| other.visitor).chain(order.visitor).collect()
+        // What very many keys hold together is no customer.
+        phones = if phones.len() > 50 { BTreeSet::new() } else { phones };
+        at_site().filter(|other| other.id == order.id || !own(other).is_disjoint(&phones)).collect()
+    }
+
+    /// The browsers of an order's customer: its own, and those that placed another of the customer's orders.
+    pub fn browsers(&self, order: &Bought) -> BTreeSet<Uuid> {
+        let others = self.of_customer(order).into_iter().filter(|other| other.is_direct());
+        others.filter_map(|other| other.visitor).chain(order.visitor).collect()
     }
 
     /// Every piece of evidence of whoever placed an order, by time.
@@ -254,7 +277,13 @@ impl Truth {
             visitor,
             rule,
             seen,
-            phones: order.entries.iter().filter_map(|entry| entry.phone).collect(),
+            phones: order.entries.iter().filter_map(|entry| entry.phone).fold(
+                BTreeMap::new(),
+                |mut phones, phone| {
+                    *phones.entry(phone).or_default() += 1;
+                    phones
+                },
+            ),
             items: order
                 .entries
                 .iter()
@@ -295,9 +324,8 @@ impl Truth {
             return None;
         }
         let is_in_time = |at: u64| at <= order.placed && at > order.placed - LOOKBACK;
-        let others = self.bought.iter().filter(|other| {
-            other.site == order.site && is_in_time(other.placed) && !other.phones.is_disjoint(&order.phones)
-        });
+        let others = self.of_customer(order).into_iter();
+        let others = others.filter(|other| is_in_time(other.placed) && other.is_direct());
         let last = others.filter_map(|other| Some((other.placed, other.visitor?))).max();
         if let Some((_, visitor)) = last {
             return Some(("customer", visitor));

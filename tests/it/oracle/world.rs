@@ -334,6 +334,10 @@ impl World {
             }
             _ => {}
         }
+        // Some customers give another number later on.
+        if let Some(last) = entries.last_mut().filter(|_| random.chance(10)) {
+            last.phone = Some(u8::try_from(random.below(60)).unwrap());
+        }
         self.orders.last_mut().unwrap().entries.extend(entries);
     }
 }
