@@ -45,6 +45,14 @@ impl Member {
     }
 }
 
+/// An order that so many reports name with a key.
+#[derive(Debug)]
+struct Named {
+    reports: i64,
+    order: Order,
+    member: Member,
+}
+
 /// What has been looked at.
 #[derive(Debug, Default)]
 struct Graph {
@@ -115,23 +123,23 @@ impl Graph {
         let rows = send!(transaction, "orders_of_keys", keys, |(site, key)| {
             INT4_ARRAY: site, BYTEA_ARRAY: key,
         }, INT8: most)?;
-        let mut by_key: BTreeMap<(i32, Vec<u8>), Vec<(&Row, Order, Member)>> = BTreeMap::new();
+        let mut by_key: BTreeMap<(i32, Vec<u8>), Vec<Named>> = BTreeMap::new();
         for row in &rows {
             let (order, member) = Member::read(row);
-            by_key.entry((order.0, row.get("hash"))).or_default().push((row, order, member));
+            let named = Named { reports: row.get("reports"), order, member };
+            by_key.entry((named.order.0, row.get("hash"))).or_default().push(named);
         }
         for key in keys {
             let found = by_key.remove(key).unwrap_or_default();
-            if !is_shared(found.iter().map(|(row, _, member)| (*row, member))) {
-                self.keys.insert(key.clone(), found.iter().map(|(_, (_, order), _)| order.clone()).collect());
+            if !is_shared(found.iter()) {
+                self.keys.insert(key.clone(), found.iter().map(|named| named.order.1.clone()).collect());
             } else {
                 self.keys.insert(key.clone(), Vec::new());
-                let others = found.iter().filter(|(_, order, _)| !without.contains(order));
-                if is_shared(others.map(|(row, _, member)| (*row, member))) {
+                if is_shared(found.iter().filter(|named| !without.contains(&named.order))) {
                     continue;
                 }
             }
-            self.members.extend(found.into_iter().map(|(_, order, member)| (order, member)));
+            self.members.extend(found.into_iter().map(|named| (named.order, named.member)));
         }
         Ok(())
     }
@@ -207,11 +215,11 @@ impl Graph {
 }
 
 /// Whether a key that these orders have is too many people's to be one customer's.
-fn is_shared<'a>(orders: impl Iterator<Item = (&'a Row, &'a Member)>) -> bool {
+fn is_shared<'a>(orders: impl Iterator<Item = &'a Named>) -> bool {
     let (mut reports, mut browsers) = (0, BTreeSet::new());
-    for (row, member) in orders {
-        reports += row.get::<_, i64>("reports");
-        browsers.extend(member.browser);
+    for named in orders {
+        reports += named.reports;
+        browsers.extend(named.member.browser);
     }
     reports > i64::from(MOST_REPORTS) || browsers.len() > MOST_BROWSERS as usize
 }

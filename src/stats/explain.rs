@@ -1,6 +1,7 @@
 //! `orders/{id}/explain`: why an order is credited as it is.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
@@ -15,7 +16,7 @@ use uuid::Uuid;
 use crate::customer::{MOST_BROWSERS, MOST_REPORTS};
 use crate::stats::AppState;
 use crate::stats::answer::{Answer, rfc3339};
-use crate::stats::database::DatabaseError;
+use crate::stats::database::{DatabaseError, Parameter, Snapshot};
 use crate::stats::details::{OrderDetails, TouchDetails, Verdict, way_name};
 use crate::stats::money::amount;
 use crate::stats::params::{Accepts, ParameterError};
@@ -26,6 +27,9 @@ pub(crate) const ACCEPTS: Accepts = Accepts { site: true, ..Accepts::NOTHING };
 
 /// Touches of a visitor that are given, earliest first.
 const MOST_TOUCHES: i64 = 1_000;
+
+/// Beyond which a key of customers is shared.
+const SHARED: [Parameter<'static>; 2] = [(&MOST_REPORTS, Type::INT4), (&MOST_BROWSERS, Type::INT4)];
 
 const NO_ORDER: StatsError = StatsError::NotFound("there is no order with this id");
 
@@ -175,26 +179,11 @@ pub(crate) async fn explain(
     let zone = shop_zone(&config);
     let exchange = [&by_order[..], &money.exchange(&zone)].concat();
     let exchange = snapshot.row(include_str!("sql/order_exchange.sql"), &exchange).await?;
-    let shared = [(&MOST_REPORTS as _, Type::INT4), (&MOST_BROWSERS as _, Type::INT4)];
-    let of_keys = [&by_order[..], &shared].concat();
+    let of_keys = [&by_order[..], &SHARED].concat();
     let keys = snapshot.row(include_str!("sql/order_keys.sql"), &of_keys).await?;
     let keys = keys.ok_or(DatabaseError::Failed)?;
     let lookback = config.tracking.attribution.lookback;
-    let (touches, ignored) = match facts.visitor_id {
-        Some(visitor_id) if !facts.is_forgotten => {
-            let of_customer = [(&visitor_id as _, Type::UUID), (&MOST_TOUCHES as _, Type::INT8)];
-            let of_order = [&by_order[..], &of_customer, &shared].concat();
-            let touches = snapshot.rows(include_str!("sql/order_touches.sql"), &of_order).await?;
-            let before = [
-                (&visitor_id as _, Type::UUID),
-                (&facts.placed_at as _, Type::TIMESTAMPTZ),
-                (&lookback.as_secs_f64() as _, Type::FLOAT8),
-                (&MOST_TOUCHES as _, Type::INT8),
-            ];
-            (touches, snapshot.rows(include_str!("sql/visitor_no_touches.sql"), &before).await?)
-        }
-        _ => (Vec::new(), Vec::new()),
-    };
+    let (touches, ignored) = facts.read_touches(&snapshot, &id, lookback).await?;
     let session = match facts.session_id {
         Some(id) => snapshot.row(include_str!("sql/session.sql"), &[(&id, Type::UUID)]).await?,
         None => None,
@@ -257,6 +246,33 @@ impl Facts {
             joined_by: row.try_get("joined_by")?,
             is_forgotten: row.try_get("forgotten")?,
         })
+    }
+
+    /// All touches that may have earned the order, and what came from somewhere and is none.
+    async fn read_touches(
+        &self,
+        snapshot: &Snapshot,
+        id: &str,
+        lookback: Duration,
+    ) -> Result<(Vec<Row>, Vec<Row>), DatabaseError> {
+        let Some(visitor_id) = self.visitor_id.filter(|_| !self.is_forgotten) else {
+            return Ok((Vec::new(), Vec::new()));
+        };
+        let of_order = [
+            (&self.site_id as _, Type::INT4),
+            (&id as _, Type::TEXT),
+            (&visitor_id as _, Type::UUID),
+            (&MOST_TOUCHES as _, Type::INT8),
+        ];
+        let of_order = [&of_order[..], &SHARED].concat();
+        let before = [
+            (&visitor_id as _, Type::UUID),
+            (&self.placed_at as _, Type::TIMESTAMPTZ),
+            (&lookback.as_secs_f64() as _, Type::FLOAT8),
+            (&MOST_TOUCHES as _, Type::INT8),
+        ];
+        let touches = snapshot.rows(include_str!("sql/order_touches.sql"), &of_order).await?;
+        Ok((touches, snapshot.rows(include_str!("sql/visitor_no_touches.sql"), &before).await?))
     }
 
     fn join_explanation(&self) -> &'static str {
