@@ -202,10 +202,10 @@ impl Members {
             while members.next_if(|(member, _)| *member < visitor).is_some() {}
             let Some((_, cohort)) = members.peek().filter(|(member, _)| *member == visitor) else { continue };
             let place = usize::from(*cohort).checked_sub(1).filter(|_| period >= *cohort);
-            if let Some(cohort) = place.and_then(|place| known.get_mut(place)) {
-                if let Some(active) = cohort.active.get_mut(usize::from(period) - 1) {
-                    *active += 1;
-                }
+            if let Some(cohort) = place.and_then(|place| known.get_mut(place))
+                && let Some(active) = cohort.active.get_mut(usize::from(period) - 1)
+            {
+                *active += 1;
             }
         }
         Ok(())

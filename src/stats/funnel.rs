@@ -215,9 +215,10 @@ impl<'a> Funnel<'a> {
         visits: &[Visit],
     ) -> Result<HashMap<Uuid, Vec<(i32, i64)>>, DatabaseError> {
         let mut done = HashMap::<Uuid, Vec<(i32, i64)>>::new();
-        let (Some(first), Some(last)) =
-            (visits.iter().map(|visit| visit.began_at).min(), visits.iter().map(|visit| visit.last_seen).max())
-        else {
+        let (Some(first), Some(last)) = (
+            visits.iter().map(|visit| visit.began_at).min(),
+            visits.iter().map(|visit| visit.last_seen).max(),
+        ) else {
             return Ok(done);
         };
         let sessions: Vec<Uuid> = visits.iter().flat_map(|visit| visit.session_ids).flatten().collect();

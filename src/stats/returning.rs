@@ -90,7 +90,8 @@ struct Visits {
 impl Visits {
     async fn read(snapshot: &Snapshot, scope: &Scope) -> Result<Visits, DatabaseError> {
         let mut visits = Visits::default();
-        let wanted = Wanted { numbers: &[Number::Number, Number::Visitor, Number::Start], ids: &[], edges: &[] };
+        let wanted =
+            Wanted { numbers: &[Number::Number, Number::Visitor, Number::Start], ids: &[], edges: &[] };
         scan(snapshot, scope, wanted, |part| {
             let (numbers, visitors) = (part.numbers(Number::Number), part.numbers(Number::Visitor));
             for session in part.chosen() {
@@ -112,6 +113,9 @@ impl Visits {
 /// Most came back soon: longer and longer stretches before the window are looked through for those not found yet.
 async fn gaps(snapshot: &Snapshot, scope: &Scope, mut again: Vec<Begun>) -> Result<Vec<i64>, DatabaseError> {
     const LEAST: SignedDuration = SignedDuration::from_hours(32 * 24);
+    if again.is_empty() {
+        return Ok(Vec::new());
+    }
     again.sort_unstable();
     let (from, to) = scope.window();
     let length = from.map(|from| to.duration_since(from).max(LEAST)).unwrap_or_default();
@@ -139,18 +143,16 @@ async fn starts(
     let people: HashSet<i64> = visitors.iter().map(|(visitor, _)| *visitor).collect();
     // Most sessions are of nobody that is asked about: a look at a bit says so.
     let mut sieve = vec![false; (people.len() * 16).next_power_of_two()];
-    let place = |visitor: i64, sieve: &[bool]| visitor.cast_unsigned() as usize & (sieve.len() - 1);
-    for visitor in &people {
-        let place = place(*visitor, &sieve);
-        sieve[place] = true;
-    }
+    let last = sieve.len() as i64 - 1;
+    let place = |visitor: i64| usize::try_from(visitor & last).unwrap_or_default();
+    people.iter().for_each(|visitor| sieve[place(*visitor)] = true);
     let mut starts = Vec::new();
     let wanted = Wanted { numbers: &[Number::Visitor, Number::Start], ids: &[], edges: &[] };
     scan(snapshot, &Scope::everything(from, to), wanted, |part| {
         let visitors = part.numbers(Number::Visitor);
         for session in part.chosen() {
             let visitor = visitors[session];
-            if sieve[place(visitor, &sieve)] && people.contains(&visitor) {
+            if sieve[place(visitor)] && people.contains(&visitor) {
                 starts.push((visitor, part.start(session)));
             }
         }

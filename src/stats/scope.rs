@@ -115,7 +115,8 @@ impl Scope {
         from: Option<&'a Timestamp>,
         to: Option<&'a Timestamp>,
     ) -> Vec<Parameter<'a>> {
-        let from: Parameter<'a> = from.map_or((&self.from as _, Type::TIMESTAMPTZ), |from| (from as _, Type::TIMESTAMPTZ));
+        let from: Parameter<'a> =
+            from.map_or((&self.from as _, Type::TIMESTAMPTZ), |from| (from as _, Type::TIMESTAMPTZ));
         let to: Parameter<'a> = (to.unwrap_or(&self.to), Type::TIMESTAMPTZ);
         vec![from, to, (&self.sites, Type::TEXT_ARRAY)]
     }
