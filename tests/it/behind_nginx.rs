@@ -75,7 +75,7 @@ async fn behind_nginx_the_shop_sees_https_its_name_and_each_visitor() {
     else {
         return skip("nginx, openssl or curl is not installed");
     };
-    let database = postgres::database().await;
+    let database = postgres::migrated().await;
     let page = ["Content-Type: text/html"];
     let upstream = Upstream::start(move |_| Reply::with("200 OK", &page, "<p>shoes</p>")).await;
     let files = tempfile::tempdir().unwrap();

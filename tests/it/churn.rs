@@ -148,7 +148,7 @@ impl Stand {
 }
 
 async fn churn(time: Duration) {
-    let database = postgres::database().await;
+    let database = postgres::migrated().await;
     let files = tempfile::tempdir().unwrap();
     let mut stand = Stand::build(&database.url, files.path()).await;
     let mut socket = open_socket(&stand.authority, stand.encrypted).await;

@@ -74,7 +74,7 @@ async fn no_log_says_who_came_or_what_they_know() {
         }
     })
     .await;
-    let database = postgres::database().await;
+    let database = postgres::migrated().await;
     let files = tempfile::tempdir().unwrap();
     let mut program = Program::new(upstream.address(), &database.url, files.path());
     let access_log = files.path().join("access.log");

@@ -77,7 +77,7 @@ struct Place {
 impl Place {
     async fn new() -> Self {
         let upstream = Upstream::start(shop).await;
-        Place { upstream, database: postgres::database().await, files: tempfile::tempdir().unwrap() }
+        Place { upstream, database: postgres::migrated().await, files: tempfile::tempdir().unwrap() }
     }
 
     /// A proxy with a journal of its own.

@@ -78,7 +78,7 @@ async fn a_purchase(
     mut back_office: Command,
     property: Option<&str>,
 ) {
-    let database = postgres::database().await;
+    let database = postgres::migrated().await;
     let mut settings = Settings::new(upstream, &database.url, files);
     settings.more = TABLES.to_owned();
     let mut program = Program::with(settings);

@@ -23,7 +23,7 @@ async fn send(program: &Program, request: &str) -> Answer {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tail_shows_the_last_requests_and_those_coming() {
-    let database = postgres::database().await;
+    let database = postgres::migrated().await;
     let upstream = load::shop().await;
     let files = tempfile::tempdir().unwrap();
     let mut program = Program::new(upstream.address(), &database.url, files.path());
@@ -71,7 +71,7 @@ async fn no_secret_reaches_the_log_or_the_text_of_the_database() {
         "olena%40example.com",
         "5ecrettoken",
     ];
-    let database = postgres::database().await;
+    let database = postgres::migrated().await;
     let upstream = load::shop().await;
     let files = tempfile::tempdir().unwrap();
     let mut program = Program::new(upstream.address(), &database.url, files.path());

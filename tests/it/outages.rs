@@ -72,7 +72,7 @@ pub(crate) async fn is_ready(app: &Running) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_program_starts_and_serves_without_a_journal_and_records_when_it_can() {
-    let database = postgres::database().await;
+    let database = postgres::migrated().await;
     let upstream = load::shop().await;
     let files = tempfile::tempdir().unwrap();
     let config = app_config(upstream.address(), &database.url, files.path());
@@ -95,7 +95,7 @@ async fn the_program_starts_and_serves_without_a_journal_and_records_when_it_can
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_does_not_wait_for_a_frozen_disk() {
     let Some(disk) = Disk::of_file("16M") else { return };
-    let database = postgres::database().await;
+    let database = postgres::migrated().await;
     let upstream = load::shop().await;
     let files = tempfile::tempdir().unwrap();
     let mut config = app_config(upstream.address(), &database.url, files.path());
@@ -116,7 +116,7 @@ async fn a_start_does_not_wait_for_a_frozen_disk() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_journal_makes_room_for_itself_on_a_full_disk() {
     let Some(disk) = Disk::of_memory("1m") else { return };
-    let database = postgres::database().await;
+    let database = postgres::migrated().await;
     let upstream = load::shop().await;
     let files = tempfile::tempdir().unwrap();
     let mut config = app_config(upstream.address(), &database.url, files.path());
@@ -133,7 +133,7 @@ async fn the_journal_makes_room_for_itself_on_a_full_disk() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_begins_anew_gets_its_schema_and_everything_again() {
-    let database = postgres::database().await;
+    let database = postgres::migrated().await;
     let upstream = load::shop().await;
     let (app, _files) = app(upstream.address(), &database.url).await;
     let load = visits(app.proxy, 0);
@@ -151,7 +151,7 @@ async fn a_database_that_begins_anew_gets_its_schema_and_everything_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_end_does_not_wait_for_a_database_that_hangs_and_the_next_run_ships() {
-    let database = postgres::database().await;
+    let database = postgres::migrated().await;
     let link = Link::to(&database.url).await;
     let upstream = load::shop().await;
     let files = tempfile::tempdir().unwrap();
@@ -173,7 +173,7 @@ async fn the_end_does_not_wait_for_a_database_that_hangs_and_the_next_run_ships(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn runs_in_which_nothing_was_seen_leave_nothing() {
-    let database = postgres::database().await;
+    let database = postgres::migrated().await;
     let upstream = load::shop().await;
     let files = tempfile::tempdir().unwrap();
     let config = app_config(upstream.address(), &database.url, files.path());

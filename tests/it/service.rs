@@ -15,7 +15,7 @@ const NO_DATABASE: &str = "postgres://127.0.0.1:1/none";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn processes_that_overlap_on_one_socket_fail_no_request_and_record_every_page_once() {
-    let database = postgres::database().await;
+    let database = postgres::migrated().await;
     let shop = load::shop().await;
     let files = tempfile::tempdir().unwrap();
     let mut old = Program::new(shop.address(), &database.url, files.path());

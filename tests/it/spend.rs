@@ -6,7 +6,7 @@ use crate::harness::app::{Running, app, outcomes};
 use crate::harness::{DEADLINE, Reply, Upstream, eventually, postgres};
 
 async fn running() -> (Running, Upstream, tempfile::TempDir, postgres::Database) {
-    let database = postgres::database().await;
+    let database = postgres::migrated().await;
     let upstream = Upstream::start(|_| Reply::ok("")).await;
     let (app, files) = app(upstream.address(), &database.url).await;
     // Until the database is made the journal alone has what is told.

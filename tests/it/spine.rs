@@ -110,7 +110,7 @@ async fn a_thousand_tagged_visitors_at_once_are_a_thousand_sessions() {
 /// is not.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_view_is_in_the_reports_within_two_seconds() {
-    let database = postgres::database().await;
+    let database = postgres::migrated().await;
     let upstream = html_shop().await;
     let (app, _files) = app(upstream.address(), &database.url).await;
     report_says(&app, "general-stats", "/results/page_views", json!(0)).await;
@@ -128,7 +128,7 @@ async fn a_page_view_is_in_the_reports_within_two_seconds() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tabs_restored_together_over_two_proxies_are_one_session() {
-    let database = postgres::database().await;
+    let database = postgres::migrated().await;
     let upstream = html_shop().await;
     let files = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let secret = files[0].path().join("secret");
@@ -183,7 +183,7 @@ async fn tabs_restored_together_over_two_proxies_are_one_session() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_is_credited_to_the_last_campaign_whichever_way_it_becomes_known() {
-    let database = postgres::database().await;
+    let database = postgres::migrated().await;
     let upstream = Upstream::start(|request| match request.target() {
         "/buy" => Reply::with(
             "302 Found",
@@ -267,7 +267,7 @@ async fn an_order_is_credited_to_the_last_campaign_whichever_way_it_becomes_know
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_program_starts_and_serves_with_postgres_away_and_ships_later() {
-    let database = postgres::database().await;
+    let database = postgres::migrated().await;
     let link = Link::to(&database.url).await;
     link.cut();
     let upstream = html_shop().await;
@@ -297,7 +297,7 @@ async fn oldest_unshipped(app: &Running) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_age_of_what_waits_grows_while_postgres_is_away() {
-    let database = postgres::database().await;
+    let database = postgres::migrated().await;
     let link = Link::to(&database.url).await;
     let upstream = html_shop().await;
     link.cut();

@@ -14,7 +14,7 @@ struct Shop {
 
 /// A shop that has one visitor in one session; both ids.
 async fn visited() -> (Shop, String, String) {
-    let database = postgres::database().await;
+    let database = postgres::migrated().await;
     let upstream = Upstream::start(|_| Reply::with("200 OK", &["Content-Type: text/html"], "hello")).await;
     let (app, files) = app(upstream.address(), &database.url).await;
     let mut client = app.connect().await;

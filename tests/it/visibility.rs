@@ -42,7 +42,7 @@ async fn a_disk_that_hangs_stops_neither_the_stats_port_nor_signals() {
 }
 
 async fn answers_and_ends_while_it_hangs(hanging: &str, others: &[&str]) {
-    let database = postgres::database().await;
+    let database = postgres::migrated().await;
     let upstream = load::shop().await;
     let files = tempfile::tempdir().unwrap();
     freeze(&foreign_journal(files.path(), others).join(hanging));
@@ -102,7 +102,7 @@ async fn is_said(program: &Program, text: &str, times: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_of_state_is_one_line_of_the_log() {
-    let database = postgres::database().await;
+    let database = postgres::migrated().await;
     let link = Link::to(&database.url).await;
     let upstream = load::shop().await;
     let files = tempfile::tempdir().unwrap();
@@ -167,7 +167,7 @@ async fn cookie_set(program: &Program, cookie: &str) -> Option<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_start_without_a_disk_makes_a_key_and_saves_it_when_it_can() {
-    let database = postgres::database().await;
+    let database = postgres::migrated().await;
     let upstream = load::shop().await;
     let files = tempfile::tempdir().unwrap();
     let in_the_way = files.path().join("journal");

@@ -82,7 +82,7 @@ async fn order(app: &Running, id: &str, is_ready: impl Fn(&Value) -> bool) -> Va
 }
 
 async fn shop_with_rules() -> (Running, Upstream, tempfile::TempDir, postgres::Database) {
-    let database = postgres::database().await;
+    let database = postgres::migrated().await;
     let upstream = Upstream::start(|request| match request.target().split('?').next().unwrap() {
         "/invoice" => {
             Reply::with("200 OK", &["Content-Type: application/json"], r#"{"order": 7, "invoice": "inv7"}"#)
@@ -156,7 +156,7 @@ async fn a_page_alone_makes_nobody_a_customer() {
 /// What a body told is recorded before its last byte is out: after a crash it is there once, and nothing else is doubled.
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_9_within_a_body_doubles_nothing() {
-    let database = postgres::database().await;
+    let database = postgres::migrated().await;
     let upstream = Upstream::start(|request| match request.target() {
         "/add" => Reply::with("200 OK", &["Content-Type: application/json"], "{\"total\": 5}"),
         "/p/7" => {

@@ -224,7 +224,7 @@ async fn visit(app: &Running) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_of_the_shop_is_seen_as_what_it_is() {
-    let database = postgres::database().await;
+    let database = postgres::migrated().await;
     let upstream = Upstream::start(answer).await;
     let files = tempfile::tempdir().unwrap();
     let mut config = app_config(upstream.address(), &database.url, files.path());

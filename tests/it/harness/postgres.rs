@@ -19,14 +19,17 @@ use super::link::Link;
 use super::{DEADLINE, eventually, skip};
 
 static SHARED: OnceCell<Place> = OnceCell::const_new();
+static TEMPLATE: OnceCell<()> = OnceCell::const_new();
 static NEXT: AtomicU32 = AtomicU32::new(0);
+/// What the servers of a run never take together.
+const MOST_BYTES: u64 = 4 << 30;
 
 /// Where databases are created.
 struct Place {
     /// Of a role that may create databases.
     maintenance_url: String,
     /// Ends, with all its files, when this process does.
-    _cluster: Option<Cluster>,
+    cluster: Option<Cluster>,
 }
 
 /// An empty database of its own, dropped afterwards.
@@ -38,25 +41,44 @@ pub struct Database {
     roles: Vec<String>,
 }
 
-/// A fresh empty database.
+/// A fresh empty database, for what is about making the schema; all other tests are faster with `migrated`.
 pub async fn database() -> Database {
     let place = SHARED.get_or_init(shared_place).await;
-    database_on(&place.maintenance_url).await
+    database_on(&place.maintenance_url, "template1").await
 }
 
-async fn database_on(maintenance_url: &str) -> Database {
+async fn database_on(maintenance_url: &str, template: &str) -> Database {
     let name = format!("it_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let maintenance = connect(maintenance_url).await;
-    maintenance.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("creating a database");
+    let statement = format!("CREATE DATABASE {name} TEMPLATE {template}");
+    maintenance.batch_execute(&statement).await.expect("creating a database");
     let url = with_database(maintenance_url, &name);
     Database { url, name, maintenance_url: maintenance_url.to_owned(), roles: Vec::new() }
 }
 
 /// A fresh database with the schema of this program.
 pub async fn migrated() -> Database {
-    let database = database().await;
-    utm_dispatcher::store::migrate::migrate(&database.store()).await.expect("migrating");
-    database
+    let place = SHARED.get_or_init(shared_place).await;
+    if place.cluster.is_none() {
+        // Nothing may be left on a server that others have.
+        let database = database().await;
+        migrate(&database.url).await;
+        return database;
+    }
+    // A copy costs a fifth of all the migrations.
+    TEMPLATE
+        .get_or_init(|| async {
+            let maintenance = connect(&place.maintenance_url).await;
+            maintenance.batch_execute("CREATE DATABASE migrated").await.expect("creating a database");
+            migrate(&with_database(&place.maintenance_url, "migrated")).await;
+        })
+        .await;
+    database_on(&place.maintenance_url, "migrated").await
+}
+
+async fn migrate(url: &str) {
+    let store = Store::new(url).expect("database URL");
+    utm_dispatcher::store::migrate::migrate(&store).await.expect("migrating");
 }
 
 /// Somebody who may log in to a database.
@@ -194,19 +216,25 @@ pub fn with_database(url: &str, name: &str) -> String {
 
 async fn shared_place() -> Place {
     if let Some(url) = env::var("DATABASE_URL").ok().filter(|url| !url.is_empty()) {
-        return Place { maintenance_url: url, _cluster: None };
+        return Place { maintenance_url: url, cluster: None };
     }
-    let settings = Settings { parameters: vec![("max_connections".into(), "300".into())], disposable: true };
+    let parameters = [("max_connections", "300"), ("max_wal_size", "256MB")];
+    let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let settings = Settings { parameters, disposable: true };
     let mut cluster =
         Cluster::open_in(&fresh_home(), settings).expect("a private Postgres for this test run");
     cluster.start().await.expect("the private Postgres of this test run starts");
-    Place { maintenance_url: cluster.superuser_url("postgres"), _cluster: Some(cluster) }
+    Place { maintenance_url: cluster.superuser_url("postgres"), cluster: Some(cluster) }
 }
 
-/// A path short enough for a socket, in a directory that the server's user can enter.
+/// A path short enough for a socket, in a directory that the server's user can enter. In memory where there is plenty: a
+/// database is hundreds of files, and a file system is slow to make files where others have just been deleted.
 pub fn fresh_home() -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    let has_room = rustix::fs::statvfs(memory).is_ok_and(|disk| disk.f_bavail * disk.f_frsize > MOST_BYTES);
+    let parent = if has_room { memory } else { Path::new("/tmp") };
     let name = Uuid::new_v4().simple().to_string();
-    Path::new("/tmp").join(format!("utm-it-{}", &name[..12]))
+    parent.join(format!("utm-it-{}", &name[..12]))
 }
 
 fn dedicated_settings() -> Settings {
@@ -263,7 +291,7 @@ impl DedicatedPostgres {
 
     /// A fresh empty database on it.
     pub async fn database(&self) -> Database {
-        database_on(&self.cluster.superuser_url("postgres")).await
+        database_on(&self.cluster.superuser_url("postgres"), "template1").await
     }
 
     /// Stops all processes of the server where they are, until the guard is dropped.
