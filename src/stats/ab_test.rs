@@ -1,6 +1,8 @@
 //! `ab-test`: the contents of one campaign beside each other, with what can be concluded. Observational: the advertising
 //! platform chose who saw what.
 
+use std::collections::HashMap;
+
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
@@ -12,15 +14,17 @@ use tokio_postgres::types::Type;
 use crate::stats::AppState;
 use crate::stats::answer::Answer;
 use crate::stats::csv;
-use crate::stats::database::DatabaseError;
+use crate::stats::database::{DatabaseError, Snapshot};
 use crate::stats::money::each;
 use crate::stats::params::{Accepts, Format, ParameterError};
 use crate::stats::problem::StatsError;
 use crate::stats::ratio::{Interval, from_millionths, percent, wilson};
+use crate::stats::scan::{Wanted, scan};
 use crate::stats::scope::{Money, Scope};
 use crate::stats::significance::{
     Share, difference, holm, probabilities_to_be_best, sample_size, split_p_value, test,
 };
+use crate::store::columns::{Id, Number, flags};
 
 pub(crate) const ACCEPTS: Accepts =
     Accepts { csv: true, own: &["baseline", "minimum_effect"], ..Accepts::MONEY };
@@ -127,9 +131,14 @@ pub(crate) async fn ab_test(
     let snapshot = shared.context.database.snapshot().await?;
     let scope = Scope::of(&params);
     let money = Money::of(&params, &shared.config(), &snapshot).await?;
+    let seen = Seen::read(&snapshot, &scope).await?;
     let mut parameters = scope.parameters();
     parameters.extend(money.parameters());
     parameters.push((&MOST_VARIANTS, Type::INT8));
+    parameters.push((&seen.contents, Type::TEXT_ARRAY));
+    parameters.push((&seen.visitors, Type::INT8_ARRAY));
+    parameters.push((&seen.sessions, Type::INT8_ARRAY));
+    parameters.push((&seen.conversions, Type::INT8_ARRAY));
     let rows = snapshot.rows(include_str!("sql/ab_test.sql"), &parameters).await?;
     let freshness = snapshot.conclude().await?;
     let counts = rows.iter().map(Count::read).collect::<Result<Vec<_>, _>>().map_err(DatabaseError::from)?;
@@ -141,7 +150,8 @@ pub(crate) async fn ab_test(
         })?),
     };
     let left_out = counts.iter().map(|count| count.left_out).sum();
-    let (contents, overlapping) = counts.first().map_or((0, 0), |count| (count.contents, count.overlapping));
+    let contents = counts.first().map_or(0, |count| count.contents);
+    let overlapping = seen.overlapping;
     let given = i64::try_from(counts.len()).unwrap_or(i64::MAX);
     let warnings = [
         params.filters.only("source").is_none().then(|| {
@@ -185,6 +195,74 @@ impl Variant {
     }
 }
 
+/// What people saw of the campaign: one array for each column, as `ab_test.sql` takes them.
+#[derive(Default)]
+struct Seen {
+    contents: Vec<String>,
+    visitors: Vec<i64>,
+    sessions: Vec<i64>,
+    /// Visitors with an order.
+    conversions: Vec<i64>,
+    /// Visitors of several contents.
+    overlapping: i64,
+}
+
+impl Seen {
+    async fn read(snapshot: &Snapshot, scope: &Scope) -> Result<Seen, DatabaseError> {
+        // Campaign, visitor, and whether it is a session without an order, so that one with an order is the first.
+        let mut sessions: Vec<(Option<i64>, i64, bool)> = Vec::new();
+        let wanted = Wanted { numbers: &[Number::Visitor, Number::Flags], ids: &[Id::Campaign], edges: &[] };
+        scan(snapshot, scope, wanted, |part| {
+            let (visitors, set) = (part.numbers(Number::Visitor), part.numbers(Number::Flags));
+            let campaigns = part.ids(Id::Campaign);
+            sessions.extend(part.chosen().map(|session| {
+                (campaigns.of(session), visitors[session], set[session] & flags::CONVERTED == 0)
+            }));
+        })
+        .await?;
+
+        let mut campaigns: Vec<Option<i64>> = sessions.iter().map(|(campaign, ..)| *campaign).collect();
+        campaigns.sort_unstable();
+        campaigns.dedup();
+        let parameters = [(&"content" as _, Type::TEXT), (&campaigns as _, Type::INT8_ARRAY)];
+        let rows = snapshot.rows(include_str!("sql/label_groups.sql"), &parameters).await?;
+        let mut seen = Seen::default();
+        let mut contents = HashMap::new();
+        for (campaign, row) in campaigns.iter().zip(&rows) {
+            let content: String = row.try_get("key_1")?;
+            let place = seen.contents.iter().position(|known| *known == content);
+            contents.insert(*campaign, place.unwrap_or(seen.contents.len()));
+            if place.is_none() {
+                seen.contents.push(content);
+            }
+        }
+        let sessions = sessions.into_iter().map(|(campaign, visitor, no_order)| {
+            (visitor, contents.get(&campaign).copied().unwrap_or_default(), no_order)
+        });
+        seen.count(sessions.collect());
+        Ok(seen)
+    }
+
+    /// Visitor, content, and whether it is a session without an order.
+    fn count(&mut self, mut sessions: Vec<(i64, usize, bool)>) {
+        sessions.sort_unstable();
+        for counts in [&mut self.visitors, &mut self.sessions, &mut self.conversions] {
+            counts.resize(self.contents.len(), 0);
+        }
+        for of_one in sessions.chunk_by(|one, other| one.0 == other.0) {
+            let mut saw = 0;
+            for of_content in of_one.chunk_by(|one, other| one.1 == other.1) {
+                let (_, content, no_order) = of_content[0];
+                self.visitors[content] += 1;
+                self.sessions[content] += i64::try_from(of_content.len()).unwrap_or(i64::MAX);
+                self.conversions[content] += i64::from(!no_order);
+                saw += 1;
+            }
+            self.overlapping += i64::from(saw > 1);
+        }
+    }
+}
+
 /// A content, as counted.
 struct Count {
     content: String,
@@ -194,7 +272,6 @@ struct Count {
     left_out: i64,
     revenue: String,
     contents: i64,
-    overlapping: i64,
 }
 
 impl Count {
@@ -207,7 +284,6 @@ impl Count {
             left_out: row.try_get("left_out")?,
             revenue: row.try_get("revenue")?,
             contents: row.try_get("contents")?,
-            overlapping: row.try_get("overlapping")?,
         })
     }
 }

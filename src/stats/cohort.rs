@@ -1,5 +1,7 @@
 //! `cohort-analysis`: visitors by the day, week or month of their first session, and what they did in each one since.
 
+use std::collections::HashSet;
+
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
@@ -8,19 +10,20 @@ use rust_decimal::prelude::ToPrimitive;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tokio_postgres::types::Type;
 
 use crate::stats::AppState;
 use crate::stats::answer::{Answer, rfc3339};
 use crate::stats::csv;
-use crate::stats::database::DatabaseError;
+use crate::stats::database::{DatabaseError, Snapshot};
 use crate::stats::money::each;
 use crate::stats::params::{Accepts, Format, ParameterError, Params};
 use crate::stats::period::Step;
 use crate::stats::problem::StatsError;
 use crate::stats::ratio::{percent, two_decimals};
+use crate::stats::scan::{Wanted, scan};
 use crate::stats::scope::{Money, Scope};
 use crate::stats::timeseries::begun;
+use crate::store::columns::{Number, visitor_hash};
 
 pub(crate) const ACCEPTS: Accepts =
     Accepts { csv: true, own: &["cohort_type", "metric", "periods"], ..Accepts::MONEY };
@@ -91,15 +94,6 @@ pub(crate) async fn cohort_analysis(
     let (from, to) = begun(&snapshot, params.window).await?;
     let (edges, cohorts) = edges(&params, step, (from, to.min(params.now).max(from)), periods)?;
     let scope = Scope::of(&params);
-    let mut parameters = scope.parameters();
-    parameters.push((&edges, Type::TIMESTAMPTZ_ARRAY));
-    let sessions = snapshot.rows(include_str!("sql/cohort_sessions.sql"), &parameters).await?;
-    let mut parameters = scope.parameters();
-    parameters.extend(money.parameters());
-    parameters.push((&edges, Type::TIMESTAMPTZ_ARRAY));
-    let orders = snapshot.rows(include_str!("sql/cohort_orders.sql"), &parameters).await?;
-    let freshness = snapshot.conclude().await?;
-
     let spans = edges.len() - 1;
     let empty = Cohort {
         active: vec![0; spans],
@@ -108,22 +102,10 @@ pub(crate) async fn cohort_analysis(
         converted: 0,
     };
     let mut known = vec![empty; cohorts];
-    let mut left_out = 0;
-    let filled = (|| {
-        for row in &sessions {
-            let Some((cohort, period)) = place(row, &mut known)? else { continue };
-            cohort.active[period] = row.try_get("visitors")?;
-        }
-        for row in &orders {
-            let Some((cohort, period)) = place(row, &mut known)? else { continue };
-            cohort.orders[period] = row.try_get("orders")?;
-            cohort.revenue[period] = row.try_get::<_, &str>("revenue")?.parse().unwrap_or_default();
-            cohort.converted += row.try_get::<_, i64>("visitors")?;
-            left_out += row.try_get::<_, i64>("left_out")?;
-        }
-        Ok::<_, tokio_postgres::Error>(())
-    })();
-    filled.map_err(DatabaseError::from)?;
+    let members = Members::read(&snapshot, &scope, &edges).await?;
+    members.active(&snapshot, &scope, &edges, &mut known).await?;
+    let left_out = members.orders(&snapshot, &scope, &money, &edges, &mut known).await?;
+    let freshness = snapshot.conclude().await?;
     let results =
         Table { step, metric, edges: &edges, periods, digits: money.minor_units(), params: &params }
             .tell(&known);
@@ -166,14 +148,99 @@ fn edges(
     Ok((edges, cohorts))
 }
 
-fn place<'a>(
-    row: &tokio_postgres::Row,
-    known: &'a mut [Cohort],
-) -> Result<Option<(&'a mut Cohort, usize)>, tokio_postgres::Error> {
-    let (cohort, period): (i32, i32) = (row.try_get("cohort")?, row.try_get("period")?);
-    let index = |number: i32| usize::try_from(number - 1).ok();
-    let Some((cohort, period)) = index(cohort).zip(index(period)) else { return Ok(None) };
-    Ok(known.get_mut(cohort).filter(|cohort| period < cohort.active.len()).map(|cohort| (cohort, period)))
+/// Which period an instant is in, from 1; 0 is before all of them.
+fn period(edges: &[Timestamp], at: i64) -> u16 {
+    u16::try_from(edges.partition_point(|edge| edge.as_microsecond() <= at)).unwrap_or(u16::MAX)
+}
+
+/// Whoever first came in the window, by hash, with the period of it; filters choose them, and whatever they did since counts.
+struct Members(Vec<(i64, u16)>);
+
+impl Members {
+    async fn read(snapshot: &Snapshot, scope: &Scope, edges: &[Timestamp]) -> Result<Members, DatabaseError> {
+        let mut members = Vec::new();
+        let wanted = Wanted { numbers: &[Number::Visitor, Number::Number], ids: &[], edges };
+        scan(snapshot, scope, wanted, |part| {
+            let (visitors, numbers) = (part.numbers(Number::Visitor), part.numbers(Number::Number));
+            let first = part.chosen().filter(|session| numbers[*session] == 1);
+            members.extend(first.map(|session| (visitors[session], period(edges, part.start(session)))));
+        })
+        .await?;
+        members.sort_unstable();
+        // The earliest one holds.
+        members.dedup_by_key(|(visitor, _)| *visitor);
+        Ok(Members(members))
+    }
+
+    /// The cohort that somebody is of.
+    fn cohort<'a>(&self, visitor: i64, known: &'a mut [Cohort]) -> Option<(&'a mut Cohort, u16)> {
+        let member = self.0.binary_search_by_key(&visitor, |(visitor, _)| *visitor).ok()?;
+        let (_, cohort) = self.0[member];
+        Some((known.get_mut(usize::from(cohort).checked_sub(1)?)?, cohort))
+    }
+
+    /// Counts who came in each period since.
+    async fn active(
+        &self,
+        snapshot: &Snapshot,
+        scope: &Scope,
+        edges: &[Timestamp],
+        known: &mut [Cohort],
+    ) -> Result<(), DatabaseError> {
+        let [first, .., last] = edges else { return Ok(()) };
+        let mut came = Vec::new();
+        let wanted = Wanted { numbers: &[Number::Visitor], ids: &[], edges };
+        scan(snapshot, &scope.unfiltered(Some(*first), *last), wanted, |part| {
+            let visitors = part.numbers(Number::Visitor);
+            came.extend(part.chosen().map(|session| (visitors[session], period(edges, part.start(session)))));
+        })
+        .await?;
+        came.sort_unstable();
+        came.dedup();
+        let mut members = self.0.iter().peekable();
+        for (visitor, period) in came {
+            while members.next_if(|(member, _)| *member < visitor).is_some() {}
+            let Some((_, cohort)) = members.peek().filter(|(member, _)| *member == visitor) else { continue };
+            let place = usize::from(*cohort).checked_sub(1).filter(|_| period >= *cohort);
+            if let Some(cohort) = place.and_then(|place| known.get_mut(place))
+                && let Some(active) = cohort.active.get_mut(usize::from(period) - 1)
+            {
+                *active += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds what they ordered in each period since; how many of the orders have no exchange rate.
+    async fn orders(
+        &self,
+        snapshot: &Snapshot,
+        scope: &Scope,
+        money: &Money,
+        edges: &[Timestamp],
+        known: &mut [Cohort],
+    ) -> Result<i64, DatabaseError> {
+        let mut parameters = scope.parameters_of_amounts(edges.first(), edges.last());
+        parameters.extend(money.parameters_of_amounts());
+        let rows = snapshot.rows(include_str!("sql/amounts.sql"), &parameters).await?;
+        let (mut buyers, mut left_out) = (HashSet::new(), 0);
+        for row in &rows {
+            let visitor = visitor_hash(row.try_get("visitor_id")?);
+            let Some((cohort, first)) = self.cohort(visitor, known) else { continue };
+            let at: Timestamp = row.try_get("placed_at")?;
+            // A period before one's own is that one: whatever was ordered then was ordered as one came.
+            let place = usize::from(period(edges, at.as_microsecond()).max(first)) - 1;
+            let (Some(orders), Some(revenue)) = (cohort.orders.get_mut(place), cohort.revenue.get_mut(place))
+            else {
+                continue;
+            };
+            *orders += 1;
+            *revenue += row.try_get::<_, &str>("revenue")?.parse::<Decimal>().unwrap_or_default();
+            cohort.converted += i64::from(buyers.insert(visitor));
+            left_out += i64::from(!row.try_get::<_, bool>("counted")?);
+        }
+        Ok(left_out)
+    }
 }
 
 struct Table<'a> {

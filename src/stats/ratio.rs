@@ -25,6 +25,17 @@ pub(crate) fn mean(sum: i64, count: i64) -> Option<f64> {
     quotient(sum, count).map(two_decimals)
 }
 
+/// The median, of an even number the mean of the two in the middle. Puts the values in another order.
+#[allow(clippy::cast_precision_loss, reason = "a span of time in microseconds is exact for centuries")]
+pub(crate) fn median(values: &mut [i64]) -> Option<f64> {
+    let upper = values.len() / 2;
+    let is_even = values.len().is_multiple_of(2);
+    let (below, upper, _) = (!values.is_empty()).then(|| values.select_nth_unstable(upper))?;
+    let upper = *upper as f64;
+    let lower = below.iter().max().filter(|_| is_even).map_or(upper, |lower| *lower as f64);
+    Some(lower + (upper - lower) * 0.5)
+}
+
 /// The Wilson score interval of a share of `part` in `whole`, in percent, two decimals: honest with small samples.
 pub(crate) fn wilson(part: i64, whole: i64) -> Option<Interval> {
     let share = quotient(part, whole)?;

@@ -1,17 +1,23 @@
 //! `returning-visitors`: whether sessions are somebody's first, and how often and how soon people come again.
 
+use std::collections::HashSet;
+
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
+use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
+use tokio_postgres::types::Type;
 
 use crate::stats::AppState;
 use crate::stats::answer::Answer;
-use crate::stats::database::DatabaseError;
+use crate::stats::database::{DatabaseError, Snapshot};
 use crate::stats::params::Accepts;
 use crate::stats::problem::StatsError;
-use crate::stats::ratio::{percent, two_decimals};
+use crate::stats::ratio::{median, percent, two_decimals};
+use crate::stats::scan::{Wanted, scan};
 use crate::stats::scope::Scope;
+use crate::store::columns::{Number, visitor_hash};
 
 pub(crate) const ACCEPTS: Accepts = Accepts { window: true, csv: true, ..Accepts::NOTHING };
 
@@ -42,42 +48,123 @@ pub(crate) async fn returning(
     State(shared): AppState,
     RawQuery(query): RawQuery,
 ) -> Result<Response, StatsError> {
-    const DAY_SECONDS: f64 = 86_400.0;
+    const DAY_MICROSECONDS: f64 = 86_400e6;
     let params = shared.params(query.as_deref(), &ACCEPTS)?;
     let snapshot = shared.context.database.snapshot().await?;
-    let row = snapshot.row(include_str!("sql/returning.sql"), &Scope::of(&params).parameters()).await?;
+    let scope = Scope::of(&params);
+    let visits = Visits::read(&snapshot, &scope).await?;
+    let mut gaps = gaps(&snapshot, &scope, visits.again).await?;
     let freshness = snapshot.conclude().await?;
-    let row = row.ok_or(DatabaseError::Failed)?;
-    let read = || {
-        let columns = [
-            ("1", "first_visits"),
-            ("2", "second_visits"),
-            ("3-5", "third_to_fifth"),
-            ("6-10", "sixth_to_tenth"),
-            ("11+", "later"),
-        ];
-        let mut sessions = [0; 5];
-        for (count, (_, column)) in sessions.iter_mut().zip(columns) {
-            *count = row.try_get::<_, i64>(column)?;
-        }
-        let total: i64 = sessions.iter().sum();
-        let (first, again) = (sessions[0], total - sessions[0]);
-        Ok::<_, tokio_postgres::Error>(Returning {
-            total_sessions: total,
-            first_visits: first,
-            returning_visits: again,
-            first_visit_rate: percent(first, total),
-            returning_visit_rate: percent(again, total),
-            sessions_by_number: std::array::from_fn(|index| ByNumber {
-                session_number: columns[index].0,
-                sessions: sessions[index],
-                rate: percent(sessions[index], total),
-            }),
-            median_days_between_sessions: row
-                .try_get::<_, Option<f64>>("median_seconds")?
-                .map(|seconds| two_decimals(seconds / DAY_SECONDS)),
-        })
+    let total: i64 = visits.by_number.iter().sum();
+    let (first, again) = (visits.by_number[0], total - visits.by_number[0]);
+    let results = Returning {
+        total_sessions: total,
+        first_visits: first,
+        returning_visits: again,
+        first_visit_rate: percent(first, total),
+        returning_visit_rate: percent(again, total),
+        sessions_by_number: std::array::from_fn(|index| ByNumber {
+            session_number: NUMBERS[index].1,
+            sessions: visits.by_number[index],
+            rate: percent(visits.by_number[index], total),
+        }),
+        median_days_between_sessions: median(&mut gaps).map(|gap| two_decimals(gap / DAY_MICROSECONDS)),
     };
-    let results = read().map_err(DatabaseError::from)?;
     Ok(Answer::of_window(freshness, &params, results).in_format(&params, "returning-visitors"))
+}
+
+/// The greatest number of each line.
+const NUMBERS: [(i64, &str); 5] = [(1, "1"), (2, "2"), (5, "3-5"), (10, "6-10"), (i64::MAX, "11+")];
+
+/// A visitor's hash, and when one of their sessions began, microseconds since 1970.
+type Begun = (i64, i64);
+
+/// What the window has.
+#[derive(Default)]
+struct Visits {
+    by_number: [i64; NUMBERS.len()],
+    /// Of those who had come before.
+    again: Vec<Begun>,
+}
+
+impl Visits {
+    async fn read(snapshot: &Snapshot, scope: &Scope) -> Result<Visits, DatabaseError> {
+        let mut visits = Visits::default();
+        let wanted =
+            Wanted { numbers: &[Number::Number, Number::Visitor, Number::Start], ids: &[], edges: &[] };
+        scan(snapshot, scope, wanted, |part| {
+            let (numbers, visitors) = (part.numbers(Number::Number), part.numbers(Number::Visitor));
+            for session in part.chosen() {
+                let number = numbers[session];
+                let line = NUMBERS.iter().position(|(greatest, _)| number <= *greatest);
+                visits.by_number[line.unwrap_or(NUMBERS.len() - 1)] += 1;
+                if number > 1 {
+                    visits.again.push((visitors[session], part.start(session)));
+                }
+            }
+        })
+        .await?;
+        Ok(visits)
+    }
+}
+
+/// How long each of these was after the visitor's session before, whatever window or filter that is of; microseconds.
+///
+/// Most came back soon: longer and longer stretches before the window are looked through for those not found yet.
+async fn gaps(snapshot: &Snapshot, scope: &Scope, mut again: Vec<Begun>) -> Result<Vec<i64>, DatabaseError> {
+    const LEAST: SignedDuration = SignedDuration::from_hours(32 * 24);
+    if again.is_empty() {
+        return Ok(Vec::new());
+    }
+    again.sort_unstable();
+    let (from, to) = scope.window();
+    let length = from.map(|from| to.duration_since(from).max(LEAST)).unwrap_or_default();
+    let mut later = [Some(1), Some(4), None].into_iter();
+    let (mut gaps, mut until, mut since) = (Vec::with_capacity(again.len()), to, from);
+    loop {
+        let earlier = starts(snapshot, (since, until), &again).await?;
+        again.retain(|(visitor, start)| {
+            let before = &earlier[..earlier.partition_point(|one| *one < (*visitor, *start))];
+            let found = before.last().filter(|(other, _)| other == visitor);
+            found.inspect(|(_, before)| gaps.push(start - before)).is_none()
+        });
+        let Some(reached) = since.filter(|_| !again.is_empty()) else { return Ok(gaps) };
+        until = reached;
+        since = later.next().flatten().and_then(|times| reached.checked_sub(length * times).ok());
+    }
+}
+
+/// When sessions of these visitors began that reports count or a rule leaves out, in order.
+async fn starts(
+    snapshot: &Snapshot,
+    (from, to): (Option<Timestamp>, Timestamp),
+    visitors: &[Begun],
+) -> Result<Vec<Begun>, DatabaseError> {
+    let people: HashSet<i64> = visitors.iter().map(|(visitor, _)| *visitor).collect();
+    // Most sessions are of nobody that is asked about: a look at a bit says so.
+    let mut sieve = vec![false; (people.len() * 16).next_power_of_two()];
+    let last = sieve.len() as i64 - 1;
+    let place = |visitor: i64| usize::try_from(visitor & last).unwrap_or_default();
+    people.iter().for_each(|visitor| sieve[place(*visitor)] = true);
+    let mut starts = Vec::new();
+    let wanted = Wanted { numbers: &[Number::Visitor, Number::Start], ids: &[], edges: &[] };
+    scan(snapshot, &Scope::everything(from, to), wanted, |part| {
+        let visitors = part.numbers(Number::Visitor);
+        for session in part.chosen() {
+            let visitor = visitors[session];
+            if sieve[place(visitor)] && people.contains(&visitor) {
+                starts.push((visitor, part.start(session)));
+            }
+        }
+    })
+    .await?;
+    let window = [(&from as _, Type::TIMESTAMPTZ), (&to as _, Type::TIMESTAMPTZ)];
+    for row in snapshot.rows(include_str!("sql/left_out_sessions.sql"), &window).await? {
+        let visitor = visitor_hash(row.try_get("visitor_id")?);
+        if people.contains(&visitor) {
+            starts.push((visitor, row.try_get::<_, Timestamp>("started_at")?.as_microsecond()));
+        }
+    }
+    starts.sort_unstable();
+    Ok(starts)
 }

@@ -25,7 +25,8 @@ const HOUR: i64 = 3_600_000_000;
 pub(crate) struct Wanted<'a> {
     pub(crate) numbers: &'a [Number],
     pub(crate) ids: &'a [Id],
-    /// Between which starts are told apart: [`Part::start`] is on the same side of each.
+    /// Between which starts are told apart: [`Part::start`] is on the same side of each. Where `numbers` has [`Number::Start`], it
+    /// is the start itself.
     pub(crate) edges: &'a [Timestamp],
 }
 
@@ -52,12 +53,12 @@ impl Part {
         self.columns.ids(of)
     }
 
-    /// When a session began; to be compared with edges only. Microseconds since 1970.
+    /// When a session began; to be compared with edges only, unless starts were asked for. Microseconds since 1970.
     pub(crate) fn start(&self, session: usize) -> i64 {
-        self.started.map_or_else(
-            || self.day.as_microsecond() + self.columns.numbers(Number::Start)[session],
-            Timestamp::as_microsecond,
-        )
+        match (self.numbers(Number::Start).get(session), self.started) {
+            (None, Some(started)) => started.as_microsecond(),
+            (start, _) => self.day.as_microsecond() + start.copied().unwrap_or_default(),
+        }
     }
 
     /// Chooses.
@@ -203,7 +204,7 @@ fn names(scope: &Scope, choices: &[Choice], wanted: Wanted<'_>) -> Vec<&'static 
 
 fn read(row: &Row) -> Result<Part, DatabaseError> {
     let columns = Columns::read::<DatabaseError>(row)?;
-    let is_cut = !columns.numbers(Number::Start).is_empty();
+    let is_cut = !columns.numbers(Number::Hour).is_empty();
     let started = if is_cut { None } else { Some(row.try_get("first_start")?) };
     Ok(Part { columns, day: row.try_get("session_day")?, started, chosen: Vec::new() })
 }

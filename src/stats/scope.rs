@@ -52,6 +52,16 @@ impl Scope {
         }
     }
 
+    /// All sessions there are of a window, and bots'.
+    pub(crate) fn everything(from: Option<Timestamp>, to: Timestamp) -> Scope {
+        Scope { from, to, sites: None, bots: "include", patterns: Default::default() }
+    }
+
+    /// Another window, of which nothing but sites and bots chooses.
+    pub(crate) fn unfiltered(&self, from: Option<Timestamp>, to: Timestamp) -> Scope {
+        Scope { from, to, sites: self.sites.clone(), bots: self.bots, patterns: Default::default() }
+    }
+
     /// Whether anything but window, sites and bots chooses.
     pub(crate) fn is_filtered(&self) -> bool {
         self.patterns.iter().any(|patterns| *patterns != Patterns::default())
@@ -99,6 +109,18 @@ impl Scope {
         std::iter::once(sites).chain(self.filters()).collect()
     }
 
+    /// `$1`–`$3` of what asks for orders between two instants, whatever credited them.
+    pub(crate) fn parameters_of_amounts<'a>(
+        &'a self,
+        from: Option<&'a Timestamp>,
+        to: Option<&'a Timestamp>,
+    ) -> Vec<Parameter<'a>> {
+        let from: Parameter<'a> =
+            from.map_or((&self.from as _, Type::TIMESTAMPTZ), |from| (from as _, Type::TIMESTAMPTZ));
+        let to: Parameter<'a> = (to.unwrap_or(&self.to), Type::TIMESTAMPTZ);
+        vec![from, to, (&self.sites, Type::TEXT_ARRAY)]
+    }
+
     fn filters(&self) -> impl Iterator<Item = Parameter<'_>> {
         self.patterns.iter().flat_map(|patterns| {
             [(&patterns.include as _, Type::TEXT_ARRAY), (&patterns.exclude as _, Type::TEXT_ARRAY)]
@@ -142,6 +164,11 @@ impl Money {
             (&self.revenue, Type::TEXT),
             (&self.day_zone, Type::TEXT),
         ]
+    }
+
+    /// `$4`–`$7` of what asks for orders whatever credited them: as `$23`–`$26`.
+    pub(crate) fn parameters_of_amounts(&self) -> Vec<Parameter<'_>> {
+        self.parameters().split_off(2)
     }
 
     /// `$3`–`$6` of what asks about one order's rate: currency, minor units, what revenue is, and in whose days.

@@ -120,7 +120,7 @@ impl Columns {
     /// Adds a session that `SESSIONS_OF_HOURS` gave; `day` is that of its hour.
     pub fn add(&mut self, row: &Row, day: Timestamp) -> Result<(), tokio_postgres::Error> {
         let flag = |column: &str, flag: i64| row.try_get::<_, bool>(column).map(|set| i64::from(set) * flag);
-        let visitor = visitor_hash(row.try_get("visitor_id")?);
+        let visitor = hash_of(row.try_get("visitor_id")?);
         let since = |at: Timestamp| at.as_microsecond() - day.as_microsecond();
         let numbers = [
             since(row.try_get("session_hour")?).div_euclid(3_600_000_000),
@@ -250,8 +250,12 @@ impl Ids {
     }
 }
 
-/// The first eight bytes of SHA-256 of a visitor id. Among half a million people two have the same in one of 150 million cases.
-fn visitor_hash(visitor: Uuid) -> u64 {
+/// What the column of visitors has of one: the first eight bytes of SHA-256 of the visitor id. Among half a million people two have the same in one of 150 million cases.
+pub fn visitor_hash(visitor: Uuid) -> i64 {
+    hash_of(visitor).cast_signed()
+}
+
+fn hash_of(visitor: Uuid) -> u64 {
     let digest = Sha256::digest(visitor.as_bytes());
     digest.iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
 }
@@ -316,7 +320,7 @@ mod tests {
     #[test]
     fn a_visitor_is_what_it_always_was() {
         // SHA-256 of 00000000-0000-0000-0000-000000000001 begins with 7c3ccd10bb7ec37b.
-        let hash = visitor_hash(Uuid::from_u128(1));
+        let hash = hash_of(Uuid::from_u128(1));
         assert_eq!((hash, sketch_code(hash)), (0x7c3c_cd10_bb7e_c37b, 0x7c3 << 8 | 1));
     }
 

@@ -18,19 +18,18 @@ macro_rules! question {
 }
 
 const EDGES: &str = "(ARRAY['2026-06-10Z', '2026-06-15Z', '2026-06-20Z']::timestamptz[])";
-const STEPS: &str = "(ARRAY['product_view', 'add_to_cart', 'purchase']::text[])";
 
 const OF_SESSIONS: [Question; 8] = [
     question!("general_sessions", &[]),
-    question!("returning", &[]),
+    question!("left_out_sessions", &[]),
     question!("timeseries_sessions", &[EDGES]),
     question!("label_sums", &[]),
-    question!("funnel", &[STEPS, "true"]),
+    question!("funnel_visits", &["true"]),
     question!("export_sessions", &[]),
     question!("export_touches", &[]),
     question!("export_actions", &[]),
 ];
-const OF_MONEY: [Question; 4] = [
+const OF_MONEY: [Question; 3] = [
     question!(
         "breakdown",
         &[
@@ -50,7 +49,6 @@ const OF_MONEY: [Question; 4] = [
         ]
     ),
     question!("products", &["'views'", "false", "0", "20"]),
-    question!("ab_test", &["20"]),
     question!("ltv", &["'2026-07-01Z'::timestamptz"]),
 ];
 

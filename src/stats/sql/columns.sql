@@ -3,12 +3,12 @@
 -- $1 timestamptz  first instant of the window, null = since ever, $2 timestamptz  first instant after it
 -- $3 timestamptz[] instants between which sessions are told apart, $4 timestamptz[] days of which an hour has a mark
 -- $5 text[] columns
--- Rows by day: session_day, sessions, first_start; the columns, null those not asked for; hours and starts where the day is not
---       all on one side of each instant, within the window, or without marks
+-- Rows by day: session_day, sessions, first_start; the columns, null those not asked for; hours and starts also where the day is
+--       not all on one side of each instant, within the window, or without marks
 SELECT c.session_day, c.sessions, c.first_start,
        CASE WHEN x.is_cut THEN c.hours END AS hours,
-       CASE WHEN x.is_cut THEN c.starts END AS starts,
-       CASE WHEN 'visitors' = ANY ($5::text[]) THEN c.visitors END AS visitors,
+       CASE WHEN x.is_cut OR 'starts' = ANY ($5::text[]) THEN c.starts END AS starts,
+       CASE WHEN 'visitors' = ANY ($5) THEN c.visitors END AS visitors,
        CASE WHEN 'sketches' = ANY ($5) THEN c.sketches END AS sketches,
        CASE WHEN 'numbers' = ANY ($5) THEN c.numbers END AS numbers,
        CASE WHEN 'flags' = ANY ($5) THEN c.flags END AS flags,

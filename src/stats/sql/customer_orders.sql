@@ -11,7 +11,17 @@ WITH chosen AS (
     FROM report_orders($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
                    $21, $22, $23, $24, $25, $26) o
     WHERE o.credit > 0
+      AND ($21 = 'session' OR $4 = 'only'
+           OR num_nonnulls($5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) > 0)
     GROUP BY o.site_id, o.order_id
+    UNION ALL
+    -- Where there is no filter that touches or sessions must pass, credits are not looked at.
+    SELECT o.site_id, o.order_id
+    FROM orders o
+    WHERE ($1::timestamptz IS NULL OR o.placed_at >= $1) AND o.placed_at < $2
+      AND ($3::text[] IS NULL OR o.site_id IN (SELECT n.site_id FROM sites n WHERE n.name = ANY ($3)))
+      AND $21 <> 'session' AND $4 <> 'only'
+      AND num_nonnulls($5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) = 0
 ), told AS (
     SELECT x.site_id, x.order_id, array_agg(v.kind || v.hash) AS keys
     FROM order_entries x

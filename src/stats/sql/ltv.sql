@@ -18,7 +18,13 @@ WITH first_sessions AS (
     SELECT f.visitor_id, f.began_at,
            CASE WHEN f.touched OR v.first_campaign_id IS NULL THEN f.source ELSE coalesce(c.source, '(none)') END AS source
     FROM first_sessions f
-    LEFT JOIN visitors v ON v.visitor_id = f.visitor_id AND NOT f.touched
+    -- One by one, of those who need it: a join would read all visitors there are.
+    LEFT JOIN LATERAL (
+        SELECT x.first_campaign_id
+        FROM visitors x
+        WHERE x.visitor_id = f.visitor_id AND NOT f.touched
+        OFFSET 0
+    ) v ON true
     LEFT JOIN campaign_labels c ON c.campaign_id = v.first_campaign_id
 ), amounts AS (
     SELECT a.*

@@ -236,6 +236,21 @@ impl Seed {
             )
             .await
             .unwrap();
+        // As a session has it: the first time of each step of the usual funnel.
+        self.client
+            .execute(
+                "UPDATE sessions
+                 SET product_view_at = CASE $2 WHEN 'product_view' THEN least(product_view_at, $3) ELSE product_view_at END,
+                     add_to_cart_at = CASE $2 WHEN 'add_to_cart' THEN least(add_to_cart_at, $3) ELSE add_to_cart_at END,
+                     initiate_checkout_at = CASE $2 WHEN 'initiate_checkout' THEN least(initiate_checkout_at, $3)
+                                                    ELSE initiate_checkout_at END,
+                     lead_at = CASE $2 WHEN 'lead' THEN least(lead_at, $3) ELSE lead_at END,
+                     purchase_at = CASE $2 WHEN 'purchase' THEN least(purchase_at, $3) ELSE purchase_at END
+                 WHERE session_id = $1",
+                &[&session, &kind, &at],
+            )
+            .await
+            .unwrap();
     }
 
     /// Writes what was reported of an order: its positions, and by which phone and e-mail it was placed.
