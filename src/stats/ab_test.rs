@@ -17,6 +17,7 @@ use crate::stats::csv;
 use crate::stats::database::{DatabaseError, Snapshot};
 use crate::stats::money::each;
 use crate::stats::params::{Accepts, Format, ParameterError};
+use crate::stats::people::People;
 use crate::stats::problem::StatsError;
 use crate::stats::ratio::{Interval, from_millionths, percent, wilson};
 use crate::stats::scan::{Wanted, scan};
@@ -209,13 +210,22 @@ struct Seen {
 
 impl Seen {
     async fn read(snapshot: &Snapshot, scope: &Scope) -> Result<Seen, DatabaseError> {
+        let mut seen = Seen::default();
+        for people in People::of(snapshot, scope).await? {
+            seen.add(snapshot, scope, people).await?;
+        }
+        Ok(seen)
+    }
+
+    async fn add(&mut self, snapshot: &Snapshot, scope: &Scope, people: People) -> Result<(), DatabaseError> {
         // Campaign, visitor, and whether it is a session without an order, so that one with an order is the first.
         let mut sessions: Vec<(Option<i64>, i64, bool)> = Vec::new();
         let wanted = Wanted { numbers: &[Number::Visitor, Number::Flags], ids: &[Id::Campaign], edges: &[] };
         scan(snapshot, scope, wanted, |part| {
             let (visitors, set) = (part.numbers(Number::Visitor), part.numbers(Number::Flags));
             let campaigns = part.ids(Id::Campaign);
-            sessions.extend(part.chosen().map(|session| {
+            let theirs = part.chosen().filter(|session| people.have(visitors[*session]));
+            sessions.extend(theirs.map(|session| {
                 (campaigns.of(session), visitors[session], set[session] & flags::CONVERTED == 0)
             }));
         })
@@ -226,21 +236,20 @@ impl Seen {
         campaigns.dedup();
         let parameters = [(&"content" as _, Type::TEXT), (&campaigns as _, Type::INT8_ARRAY)];
         let rows = snapshot.rows(include_str!("sql/label_groups.sql"), &parameters).await?;
-        let mut seen = Seen::default();
         let mut contents = HashMap::new();
         for (campaign, row) in campaigns.iter().zip(&rows) {
             let content: String = row.try_get("key_1")?;
-            let place = seen.contents.iter().position(|known| *known == content);
-            contents.insert(*campaign, place.unwrap_or(seen.contents.len()));
+            let place = self.contents.iter().position(|known| *known == content);
+            contents.insert(*campaign, place.unwrap_or(self.contents.len()));
             if place.is_none() {
-                seen.contents.push(content);
+                self.contents.push(content);
             }
         }
         let sessions = sessions.into_iter().map(|(campaign, visitor, no_order)| {
             (visitor, contents.get(&campaign).copied().unwrap_or_default(), no_order)
         });
-        seen.count(sessions.collect());
-        Ok(seen)
+        self.count(sessions.collect());
+        Ok(())
     }
 
     /// Visitor, content, and whether it is a session without an order.

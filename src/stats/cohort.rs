@@ -1,9 +1,11 @@
 //! `cohort-analysis`: visitors by the day, week or month of their first session, and what they did in each one since.
 
 use std::collections::HashSet;
+use std::pin::pin;
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
+use futures_util::TryStreamExt;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
@@ -17,6 +19,7 @@ use crate::stats::csv;
 use crate::stats::database::{DatabaseError, Snapshot};
 use crate::stats::money::each;
 use crate::stats::params::{Accepts, Format, ParameterError, Params};
+use crate::stats::people::People;
 use crate::stats::period::Step;
 use crate::stats::problem::StatsError;
 use crate::stats::ratio::{percent, two_decimals};
@@ -102,9 +105,16 @@ pub(crate) async fn cohort_analysis(
         converted: 0,
     };
     let mut known = vec![empty; cohorts];
-    let members = Members::read(&snapshot, &scope, &edges).await?;
-    members.active(&snapshot, &scope, &edges, &mut known).await?;
-    let left_out = members.orders(&snapshot, &scope, &money, &edges, &mut known).await?;
+    let orders = Order::all(&snapshot, &scope, &money, &edges).await?;
+    let mut left_out = 0;
+    if let [first, .., last] = edges.as_slice() {
+        let since = scope.unfiltered(Some(*first), *last);
+        for people in People::of(&snapshot, &since).await? {
+            let members = Members::read(&snapshot, &scope, people, &edges).await?;
+            members.active(&snapshot, &since, people, &edges, &mut known).await?;
+            left_out += members.orders(&orders, &mut known);
+        }
+    }
     let freshness = snapshot.conclude().await?;
     let results =
         Table { step, metric, edges: &edges, periods, digits: money.minor_units(), params: &params }
@@ -153,16 +163,57 @@ fn period(edges: &[Timestamp], at: i64) -> u16 {
     u16::try_from(edges.partition_point(|edge| edge.as_microsecond() <= at)).unwrap_or(u16::MAX)
 }
 
-/// Whoever first came in the window, by hash, with the period of it; filters choose them, and whatever they did since counts.
+/// What somebody ordered.
+struct Order {
+    visitor: i64,
+    period: u16,
+    revenue: Decimal,
+    /// Whether it has an exchange rate, or needs none.
+    counted: bool,
+}
+
+impl Order {
+    /// All orders between the first edge and the last.
+    async fn all(
+        snapshot: &Snapshot,
+        scope: &Scope,
+        money: &Money,
+        edges: &[Timestamp],
+    ) -> Result<Vec<Order>, DatabaseError> {
+        let mut parameters = scope.parameters_of_amounts(edges.first(), edges.last());
+        parameters.extend(money.parameters_of_amounts());
+        let mut orders = Vec::new();
+        let mut rows = pin!(snapshot.stream(include_str!("sql/amounts.sql"), parameters).await?);
+        while let Some(row) = rows.try_next().await? {
+            let at: Timestamp = row.try_get("placed_at")?;
+            orders.push(Order {
+                visitor: visitor_hash(row.try_get("visitor_id")?),
+                period: period(edges, at.as_microsecond()),
+                revenue: row.try_get::<_, &str>("revenue")?.parse().unwrap_or_default(),
+                counted: row.try_get("counted")?,
+            });
+        }
+        Ok(orders)
+    }
+}
+
+/// Some of those who first came in the window, by hash, with the period of it; filters choose them, and whatever they did since
+/// counts.
 struct Members(Vec<(i64, u16)>);
 
 impl Members {
-    async fn read(snapshot: &Snapshot, scope: &Scope, edges: &[Timestamp]) -> Result<Members, DatabaseError> {
+    async fn read(
+        snapshot: &Snapshot,
+        scope: &Scope,
+        people: People,
+        edges: &[Timestamp],
+    ) -> Result<Members, DatabaseError> {
         let mut members = Vec::new();
         let wanted = Wanted { numbers: &[Number::Visitor, Number::Number], ids: &[], edges };
         scan(snapshot, scope, wanted, |part| {
             let (visitors, numbers) = (part.numbers(Number::Visitor), part.numbers(Number::Number));
             let first = part.chosen().filter(|session| numbers[*session] == 1);
+            let first = first.filter(|session| people.have(visitors[*session]));
             members.extend(first.map(|session| (visitors[session], period(edges, part.start(session)))));
         })
         .await?;
@@ -183,16 +234,17 @@ impl Members {
     async fn active(
         &self,
         snapshot: &Snapshot,
-        scope: &Scope,
+        since: &Scope,
+        people: People,
         edges: &[Timestamp],
         known: &mut [Cohort],
     ) -> Result<(), DatabaseError> {
-        let [first, .., last] = edges else { return Ok(()) };
         let mut came = Vec::new();
         let wanted = Wanted { numbers: &[Number::Visitor], ids: &[], edges };
-        scan(snapshot, &scope.unfiltered(Some(*first), *last), wanted, |part| {
+        scan(snapshot, since, wanted, |part| {
             let visitors = part.numbers(Number::Visitor);
-            came.extend(part.chosen().map(|session| (visitors[session], period(edges, part.start(session)))));
+            let sessions = part.chosen().filter(|session| people.have(visitors[*session]));
+            came.extend(sessions.map(|session| (visitors[session], period(edges, part.start(session)))));
         })
         .await?;
         came.sort_unstable();
@@ -212,34 +264,22 @@ impl Members {
     }
 
     /// Adds what they ordered in each period since; how many of the orders have no exchange rate.
-    async fn orders(
-        &self,
-        snapshot: &Snapshot,
-        scope: &Scope,
-        money: &Money,
-        edges: &[Timestamp],
-        known: &mut [Cohort],
-    ) -> Result<i64, DatabaseError> {
-        let mut parameters = scope.parameters_of_amounts(edges.first(), edges.last());
-        parameters.extend(money.parameters_of_amounts());
-        let rows = snapshot.rows(include_str!("sql/amounts.sql"), &parameters).await?;
+    fn orders(&self, orders: &[Order], known: &mut [Cohort]) -> i64 {
         let (mut buyers, mut left_out) = (HashSet::new(), 0);
-        for row in &rows {
-            let visitor = visitor_hash(row.try_get("visitor_id")?);
-            let Some((cohort, first)) = self.cohort(visitor, known) else { continue };
-            let at: Timestamp = row.try_get("placed_at")?;
+        for order in orders {
+            let Some((cohort, first)) = self.cohort(order.visitor, known) else { continue };
             // A period before one's own is that one: whatever was ordered then was ordered as one came.
-            let place = usize::from(period(edges, at.as_microsecond()).max(first)) - 1;
+            let place = usize::from(order.period.max(first)) - 1;
             let (Some(orders), Some(revenue)) = (cohort.orders.get_mut(place), cohort.revenue.get_mut(place))
             else {
                 continue;
             };
             *orders += 1;
-            *revenue += row.try_get::<_, &str>("revenue")?.parse::<Decimal>().unwrap_or_default();
-            cohort.converted += i64::from(buyers.insert(visitor));
-            left_out += i64::from(!row.try_get::<_, bool>("counted")?);
+            *revenue += order.revenue;
+            cohort.converted += i64::from(buyers.insert(order.visitor));
+            left_out += i64::from(!order.counted);
         }
-        Ok(left_out)
+        left_out
     }
 }
 

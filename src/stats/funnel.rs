@@ -7,7 +7,7 @@ use std::pin::pin;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use futures_util::TryStreamExt;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::Row;
@@ -19,10 +19,12 @@ use crate::stats::answer::Answer;
 use crate::stats::csv;
 use crate::stats::database::{DatabaseError, Snapshot};
 use crate::stats::params::{Accepts, Format, ParameterError};
+use crate::stats::people;
+use crate::stats::period::Window;
 use crate::stats::problem::StatsError;
 use crate::stats::ratio::{median, percent, two_decimals};
-use crate::stats::scan::{Wanted, scan};
 use crate::stats::scope::Scope;
+use crate::stats::timeseries::begun;
 
 pub(crate) const ACCEPTS: Accepts =
     Accepts { window: true, csv: true, own: &["mode", "steps"], ..Accepts::NOTHING };
@@ -101,6 +103,9 @@ pub(crate) async fn funnel(
 /// the shop told of follows whatever was.
 const PURCHASE: &str = "purchase";
 
+/// Sessions of a part of the window, about.
+const PART_SESSIONS: u64 = 50_000;
+
 /// How far the sessions of a scope came.
 struct Funnel<'a> {
     steps: &'a [String],
@@ -139,39 +144,50 @@ impl<'a> Funnel<'a> {
         for row in snapshot.rows(include_str!("sql/funnel_kinds.sql"), &[(&steps, Type::TEXT_ARRAY)]).await? {
             funnel.kinds.insert(row.try_get("kind_id")?, row.try_get("name")?);
         }
-        let wanted = Wanted { numbers: &[], ids: &[], edges: &[] };
-        scan(snapshot, scope, wanted, |part| {
-            funnel.sessions[0] += i64::try_from(part.chosen().count()).unwrap_or(i64::MAX);
-        })
-        .await?;
+        let sessions = people::count(snapshot, scope).await?;
+        funnel.sessions[0] = i64::try_from(sessions).unwrap_or(i64::MAX);
+        let (from, to) = scope.window();
+        let (from, to) = begun(snapshot, Window { from, to }).await?;
+        // Parts of the window in turn, so that memory has a bound.
+        let parts = i64::try_from(sessions.div_ceil(PART_SESSIONS).max(1)).unwrap_or(i64::MAX);
+        let length = SignedDuration::from_micros((to.as_microsecond() - from.as_microsecond()) / parts + 1);
+        let mut begin = from;
+        while begin < to {
+            let end = begin.saturating_add(length).map_or(to, |end| end.min(to));
+            funnel.add_part(snapshot, &scope.between(begin, end)).await?;
+            begin = end;
+        }
+        Ok(funnel)
+    }
 
-        let all = !steps.iter().all(|step| USUAL_STEPS.contains(&step.as_str()));
+    async fn add_part(&mut self, snapshot: &Snapshot, scope: &Scope) -> Result<(), DatabaseError> {
+        let all = !self.steps.iter().all(|step| USUAL_STEPS.contains(&step.as_str()));
         let mut parameters = scope.parameters();
         parameters.push((&all, Type::BOOL));
         let mut unknown = Vec::new();
         let mut rows = pin!(snapshot.stream(include_str!("sql/funnel_visits.sql"), parameters).await?);
         while let Some(row) = rows.try_next().await? {
             let visit = Visit::read(&row)?;
-            match funnel.way(&visit, |step, since| visit.first_since(step, since)) {
-                Ok(way) => funnel.add(visit.began_at, &way),
+            match self.way(&visit, |step, since| visit.first_since(step, since)) {
+                Ok(way) => self.add(visit.began_at, &way),
                 Err(Unknown) => unknown.push(visit),
             }
         }
-        let done = funnel.done(snapshot, &unknown).await?;
+        let done = self.done(snapshot, &unknown).await?;
         for visit in &unknown {
             let seen = |step: &str, since| {
                 let done = visit.session_ids.iter().flatten().filter_map(|session| done.get(session));
                 let times = done.flatten().filter(|(kind, at)| {
                     (since..=visit.last_seen).contains(at)
-                        && funnel.kinds.get(kind).is_some_and(|name| name == step)
+                        && self.kinds.get(kind).is_some_and(|name| name == step)
                 });
                 Ok(times.map(|(_, at)| *at).min())
             };
-            if let Ok(way) = funnel.way(visit, seen) {
-                funnel.add(visit.began_at, &way);
+            if let Ok(way) = self.way(visit, seen) {
+                self.add(visit.began_at, &way);
             }
         }
-        Ok(funnel)
+        Ok(())
     }
 
     /// When a session came to each step, as far as it came: `seen` says when a step was first taken since an instant.

@@ -41,6 +41,7 @@ mod openapi;
 pub(crate) mod order_item;
 mod orders;
 mod params;
+mod people;
 mod period;
 mod problem;
 mod products;

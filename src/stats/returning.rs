@@ -13,6 +13,7 @@ use crate::stats::AppState;
 use crate::stats::answer::Answer;
 use crate::stats::database::{DatabaseError, Snapshot};
 use crate::stats::params::Accepts;
+use crate::stats::people::People;
 use crate::stats::problem::StatsError;
 use crate::stats::ratio::{median, percent, two_decimals};
 use crate::stats::scan::{Wanted, scan};
@@ -52,8 +53,11 @@ pub(crate) async fn returning(
     let params = shared.params(query.as_deref(), &ACCEPTS)?;
     let snapshot = shared.context.database.snapshot().await?;
     let scope = Scope::of(&params);
-    let visits = Visits::read(&snapshot, &scope).await?;
-    let mut gaps = gaps(&snapshot, &scope, visits.again).await?;
+    let (mut visits, mut between) = (Visits::default(), Vec::new());
+    for people in People::of(&snapshot, &scope).await? {
+        visits.read(&snapshot, &scope, people).await?;
+        between.extend(gaps(&snapshot, &scope, std::mem::take(&mut visits.again)).await?);
+    }
     let freshness = snapshot.conclude().await?;
     let total: i64 = visits.by_number.iter().sum();
     let (first, again) = (visits.by_number[0], total - visits.by_number[0]);
@@ -68,7 +72,7 @@ pub(crate) async fn returning(
             sessions: visits.by_number[index],
             rate: percent(visits.by_number[index], total),
         }),
-        median_days_between_sessions: median(&mut gaps).map(|gap| two_decimals(gap / DAY_MICROSECONDS)),
+        median_days_between_sessions: median(&mut between).map(|gap| two_decimals(gap / DAY_MICROSECONDS)),
     };
     Ok(Answer::of_window(freshness, &params, results).in_format(&params, "returning-visitors"))
 }
@@ -79,7 +83,7 @@ const NUMBERS: [(i64, &str); 5] = [(1, "1"), (2, "2"), (5, "3-5"), (10, "6-10"),
 /// A visitor's hash, and when one of their sessions began, microseconds since 1970.
 type Begun = (i64, i64);
 
-/// What the window has.
+/// Sessions of the window.
 #[derive(Default)]
 struct Visits {
     by_number: [i64; NUMBERS.len()],
@@ -88,23 +92,27 @@ struct Visits {
 }
 
 impl Visits {
-    async fn read(snapshot: &Snapshot, scope: &Scope) -> Result<Visits, DatabaseError> {
-        let mut visits = Visits::default();
+    /// Adds these people's.
+    async fn read(
+        &mut self,
+        snapshot: &Snapshot,
+        scope: &Scope,
+        people: People,
+    ) -> Result<(), DatabaseError> {
         let wanted =
             Wanted { numbers: &[Number::Number, Number::Visitor, Number::Start], ids: &[], edges: &[] };
         scan(snapshot, scope, wanted, |part| {
             let (numbers, visitors) = (part.numbers(Number::Number), part.numbers(Number::Visitor));
-            for session in part.chosen() {
+            for session in part.chosen().filter(|session| people.have(visitors[*session])) {
                 let number = numbers[session];
                 let line = NUMBERS.iter().position(|(greatest, _)| number <= *greatest);
-                visits.by_number[line.unwrap_or(NUMBERS.len() - 1)] += 1;
+                self.by_number[line.unwrap_or(NUMBERS.len() - 1)] += 1;
                 if number > 1 {
-                    visits.again.push((visitors[session], part.start(session)));
+                    self.again.push((visitors[session], part.start(session)));
                 }
             }
         })
-        .await?;
-        Ok(visits)
+        .await
     }
 }
 

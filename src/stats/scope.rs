@@ -14,7 +14,7 @@ use crate::stats::period::Window;
 const OF_SESSIONS: [&str; 2] = ["device", "country"];
 
 /// Window, sites, bots and filters as `report_sessions()` takes them.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Scope {
     from: Option<Timestamp>,
     to: Timestamp,
@@ -60,6 +60,11 @@ impl Scope {
     /// Another window, of which nothing but sites and bots chooses.
     pub(crate) fn unfiltered(&self, from: Option<Timestamp>, to: Timestamp) -> Scope {
         Scope { from, to, sites: self.sites.clone(), bots: self.bots, patterns: Default::default() }
+    }
+
+    /// The same in a part of the window.
+    pub(crate) fn between(&self, from: Timestamp, to: Timestamp) -> Scope {
+        Scope { from: Some(from), to, ..self.clone() }
     }
 
     /// Whether anything but window, sites and bots chooses.
