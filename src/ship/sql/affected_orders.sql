@@ -1,6 +1,6 @@
 -- Orders that facts of a batch may change: those of a visitor who did something up to the moment of the order, those of
--- the same customer after it, those that name a session or a visitor which they were not joined to so far, and those of visitors who were minted from one
--- of these, or from the same id as one of these: session_links may change for them;
+-- the same customer after it, those that name a session or a visitor which they were not joined to so far, and those of
+-- visitors who were minted from one of these, or from the same id as one of these: session_links may change for them;
 -- and weak ones of whom a told action waits for.
 -- $1 sessions, $2 visitors, $3 least time of each session's hits, $4 the least of these times, $5 cookieless ids of the
 -- batch and those that its visitors were minted from, $6 visitors whose first session it has
