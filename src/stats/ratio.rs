@@ -36,6 +36,11 @@ pub(crate) fn median(values: &mut [i64]) -> Option<f64> {
     Some(lower + (upper - lower) * 0.5)
 }
 
+/// The median of spans in microseconds: days, two decimals.
+pub(crate) fn median_days(spans: &mut [i64]) -> Option<f64> {
+    median(spans).map(|span| two_decimals(span / 86_400e6))
+}
+
 /// The Wilson score interval of a share of `part` in `whole`, in percent, two decimals: honest with small samples.
 pub(crate) fn wilson(part: i64, whole: i64) -> Option<Interval> {
     let share = quotient(part, whole)?;

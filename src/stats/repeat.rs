@@ -11,7 +11,7 @@ use crate::stats::answer::Answer;
 use crate::stats::customers::{Customers, Purchase};
 use crate::stats::params::Accepts;
 use crate::stats::problem::StatsError;
-use crate::stats::ratio::{mean, percent, two_decimals};
+use crate::stats::ratio::{mean, median_days, percent};
 use crate::stats::scope::{Money, Scope};
 
 pub(crate) const ACCEPTS: Accepts = Accepts { csv: true, ..Accepts::MONEY };
@@ -87,7 +87,7 @@ pub(crate) async fn repeat_rate(
         repeat_rate: percent(repeat, total),
         total_orders: orders,
         avg_orders_per_customer: mean(orders, total),
-        median_days_between_orders: median_days(&of_window),
+        median_days_between_orders: median_days(&mut gaps(&of_window)),
         within: within.collect(),
     };
     Ok(Answer::of_window(freshness, &params, results)
@@ -96,13 +96,8 @@ pub(crate) async fn repeat_rate(
         .in_format(&params, "repeat-rate"))
 }
 
-fn median_days(customers: &[&Vec<Purchase>]) -> Option<f64> {
-    let gaps = customers.iter().flat_map(|orders| orders.windows(2)).filter(|pair| pair[1].chosen);
-    let mut gaps: Vec<f64> =
-        gaps.map(|pair| pair[1].at.duration_since(pair[0].at).as_secs_f64() / 86_400.0).collect();
-    gaps.sort_by(f64::total_cmp);
-    let middle = gaps.len() / 2;
-    let upper = *gaps.get(middle)?;
-    let lower = if gaps.len() % 2 == 1 { upper } else { *gaps.get(middle.checked_sub(1)?)? };
-    Some(two_decimals(f64::midpoint(lower, upper)))
+/// Microseconds from each customer's order before to each purchase of the window.
+fn gaps(customers: &[&Vec<Purchase>]) -> Vec<i64> {
+    let pairs = customers.iter().flat_map(|orders| orders.windows(2)).filter(|pair| pair[1].chosen);
+    pairs.map(|pair| pair[1].at.as_microsecond() - pair[0].at.as_microsecond()).collect()
 }

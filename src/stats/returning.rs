@@ -15,7 +15,7 @@ use crate::stats::database::{DatabaseError, Snapshot};
 use crate::stats::params::Accepts;
 use crate::stats::people::People;
 use crate::stats::problem::StatsError;
-use crate::stats::ratio::{median, percent, two_decimals};
+use crate::stats::ratio::{median_days, percent};
 use crate::stats::scan::{Wanted, scan};
 use crate::stats::scope::Scope;
 use crate::store::columns::{Number, visitor_hash};
@@ -49,7 +49,6 @@ pub(crate) async fn returning(
     State(shared): AppState,
     RawQuery(query): RawQuery,
 ) -> Result<Response, StatsError> {
-    const DAY_MICROSECONDS: f64 = 86_400e6;
     let params = shared.params(query.as_deref(), &ACCEPTS)?;
     let snapshot = shared.context.database.snapshot().await?;
     let scope = Scope::of(&params);
@@ -72,7 +71,7 @@ pub(crate) async fn returning(
             sessions: visits.by_number[index],
             rate: percent(visits.by_number[index], total),
         }),
-        median_days_between_sessions: median(&mut between).map(|gap| two_decimals(gap / DAY_MICROSECONDS)),
+        median_days_between_sessions: median_days(&mut between),
     };
     Ok(Answer::of_window(freshness, &params, results).in_format(&params, "returning-visitors"))
 }

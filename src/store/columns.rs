@@ -250,7 +250,8 @@ impl Ids {
     }
 }
 
-/// What the column of visitors has of one: the first eight bytes of SHA-256 of the visitor id. Among half a million people two have the same in one of 150 million cases.
+/// What the column of visitors has of one: the first eight bytes of SHA-256 of the visitor id. Among half a million people two
+/// have the same in one of 150 million cases.
 pub fn visitor_hash(visitor: Uuid) -> i64 {
     hash_of(visitor).cast_signed()
 }

@@ -218,9 +218,7 @@ async fn shared_place() -> Place {
     if let Some(url) = env::var("DATABASE_URL").ok().filter(|url| !url.is_empty()) {
         return Place { maintenance_url: url, cluster: None };
     }
-    let parameters = [("max_connections", "300"), ("max_wal_size", "256MB")];
-    let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    let settings = Settings { parameters, disposable: true };
+    let settings = Settings { parameters: parameters([("max_wal_size", "256MB")]), disposable: true };
     let mut cluster =
         Cluster::open_in(&fresh_home(), settings).expect("a private Postgres for this test run");
     cluster.start().await.expect("the private Postgres of this test run starts");
@@ -238,9 +236,14 @@ pub fn fresh_home() -> PathBuf {
 }
 
 fn dedicated_settings() -> Settings {
-    let parameters = [("max_connections", "300"), ("fsync", "off"), ("max_standby_streaming_delay", "100ms")];
-    let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let parameters = parameters([("fsync", "off"), ("max_standby_streaming_delay", "100ms")]);
     Settings { parameters, disposable: false }
+}
+
+/// These, and what every server of tests needs.
+fn parameters<const COUNT: usize>(more: [(&str, &str); COUNT]) -> Vec<(String, String)> {
+    let all = std::iter::once(("max_connections", "300")).chain(more);
+    all.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// A server of its own for a test that stops, kills and restarts it.
