@@ -96,16 +96,22 @@ async fn fill(url: &str, arguments: &Arguments) -> anyhow::Result<()> {
 async fn sum_up(url: &str) -> anyhow::Result<()> {
     let (store, client) = (Store::new(url)?, connect(url).await?);
     let begun = Instant::now();
-    let mut hours = 0;
-    while let done @ 1.. =
-        rollups::refresh(&store, Timestamp::now()).await?.context("a lock that nobody holds")?.hours
-    {
-        hours += done;
+    let (mut hours, mut days) = (0, 0);
+    loop {
+        let done = rollups::refresh(&store, Timestamp::now()).await?.context("a lock that nobody holds")?;
+        (hours, days) = (hours + done.hours, days + done.order_days);
+        if (done.hours, done.order_days) == (0, 0) {
+            break;
+        }
     }
-    if hours > 0 {
-        for statement in
-            ["VACUUM ANALYZE session_days", "VACUUM ANALYZE session_quarters", "VACUUM dirty_hours"]
-        {
+    if hours + days > 0 {
+        for statement in [
+            "VACUUM ANALYZE session_days",
+            "VACUUM ANALYZE session_quarters",
+            "VACUUM ANALYZE order_columns",
+            "VACUUM dirty_hours",
+            "VACUUM dirty_order_days",
+        ] {
             client.batch_execute(statement).await?;
         }
         println!("{hours} hours summed up in {:?}", begun.elapsed());

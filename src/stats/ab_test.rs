@@ -15,6 +15,7 @@ use crate::stats::AppState;
 use crate::stats::answer::Answer;
 use crate::stats::csv;
 use crate::stats::database::{DatabaseError, Snapshot};
+use crate::stats::groups::keys;
 use crate::stats::money::each;
 use crate::stats::params::{Accepts, Format, ParameterError};
 use crate::stats::people::People;
@@ -234,11 +235,9 @@ impl Seen {
         let mut campaigns: Vec<Option<i64>> = sessions.iter().map(|(campaign, ..)| *campaign).collect();
         campaigns.sort_unstable();
         campaigns.dedup();
-        let parameters = [(&"content" as _, Type::TEXT), (&campaigns as _, Type::INT8_ARRAY)];
-        let rows = snapshot.rows(include_str!("sql/label_groups.sql"), &parameters).await?;
+        let keys = keys(snapshot, "content", &campaigns, &vec![true; campaigns.len()]).await?;
         let mut contents = HashMap::new();
-        for (campaign, row) in campaigns.iter().zip(&rows) {
-            let content: String = row.try_get("key_1")?;
+        for (campaign, [content, ..]) in campaigns.iter().zip(keys) {
             let place = self.contents.iter().position(|known| *known == content);
             contents.insert(*campaign, place.unwrap_or(self.contents.len()));
             if place.is_none() {

@@ -1,10 +1,9 @@
 //! `attribution`: what each model credits, side by side, and the ways by which orders came.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
-use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Number, Value};
@@ -14,10 +13,12 @@ use tokio_postgres::types::Type;
 use crate::stats::AppState;
 use crate::stats::answer::Answer;
 use crate::stats::csv;
-use crate::stats::database::DatabaseError;
+use crate::stats::database::{DatabaseError, Snapshot};
+use crate::stats::groups::GroupKey;
 use crate::stats::params::{Accepts, Format, MODELS, ParameterError};
 use crate::stats::problem::StatsError;
 use crate::stats::ratio::{from_millionths, two_decimals};
+use crate::stats::sales::{Label, Sales, Wanted, sales, text};
 use crate::stats::scope::{Money, Scope};
 
 pub(crate) const ACCEPTS: Accepts = Accepts { csv: true, own: &["by", "limit"], ..Accepts::MONEY };
@@ -64,8 +65,8 @@ pub(crate) struct Path {
     revenue: String,
 }
 
-/// Sums by model: millionths and money.
-type Sums = BTreeMap<String, (i64, Decimal)>;
+/// Sums by model, in the order of [`MODELS`].
+type Sums = [Sales; MODELS.len()];
 
 /// `GET /api/v1/attribution`
 pub(crate) async fn attribution(
@@ -82,17 +83,15 @@ pub(crate) async fn attribution(
     let snapshot = shared.context.database.snapshot().await?;
     let scope = Scope::of(&params);
     let money = Money::of(&params, &shared.config(), &snapshot).await?;
+    let (groups, left_out) = credited(&snapshot, &scope, &money, by).await?;
     let mut parameters = scope.parameters();
     parameters.extend(money.parameters());
-    parameters[MODEL] = (&MODELS, Type::TEXT_ARRAY);
-    parameters.push((&by, Type::TEXT));
-    let credits = snapshot.rows(include_str!("sql/attribution.sql"), &parameters).await?;
     parameters[MODEL] = (&EVERY_TOUCH, Type::TEXT);
+    parameters.push((&by, Type::TEXT));
     parameters.push((&paths, Type::INT8));
     let ways = snapshot.rows(include_str!("sql/attribution_paths.sql"), &parameters).await?;
     let freshness = snapshot.conclude().await?;
-    let told = Told::read(&credits, &ways).map_err(DatabaseError::from)?;
-    let left_out = told.left_out;
+    let told = Told::read(groups, &ways).map_err(DatabaseError::from)?;
     let (results, totals) = told.tell(by, limit as usize, money.minor_units());
     if params.format == Format::Csv {
         return Ok(csv::attachment("attribution", &results.rows.iter().map(Group::flat).collect::<Vec<_>>()));
@@ -100,10 +99,35 @@ pub(crate) async fn attribution(
     Ok(Answer::of_window(freshness, &params, results)
         .with_money(&params, money.currency(), left_out)
         .with_own("by", by)
-        .with_own("models", MODELS)
+        .with_own("models", MODELS.as_slice())
         .with_own("limit", limit)
         .with_totals(totals)
         .into_response())
+}
+
+/// What each model credits to each group, and how many orders are left out.
+async fn credited(
+    snapshot: &Snapshot,
+    scope: &Scope,
+    money: &Money,
+    by: &str,
+) -> Result<(BTreeMap<GroupKey, Sums>, i64), DatabaseError> {
+    let mut by_label = HashMap::<Label, Sums>::new();
+    sales(snapshot, scope, money, Wanted { models: MODELS, id: None }, |sale| {
+        by_label.entry(sale.label).or_default()[sale.model] += sale.adds;
+    })
+    .await?;
+    let (labels, sums): (Vec<Label>, Vec<Sums>) = by_label.into_iter().unzip();
+    let keys = Label::keys(&labels, snapshot, by).await?;
+    let mut groups = BTreeMap::<GroupKey, Sums>::new();
+    for (key, sums) in keys.into_iter().zip(&sums) {
+        add(groups.entry(key).or_default(), sums);
+    }
+    Ok((groups, sums.iter().map(|sums| sums[0].left_out).sum()))
+}
+
+fn add(sums: &mut Sums, other: &Sums) {
+    sums.iter_mut().zip(other).for_each(|(sums, other)| *sums += *other);
 }
 
 /// The place of `$22` among the parameters.
@@ -112,27 +136,17 @@ const MODEL: usize = 21;
 /// What the statements say.
 #[derive(Default)]
 struct Told {
-    groups: BTreeMap<[String; 3], Sums>,
+    groups: BTreeMap<GroupKey, Sums>,
     assisted: BTreeMap<[String; 3], i64>,
     paths: Vec<Path>,
     orders: i64,
     median_touches: Option<f64>,
     median_days: Option<f64>,
-    left_out: i64,
 }
 
 impl Told {
-    fn read(credits: &[Row], ways: &[Row]) -> Result<Told, tokio_postgres::Error> {
-        let mut told = Told::default();
-        for row in credits {
-            let key = [row.try_get("key_1")?, row.try_get("key_2")?, row.try_get("key_3")?];
-            let (model, revenue): (String, &str) = (row.try_get("model")?, row.try_get("revenue")?);
-            if model == MODELS[0] {
-                told.left_out += row.try_get::<_, i64>("left_out")?;
-            }
-            let sums = (row.try_get("orders")?, revenue.parse().unwrap_or_default());
-            told.groups.entry(key).or_default().insert(model, sums);
-        }
+    fn read(groups: BTreeMap<GroupKey, Sums>, ways: &[Row]) -> Result<Told, tokio_postgres::Error> {
+        let mut told = Told { groups, ..Told::default() };
         for row in ways {
             let orders = row.try_get("orders")?;
             match row.try_get("part")? {
@@ -157,25 +171,22 @@ impl Told {
     }
 
     fn tell(mut self, by: &str, limit: usize, digits: usize) -> (Attribution, BTreeMap<String, Credited>) {
-        let credited = |sums: &(i64, Decimal)| Credited {
-            orders: from_millionths(sums.0),
-            revenue: format!("{:.digits$}", sums.1),
+        let credited = |sums: &Sums| {
+            let of_model = |sums: &Sales| Credited {
+                orders: from_millionths(sums.orders),
+                revenue: text(sums.revenue, digits),
+            };
+            let models = MODELS.iter().zip(sums).map(|(model, sums)| ((*model).to_owned(), of_model(sums)));
+            models.collect::<BTreeMap<String, Credited>>()
         };
-        let nothing = (0, Decimal::ZERO);
-        let mut totals: Sums = MODELS.iter().map(|model| ((*model).to_owned(), nothing)).collect();
-        for (model, sums) in self.groups.values().flatten() {
-            let total = totals.entry(model.clone()).or_default();
-            *total = (total.0 + sums.0, total.1 + sums.1);
-        }
+        let mut totals = Sums::default();
+        self.groups.values().for_each(|sums| add(&mut totals, sums));
         let mut groups: Vec<_> = self.groups.into_iter().collect();
         // Greatest first; among equals by name, as they are now.
-        groups.sort_by_key(|(_, sums)| std::cmp::Reverse(sums.values().map(|sums| sums.0).max()));
+        groups.sort_by_key(|(_, sums)| std::cmp::Reverse(sums.iter().map(|sums| sums.orders).max()));
         groups.truncate(limit);
         let rows = groups.into_iter().map(|(key, sums)| Group {
-            models: MODELS
-                .iter()
-                .map(|model| ((*model).to_owned(), credited(sums.get(*model).unwrap_or(&nothing))))
-                .collect(),
+            models: credited(&sums),
             assisted_conversions: self.assisted.remove(&key).unwrap_or_default(),
             keys: names(by).iter().zip(key).map(|(name, text)| ((*name).to_owned(), text.into())).collect(),
         });
@@ -186,7 +197,7 @@ impl Told {
             median_touches: self.median_touches,
             median_days_to_order: self.median_days,
         };
-        (results, totals.iter().map(|(model, sums)| (model.clone(), credited(sums))).collect())
+        (results, credited(&totals))
     }
 }
 

@@ -1,10 +1,11 @@
 //! `sources`, `campaigns`, `content`, `channels`, and by what only single sessions have `devices`, `browsers`,
 //! `operating-systems`, `geo`, `referrers`, `landing-pages`: how the groups of a dimension compare. Rows and `other` add up to `totals`.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
+use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -14,17 +15,19 @@ use tokio_postgres::types::Type;
 use crate::stats::answer::{Answer, ListMeta};
 use crate::stats::csv;
 use crate::stats::cursor::{decode_rank, encode_rank};
-use crate::stats::database::DatabaseError;
+use crate::stats::database::{DatabaseError, Parameter, Snapshot};
 use crate::stats::groups::{GroupKey, Groups};
 use crate::stats::params::{Accepts, Format, Params};
 use crate::stats::problem::StatsError;
 use crate::stats::ratio::{from_millionths, percent};
 use crate::stats::replica::Freshness;
+use crate::stats::sales::{Label, Sales, Wanted, decimal, sales};
 use crate::stats::scope::{Money, Scope};
 use crate::stats::tally::Tally;
 use crate::stats::visitors::Way;
 use crate::stats::{AppState, Shared};
 use crate::store::columns::Id;
+use crate::store::order_columns::OrderId;
 
 pub(crate) const ACCEPTS: Accepts = Accepts {
     list: Some((
@@ -216,25 +219,8 @@ async fn look(
     let way = if dimension.of_session().is_some() { way.of_sessions() } else { way };
     let groups = Groups::read(&snapshot, &scope, dimension.name(), dimension.label(), way).await?;
     let money = Money::of(params, &shared.config(), &snapshot).await?;
-    let (dimension_name, limit, offset) = (dimension.name(), i64::from(params.limit), i64::from(passed));
-    let column = |of: fn(&Tally) -> i64| groups.sums.iter().map(of).collect::<Vec<i64>>();
-    let sums = [
-        column(|sums| sums.sessions),
-        column(|sums| sums.conversions),
-        column(|sums| sums.bounces),
-        column(|sums| sums.points),
-    ];
-    let mut parameters = scope.parameters();
-    parameters.extend(money.parameters());
-    parameters.push((&dimension_name, Type::TEXT));
-    parameters.push((&params.sort.column, Type::TEXT));
-    parameters.push((&params.sort.ascending, Type::BOOL));
-    parameters.push((&offset, Type::INT8));
-    parameters.push((&limit, Type::INT8));
-    parameters.extend(groups.keys.iter().map(|keys| (keys as _, Type::TEXT_ARRAY)));
-    parameters.push((&groups.visitors, Type::INT8_ARRAY));
-    parameters.extend(sums.iter().map(|sums| (sums as _, Type::INT8_ARRAY)));
-    let rows = snapshot.rows(include_str!("sql/breakdown.sql"), &parameters).await?;
+    let sold = sold(&snapshot, &scope, &money, dimension).await?;
+    let rows = compared(&snapshot, params, passed, &groups, &sold, money.minor_units()).await?;
     let freshness = snapshot.conclude().await?;
     let mut parts = read(dimension, &rows)?;
     let (Some(mut totals), Some(mut other)) = (parts.totals.take(), parts.other.take()) else {
@@ -242,6 +228,70 @@ async fn look(
     };
     (totals.visitors, other.visitors) = groups.of_all_and_others(&parts.keys);
     Ok(Looked { parts, totals, other, way, money, freshness })
+}
+
+/// What was sold by each group: of what was tagged by the touches that earned it, else by the session that ordered.
+async fn sold(
+    snapshot: &Snapshot,
+    scope: &Scope,
+    money: &Money,
+    dimension: Dimension,
+) -> Result<BTreeMap<GroupKey, Sales>, DatabaseError> {
+    let id = dimension.of_order();
+    let mut by_label = HashMap::<Label, Sales>::new();
+    let models = [money.model()];
+    sales(snapshot, scope, money, Wanted { models: &models, id }, |sale| {
+        let label = if id.is_some() { sale.id.map_or(Label::Direct, Label::Campaign) } else { sale.label };
+        *by_label.entry(label).or_default() += sale.adds;
+    })
+    .await?;
+    let (labels, sums): (Vec<Label>, Vec<Sales>) = by_label.into_iter().unzip();
+    let keys = Label::keys(&labels, snapshot, dimension.name()).await?;
+    let mut sold = BTreeMap::<GroupKey, Sales>::new();
+    for (key, sums) in keys.into_iter().zip(sums) {
+        *sold.entry(key).or_default() += sums;
+    }
+    Ok(sold)
+}
+
+/// The groups that are asked for, the others, and all.
+async fn compared(
+    snapshot: &Snapshot,
+    params: &Params,
+    passed: u32,
+    groups: &Groups,
+    sold: &BTreeMap<GroupKey, Sales>,
+    digits: usize,
+) -> Result<Vec<Row>, DatabaseError> {
+    let (offset, limit) = (i64::from(passed), i64::from(params.limit));
+    let places = i32::try_from(digits).unwrap_or(2);
+    let column = |of: fn(&Tally) -> i64| groups.sums.iter().map(of).collect::<Vec<i64>>();
+    let sums = [
+        column(|sums| sums.sessions),
+        column(|sums| sums.conversions),
+        column(|sums| sums.bounces),
+        column(|sums| sums.points),
+    ];
+    let sold_keys = [0, 1, 2].map(|key| sold.keys().map(|keys| &keys[key]).collect::<Vec<&String>>());
+    let counts = |of: fn(&Sales) -> i64| sold.values().map(of).collect::<Vec<i64>>();
+    let counts =
+        [counts(|sums| sums.orders), counts(|sums| sums.left_out), counts(|sums| sums.valued_orders)];
+    let amounts = |of: fn(&Sales) -> i128| sold.values().map(|sums| decimal(of(sums), digits)).collect();
+    let amounts: [Vec<Decimal>; 2] = [amounts(|sums| sums.revenue), amounts(|sums| sums.gross)];
+    let mut parameters: Vec<Parameter<'_>> = vec![
+        (&params.sort.column, Type::TEXT),
+        (&params.sort.ascending, Type::BOOL),
+        (&offset, Type::INT8),
+        (&limit, Type::INT8),
+        (&places, Type::INT4),
+    ];
+    parameters.extend(groups.keys.iter().map(|keys| (keys as _, Type::TEXT_ARRAY)));
+    parameters.push((&groups.visitors, Type::INT8_ARRAY));
+    parameters.extend(sums.iter().map(|sums| (sums as _, Type::INT8_ARRAY)));
+    parameters.extend(sold_keys.iter().map(|keys| (keys as _, Type::TEXT_ARRAY)));
+    parameters.extend(counts.iter().map(|counts| (counts as _, Type::INT8_ARRAY)));
+    parameters.extend(amounts.iter().map(|amounts| (amounts as _, Type::NUMERIC_ARRAY)));
+    snapshot.rows(include_str!("sql/breakdown.sql"), &parameters).await
 }
 
 async fn breakdown(
@@ -341,6 +391,17 @@ impl Dimension {
             Dimension::Referrer => Id::Referrer,
             Dimension::Landing => Id::Page,
         }
+    }
+
+    /// The label of an order's session that says its group, where no tag says it.
+    fn of_order(self) -> Option<OrderId> {
+        self.of_session()?;
+        Some(match self.label() {
+            Id::Agent => OrderId::Agent,
+            Id::Place => OrderId::Place,
+            Id::Referrer => OrderId::Referrer,
+            _ => OrderId::Page,
+        })
     }
 
     /// The names of the keys of what only single sessions have, in the order in which the statement has them.

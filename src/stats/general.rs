@@ -4,7 +4,6 @@ use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use schemars::JsonSchema;
 use serde::Serialize;
-use tokio_postgres::Row;
 
 use crate::stats::AppState;
 use crate::stats::answer::Answer;
@@ -13,7 +12,8 @@ use crate::stats::params::{Accepts, Params};
 use crate::stats::period::Window;
 use crate::stats::problem::StatsError;
 use crate::stats::ratio::{Interval, from_millionths, mean, percent, wilson};
-use crate::stats::scan::{Wanted, scan};
+use crate::stats::sales::{Sales, Wanted, sales, text};
+use crate::stats::scan::{self, scan};
 use crate::stats::scope::{Money, Scope};
 use crate::stats::sketch::Sketch;
 use crate::stats::tally::{Tally, tallied};
@@ -83,11 +83,19 @@ pub(crate) async fn count(
     let scope = Scope::within(params, window);
     let way = Way::of(snapshot, &scope, window).await?;
     let (tally, visitors) = sessions(snapshot, &scope, way).await?;
-    let mut parameters = scope.parameters();
-    parameters.extend(money.parameters());
-    let orders = snapshot.row(include_str!("sql/general_orders.sql"), &parameters).await?;
-    let orders = orders.ok_or(DatabaseError::Failed)?;
-    Ok(Counted { stats: read(&tally, visitors, &orders)?, way, left_out: orders.try_get("left_out")? })
+    let orders = sold(snapshot, &scope, money).await?;
+    let stats = together(&tally, visitors, &orders, money.minor_units());
+    Ok(Counted { stats, way, left_out: orders.left_out })
+}
+
+/// What the orders of a scope add up to.
+pub(crate) async fn sold(snapshot: &Snapshot, scope: &Scope, money: &Money) -> Result<Sales, DatabaseError> {
+    let mut sold = Sales::default();
+    // Where nothing is asked of touches, an order need not be divided among them.
+    let models = [money.model()];
+    let wanted = Wanted { models: if scope.is_filtered() { &models } else { &[] }, id: None };
+    sales(snapshot, scope, money, wanted, |sale| sold += sale.adds).await?;
+    Ok(sold)
 }
 
 /// What the sessions of a scope add up to, and how many people they are of.
@@ -100,7 +108,7 @@ async fn sessions(snapshot: &Snapshot, scope: &Scope, way: Way) -> Result<(Tally
         return Ok((tally, sketch.estimate().min(tally.sessions)));
     }
     let (mut tally, mut people) = (Tally::default(), way.nobody());
-    scan(snapshot, scope, Wanted { numbers: &tallied(way), ids: &[], edges: &[] }, |part| {
+    scan(snapshot, scope, scan::Wanted { numbers: &tallied(way), ids: &[], edges: &[] }, |part| {
         let visitors = part.numbers(way.column());
         for session in part.chosen() {
             tally += Tally::of(part, session);
@@ -111,9 +119,9 @@ async fn sessions(snapshot: &Snapshot, scope: &Scope, way: Way) -> Result<(Tally
     Ok((tally, people.number(tally.sessions)))
 }
 
-fn read(tally: &Tally, unique_visitors: i64, orders: &Row) -> Result<GeneralStats, tokio_postgres::Error> {
+fn together(tally: &Tally, unique_visitors: i64, orders: &Sales, digits: usize) -> GeneralStats {
     let Tally { sessions, page_views, conversions, leads, points, .. } = *tally;
-    Ok(GeneralStats {
+    GeneralStats {
         total_sessions: sessions,
         unique_visitors,
         new_visitors: tally.first_visits,
@@ -127,14 +135,14 @@ fn read(tally: &Tally, unique_visitors: i64, orders: &Row) -> Result<GeneralStat
         lead_sessions: leads,
         lead_rate: percent(leads, sessions),
         registrations: tally.registrations,
-        total_orders: from_millionths(orders.try_get("total_orders")?),
-        paid_orders: from_millionths(orders.try_get("paid_orders")?),
-        total_revenue: orders.try_get("revenue")?,
-        gross_revenue: orders.try_get("gross")?,
-        paid_revenue: orders.try_get("paid")?,
-        refunds: orders.try_get("refunds")?,
-        avg_order_value: orders.try_get("avg_order_value")?,
+        total_orders: from_millionths(orders.orders),
+        paid_orders: from_millionths(orders.paid_orders),
+        total_revenue: text(orders.revenue, digits),
+        gross_revenue: text(orders.gross, digits),
+        paid_revenue: text(orders.paid, digits),
+        refunds: text(orders.refunds, digits),
+        avg_order_value: orders.average(digits),
         total_score: points,
         avg_score_per_session: mean(points, sessions),
-    })
+    }
 }

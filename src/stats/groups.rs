@@ -69,20 +69,17 @@ impl Groups {
             Way::Rolled => Labels::rolled(snapshot, scope).await?,
             _ => Labels::scanned(snapshot, scope, label, way).await?,
         };
-        let parameters = [(&dimension as _, Type::TEXT), (&labels.ids as _, Type::INT8_ARRAY)];
-        let rows = snapshot.rows(include_str!("sql/label_groups.sql"), &parameters).await?;
+        let of_labels = self::keys(snapshot, dimension, &labels.ids, &vec![true; labels.ids.len()]).await?;
         let mut keys: [Vec<String>; 3] = Default::default();
         let mut known = HashMap::<GroupKey, u32>::new();
-        let mut groups = vec![0; labels.ids.len()];
-        for row in &rows {
-            let key: GroupKey = [row.try_get("key_1")?, row.try_get("key_2")?, row.try_get("key_3")?];
+        let mut groups = Vec::with_capacity(labels.ids.len());
+        for key in of_labels {
             let next = u32::try_from(known.len()).unwrap_or(u32::MAX);
             let group = *known.entry(key).or_insert_with_key(|key| {
                 keys.iter_mut().zip(key).for_each(|(column, key)| column.push(key.clone()));
                 next
             });
-            let place = usize::try_from(row.try_get::<_, i32>("place")? - 1).unwrap_or_default();
-            groups[place] = group;
+            groups.push(group);
         }
         let mut sums = vec![Tally::default(); known.len()];
         for (group, tally) in groups.iter().zip(&labels.sums) {
@@ -119,6 +116,21 @@ impl Groups {
         };
         (together(&|_| true), together(&|group| is_other[group]))
     }
+}
+
+/// The groups of labels, in their order. Of a label without an id it is told whether that is known, as of a session it is.
+pub(crate) async fn keys(
+    snapshot: &Snapshot,
+    dimension: &str,
+    ids: &[Option<i64>],
+    are_known: &[bool],
+) -> Result<Vec<GroupKey>, DatabaseError> {
+    let parameters =
+        [(&dimension as _, Type::TEXT), (&ids as _, Type::INT8_ARRAY), (&are_known as _, Type::BOOL_ARRAY)];
+    let rows = snapshot.rows(include_str!("sql/label_groups.sql"), &parameters).await?;
+    let keys =
+        rows.iter().map(|row| Ok([row.try_get("key_1")?, row.try_get("key_2")?, row.try_get("key_3")?]));
+    keys.collect()
 }
 
 impl Members {

@@ -52,6 +52,7 @@ mod returning;
 mod revalidate;
 mod roi;
 mod rows_export;
+mod sales;
 mod scan;
 mod scope;
 mod sessions;

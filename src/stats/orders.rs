@@ -16,9 +16,11 @@ use crate::stats::cursor::OrderCursor;
 use crate::stats::database::DatabaseError;
 use crate::stats::details::OrderDetails;
 use crate::stats::filters::contains_pattern;
+use crate::stats::general::sold;
 use crate::stats::params::{Accepts, Format, ParameterError};
 use crate::stats::problem::StatsError;
 use crate::stats::ratio::from_millionths;
+use crate::stats::sales::{Sales, text};
 use crate::stats::scope::{Money, Scope};
 
 pub(crate) const ACCEPTS: Accepts =
@@ -71,7 +73,7 @@ pub(crate) async fn orders(
     let one_more = i64::from(params.limit) + 1;
     let mut parameters = scope.parameters();
     parameters.extend(money.parameters());
-    let totals = snapshot.row(include_str!("sql/general_orders.sql"), &parameters).await?;
+    let totals = sold(&snapshot, &scope, &money).await?;
     parameters.push((&pattern, Type::TEXT));
     parameters.push((&time, Type::TIMESTAMPTZ));
     parameters.push((&site, Type::INT4));
@@ -88,10 +90,9 @@ pub(crate) async fn orders(
     if params.format == Format::Csv {
         return Ok(csv::attachment("orders", &results));
     }
-    let totals = totals.ok_or(DatabaseError::Failed)?;
-    let left_out = totals.try_get("left_out").map_err(DatabaseError::from)?;
+    let left_out = totals.left_out;
     let list = ListMeta {
-        totals: Totals::read(&totals).map_err(DatabaseError::from)?,
+        totals: Totals::of(&totals, money.minor_units()),
         other: None,
         next_cursor: cursor.map(|cursor| cursor.encode()),
     };
@@ -129,14 +130,14 @@ impl Order {
 }
 
 impl Totals {
-    fn read(row: &Row) -> Result<Totals, tokio_postgres::Error> {
-        Ok(Totals {
-            orders: from_millionths(row.try_get("total_orders")?),
-            paid_orders: from_millionths(row.try_get("paid_orders")?),
-            gross: row.try_get("gross")?,
-            paid: row.try_get("paid")?,
-            refunds: row.try_get("refunds")?,
-            revenue: row.try_get("revenue")?,
-        })
+    fn of(sold: &Sales, digits: usize) -> Totals {
+        Totals {
+            orders: from_millionths(sold.orders),
+            paid_orders: from_millionths(sold.paid_orders),
+            gross: text(sold.gross, digits),
+            paid: text(sold.paid, digits),
+            refunds: text(sold.refunds, digits),
+            revenue: text(sold.revenue, digits),
+        }
     }
 }

@@ -13,7 +13,7 @@ use crate::stats::period::{Period, Window};
 pub(crate) const MOST_ROWS: u32 = 1000;
 
 /// The attribution models that reports can use.
-pub(crate) const MODELS: &[&str] =
+pub(crate) const MODELS: &[&str; 7] =
     &["last_non_direct", "first", "last", "last_paid", "linear", "position", "time_decay"];
 
 /// What an endpoint understands.

@@ -62,7 +62,7 @@ impl Part {
     }
 
     /// Chooses.
-    fn choose(&mut self, scope: &Scope, choices: &[Choice], marked: &[i64]) {
+    fn choose(&mut self, scope: &Scope, choices: &Choices, marked: &[i64]) {
         let mut chosen: Vec<usize> = (0..self.columns.sessions()).collect();
         if self.started.is_none() {
             let (from, to) = scope.window();
@@ -81,7 +81,7 @@ impl Part {
             let flags = self.numbers(Number::Flags);
             chosen.retain(|session| (flags[*session] & flags::BOT != 0) == are_bots);
         }
-        for choice in choices {
+        for choice in &choices.all {
             let ids = self.ids(choice.of);
             let passes = choice.passes(&ids.list);
             chosen.retain(|session| passes[ids.place(*session)]);
@@ -90,7 +90,16 @@ impl Part {
     }
 }
 
+/// What passes the filters, by ids.
+#[derive(Debug, Default)]
+pub(crate) struct Choices {
+    all: Vec<Choice>,
+    /// An order of which nobody knows where it came from does not.
+    without_untracked: bool,
+}
+
 /// A filter on an id.
+#[derive(Debug)]
 struct Choice {
     of: Id,
     /// Those for which the answer is not that of an unknown one.
@@ -99,34 +108,58 @@ struct Choice {
     none: bool,
 }
 
-impl Choice {
-    async fn all(snapshot: &Snapshot, scope: &Scope) -> Result<Vec<Choice>, DatabaseError> {
-        let mut choices = BTreeMap::new();
+impl Choices {
+    /// Those of a scope.
+    pub(crate) async fn of(snapshot: &Snapshot, scope: &Scope) -> Result<Choices, DatabaseError> {
+        let mut choices = Choices::default();
         if !scope.chooses_ids() {
-            return Ok(Vec::new());
+            return Ok(choices);
         }
+        let mut by_field = BTreeMap::new();
         let parameters = scope.parameters_of_ids();
         for row in snapshot.rows(include_str!("sql/column_filters.sql"), &parameters).await? {
-            let field: &str = row.try_get("field")?;
+            let (field, passes): (&str, bool) = (row.try_get("field")?, row.try_get("passes")?);
             let of = match field {
                 "site" => Id::Site,
                 "campaign" => Id::Campaign,
                 "agent" => Id::Agent,
-                _ => Id::Place,
+                "place" => Id::Place,
+                _ => {
+                    choices.without_untracked = !passes;
+                    continue;
+                }
             };
             let unset = Choice { of, unlike: HashSet::new(), unknown: false, none: false };
-            let choice = choices.entry(field.to_owned()).or_insert(unset);
+            let choice = by_field.entry(field.to_owned()).or_insert(unset);
             match (row.try_get("id")?, row.try_get("is_none")?) {
                 (Some(id), _) => {
                     choice.unlike.insert(id);
                 }
-                (None, true) => choice.none = row.try_get("passes")?,
-                (None, false) => choice.unknown = row.try_get("passes")?,
+                (None, true) => choice.none = passes,
+                (None, false) => choice.unknown = passes,
             }
         }
-        Ok(choices.into_values().collect())
+        choices.all = by_field.into_values().collect();
+        Ok(choices)
     }
 
+    /// Which places of a list pass, from 1, and whether none does; nothing where it is not filtered by that.
+    pub(crate) fn passes(&self, of: Id, list: &[i64]) -> Option<Vec<bool>> {
+        self.all.iter().find(|choice| choice.of == of).map(|choice| choice.passes(list))
+    }
+
+    /// Whether it is filtered by this.
+    pub(crate) fn are_of(&self, of: Id) -> bool {
+        self.all.iter().any(|choice| choice.of == of)
+    }
+
+    /// Whether an order passes of which nobody knows where it came from.
+    pub(crate) fn pass_untracked(&self) -> bool {
+        !self.without_untracked
+    }
+}
+
+impl Choice {
     /// By place in the list, from 1.
     fn passes(&self, list: &[i64]) -> Vec<bool> {
         let known = list.iter().map(|id| self.unlike.contains(id) != self.unknown);
@@ -141,7 +174,7 @@ pub(crate) async fn scan(
     wanted: Wanted<'_>,
     mut tell: impl FnMut(&Part),
 ) -> Result<(), DatabaseError> {
-    let choices = Choice::all(snapshot, scope).await?;
+    let choices = Choices::of(snapshot, scope).await?;
     let (from, to) = scope.window();
     let window = [(&from as _, Type::TIMESTAMPTZ), (&to as _, Type::TIMESTAMPTZ)];
     let rows = snapshot.rows(include_str!("sql/marked_hours.sql"), &window).await?;
@@ -189,16 +222,14 @@ pub(crate) async fn scan(
 }
 
 /// The names of the columns that are read.
-fn names(scope: &Scope, choices: &[Choice], wanted: Wanted<'_>) -> Vec<&'static str> {
+fn names(scope: &Scope, choices: &Choices, wanted: Wanted<'_>) -> Vec<&'static str> {
     let flags = scope.only_bots().map(|_| Number::Flags);
     let numbers = NUMBERS
         .iter()
         .filter(|(number, _)| wanted.numbers.contains(number) || flags == Some(*number))
         .map(|(_, name)| *name);
-    let ids = IDS
-        .iter()
-        .filter(|(id, _)| wanted.ids.contains(id) || choices.iter().any(|choice| choice.of == *id))
-        .map(|(_, name)| *name);
+    let ids =
+        IDS.iter().filter(|(id, _)| wanted.ids.contains(id) || choices.are_of(*id)).map(|(_, name)| *name);
     numbers.chain(ids).collect()
 }
 

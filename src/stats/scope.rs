@@ -186,6 +186,26 @@ impl Money {
         ]
     }
 
+    /// Whether the window is one of sessions' beginnings.
+    pub(crate) fn is_by_session(&self) -> bool {
+        self.date_basis == "session"
+    }
+
+    /// Whether revenue is what was paid.
+    pub(crate) fn is_as_paid(&self) -> bool {
+        self.revenue == "paid"
+    }
+
+    /// The attribution model.
+    pub(crate) fn model(&self) -> &'static str {
+        self.model
+    }
+
+    /// In whose days rates are looked up; none where no order needs one.
+    pub(crate) fn day_zone(&self) -> Option<&str> {
+        self.day_zone.as_deref()
+    }
+
     /// Digits after the point of all sums.
     pub(crate) fn minor_units(&self) -> usize {
         usize::try_from(self.minor_units).unwrap_or(2)

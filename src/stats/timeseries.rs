@@ -4,7 +4,6 @@
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
-use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Number, Value};
@@ -19,7 +18,8 @@ use crate::stats::params::{Accepts, Format, MOST_ROWS, ParameterError, Params};
 use crate::stats::period::{COMPARISONS, Comparison, STEPS, Step, Window};
 use crate::stats::problem::StatsError;
 use crate::stats::ratio::from_millionths;
-use crate::stats::scan::{Wanted, scan};
+use crate::stats::sales::{Sales, Wanted, sales, text};
+use crate::stats::scan::{self, scan};
 use crate::stats::scope::{Money, Scope};
 use crate::stats::sketch::Sketch;
 use crate::stats::tally::{Tally, tallied};
@@ -176,18 +176,16 @@ async fn read(
     let way = Way::of(snapshot, &scope, window).await?;
     let mut sums = vec![Bin::default(); edges.len() - 1];
     let visitors = sessions(snapshot, &scope, way, &edges, &mut sums).await?;
-    let mut parameters = scope.parameters();
-    parameters.extend(money.parameters());
-    parameters.push((&edges, Type::TIMESTAMPTZ_ARRAY));
-    let orders = snapshot.rows(include_str!("sql/timeseries_orders.sql"), &parameters).await?;
-
-    for row in &orders {
-        let Some(bin) = bin(&mut sums, row)? else { continue };
-        bin.orders = row.try_get("orders").map_err(DatabaseError::from)?;
-        bin.left_out = row.try_get("left_out").map_err(DatabaseError::from)?;
-        let revenue: &str = row.try_get("revenue").map_err(DatabaseError::from)?;
-        bin.revenue = revenue.parse().unwrap_or_default();
-    }
+    let models = [money.model()];
+    let wanted = Wanted { models: if scope.is_filtered() { &models } else { &[] }, id: None };
+    let starts: Vec<i64> = edges.iter().map(|edge| edge.as_microsecond()).collect();
+    sales(snapshot, &scope, money, wanted, |sale| {
+        let bucket = starts.partition_point(|edge| *edge <= sale.at);
+        if let Some(bin) = bucket.checked_sub(1).and_then(|bucket| sums.get_mut(bucket)) {
+            bin.sold += sale.adds;
+        }
+    })
+    .await?;
     let mut all = sums.iter().fold(Bin::default(), Bin::add);
     all.visitors = visitors;
     let digits = money.minor_units();
@@ -197,7 +195,7 @@ async fn read(
         is_over: edges[1] <= params.now,
         sums: tally.sums(digits),
     });
-    Ok(Series { buckets: buckets.collect(), totals: all.sums(digits), left_out: all.left_out, way })
+    Ok(Series { buckets: buckets.collect(), totals: all.sums(digits), left_out: all.sold.left_out, way })
 }
 
 /// Fills what buckets have of sessions; answers how many people are in all of them.
@@ -225,7 +223,7 @@ async fn sessions(
     }
     let mut people: Vec<People> = sums.iter().map(|_| way.nobody()).collect();
     let starts: Vec<i64> = edges.iter().map(|edge| edge.as_microsecond()).collect();
-    scan(snapshot, scope, Wanted { numbers: &tallied(way), ids: &[], edges }, |part| {
+    scan(snapshot, scope, scan::Wanted { numbers: &tallied(way), ids: &[], edges }, |part| {
         let visitors = part.numbers(way.column());
         for session in part.chosen() {
             let start = part.start(session);
@@ -253,18 +251,13 @@ fn bin<'a>(sums: &'a mut [Bin], row: &Row) -> Result<Option<&'a mut Bin>, Databa
 struct Bin {
     sessions: Tally,
     visitors: i64,
-    /// Millionths.
-    orders: i64,
-    revenue: Decimal,
-    left_out: i64,
+    sold: Sales,
 }
 
 impl Bin {
     fn add(mut self, other: &Bin) -> Bin {
         self.sessions += other.sessions;
-        self.orders += other.orders;
-        self.revenue += other.revenue;
-        self.left_out += other.left_out;
+        self.sold += other.sold;
         self
     }
 
@@ -274,8 +267,8 @@ impl Bin {
             visitors: self.visitors,
             page_views: self.sessions.page_views,
             conversions: self.sessions.conversions,
-            orders: from_millionths(self.orders),
-            revenue: format!("{:.digits$}", self.revenue),
+            orders: from_millionths(self.sold.orders),
+            revenue: text(self.sold.revenue, digits),
         }
     }
 }

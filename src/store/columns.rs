@@ -57,6 +57,11 @@ pub fn day_and_hour(hour: Timestamp) -> (Timestamp, i64) {
     (hour - SignedDuration::from_hours(hours), hours)
 }
 
+/// The UTC day that an instant is of.
+pub fn day_of(at: Timestamp) -> Timestamp {
+    at - SignedDuration::from_micros(at.as_microsecond().rem_euclid(86_400_000_000))
+}
+
 /// The columns of the table, in its order: numbers, then ids.
 pub const NUMBERS: [(Number, &str); 9] = [
     (Number::Hour, "hours"),
@@ -81,7 +86,7 @@ pub const IDS: [(Id, &str); 6] = [
 
 /// The bytes of a day are damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a day of session_columns cannot be read")]
+#[error("a day of session_columns or order_columns cannot be read")]
 pub struct Damaged;
 
 /// Ids of sessions.
@@ -220,7 +225,7 @@ impl Ids {
         usize::try_from(self.places[session]).unwrap_or(0)
     }
 
-    fn push(&mut self, id: Option<i64>) {
+    pub(super) fn push(&mut self, id: Option<i64>) {
         let place = id.map_or(0, |id| {
             *self.known.entry(id).or_insert_with(|| {
                 self.list.push(id);
@@ -230,14 +235,14 @@ impl Ids {
         self.places.push(place);
     }
 
-    fn packed(&self) -> Vec<u8> {
+    pub(super) fn packed(&self) -> Vec<u8> {
         let mut bytes = u32::try_from(self.list.len()).unwrap_or(u32::MAX).to_le_bytes().to_vec();
         bytes.extend(self.list.iter().flat_map(|id| id.to_le_bytes()));
         bytes.extend(pack(&self.places));
         bytes
     }
 
-    fn unpack(bytes: &[u8], sessions: usize) -> Result<Ids, Damaged> {
+    pub(super) fn unpack(bytes: &[u8], sessions: usize) -> Result<Ids, Damaged> {
         let (count, rest) = bytes.split_first_chunk::<4>().ok_or(Damaged)?;
         let count = u32::from_le_bytes(*count) as usize;
         let (list, rest) = rest.split_at_checked(count.saturating_mul(8)).ok_or(Damaged)?;
@@ -268,7 +273,7 @@ fn sketch_code(hash: u64) -> i64 {
 }
 
 /// Width in bytes, the least number, and of each what it has beyond that.
-fn pack(numbers: &[i64]) -> Vec<u8> {
+pub(super) fn pack(numbers: &[i64]) -> Vec<u8> {
     let least = numbers.iter().copied().min().unwrap_or(0);
     let beyond = |number: &i64| number.wrapping_sub(least).cast_unsigned();
     let widest = numbers.iter().map(beyond).max().unwrap_or(0);
@@ -282,7 +287,7 @@ fn pack(numbers: &[i64]) -> Vec<u8> {
     bytes
 }
 
-fn unpack(bytes: &[u8], count: usize) -> Result<Vec<i64>, Damaged> {
+pub(super) fn unpack(bytes: &[u8], count: usize) -> Result<Vec<i64>, Damaged> {
     let ([width], rest) = bytes.split_first_chunk::<1>().ok_or(Damaged)?;
     let (least, packed) = rest.split_first_chunk::<8>().ok_or(Damaged)?;
     let least = i64::from_le_bytes(*least);

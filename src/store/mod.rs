@@ -10,6 +10,7 @@ pub mod identity_keys;
 pub mod judge;
 pub mod locks;
 pub mod migrate;
+pub mod order_columns;
 pub mod partitions;
 pub mod retention;
 pub mod rollups;

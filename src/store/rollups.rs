@@ -10,6 +10,7 @@
 //! all that this needs; the other way round, a batch between them would lose its mark and not be summed up.
 //!
 //! Columns (`columns.rs`) are kept by the same rule and in the same transaction: of a day those of the hours taken are replaced.
+//! So are those of orders (`order_columns.rs`), by marks of their days, and anew with the hours of their sessions.
 //!
 //! Reports see the deletion and the new sums together, or neither. A transaction that fails or dies leaves everything as
 //! it was. That one process at a time does this only saves work: it is what the lock is for.
@@ -23,7 +24,8 @@ use jiff::{SignedDuration, Timestamp};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_util::sync::CancellationToken;
 
-use super::columns::{Columns, Number, SESSIONS_OF_HOURS, day_and_hour};
+use super::columns::{Columns, Number, SESSIONS_OF_HOURS, day_and_hour, day_of};
+use super::order_columns::{ORDER_ROWS, Orders};
 use super::{Store, StoreError, locks};
 use crate::telemetry::causes::Causes;
 use crate::telemetry::metrics::Metrics;
@@ -32,6 +34,8 @@ use crate::telemetry::metrics::Metrics;
 const INTERVAL: Duration = Duration::from_secs(60);
 /// Hours that one transaction sums up at most: so that it is soon over.
 const HOURS_AT_ONCE: i64 = 24;
+/// Days of orders that one transaction packs for their own marks.
+const ORDER_DAYS_AT_ONCE: i64 = 24;
 /// How long a transaction may stand idle (its process frozen), wait for a lock, or run one statement.
 const TIMEOUTS_MS: [&str; 3] = ["10000", "20000", "120000"];
 
@@ -40,6 +44,8 @@ const TIMEOUTS_MS: [&str; 3] = ["10000", "20000", "120000"];
 pub struct Refreshed {
     /// Hours summed up.
     pub hours: usize,
+    /// Days of orders packed.
+    pub order_days: usize,
     /// Closed hours that have a mark still.
     pub waiting: u64,
 }
@@ -65,7 +71,8 @@ pub async fn keep_fresh(store: Store, metrics: Arc<Metrics>, shutdown: Cancellat
         }
         let pause = match refreshed {
             // The past, after an upgrade: as much rest as work, so that half of a core is left to others.
-            Ok(Some(Refreshed { hours: 1.., waiting: 1.. })) => took,
+            Ok(Some(Refreshed { hours: 1.., waiting: 1.., .. })) => took,
+            Ok(Some(Refreshed { order_days, .. })) if order_days as i64 >= ORDER_DAYS_AT_ONCE => took,
             _ => INTERVAL,
         };
         shutdown.run_until_cancelled(tokio::time::sleep(pause)).await;
@@ -93,12 +100,14 @@ pub async fn refresh(store: &Store, now: Timestamp) -> Result<Option<Refreshed>,
     let hours = take_marks(&transaction, now).await?;
     sum_up(&transaction, &hours).await?;
     pack(&transaction, &hours).await?;
+    let order_days = pack_orders(&transaction, &hours, now).await?;
     transaction.query_typed(include_str!("sql/compact_marks.sql"), &[]).await?;
+    transaction.query_typed(include_str!("sql/compact_order_marks.sql"), &[]).await?;
     let at = [(&now as _, Type::TIMESTAMPTZ)];
     let waiting: i64 =
         transaction.query_typed_one(include_str!("sql/hours_waiting.sql"), &at).await?.get("hours");
     transaction.commit().await?;
-    Ok(Some(Refreshed { hours: hours.len(), waiting: u64::try_from(waiting).unwrap_or(0) }))
+    Ok(Some(Refreshed { hours: hours.len(), order_days, waiting: u64::try_from(waiting).unwrap_or(0) }))
 }
 
 /// The hours whose marks were deleted. A month that was dropped is told by its rollups only: what they say stays.
@@ -172,4 +181,63 @@ async fn put(
     let packed = columns.packed();
     parameters.extend(packed.iter().map(|column| (column as _, Type::BYTEA)));
     transaction.query_typed(include_str!("sql/fill_columns.sql"), &parameters).await.map(drop)
+}
+
+/// Packs days of orders: some of those with a mark, and those that have orders of sessions of these hours.
+async fn pack_orders(
+    transaction: &Transaction<'_>,
+    hours: &[Timestamp],
+    now: Timestamp,
+) -> Result<usize, StoreError> {
+    let parameters = [(&now as _, Type::TIMESTAMPTZ), (&ORDER_DAYS_AT_ONCE as _, Type::INT8)];
+    let taken = transaction.query_typed(include_str!("sql/take_order_marks.sql"), &parameters).await?;
+    let hours = [(&hours as _, Type::TIMESTAMPTZ_ARRAY)];
+    let told = transaction.query_typed(include_str!("sql/order_days_of_hours.sql"), &hours).await?;
+    let days = taken.iter().chain(&told).map(|row| (row.get("order_day"), Orders::default()));
+    let mut days: BTreeMap<Timestamp, Orders> = days.collect();
+    let list: Vec<Timestamp> = days.keys().copied().collect();
+    let (no_hours, always) = (Vec::<Timestamp>::new(), None::<Timestamp>);
+    let parameters = [
+        (&list as _, Type::TIMESTAMPTZ_ARRAY),
+        (&no_hours as _, Type::TIMESTAMPTZ_ARRAY),
+        (&always as _, Type::TIMESTAMPTZ),
+        (&always as _, Type::TIMESTAMPTZ),
+    ];
+    for row in transaction.query_typed(ORDER_ROWS, &parameters).await? {
+        let day = day_of(row.get("placed_at"));
+        if let Some(orders) = days.get_mut(&day) {
+            orders.add(&row, day)?;
+        }
+    }
+    let list = [(&list as _, Type::TIMESTAMPTZ_ARRAY)];
+    transaction.query_typed(include_str!("sql/clear_order_columns.sql"), &list).await?;
+    let mut left = Vec::new();
+    for (day, orders) in &days {
+        match orders.packed() {
+            Some((currencies, columns)) if orders.orders() > 0 => {
+                put_orders(transaction, *day, orders.orders(), currencies, &columns).await?;
+            }
+            Some(_) => {}
+            None => left.push(*day),
+        }
+    }
+    if !left.is_empty() {
+        let left = [(&left as _, Type::TIMESTAMPTZ_ARRAY)];
+        transaction.query_typed(include_str!("sql/mark_order_days.sql"), &left).await?;
+    }
+    Ok(days.len())
+}
+
+async fn put_orders(
+    transaction: &Transaction<'_>,
+    day: Timestamp,
+    orders: usize,
+    currencies: &[String],
+    columns: &[Vec<u8>],
+) -> Result<(), tokio_postgres::Error> {
+    let orders = i32::try_from(orders).unwrap_or(i32::MAX);
+    let mut parameters: Vec<(&(dyn ToSql + Sync), Type)> =
+        vec![(&day, Type::TIMESTAMPTZ), (&orders, Type::INT4), (&currencies, Type::TEXT_ARRAY)];
+    parameters.extend(columns.iter().map(|column| (column as _, Type::BYTEA)));
+    transaction.query_typed(include_str!("sql/fill_order_columns.sql"), &parameters).await.map(drop)
 }

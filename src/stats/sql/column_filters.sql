@@ -1,7 +1,8 @@
 -- Which ids pass the filters that hang on them?
 --
 -- $1 text[] sites, null = all, $2–$17 filters as report_sessions() takes them
--- Rows: field text, 'site', 'campaign', 'agent' or 'place', of those only that are filtered by; id bigint; is_none, passes boolean.
+-- Rows: field text, 'site', 'campaign', 'agent' or 'place', of those only that are filtered by, and with 'campaign' also 'untracked',
+--       an order of which nobody knows where it came from; id bigint; is_none, passes boolean.
 --       Of each: without an id, what a session has that has none (is_none), and one whose id is in no dictionary; and the ids
 --       that pass where the latter does not, or the other way round.
 SELECT x.field, x.id, x.is_none, x.passes
@@ -15,7 +16,7 @@ FROM (
         ) v
         WHERE $1 IS NOT NULL
         UNION ALL
-        SELECT 'campaign', v.id, v.is_none,
+        SELECT v.field, v.id, v.is_none,
                ($2::text[] IS NULL OR v.source LIKE ANY ($2)) AND ($3::text[] IS NULL OR v.source NOT LIKE ALL ($3))
                AND ($4::text[] IS NULL OR v.medium LIKE ANY ($4)) AND ($5::text[] IS NULL OR v.medium NOT LIKE ALL ($5))
                AND ($6::text[] IS NULL OR v.campaign LIKE ANY ($6)) AND ($7::text[] IS NULL OR v.campaign NOT LIKE ALL ($7))
@@ -24,13 +25,14 @@ FROM (
                AND ($16::text[] IS NULL OR lower(v.channel) LIKE ANY ($16))
                AND ($17::text[] IS NULL OR lower(v.channel) NOT LIKE ALL ($17))
         FROM (
-            SELECT c.campaign_id AS id, false AS is_none, coalesce(c.source, '(none)') AS source,
+            SELECT 'campaign' AS field, c.campaign_id AS id, false AS is_none, coalesce(c.source, '(none)') AS source,
                    coalesce(c.medium, '(none)') AS medium, coalesce(c.campaign, '(none)') AS campaign,
                    coalesce(c.content, '(none)') AS content, coalesce(c.term, '(none)') AS term,
                    coalesce(c.channel, 'Unassigned') AS channel
             FROM campaign_labels c
-            UNION ALL VALUES (NULL::bigint, true, '(direct)', '(none)', '(none)', '(none)', '(none)', 'Direct'),
-                             (NULL, false, '(none)', '(none)', '(none)', '(none)', '(none)', 'Unassigned')
+            UNION ALL VALUES ('campaign', NULL::bigint, true, '(direct)', '(none)', '(none)', '(none)', '(none)', 'Direct'),
+                             ('untracked', NULL, true, '(not tracked)', '(none)', '(none)', '(none)', '(none)', '(not tracked)'),
+                             ('campaign', NULL, false, '(none)', '(none)', '(none)', '(none)', '(none)', 'Unassigned')
         ) v
         WHERE num_nonnulls($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $16, $17) > 0
         UNION ALL

@@ -26,7 +26,11 @@ async fn a_batch_that_commits_beside_a_refresh_is_not_lost() {
     seed.visit(&Visit { visitor: 3, ..Visit::default() }).await;
     let report = ["general-stats?from=2026-11-01&to=2026-12-01".to_owned()];
     holder.batch_execute("ROLLBACK").await.unwrap();
-    assert_eq!(running.await.unwrap(), Some(Refreshed { hours: 1, waiting: 1 }), "what came later is marked");
+    assert_eq!(
+        running.await.unwrap(),
+        Some(Refreshed { hours: 1, order_days: 0, waiting: 1 }),
+        "what came later is marked"
+    );
     assert_eq!(told(&server, &report[0]).await["results"]["total_sessions"], 3);
     reports_agree_with_sessions(&seed, &server, &report).await;
     roll_up(&seed.database, now).await;
@@ -45,7 +49,7 @@ async fn a_second_refresh_keeps_out_of_the_way_of_the_first() {
     is_held(&seed.client).await;
     assert_eq!(refresh(&seed.database.store(), now).await.unwrap(), None);
     holder.batch_execute("ROLLBACK").await.unwrap();
-    assert_eq!(running.await.unwrap(), Some(Refreshed { hours: 1, waiting: 0 }));
+    assert_eq!(running.await.unwrap(), Some(Refreshed { hours: 1, order_days: 0, waiting: 0 }));
 }
 
 #[tokio::test(flavor = "multi_thread")]

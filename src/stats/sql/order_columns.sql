@@ -1,0 +1,24 @@
+-- The orders of the window's days, column by column.
+--
+-- $1 timestamptz  first instant of the window, null = since ever, $2 timestamptz  first instant after it
+-- $3 timestamptz[] days with a mark, which are not told
+-- $4 text[] columns beyond those of time and money
+-- Rows by day: order_day, orders, currency_names, starts, hours, session_starts, flags, scales, gross, paid, refunded, net, currencies; the others,
+--       null those not asked for
+SELECT c.order_day, c.orders, c.currency_names, c.starts, c.hours, c.session_starts, c.flags, c.scales, c.gross, c.paid, c.refunded, c.net, c.currencies,
+       CASE WHEN 'sites' = ANY ($4::text[]) THEN c.sites END AS sites,
+       CASE WHEN 'agents' = ANY ($4) THEN c.agents END AS agents,
+       CASE WHEN 'places' = ANY ($4) THEN c.places END AS places,
+       CASE WHEN 'referrers' = ANY ($4) THEN c.referrers END AS referrers,
+       CASE WHEN 'landing_pages' = ANY ($4) THEN c.landing_pages END AS landing_pages,
+       CASE WHEN 'first' = ANY ($4) THEN c.first END AS first,
+       CASE WHEN 'last' = ANY ($4) THEN c.last END AS last,
+       CASE WHEN 'last_non_direct' = ANY ($4) THEN c.last_non_direct END AS last_non_direct,
+       CASE WHEN 'last_paid' = ANY ($4) THEN c.last_paid END AS last_paid,
+       CASE WHEN 'linear' = ANY ($4) THEN c.linear END AS linear,
+       CASE WHEN 'position' = ANY ($4) THEN c."position" END AS "position",
+       CASE WHEN 'time_decay' = ANY ($4) THEN c.time_decay END AS time_decay
+FROM order_columns c
+WHERE c.order_day > coalesce($1::timestamptz - interval '24 hours', '-infinity') AND c.order_day < $2::timestamptz
+  AND c.order_day <> ALL ($3::timestamptz[])
+ORDER BY c.order_day
