@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use serde_json::Value;
+use utm_dispatcher::store::order_columns::ORDER_ROWS;
 use utm_dispatcher::store::partitions::{self, Month};
 
 use crate::stats::seed::{Order, Seed, Visit};
@@ -29,27 +30,15 @@ const OF_SESSIONS: [Question; 8] = [
     question!("export_touches", &[]),
     question!("export_actions", &[]),
 ];
-const OF_MONEY: [Question; 3] = [
-    question!(
-        "breakdown",
-        &[
-            "'device'",
-            "'sessions'",
-            "false",
-            "0",
-            "20",
-            "NULL",
-            "NULL",
-            "NULL",
-            "NULL",
-            "NULL",
-            "NULL",
-            "NULL",
-            "NULL"
-        ]
-    ),
+const OF_MONEY: [Question; 2] = [
     question!("products", &["'views'", "false", "0", "20"]),
     question!("ltv", &["'2026-07-01Z'::timestamptz"]),
+];
+
+/// Orders that are told one by one: of days, and of hours of sessions.
+const OF_ORDERS: [(&str, &str); 2] = [
+    ("ARRAY['2026-06-12Z'::timestamptz]", "'{}'::timestamptz[]"),
+    ("'{}'::timestamptz[]", "ARRAY['2026-06-12 10:00Z'::timestamptz]"),
 ];
 
 const WINDOW: &str = "'2026-06-10Z'::timestamptz, '2026-06-20Z'::timestamptz, NULL, 'exclude'";
@@ -113,11 +102,14 @@ async fn months_outside_of_the_window_are_not_read() {
     let money = ["'order'", "'last_non_direct'", "'UAH'", "2", "'placed'", "'UTC'"];
     let with_money: Vec<&str> = window.iter().copied().chain(money).collect();
     let questions = OF_SESSIONS.iter().map(|question| (question, &window));
-    for ((name, sql, more), parameters) in
-        questions.chain(OF_MONEY.iter().map(|question| (question, &with_money)))
-    {
-        let parameters: Vec<&str> = parameters.iter().chain(more.iter()).copied().collect();
-        let explain = format!("EXPLAIN (ANALYZE, FORMAT JSON) {}", filled(sql, &parameters));
+    let questions = questions.chain(OF_MONEY.iter().map(|question| (question, &with_money)));
+    let questions = questions.map(|((name, sql, more), parameters)| {
+        (*name, filled(sql, &parameters.iter().chain(more.iter()).copied().collect::<Vec<&str>>()))
+    });
+    let of_orders =
+        OF_ORDERS.map(|(days, hours)| ("order_rows", filled(ORDER_ROWS, &[days, hours, "NULL", "NULL"])));
+    for (name, question) in questions.chain(of_orders) {
+        let explain = format!("EXPLAIN (ANALYZE, FORMAT JSON) {question}");
         let plan: Value = seed.client.query_one(&explain, &[]).await.unwrap().get(0);
         let mut months = BTreeSet::new();
         months_read(&plan, &mut months);

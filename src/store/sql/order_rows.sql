@@ -24,7 +24,7 @@ FROM (
         FROM orders x
         WHERE x.session_id >= least_session_id(t.session_hour)
           AND x.session_id < least_session_id(t.session_hour + interval '1 hour')
-          AND ($3 IS NULL OR x.placed_at >= $3) AND ($4 IS NULL OR x.placed_at < $4)
+          AND ($3::timestamptz IS NULL OR x.placed_at >= $3) AND ($4::timestamptz IS NULL OR x.placed_at < $4)
           AND day_of(x.placed_at) <> ALL ($1)
         OFFSET 0
     ) d

@@ -174,8 +174,8 @@ fn order(fact: OrderFact) -> Record<'static> {
 /// All rows of all tables as JSON, but for what says when they were written.
 async fn dump(client: &Client) -> BTreeMap<String, Vec<String>> {
     let mut tables = BTreeMap::new();
-    // How often an hour was marked says nothing of what is known.
-    let marks = ["dirty_hours", "unjudged_hours"];
+    // How often an hour or a day was marked says nothing of what is known.
+    let marks = ["dirty_hours", "unjudged_hours", "dirty_order_days"];
     for table in tables_of(client).await.into_iter().filter(|table| !marks.contains(&table.as_str())) {
         let sql = format!(
             "SELECT (to_jsonb(t) - 'seen_at' - 'computed_at' - 'quarantine_id')::text FROM {table} t ORDER BY 1"
