@@ -20,17 +20,17 @@ WITH lonely AS MATERIALIZED (
     FROM lonely l
     CROSS JOIN LATERAL browsers_of_order(l.site_id, l.order_id) c
     CROSS JOIN LATERAL (
-        SELECT c.placed_at AS at
+        SELECT c.placed_at AS at, 0::bigint AS hash
         WHERE c.placed_at <= l.placed_at AND c.placed_at > l.since
         UNION ALL
-        (SELECT s.started_at FROM sessions s
+        (SELECT s.started_at, s.entry_hash FROM sessions s
          WHERE c.identification_id IS NOT NULL AND s.visitor_id = c.visitor_id
            AND s.started_at <= l.placed_at AND s.started_at > l.since
-         ORDER BY s.started_at DESC LIMIT 1)
+         ORDER BY s.started_at DESC, s.entry_hash LIMIT 1)
     ) was_there
     WHERE EXISTS (SELECT FROM order_entries e
                   WHERE (e.site_id, e.order_id) = (l.site_id, l.order_id) AND NOT e.weak)
-    ORDER BY l.site_id, l.order_id, was_there.at DESC, c.order_id COLLATE "C", c.visitor_id
+    ORDER BY l.site_id, l.order_id, was_there.at DESC, c.order_id COLLATE "C", was_there.hash, c.visitor_id
 ), by_click AS (
     SELECT DISTINCT ON (r.site_id, r.order_id) r.site_id, r.order_id, t.visitor_id
     FROM report r
