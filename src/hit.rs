@@ -664,6 +664,8 @@ pub struct ActionFact {
     pub received_ms: u64,
     /// Names this report while its sender waits for the outcome: request and position in it.
     pub receipt: Option<(Uuid, u32)>,
+    /// Keyed hashes of what identifies the customer.
+    pub customer: Vec<(CustomerKeyKind, [u8; 16])>,
 }
 
 /// What was spent on a day for what one set of tags stands for. What was reported last stands.

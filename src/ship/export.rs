@@ -37,7 +37,7 @@ macro_rules! part {
 }
 
 /// The parts of an export, each a list.
-const PARTS: [(&str, &str, By); 13] = [
+const PARTS: [(&str, &str, By); 14] = [
     part!("visitors", Visitors),
     part!("visitor_months", Visitors),
     part!("sessions", Visitors),
@@ -46,6 +46,7 @@ const PARTS: [(&str, &str, By); 13] = [
     part!("events", Visitors),
     part!("product_views", Visitors),
     part!("told_actions", Visitors),
+    part!("identifications", Visitors),
     part!("orders", Orders),
     part!("order_entries", Orders),
     part!("order_credits", Orders),

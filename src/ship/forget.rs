@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use deadpool_postgres::Transaction;
 use jiff::Timestamp;
-use tokio_postgres::Error;
 use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Error, Row};
 use uuid::Uuid;
 
 use super::columns::send;
@@ -67,7 +67,7 @@ pub(super) async fn forget(transaction: &Transaction<'_>, erasure: &Erasure) -> 
         Subject::Visitor(id) if !before => Some(*id),
         _ => None,
     };
-    let hashes = hashes_of(transaction, &found.orders, true).await?;
+    let hashes = hashes_of(transaction, &found.orders, &found.visitors, true).await?;
     let is_listed =
         named.is_some() || !(found.visitors.is_empty() && found.sessions.is_empty() && hashes.is_empty());
     let key: Option<[u8; KEY_BYTES]> = is_listed.then(rand::random);
@@ -96,10 +96,21 @@ pub(super) async fn forget(transaction: &Transaction<'_>, erasure: &Erasure) -> 
 /// What batches with computed orders leave to do: reports about a forgotten person's orders lose the person.
 pub(super) async fn anonymise_orders(transaction: &Transaction<'_>, orders: &Orders) -> Result<(), Error> {
     mark_orders(transaction, orders, true).await?;
-    let hashes = hashes_of(transaction, orders, false).await?;
+    let hashes = hashes_of(transaction, orders, &BTreeSet::new(), false).await?;
     let hashes = hashes.into_iter().filter_map(|(hash, newest)| Some((hash, newest?))).collect();
     rename_hashes(transaction, &hashes).await?;
     take_customers_out(transaction, orders).await.map(drop)
+}
+
+/// The same for identifications: hashes by which forgotten visitors are identified are replaced.
+pub(super) async fn anonymise_identifications(
+    transaction: &Transaction<'_>,
+    identified: &BTreeSet<i64>,
+) -> Result<(), Error> {
+    let rows = send!(transaction, "forget_hashes_identified", identified, |id| { INT8_ARRAY: id })?;
+    let hashes =
+        rows.iter().filter_map(read_hash).filter_map(|(hash, newest)| Some((hash, newest?))).collect();
+    rename_hashes(transaction, &hashes).await.map(drop)
 }
 
 /// Replaces hashes of customers wherever they are, and lists them; answers in how many reports.
@@ -116,22 +127,34 @@ pub(super) async fn rename_hashes(transaction: &Transaction<'_>, hashes: &NewHas
     transaction.execute_typed(include_str!("sql/forget_hashes.sql"), &parameters).await
 }
 
-/// Hashes of customers in reports about orders, of all or of those marked as forgotten; each with the newest erasure that has
-/// a key: which one replaces a hash does not matter, as long as it is the same everywhere.
+/// The newest erasure that has a key, and the key: which one replaces a hash does not matter, as long as it is the same
+/// everywhere.
+type Newest = Option<(Uuid, [u8; KEY_BYTES])>;
+
+/// Hashes of customers in reports about orders, of all or of those marked as forgotten, and of those that visitors gave.
 async fn hashes_of(
     transaction: &Transaction<'_>,
     orders: &Orders,
+    visitors: &BTreeSet<Uuid>,
     all: bool,
-) -> Result<BTreeMap<[u8; 16], Option<(Uuid, [u8; KEY_BYTES])>>, Error> {
-    let rows = send!(transaction, "forget_hashes_of", orders, |(site, order)| {
-        INT4_ARRAY: site, TEXT_ARRAY: order,
-    }, BOOL: all)?;
-    let read = |row: &tokio_postgres::Row| {
-        let hash = row.get::<_, &[u8]>("hash").try_into().ok()?;
-        let key = row.get::<_, Option<&[u8]>>("key").and_then(|key| key.try_into().ok());
-        Some((hash, row.get::<_, Option<Uuid>>("erasure_id").zip(key)))
-    };
-    Ok(rows.iter().filter_map(read).collect())
+) -> Result<BTreeMap<[u8; 16], Newest>, Error> {
+    let (sites, ids): (Vec<i32>, Vec<&str>) =
+        orders.iter().map(|(site, order)| (*site, order.as_str())).unzip();
+    let visitors: Vec<Uuid> = visitors.iter().copied().collect();
+    let parameters: [Parameter<'_>; 4] = [
+        (&sites, Type::INT4_ARRAY),
+        (&ids, Type::TEXT_ARRAY),
+        (&all, Type::BOOL),
+        (&visitors, Type::UUID_ARRAY),
+    ];
+    let rows = transaction.query_typed(include_str!("sql/forget_hashes_of.sql"), &parameters).await?;
+    Ok(rows.iter().filter_map(read_hash).collect())
+}
+
+fn read_hash(row: &Row) -> Option<([u8; 16], Newest)> {
+    let hash = row.get::<_, &[u8]>("hash").try_into().ok()?;
+    let key = row.get::<_, Option<&[u8]>>("key").and_then(|key| key.try_into().ok());
+    Some((hash, row.get::<_, Option<Uuid>>("erasure_id").zip(key)))
 }
 
 /// Lists sessions of forgotten visitors that came to be known only now; reports that name them are renamed.
@@ -175,7 +198,7 @@ impl Found {
                 found.add_customers(transaction, None, None, Some(hash.as_slice())).await?;
             }
         }
-        if found.orders.len() > MOST_ORDERS {
+        if found.orders.len() > MOST_ORDERS || !found.add_identified(transaction).await? {
             return Ok(None);
         }
         found.add_visitors_of_orders(transaction).await?;
@@ -215,7 +238,7 @@ impl Found {
 
     /// Orders that share a customer with those found, if they are not more than one person has.
     async fn add_connected(&mut self, transaction: &Transaction<'_>) -> Result<(), Error> {
-        let hashes = hashes_of(transaction, &self.orders, true).await?;
+        let hashes = hashes_of(transaction, &self.orders, &self.visitors, true).await?;
         let names: Vec<&[u8]> = hashes.keys().map(<[u8; 16]>::as_slice).collect();
         let by_names = [(&names as _, Type::BYTEA_ARRAY)];
         let rows =
@@ -226,6 +249,16 @@ impl Found {
             self.customers.extend(hashes.keys().map(|hash| hash.to_vec()));
         }
         Ok(())
+    }
+
+    /// Visitors who gave an identifier of the customer's; false when they are too many.
+    async fn add_identified(&mut self, transaction: &Transaction<'_>) -> Result<bool, Error> {
+        let hashes: Vec<&[u8]> = self.customers.iter().map(Vec::as_slice).collect();
+        let most = i64::try_from(MOST_ORDERS + 1).unwrap_or(i64::MAX);
+        let parameters: [Parameter<'_>; 2] = [(&hashes, Type::BYTEA_ARRAY), (&most, Type::INT8)];
+        let rows = transaction.query_typed(include_str!("sql/forget_identified.sql"), &parameters).await?;
+        self.visitors.extend(rows.iter().map(|row| row.get::<_, Uuid>("visitor_id")));
+        Ok(rows.len() <= MOST_ORDERS)
     }
 
     async fn add_visitors_of_orders(&mut self, transaction: &Transaction<'_>) -> Result<(), Error> {
@@ -330,7 +363,7 @@ async fn rename(
         new_touched,
     ];
     let of_visitors = [visitor.clone(), new_visitor];
-    let steps: [(&'static str, &str, &[Parameter<'_>]); 14] = [
+    let steps: [(&'static str, &str, &[Parameter<'_>]); 15] = [
         ("order_credits", include_str!("sql/forget_linked_credits.sql"), &of_links),
         ("visitors", include_str!("sql/forget_visitors.sql"), &visitors_with_evidence),
         ("visitors", include_str!("sql/forget_minted.sql"), std::slice::from_ref(&visitor)),
@@ -340,6 +373,7 @@ async fn rename(
         ("touches", include_str!("sql/forget_touches.sql"), &with_evidence),
         ("events", include_str!("sql/forget_events.sql"), &in_sessions),
         ("told_actions", include_str!("sql/forget_told_actions.sql"), &in_sessions),
+        ("identifications", include_str!("sql/forget_identifications.sql"), &in_sessions),
         ("order_entries", include_str!("sql/forget_order_names.sql"), &in_sessions),
         ("orders", include_str!("sql/forget_orders.sql"), &in_sessions),
         ("orders", include_str!("sql/forget_clicked.sql"), &of_orders),

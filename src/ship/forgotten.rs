@@ -169,7 +169,7 @@ impl ForgottenList {
         hit.cookies.clear();
         for action in &mut hit.actions {
             action.properties.clear();
-            if entry.replacer.is_none() || action.order_id.is_none() {
+            if entry.replacer.is_none() {
                 action.customer.clear();
             }
             self.note(entry, action.customer.iter().map(|(_, hash)| hash), new);
@@ -220,13 +220,17 @@ impl ForgottenList {
     }
 
     /// Takes the person out of what the shop said that somebody did.
-    pub(super) fn anonymise_action(&self, fact: &mut ActionFact) {
+    pub(super) fn anonymise_action(&self, fact: &mut ActionFact, new: &mut NewHashes) {
         let visitor = fact.visitor_id.and_then(|id| self.entry(VISITOR, id.as_bytes()));
         let session = fact.session_id.and_then(|id| self.entry(SESSION, id.as_bytes()));
         if visitor.is_none() && session.is_none() {
             return;
         }
         rename(&mut fact.visitor_id, &mut fact.session_id, visitor, session);
+        match visitor.or(session).filter(|entry| entry.replacer.is_some()) {
+            Some(entry) => self.note(entry, fact.customer.iter().map(|(_, hash)| hash), new),
+            None => fact.customer.clear(),
+        }
         fact.properties.clear();
         if fact.product_id.is_none() {
             fact.product_name = None;

@@ -17,6 +17,7 @@ pub mod feed;
 mod forget;
 mod forgotten;
 mod growth;
+mod identifications;
 mod known;
 pub mod labels;
 mod recent;

@@ -1,6 +1,7 @@
 //! Orders, their credits and their sessions, computed anew as a pure function of what is known.
 //!
-//! Run as often as one likes; the result depends on `order_entries`, `sessions`, `visitors` and `touches` alone.
+//! Run as often as one likes; the result depends on `order_entries`, `identifications`, `sessions`, `visitors` and `touches`
+//! alone.
 //! The rules stand in `sql/settle_orders.sql`, `sql/settle_links.sql` and `sql/settle_credits.sql`.
 
 use std::collections::BTreeSet;
@@ -16,7 +17,7 @@ use super::customers::{self, Keys};
 use super::forget;
 use super::rows::Rows;
 use super::rows::orders::Report;
-use super::write::Terms;
+use super::write::{Outcomes, Terms};
 
 use crate::hit::{IdentityMode, ReportOutcome};
 
@@ -55,10 +56,7 @@ pub(super) async fn concerned(transaction: &Transaction<'_>, rows: &Rows) -> Res
 }
 
 /// Writes what was reported, and says to each who waits what became of his report.
-pub(super) async fn entries(
-    transaction: &Transaction<'_>,
-    rows: &Rows,
-) -> Result<Vec<((Uuid, u32), ReportOutcome)>, Error> {
+pub(super) async fn entries(transaction: &Transaction<'_>, rows: &Rows) -> Result<Outcomes, Error> {
     send!(transaction, "entries", rows.entries, |(key, entry)| {
         INT4_ARRAY: key.site_id, TEXT_ARRAY: &key.order_id, INT2_ARRAY: key.kind, TEXT_ARRAY: &key.reference,
         INT2_ARRAY: key.way, TIMESTAMPTZ_ARRAY: entry.at, TIMESTAMPTZ_ARRAY: entry.received_at,
@@ -114,21 +112,22 @@ fn outcome(report: &Report, hash: i64, value: Option<Decimal>, currency: Option<
     }
 }
 
-/// Computes these orders, whose reports named these keys of customers before. The transaction must hold the settle lock
-/// exclusively.
+/// Computes these orders, whose reports named these keys of customers before, and those that these identifications may
+/// change. The transaction must hold the settle lock exclusively.
 pub(super) async fn orders(
     transaction: &Transaction<'_>,
     orders: &Orders,
+    identified: &BTreeSet<i64>,
     keys_before: &Keys,
     terms: Terms,
 ) -> Result<(), Error> {
-    if orders.is_empty() {
+    if orders.is_empty() && identified.is_empty() {
         return Ok(());
     }
     let seconds = terms.lookback.as_secs_f64();
     let mut sessions = join(transaction, orders, terms).await?;
     // Of customers it matters whom their orders are joined to, which is known only now.
-    let more = customers::find(transaction, orders, keys_before).await?;
+    let more = customers::find(transaction, orders, identified, keys_before).await?;
     sessions.extend(join(transaction, &more, terms).await?);
     let orders = &orders.union(&more).cloned().collect::<Orders>();
     let links = send!(transaction, "settle_links", orders, |(site, order)| {
@@ -143,7 +142,8 @@ pub(super) async fn orders(
     transaction
         .query_typed(include_str!("sql/settle_sessions.sql"), &[(&sessions, Type::UUID_ARRAY)])
         .await?;
-    forget::anonymise_orders(transaction, orders).await
+    forget::anonymise_orders(transaction, orders).await?;
+    forget::anonymise_identifications(transaction, identified).await
 }
 
 /// Joins orders to whom a cookie, a session or a visitor's name leads; answers the sessions that they were and are of.

@@ -14,15 +14,17 @@ use super::columns::send;
 use super::events;
 use super::rows::Rows;
 use super::rows::events::Event;
-use super::rows::told::ToldKey;
+use super::rows::identifications::Identification;
+use super::rows::told::{Told, ToldKey};
 use super::settle::Orders;
+use super::write::Outcomes;
 use crate::hit::ReportOutcome;
 
-/// Writes it, and says to each who waits what became of it.
+/// Writes it, and says to each who waits what became of it; answers also who somebody is by what is new.
 pub(super) async fn write(
     transaction: &Transaction<'_>,
     rows: &Rows,
-) -> Result<Vec<((Uuid, u32), ReportOutcome)>, Error> {
+) -> Result<(Outcomes, Vec<Identification>), Error> {
     let added = send!(transaction, "told_actions", rows.told, |((site_id, kind_id, reference), told)| {
         INT4_ARRAY: site_id, INT4_ARRAY: kind_id, TEXT_ARRAY: reference, INT8_ARRAY: told.content,
         TIMESTAMPTZ_ARRAY: told.event.at, INT2_ARRAY: told.event.points, UUID_ARRAY: told.session_id,
@@ -30,16 +32,18 @@ pub(super) async fn write(
     })?;
     let mut added: HashSet<ToldKey> =
         added.iter().map(|row| (row.get("site_id"), row.get("kind_id"), row.get("reference"))).collect();
-    let new: Vec<&Event> =
-        rows.told.iter().filter(|(key, _)| added.contains(*key)).map(|(_, told)| &told.event).collect();
-    events::copy(transaction, &new).await?;
+    let new: Vec<&Told> =
+        rows.told.iter().filter(|(key, _)| added.contains(*key)).map(|(_, told)| told).collect();
+    let events: Vec<&Event> = new.iter().map(|told| &told.event).collect();
+    events::copy(transaction, &events).await?;
+    let identifications = new.iter().filter_map(|told| told.identification.clone()).collect();
     let standing = send!(transaction, "told_standing", rows.told_receipts, |report| {
         INT4_ARRAY: report.key.0, INT4_ARRAY: report.key.1, TEXT_ARRAY: &report.key.2,
     })?;
     let standing: HashMap<i64, i64> =
         standing.iter().map(|row| (row.get("index"), row.get("content"))).collect();
     let reports = (1..).zip(&rows.told_receipts);
-    Ok(reports
+    let outcomes = reports
         .map(|(index, report)| {
             let outcome = match report.content {
                 None => ReportOutcome::Refused("it is older than what is kept".to_owned()),
@@ -51,7 +55,8 @@ pub(super) async fn write(
             };
             (report.receipt, outcome)
         })
-        .collect())
+        .collect();
+    Ok((outcomes, identifications))
 }
 
 /// Counts what waits for the sessions and visitors of this batch; answers orders that it may join otherwise.

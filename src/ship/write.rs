@@ -27,7 +27,9 @@ use super::events;
 use super::forget;
 use super::forgotten::ForgottenList;
 use super::growth::Growth;
+use super::identifications;
 use super::rows::events::{Event, ProductView};
+use super::rows::identifications::Identification;
 use super::rows::visitors::Visitor;
 use super::rows::{Rows, SessionKey, kind_id, stored};
 use super::settle;
@@ -40,11 +42,14 @@ use crate::store::locks;
 /// How long a transaction may stand idle (its shipper frozen), wait for a lock, or run one statement.
 const TIMEOUTS_MS: [&str; 3] = ["10000", "20000", "60000"];
 
+/// What became of reports whose senders wait: request, position in it and outcome.
+pub(super) type Outcomes = Vec<((Uuid, u32), ReportOutcome)>;
+
 /// What became of one try.
 #[derive(Debug)]
 pub(super) enum Attempt {
     /// It is in the database.
-    Committed { outcomes: Vec<((Uuid, u32), ReportOutcome)>, receipts: Vec<Receipt>, growth: Growth },
+    Committed { outcomes: Outcomes, receipts: Vec<Receipt>, growth: Growth },
     /// Nothing was written: the checkpoint of this journal is not where the batch begins.
     CheckpointMoved(Uuid),
     /// Nothing was written: the batch has facts from before this horizon.
@@ -139,30 +144,35 @@ pub(super) async fn attempt(
     if !rows.new_sessions.is_empty() {
         forget::add_sessions(&transaction, &rows.new_sessions).await?;
     }
-    let mut concerned = settle::concerned(&transaction, rows).await?;
-    if !concerned.is_empty() && !terms.exclusive {
+    let (mut concerned, identified) = tokio::try_join!(
+        biased;
+        settle::concerned(&transaction, rows),
+        identifications::concerned(&transaction, rows),
+    )?;
+    if !(concerned.is_empty() && identified.is_empty()) && !terms.exclusive {
         return Ok(Attempt::ConcernsOrders);
     }
     write_quarantine(&transaction, rows).await?;
     let growth = Growth::add(&transaction, &rows.dictionaries, terms.cap).await?;
-    let mut outcomes;
+    let (mut outcomes, told);
     if growth.refused.is_empty() {
         write_facts(&transaction, rows, visitors).await?;
-        outcomes = write_told(&transaction, rows).await?;
+        (outcomes, told) = write_told(&transaction, rows).await?;
     } else {
         let mut rows = rows.clone();
         rows.overflow(&growth.refused);
         let visitors: Vec<(&Uuid, &Visitor)> =
             visitors.iter().filter_map(|(id, _)| rows.visitors.get_key_value(*id)).collect();
         write_facts(&transaction, &rows, &visitors).await?;
-        outcomes = write_told(&transaction, &rows).await?;
+        (outcomes, told) = write_told(&transaction, &rows).await?;
     }
+    let identified = identifications::write(&transaction, rows, told, identified).await?;
     concerned.extend(told::join(&transaction, rows).await?);
     let keys = customers::keys(&transaction, &concerned).await?;
     outcomes.extend(settle::entries(&transaction, rows).await?);
     concerned.extend(settle::payments(&transaction, rows).await?);
     forget::rename_hashes(&transaction, &rows.new_hashes).await?;
-    settle::orders(&transaction, &concerned, &keys, terms).await?;
+    settle::orders(&transaction, &concerned, &identified, &keys, terms).await?;
     let mut receipts = Vec::new();
     for erasure in &rows.erasures {
         receipts.push(forget::forget(&transaction, erasure).await?);
@@ -172,14 +182,14 @@ pub(super) async fn attempt(
     Ok(Attempt::Committed { outcomes, receipts, growth })
 }
 
-/// Writes what the API told but for orders.
+/// Writes what the API told but for orders; answers who somebody is by it.
 async fn write_told(
     transaction: &Transaction<'_>,
     rows: &Rows,
-) -> Result<Vec<((Uuid, u32), ReportOutcome)>, tokio_postgres::Error> {
-    let mut outcomes = told::write(transaction, rows).await?;
+) -> Result<(Outcomes, Vec<Identification>), tokio_postgres::Error> {
+    let (mut outcomes, identifications) = told::write(transaction, rows).await?;
     outcomes.extend(spend::write(transaction, rows).await?);
-    Ok(outcomes)
+    Ok((outcomes, identifications))
 }
 
 /// Answers the journal that stands elsewhere.

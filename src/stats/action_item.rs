@@ -12,8 +12,9 @@ use sha2::{Digest, Sha256};
 use crate::action::is_kind;
 use crate::capture::event::masked_property;
 use crate::capture::mask;
-use crate::hit::ActionFact;
-use crate::stats::order_item::{amount, currency, given, id_text, known_fields_only, time, uuid};
+use crate::customer::CustomerHasher;
+use crate::hit::{ActionFact, CustomerKeyKind};
+use crate::stats::order_item::{amount, currency, customer, given, id_text, known_fields_only, time, uuid};
 
 /// Fields of an action.
 pub(crate) const FIELDS: &[&str] = &[
@@ -30,12 +31,13 @@ pub(crate) const FIELDS: &[&str] = &[
     "product_name",
     "value",
     "currency",
+    "customer",
     "properties",
 ];
 
 /// Fields of a registration.
 pub(crate) const REGISTRATION_FIELDS: &[&str] =
-    &["site", "reference", "session_id", "visitor_id", "at", "page", "properties"];
+    &["site", "reference", "session_id", "visitor_id", "at", "page", "customer", "properties"];
 
 /// What is told otherwise, or seen by the proxy alone, and how.
 const ELSEWHERE: [(&str, &str); 4] = [
@@ -63,6 +65,7 @@ pub(crate) struct ActionName {
 pub(crate) fn read(
     item: &Value,
     now: Timestamp,
+    customers: &CustomerHasher,
     registration: bool,
 ) -> Result<(ActionName, ActionFact), (ActionName, String)> {
     let Value::Object(fields) = item else {
@@ -72,9 +75,10 @@ pub(crate) fn read(
     let kind = if registration { Some("registration".to_owned()) } else { text("type") };
     let name = ActionName { kind, reference: text("reference") };
     let read = if registration {
-        known_fields_only(fields, REGISTRATION_FIELDS).and_then(|()| fact(fields, "registration", now))
+        known_fields_only(fields, REGISTRATION_FIELDS)
+            .and_then(|()| fact(fields, "registration", now, customers))
     } else {
-        known_fields_only(fields, FIELDS).and_then(|()| fact(fields, kind_of(fields)?, now))
+        known_fields_only(fields, FIELDS).and_then(|()| fact(fields, kind_of(fields)?, now, customers))
     };
     match read {
         Ok(fact) => Ok((name, fact)),
@@ -93,7 +97,12 @@ fn kind_of(fields: &Map<String, Value>) -> Result<&str, String> {
 }
 
 /// Reads the fields of an action of a type that is known to be one.
-pub(crate) fn fact(fields: &Map<String, Value>, kind: &str, now: Timestamp) -> Result<ActionFact, String> {
+pub(crate) fn fact(
+    fields: &Map<String, Value>,
+    kind: &str,
+    now: Timestamp,
+    customers: &CustomerHasher,
+) -> Result<ActionFact, String> {
     let site = id_text(fields, "site")?.unwrap_or_else(|| "default".to_owned());
     let received_ms = u64::try_from(now.as_millisecond()).unwrap_or(0);
     let (reference, at_ms) = (id_text(fields, "reference")?, time(fields, now)?);
@@ -105,7 +114,8 @@ pub(crate) fn fact(fields: &Map<String, Value>, kind: &str, now: Timestamp) -> R
     if session_id.is_none() && visitor_id.is_none() && order_id.is_none() {
         return Err("one of session_id, visitor_id and order_id is required".to_owned());
     }
-    let digest = digest(fields);
+    let customer = customer(fields, &site, customers)?;
+    let digest = digest(fields, &customer);
     Ok(ActionFact {
         kind: kind.to_owned(),
         reference: reference.unwrap_or_else(|| {
@@ -126,17 +136,19 @@ pub(crate) fn fact(fields: &Map<String, Value>, kind: &str, now: Timestamp) -> R
         received_ms,
         receipt: None,
         site,
+        customer,
     })
 }
 
-/// Of what was told, whatever the order of its fields.
-fn digest(fields: &Map<String, Value>) -> [u8; 32] {
+/// Of what was told, whatever the order of its fields. It is stored, so of the customer it has the keyed hashes.
+fn digest(fields: &Map<String, Value>, customer: &[(CustomerKeyKind, [u8; 16])]) -> [u8; 32] {
     let mut hasher = Sha256::new();
     for (name, value) in fields.iter().collect::<BTreeMap<_, _>>() {
-        if !value.is_null() {
+        if !value.is_null() && name != "customer" {
             hasher.update(format!("{name}\u{1f}{value}\u{1e}"));
         }
     }
+    customer.iter().for_each(|(_, hash)| hasher.update(hash));
     hasher.finalize().into()
 }
 

@@ -116,8 +116,9 @@ async fn take_actions(
     body: axum::body::Body,
 ) -> Result<Response, StatsError> {
     let now = Timestamp::now();
+    let customers = &shared.context.customers;
     take(shared, what, headers, body, |item| {
-        let (name, fact) = action_item::read(item, now, what == "registrations")?;
+        let (name, fact) = action_item::read(item, now, customers, what == "registrations")?;
         Ok((name, Record::Action(Box::new(fact))))
     })
     .await

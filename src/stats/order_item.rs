@@ -240,7 +240,7 @@ fn click_ids(fields: &Map<String, Value>) -> Result<Vec<(String, String)>, Strin
 }
 
 /// Identifiers are hashed here; nothing else keeps them.
-fn customer(
+pub(crate) fn customer(
     fields: &Map<String, Value>,
     site: &str,
     customers: &CustomerHasher,

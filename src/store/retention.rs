@@ -185,6 +185,7 @@ async fn delete_rows(
 ) -> Result<(), StoreError> {
     let kept = [
         ("visitors", retain.visitors),
+        ("identifications", retain.visitors),
         ("bot_hits", retain.sessions),
         ("denied_hits", retain.sessions),
         ("link_findings", retain.sessions),
@@ -195,6 +196,7 @@ async fn delete_rows(
         let (kind, horizon): (&str, Timestamp) = (row.get("kind"), row.get("horizon"));
         let statement = match kind {
             "visitors" => include_str!("sql/delete_visitors.sql"),
+            "identifications" => include_str!("sql/delete_identifications.sql"),
             "bot_hits" => include_str!("sql/delete_bot_hits.sql"),
             "denied_hits" => include_str!("sql/delete_denied_hits.sql"),
             "link_findings" => include_str!("sql/delete_link_findings.sql"),

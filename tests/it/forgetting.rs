@@ -218,9 +218,17 @@ async fn nothing_leads_to_a_forgotten_visitor() {
         "click_ids": {"fbclid": FBCLID}, "properties": {"note": "Anna Personal"}
     }]);
     assert_eq!(app.tell_orders(&order).await.1["results"][0]["outcome"], "recorded");
+    let lead = json!([{"type": "lead", "reference": "call", "session_id": session,
+                       "customer": {"email": "anna@example.com"}}]);
+    assert_eq!(app.tell("actions", &lead).await.1["results"][0]["outcome"], "recorded");
     has_page_views(&app, 8).await;
 
     let client = place.database.connect().await;
+    eventually("agents are read", PATIENCE, || async {
+        let unread = client.query("SELECT FROM agents WHERE NOT is_read", &[]).await.unwrap();
+        unread.is_empty().then_some(())
+    })
+    .await;
     let mut names = person.names(files);
     let first = "SELECT session_id::text FROM sessions WHERE visitor_id::text = $1";
     names.extend(client.query(first, &[&names[0]]).await.unwrap().iter().map(|row| row.get(0)));
@@ -241,6 +249,7 @@ async fn nothing_leads_to_a_forgotten_visitor() {
         "visitors.visitor_id",
         "orders.session_id",
         "order_entries.email",
+        "identifications.email",
         "sessions.address",
         "quarantine.payload",
     ] {

@@ -82,6 +82,26 @@ async fn a_registration_is_the_visitors_and_its_sessions() {
     let stats = shop.app.report("general-stats").await.unwrap();
     assert_eq!(stats["results"]["registrations"], 1);
 
+    // By what was told with it the shop's own order is joined.
+    let customer = json!({"phone": "067 123 45 67", "email": "anna@example.com"});
+    let known = json!([{"session_id": session, "reference": "u-3", "customer": customer}]);
+    assert_eq!(outcomes(shop.app.tell("registrations", &known).await), ["recorded"]);
+    let other = json!([{"session_id": session, "reference": "u-3", "customer": {"phone": "067 000 00 00"}}]);
+    assert_eq!(
+        outcomes(shop.app.tell("registrations", &other).await),
+        ["refused: another action was told with this reference"]
+    );
+    let wrong = json!([{"session_id": session, "reference": "u-4", "customer": {"name": "Anna"}}]);
+    let refused = outcomes(shop.app.tell("registrations", &wrong).await);
+    assert!(refused[0].starts_with("refused: customer: unknown field name"), "{refused:?}");
+    let order = json!([{"order_id": "7", "status": "placed", "value": "10.00", "currency": "UAH",
+                        "customer": {"phone": "0671234567"}}]);
+    assert_eq!(outcomes(shop.app.tell("orders", &order).await), ["recorded"]);
+    let explained = shop.app.report("orders/7/explain").await.unwrap();
+    assert_eq!(explained["results"]["join"]["rule"], "customer", "{explained}");
+    let kept = "SELECT string_agg(i::text, '; ') FROM identifications i";
+    assert!(!value(&shop, kept).await.contains("anna"), "hashes alone are kept");
+
     // Who is forgotten is so in what was told, and in what is told later.
     assert_eq!(shop.app.forget(&visitor).await.0, 200);
     let late = json!([{"visitor_id": visitor, "reference": "u-2"}]);

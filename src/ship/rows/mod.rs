@@ -7,6 +7,7 @@
 pub mod denied;
 pub mod dictionaries;
 pub mod events;
+pub mod identifications;
 pub mod orders;
 pub mod sessions;
 pub mod spend;
@@ -95,6 +96,8 @@ pub struct Rows {
     pub denied_hits: BTreeMap<(Timestamp, i32, i64), denied::Counts>,
     /// `link_findings`
     pub link_findings: BTreeMap<(Date, i32, i64, i16), i64>,
+    /// `identifications`
+    pub identifications: BTreeMap<i64, identifications::Identification>,
     /// `order_entries`
     pub entries: BTreeMap<orders::EntryKey, orders::Entry>,
     /// `order_references`: site, reference and order
@@ -249,6 +252,9 @@ impl Rows {
             if let Some(known) = told.session_id.and_then(|id| self.new_sessions.get(&id)) {
                 told.session_id = Some(known.replacement);
                 (told.event.session_id, told.event.properties) = (told.session_id, None);
+                if let Some(identification) = &mut told.identification {
+                    identification.session_id = told.session_id;
+                }
             }
         }
     }
@@ -268,7 +274,7 @@ impl Rows {
                 self.add_fact(&fact, hash, enricher)
             }
             Record::Action(mut fact) => {
-                self.forgotten.anonymise_action(&mut fact);
+                self.forgotten.anonymise_action(&mut fact, &mut self.new_hashes);
                 self.add_told(&fact, hash, enricher)
             }
             Record::Spend(fact) => self.add_spend(&fact, hash, enricher),
@@ -299,6 +305,7 @@ impl Rows {
         if let Some((key, identity)) = key.zip(hit.identity.as_ref()) {
             let touched = hit.touch.as_ref().map(|touch| self.add_touch(key, touch, &folding, enricher));
             self.add_visitor(identity, touched, &folding);
+            self.add_identifications(identity.visitor_id, &folding);
             self.add_session(key, identity, touched, &folding, enricher);
             self.add_cookies(key, &folding);
         }

@@ -1,7 +1,7 @@
 -- Orders that facts of a batch may change: those of a visitor who did something up to the moment of the order, those of
--- the same customer after it, those that name a session or a visitor which they were not joined to so far, and those of
--- visitors who were minted from one of these, or from the same id as one of these: session_links may change for them;
--- and weak ones of whom a told action waits for.
+-- the same customer (by an order or an identification) after it, those that name a session or a visitor which they were not
+-- joined to so far, and those of visitors who were minted from one of these, or from the same id as one of these, or of their
+-- customers: session_links may change for them; and weak ones of whom a told action waits for.
 -- $1 sessions, $2 visitors, $3 least time of each session's hits, $4 the least of these times, $5 cookieless ids of the
 -- batch and those that its visitors were minted from, $6 visitors whose first session it has
 -- → site_id, order_id
@@ -10,6 +10,16 @@
 -- a whole.
 WITH seen AS (
     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) AS s(session_id, visitor_id, least_at)
+), minted AS (
+    SELECT v.visitor_id
+    FROM (
+        SELECT n.cookieless_id FROM unnest($5::uuid[]) AS n(cookieless_id)
+        UNION
+        SELECT v.minted_from
+        FROM unnest($6::uuid[]) AS n(visitor_id) JOIN visitors v USING (visitor_id)
+        WHERE v.minted_from IS NOT NULL
+    ) c
+    JOIN visitors v ON v.minted_from = c.cookieless_id
 )
 SELECT o.site_id, o.order_id
 FROM seen s JOIN orders o ON o.visitor_id = s.visitor_id
@@ -19,6 +29,12 @@ SELECT x.site_id, x.order_id
 FROM seen s
 JOIN orders o ON o.visitor_id = s.visitor_id AND o.customer IS NOT NULL
 JOIN orders x ON x.site_id = o.site_id AND x.customer = o.customer
+WHERE x.placed_at >= s.least_at
+UNION
+SELECT x.site_id, x.order_id
+FROM seen s
+JOIN identifications i ON i.visitor_id = s.visitor_id AND i.customer IS NOT NULL
+JOIN orders x ON x.site_id = i.site_id AND x.customer = i.customer
 WHERE x.placed_at >= s.least_at
 UNION
 SELECT o.site_id, o.order_id
@@ -36,15 +52,12 @@ CROSS JOIN LATERAL (
 WHERE o.placed_at >= s.least_at OR o.visitor_id IS DISTINCT FROM s.visitor_id
 UNION
 SELECT o.site_id, o.order_id
-FROM (
-    SELECT n.cookieless_id FROM unnest($5::uuid[]) AS n(cookieless_id)
-    UNION
-    SELECT v.minted_from
-    FROM unnest($6::uuid[]) AS n(visitor_id) JOIN visitors v USING (visitor_id)
-    WHERE v.minted_from IS NOT NULL
-) c
-JOIN visitors v ON v.minted_from = c.cookieless_id
-JOIN orders o ON o.visitor_id = v.visitor_id
+FROM minted m JOIN orders o USING (visitor_id)
+UNION
+SELECT x.site_id, x.order_id
+FROM minted m
+JOIN identifications i ON i.visitor_id = m.visitor_id AND i.customer IS NOT NULL
+JOIN orders x ON x.site_id = i.site_id AND x.customer = i.customer
 UNION
 SELECT e.site_id, e.order_id
 FROM seen s

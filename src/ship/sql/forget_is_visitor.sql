@@ -6,3 +6,5 @@ UNION ALL
 SELECT FROM visitor_months WHERE visitor_id = $1::uuid
 UNION ALL
 SELECT FROM told_actions WHERE visitor_id = $1::uuid
+UNION ALL
+SELECT FROM identifications WHERE visitor_id = $1::uuid

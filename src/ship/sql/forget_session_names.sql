@@ -4,6 +4,10 @@ WITH named AS (
     SELECT * FROM unnest($1::uuid[], $2::uuid[]) AS n(old_id, new_id)
 ), told AS (
     UPDATE told_actions t SET session_id = n.new_id FROM named n WHERE t.session_id = n.old_id
+), identified AS (
+    UPDATE identifications i SET session_id = n.new_id, identification_id = random_id()
+    FROM named n
+    WHERE i.session_id = n.old_id
 ), done AS (
     UPDATE events e SET session_id = n.new_id, properties = NULL
     FROM named n

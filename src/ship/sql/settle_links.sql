@@ -1,5 +1,6 @@
--- Joins orders that nothing else joins: to whom the customer's latest order up to theirs is joined by a cookie, a session or
--- a visitor's name; else to whoever came last, up to the order, with a click id that a report names. Both within the
+-- Joins orders that nothing else joins: to the customer's browser that was there last up to theirs (by a placed order that is
+-- joined to it by a cookie, a session or a visitor's name, or by the beginning of a session of one that the customer was
+-- identified in); else to whoever came last, up to the order, with a click id that a report names. Both within the
 -- lookback. An order that pages alone tell of waits for something better.
 -- $1 site_id, $2 order_id, $3 lookback in seconds
 -- → session_id of each, null when the visitor had none
@@ -18,10 +19,18 @@ WITH lonely AS MATERIALIZED (
     SELECT DISTINCT ON (l.site_id, l.order_id) l.site_id, l.order_id, c.visitor_id
     FROM lonely l
     CROSS JOIN LATERAL browsers_of_order(l.site_id, l.order_id) c
-    WHERE c.placed_at <= l.placed_at AND c.placed_at > l.since
-      AND EXISTS (SELECT FROM order_entries e
+    CROSS JOIN LATERAL (
+        SELECT c.placed_at AS at, 0::bigint AS hash
+        WHERE c.placed_at <= l.placed_at AND c.placed_at > l.since
+        UNION ALL
+        (SELECT s.started_at, s.entry_hash FROM sessions s
+         WHERE c.identification_id IS NOT NULL AND s.visitor_id = c.visitor_id
+           AND s.started_at <= l.placed_at AND s.started_at > l.since
+         ORDER BY s.started_at DESC, s.entry_hash LIMIT 1)
+    ) was_there
+    WHERE EXISTS (SELECT FROM order_entries e
                   WHERE (e.site_id, e.order_id) = (l.site_id, l.order_id) AND NOT e.weak)
-    ORDER BY l.site_id, l.order_id, c.placed_at DESC, c.order_id COLLATE "C"
+    ORDER BY l.site_id, l.order_id, was_there.at DESC, c.order_id COLLATE "C", was_there.hash, c.visitor_id
 ), by_click AS (
     SELECT DISTINCT ON (r.site_id, r.order_id) r.site_id, r.order_id, t.visitor_id
     FROM report r

@@ -33,6 +33,7 @@ impl World {
                     tag,
                     actions,
                     order: None,
+                    phone: None,
                 });
             }
             let (site, bot_score) =

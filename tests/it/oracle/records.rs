@@ -67,6 +67,9 @@ impl World {
         });
         let mut actions: Vec<Action<'static>> =
             step.actions.iter().map(|(name, product)| action(name, *product)).collect();
+        if let Some(action) = actions.first_mut().filter(|_| mode == IdentityMode::Cookie) {
+            action.customer = customer(step.phone);
+        }
         if let Some(index) = step.order {
             let order = &self.orders[index];
             actions.push(Action {
@@ -170,12 +173,16 @@ fn fact(order: &Order, entry: &Entry) -> OrderFact {
             .iter()
             .flat_map(|session| TAGS[CLICK].click.map(|(name, value)| (name.into(), click(value, *session))))
             .collect(),
-        customer: entry.phone.map(|phone| (CustomerKeyKind::Phone, [phone; 16])).into_iter().collect(),
+        customer: customer(entry.phone),
         items: (!items.is_empty()).then(|| serde_json::Value::from(items).to_string()),
         properties: None,
         received_ms: entry.at + MINUTE,
         receipt: None,
     }
+}
+
+fn customer(phone: Option<u8>) -> Vec<(CustomerKeyKind, [u8; 16])> {
+    phone.map(|phone| (CustomerKeyKind::Phone, [phone; 16])).into_iter().collect()
 }
 
 fn money(cents: i64) -> Decimal {

@@ -118,6 +118,8 @@ pub struct Truth {
     pub bought: Vec<Bought>,
     pub crawls: Vec<(u64, &'static str)>,
     pub denials: Vec<(u64, bool, Option<usize>)>,
+    /// Site, telephone and visitor, where one was given other than with an order.
+    identified: BTreeSet<(&'static str, u8, Uuid)>,
 }
 
 impl Truth {
@@ -127,6 +129,7 @@ impl Truth {
             bought: Vec::new(),
             crawls: world.crawls.clone(),
             denials: world.denials.clone(),
+            identified: world.visits.iter().flat_map(identified).collect(),
         };
         truth.bought = world.orders.iter().map(|order| truth.bought(order)).collect();
         let linked: Vec<_> = (0..world.orders.len())
@@ -177,18 +180,25 @@ impl Truth {
         touches
     }
 
-    /// A telephone that more than ten browsers ordered with at a site, or that more than 200 reports name, is nobody's.
+    /// The visitors who gave a telephone at a site.
+    fn identified_by(&self, site: &str, phone: u8) -> impl Iterator<Item = Uuid> {
+        let given = self.identified.iter().filter(move |(at, given, _)| *at == site && *given == phone);
+        given.map(|(.., visitor)| *visitor)
+    }
+
+    /// A telephone that more than ten browsers ordered with or gave at a site, or that more than 200 reports name, is nobody's.
     fn is_shared(&self, site: &str, phone: u8) -> bool {
         let orders = || {
             self.bought.iter().filter(move |order| order.site == site && order.phones.contains_key(&phone))
         };
-        let browsers: BTreeSet<Uuid> =
-            orders().filter(|order| order.is_direct()).filter_map(|order| order.visitor).collect();
-        browsers.len() > 10 || orders().map(|order| order.phones[&phone]).sum::<usize>() > 200
+        let of_orders = orders().filter(|order| order.is_direct()).filter_map(|order| order.visitor);
+        let browsers: BTreeSet<Uuid> = of_orders.chain(self.identified_by(site, phone)).collect();
+        let reports = orders().map(|order| order.phones[&phone]).sum::<usize>();
+        browsers.len() > 10 || reports + self.identified_by(site, phone).count() > 200
     }
 
-    /// The orders of an order's customer, itself included: all that telephones connect.
-    fn of_customer(&self, order: &Bought) -> Vec<&Bought> {
+    /// The orders of an order's customer, itself included, and who gave a telephone of theirs: all that telephones connect.
+    fn of_customer(&self, order: &Bought) -> (Vec<&Bought>, BTreeSet<Uuid>) {
         let at_site = || self.bought.iter().filter(|other| other.site == order.site);
         let own = |order: &Bought| {
             let phones = order.phones.keys().copied();
@@ -205,13 +215,17 @@ impl Truth {
         }
         // What very many keys hold together is no customer.
         phones = if phones.len() > 50 { BTreeSet::new() } else { phones };
-        at_site().filter(|other| other.id == order.id || !own(other).is_disjoint(&phones)).collect()
+        let identified = phones.iter().flat_map(|phone| self.identified_by(order.site, *phone)).collect();
+        let orders = at_site().filter(|other| other.id == order.id || !own(other).is_disjoint(&phones));
+        (orders.collect(), identified)
     }
 
-    /// The browsers of an order's customer: its own, and those that placed another of the customer's orders.
+    /// The browsers of an order's customer: its own, those that placed another of the customer's orders, and those in which a
+    /// telephone of theirs was given.
     pub fn browsers(&self, order: &Bought) -> BTreeSet<Uuid> {
-        let others = self.of_customer(order).into_iter().filter(|other| other.is_direct());
-        others.filter_map(|other| other.visitor).chain(order.visitor).collect()
+        let (orders, identified) = self.of_customer(order);
+        let others = orders.into_iter().filter(|other| other.is_direct());
+        others.filter_map(|other| other.visitor).chain(order.visitor).chain(identified).collect()
     }
 
     /// Every piece of evidence of whoever placed an order, by time.
@@ -318,15 +332,20 @@ impl Truth {
             .max_by_key(|index| self.seen[*index].started)
     }
 
-    /// Of an order that nothing else joins: the visitor of the customer's last order, else of the click that is named.
+    /// Of an order that nothing else joins: the customer's browser that was there last, by an order or, where a telephone was
+    /// given, by a visit; else that of the click that is named.
     fn linked(&self, order: &Bought, told: &Order) -> Option<(&'static str, Uuid)> {
         if order.visitor.is_some() {
             return None;
         }
         let is_in_time = |at: u64| at <= order.placed && at > order.placed - LOOKBACK;
-        let others = self.of_customer(order).into_iter();
-        let others = others.filter(|other| is_in_time(other.placed) && other.is_direct());
-        let last = others.filter_map(|other| Some((other.placed, other.visitor?))).max();
+        let (orders, identified) = self.of_customer(order);
+        let others = orders.into_iter().filter(|other| is_in_time(other.placed) && other.is_direct());
+        let others = others.filter_map(|other| Some((other.placed, other.visitor?)));
+        let visits = identified
+            .into_iter()
+            .filter_map(|visitor| Some((self.seen[self.latest(visitor, order.placed)?].started, visitor)));
+        let last = others.chain(visits).max();
         if let Some((_, visitor)) = last {
             return Some(("customer", visitor));
         }
@@ -405,6 +424,12 @@ pub fn split(cents: i64, credits: &[i64]) -> Vec<i64> {
         parts[index] += 1;
     }
     parts
+}
+
+/// Who gave a telephone on a visit.
+fn identified(visit: &Visit) -> impl Iterator<Item = (&'static str, u8, Uuid)> {
+    let phones = visit.own.steps.iter().filter_map(|step| step.phone);
+    phones.filter(|_| !visit.cookieless).map(|phone| (visit.site, phone, visit.own.visitor))
 }
 
 fn seen(visit: &Visit, world: &World) -> Seen {

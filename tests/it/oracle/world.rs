@@ -29,6 +29,8 @@ pub struct Step {
     pub actions: Vec<(&'static str, Option<usize>)>,
     /// The order that it places.
     pub order: Option<usize>,
+    /// The telephone that is given with it, of whoever has a cookie.
+    pub phone: Option<u8>,
 }
 
 /// Requests of one session id.
@@ -238,6 +240,7 @@ impl World {
             tag: None,
             actions: Vec::new(),
             order: Some(index),
+            phone: None,
         };
         visit.own.steps.push(step);
         let currency = match random.below(20) {
@@ -387,6 +390,7 @@ fn page_view(random: &mut Random, at: u64) -> Step {
         tag: None,
         actions: Vec::new(),
         order: None,
+        phone: None,
     }
 }
 
@@ -413,6 +417,9 @@ fn steps(random: &mut Random, mut at: u64, count: u64, is_bounce: bool) -> Vec<S
             15 => step.tag = steps[0].tag,
             16 if random.chance(30) => step.tag = Some(random.index(TAGS.len())),
             _ => {}
+        }
+        if step.actions.iter().any(|(name, _)| ["lead", "registration"].contains(name)) && random.chance(70) {
+            step.phone = u8::try_from(random.below(60)).ok();
         }
         step.page_view = step.actions.is_empty() || random.chance(60);
         steps.push(step);

@@ -44,8 +44,10 @@ fn actions() -> impl Strategy<Value = Vec<Action<'static>>> {
         product_name: name.map(|name| ["Shirt", "Футболка", "hoodie"][name].into()),
         ..action("product_view")
     });
-    let other =
-        (0usize..5).prop_map(|kind| action(["add_to_cart", "search", "registration", "wish", "lead"][kind]));
+    let other = (0usize..5, prop::option::of(0usize..4)).prop_map(|(kind, who)| {
+        let customer = who.filter(|_| kind > 1).map(|who| keys_of(who, false)).unwrap_or_default();
+        Action { customer, ..action(["add_to_cart", "search", "registration", "wish", "lead"][kind]) }
+    });
     let reference =
         || prop::option::of((0usize..2).prop_map(|number| std::borrow::Cow::Borrowed(["r1", "r2"][number])));
     let bought = (0usize..3, 1i64..3, any::<(bool, bool)>(), reference()).prop_map(
@@ -146,7 +148,8 @@ pub(super) fn any_record() -> impl Strategy<Value = Record<'static>> {
         let fact = told(kind, whole.then_some(who.session_id), at_ms);
         let visitor_id = Some(who.visitor_id);
         let reference = format!("{} {:?}", fact.reference, who.visitor_id);
-        Record::Action(Box::new(ActionFact { visitor_id, reference, ..fact }))
+        let customer = if kind == "wish" { Vec::new() } else { keys_of(kind.len() % 4, at_ms % 4 == 0) };
+        Record::Action(Box::new(ActionFact { visitor_id, reference, customer, ..fact }))
     });
     prop_oneof![10 => any_hit(), 3 => any_report(), 1 => done, 1 => bot]
 }

@@ -160,6 +160,7 @@ fn told(kind: &str, session_id: Option<Uuid>, at_ms: u64) -> ActionFact {
         properties: vec![("plan".into(), "gold".into())],
         received_ms: at_ms,
         receipt: None,
+        customer: vec![],
     }
 }
 

@@ -449,3 +449,120 @@ async fn an_order_keeps_what_a_forgotten_browser_earned_it_and_no_name_of_it() {
     assert_eq!(value(&client, credit).await.unwrap(), "google t");
     assert_eq!(value(&client, &name).await.unwrap(), "0");
 }
+
+/// Something that is no order, with what identifies the customer.
+fn identified(
+    browser: Identity,
+    at_ms: u64,
+    kind: &'static str,
+    customer: &[(CustomerKeyKind, [u8; 16])],
+) -> Record<'static> {
+    let given = Action { customer: customer.to_vec(), ..action(kind) };
+    hit(Hit { page_view: false, actions: vec![given], ..page_view(browser, at_ms) })
+}
+
+#[tokio::test]
+async fn a_browser_in_which_the_customer_registered_earns_orders_of_another() {
+    let phone = (CustomerKeyKind::Phone, [1; 16]);
+    let (mobile, desktop) = (identity(1, 1, TEN), identity(2, 1, TEN + 48 * HOUR));
+    let records = [
+        landed(mobile, TEN, 1, "google"),
+        identified(mobile, TEN + MINUTE, "registration", &[phone]),
+        bought_by(desktop, TEN + 48 * HOUR, "web", &[phone]),
+        order(OrderFact {
+            customer: vec![phone],
+            ..fact("by telephone", OrderEntryKind::Placed, TEN + 2 * HOUR)
+        }),
+    ];
+    let (database, client, _, _) = shop().await;
+    for order in 0..24_usize {
+        super::any_order::clear(&client).await;
+        let (mut shipper, mut journal) = (shipper(&database), Journal::new());
+        shipper.checkpoints(&[journal.id]).await.unwrap();
+        let mut left: Vec<_> = records.iter().collect();
+        for place in [order % 4, order / 4 % 3, order / 12, 0] {
+            let record = left.remove(place).clone();
+            shipper.ship(journal.batch(&[record])).await.unwrap();
+        }
+        assert_eq!(joined(&client, "web").await, "cookie 02 1 google", "order {order}");
+        assert_eq!(joined(&client, "by telephone").await, "customer 01 1 google", "order {order}");
+        assert_eq!(value(&client, "SELECT count(*) FROM identifications").await.unwrap(), "1");
+    }
+}
+
+#[tokio::test]
+async fn what_the_api_tells_of_a_session_identifies_its_visitor_once_it_comes() {
+    let (_database, client, mut shipper, mut journal) = shop().await;
+    let (email, user) = ((CustomerKeyKind::Email, [1; 16]), (CustomerKeyKind::UserId, [2; 16]));
+    let mobile = identity(1, 1, TEN);
+    let signed_in =
+        ActionFact { customer: vec![user], ..told("lead", Some(mobile.session_id), TEN + MINUTE) };
+    // Of nobody's, with two keys: it connects them.
+    let card = ActionFact { customer: vec![user, email], ..told("wish", None, TEN) };
+    let records = [
+        Record::Action(Box::new(signed_in)),
+        Record::Action(Box::new(card)),
+        bought_by(identity(2, 1, TEN + HOUR), TEN + HOUR, "web", &[email]),
+    ];
+    shipper.ship(journal.batch(&records)).await.unwrap();
+    assert_eq!(joined(&client, "web").await, "cookie 02 1");
+    shipper.ship(journal.batch(&[landed(mobile, TEN, 1, "google")])).await.unwrap();
+    assert_eq!(joined(&client, "web").await, "cookie 02 1 google");
+    let waiting = "SELECT count(session_id) FROM identifications";
+    assert_eq!(value(&client, waiting).await.unwrap(), "0");
+    // A touch that comes late counts like any other.
+    shipper.ship(journal.batch(&[landed(mobile, TEN + 2 * MINUTE, 2, "bing")])).await.unwrap();
+    assert_eq!(joined(&client, "web").await, "cookie 02 1 bing");
+}
+
+#[tokio::test]
+async fn what_is_given_in_very_many_browsers_connects_none() {
+    let (_database, client, mut shipper, mut journal) = shop().await;
+    let phone = (CustomerKeyKind::Phone, [9; 16]);
+    let given = |number: u8| identified(identity(number, 1, TEN), TEN + u64::from(number), "lead", &[phone]);
+    let mut records = vec![landed(identity(1, 1, TEN), TEN, 1, "google")];
+    records.extend((1..10).map(given));
+    records.push(bought_by(identity(20, 1, TEN), TEN + HOUR, "web", &[phone]));
+    shipper.ship(journal.batch(&records)).await.unwrap();
+    assert_eq!(joined(&client, "web").await, "cookie 14 1 google");
+    // Somebody says it again: that is no other browser.
+    shipper.ship(journal.batch(&[given(9)])).await.unwrap();
+    assert_eq!(joined(&client, "web").await, "cookie 14 1 google");
+    shipper.ship(journal.batch(&[given(10)])).await.unwrap();
+    assert_eq!(joined(&client, "web").await, "cookie 14 1");
+}
+
+#[tokio::test]
+async fn whoever_is_forgotten_is_so_in_all_browsers_that_they_gave_their_name_in() {
+    let (_database, client, mut shipper, mut journal) = shop().await;
+    let phone = (CustomerKeyKind::Phone, [0xee; 16]);
+    let (mobile, desktop) = (identity(1, 1, TEN), identity(2, 1, TEN + 9 * HOUR));
+    let records = [
+        landed(mobile, TEN, 1, "google"),
+        identified(mobile, TEN + MINUTE, "lead", &[phone]),
+        bought_by(desktop, TEN + 9 * HOUR, "web", &[phone]),
+    ];
+    shipper.ship(journal.batch(&records)).await.unwrap();
+    let erasure = Erasure {
+        erasure_id: Uuid::new_v4(),
+        at_ms: TEN + 20 * HOUR,
+        subject: Subject::Visitor(desktop.visitor_id),
+    };
+    shipper.ship(journal.batch(&[Record::Erasure(erasure)])).await.unwrap();
+    // Whatever comes late is of the same nobody.
+    let late = [
+        identified(mobile, TEN + 2 * MINUTE, "registration", &[phone]),
+        order(fact("web", OrderEntryKind::Paid, TEN + 10 * HOUR)),
+    ];
+    shipper.ship(journal.batch(&late)).await.unwrap();
+    let credit = "SELECT c.source FROM order_credits k JOIN campaigns c USING (campaign_id)
+                  WHERE k.order_id = 'web' AND k.model = 'last_non_direct'";
+    assert_eq!(value(&client, credit).await.unwrap(), "google");
+    let names = [mobile.visitor_id, desktop.visitor_id, mobile.session_id, desktop.session_id];
+    let mut names: Vec<String> = names.iter().map(Uuid::to_string).collect();
+    names.push("ee".repeat(16));
+    let led = crate::forgetting::places_of(&client, &names).await;
+    assert!(led.is_empty(), "{led:?}");
+    let kept = "SELECT string_agg(DISTINCT octet_length(phone)::text, ' ') FROM identifications";
+    assert_eq!(value(&client, kept).await.unwrap(), "17");
+}

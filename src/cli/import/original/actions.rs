@@ -112,7 +112,7 @@ impl Reading<'_> {
         item.insert("reference".to_owned(), json!(format!("original {id}")));
         let content = Sha256::digest(Value::Object(item.clone()).to_string());
         item.insert("session_id".to_owned(), json!(session_id));
-        let mut fact = action_item::fact(&item, kind, self.terms.now)?;
+        let mut fact = action_item::fact(&item, kind, self.terms.now, &self.terms.customers)?;
         // Whatever its session is called.
         fact.content = content.iter().take(8).fold(0, |number, byte| number << 8 | i64::from(*byte));
         Ok(Taken::Record(Record::Action(Box::new(fact))))

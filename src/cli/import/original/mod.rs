@@ -22,6 +22,7 @@ use self::sessions::Sessions;
 use self::standing::Standing;
 use crate::capture::Rules;
 use crate::config::{Config, StoreIp};
+use crate::customer::CustomerHasher;
 use crate::hit::ReportOutcome;
 
 #[derive(Debug, ClapArgs)]
@@ -59,6 +60,8 @@ pub(super) struct Terms<'a> {
     host: &'a str,
     currency: Option<&'a str>,
     rules: &'a Rules,
+    /// Hashes customers as everything else does.
+    customers: CustomerHasher,
     store_ip: StoreIp,
     /// The pause that ends a session.
     pause: Duration,
@@ -108,6 +111,7 @@ async fn import(config: &Config, args: &Args) -> anyhow::Result<()> {
         host: &host,
         currency: args.currency.as_deref(),
         rules: &rules,
+        customers: orders::customers(config)?,
         store_ip: config.tracking.privacy.store_ip,
         pause: config.tracking.identity.session_timeout,
         until: args.before,
@@ -118,7 +122,7 @@ async fn import(config: &Config, args: &Args) -> anyhow::Result<()> {
     let standing = Standing::ask(config, &args.site, ids).await?;
     terms.until = terms.until.or(standing.seen_since);
     sessions.refuse(standing.horizon, &terms);
-    read_others(&mut dumps, &mut sessions, config, args, &terms)?;
+    read_others(&mut dumps, &mut sessions, args, &terms)?;
     let known = add_sessions(&mut dumps, sessions, &standing, &terms)?;
     tell(config, dumps, &known, args.dry_run).await
 }
@@ -127,23 +131,21 @@ async fn import(config: &Config, args: &Args) -> anyhow::Result<()> {
 fn read_others(
     dumps: &mut Vec<Dump>,
     sessions: &mut Sessions,
-    config: &Config,
     args: &Args,
     terms: &Terms<'_>,
 ) -> anyhow::Result<()> {
-    let customers = orders::customers(config)?;
     let mut bought = BTreeMap::new();
     if let Some(path) = &args.actions {
         let mut dump = Dump::read(path, &["id", "action_type", "timestamp"])?;
         bought = actions::read(&mut dump, sessions, terms);
         if args.orders.is_none() {
-            orders::of_purchases(&bought, sessions, &customers, terms, &mut dump);
+            orders::of_purchases(&bought, sessions, terms, &mut dump);
         }
         dumps.push(dump);
     }
     if let Some(path) = &args.orders {
         let mut dump = Dump::read(path, &["id", "created"])?;
-        orders::read(&mut dump, &bought, sessions, &customers, terms);
+        orders::read(&mut dump, &bought, sessions, terms);
         let ids: HashSet<&str> = dump.rows().iter().filter_map(|row| row.text("id")).collect();
         let orphans = bought.iter().filter(|(id, _)| !ids.contains(id.as_str()));
         let orphans = orphans.filter_map(|(id, bought)| Some((id, bought.purchase.as_ref()?.0)));

@@ -34,12 +34,11 @@ pub(super) fn read(
     dump: &mut Dump,
     bought: &BTreeMap<String, Bought>,
     sessions: &mut Sessions,
-    customers: &CustomerHasher,
     terms: &Terms<'_>,
 ) {
     let (mut records, mut refused) = (Vec::new(), Vec::new());
     for row in dump.rows() {
-        match entries(&row, bought, sessions, customers, terms) {
+        match entries(&row, bought, sessions, terms) {
             Ok(entries) => records.extend(entries.into_iter().map(|entry| (row.line, entry))),
             Err(reason) => {
                 sessions.drop_order(row.text("id").unwrap_or_default());
@@ -57,7 +56,6 @@ fn entries(
     row: &Row<'_>,
     bought: &BTreeMap<String, Bought>,
     sessions: &mut Sessions,
-    customers: &CustomerHasher,
     terms: &Terms<'_>,
 ) -> Result<Vec<Record<'static>>, String> {
     let (id, at_ms) = (row.need("id")?, row.need_time("created", terms.now)?);
@@ -89,7 +87,7 @@ fn entries(
     if row.text("status") == Some("cancelled") {
         items.push(entry(terms, id, "cancelled", at_ms, None));
     }
-    items.into_iter().map(|item| record(item, customers, terms)).collect()
+    items.into_iter().map(|item| record(item, terms)).collect()
 }
 
 /// The session that the row names, else that of an action that names the order, else one that the row's own tags tell of.
@@ -114,7 +112,6 @@ fn session_of(
 pub(super) fn of_purchases(
     bought: &BTreeMap<String, Bought>,
     sessions: &Sessions,
-    customers: &CustomerHasher,
     terms: &Terms<'_>,
     dump: &mut Dump,
 ) {
@@ -128,7 +125,7 @@ pub(super) fn of_purchases(
         if let Some(number) = number {
             item.insert("order_number".to_owned(), json!(number));
         }
-        match record(item, customers, terms) {
+        match record(item, terms) {
             Ok(record) => dump.records.push((*line, record)),
             Err(reason) => dump.refused.push((*line, reason)),
         }
@@ -151,13 +148,9 @@ fn entry(terms: &Terms<'_>, id: &str, status: &str, at_ms: u64, value: Option<&s
     item
 }
 
-fn record(
-    item: Map<String, Value>,
-    customers: &CustomerHasher,
-    terms: &Terms<'_>,
-) -> Result<Record<'static>, String> {
-    let mut fact =
-        order_item::read(&Value::Object(item), terms.now, customers).map_err(|refusal| refusal.reason)?;
+fn record(item: Map<String, Value>, terms: &Terms<'_>) -> Result<Record<'static>, String> {
+    let mut fact = order_item::read(&Value::Object(item), terms.now, &terms.customers)
+        .map_err(|refusal| refusal.reason)?;
     fact.way = Way::Import;
     Ok(Record::Order(Box::new(fact)))
 }

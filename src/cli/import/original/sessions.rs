@@ -182,7 +182,8 @@ impl Past {
             let item = json!({"site": terms.site, "reference": format!("original session {id}"),
                               "session_id": self.identity.session_id, "at": at.to_string()});
             let item = item.as_object().cloned().unwrap_or_else(Map::new);
-            let fact = action_item::fact(&item, "registration", terms.now).map_err(anyhow::Error::msg);
+            let fact = action_item::fact(&item, "registration", terms.now, &terms.customers);
+            let fact = fact.map_err(anyhow::Error::msg);
             records.push(Record::Action(Box::new(fact.context("a registration")?)));
         }
         Ok(records)
