@@ -245,20 +245,30 @@ impl Labels {
 
     fn add(&mut self, part: &Part, label: Id, who: Number, known: &mut HashMap<Option<i64>, u32>) {
         let (ids, visitors) = (part.ids(label), part.numbers(who));
-        // The label of each place in the day's list; only of those that are looked at.
-        let mut places = vec![u32::MAX; ids.list.len() + 1];
+        // By place in the day's list, so that what a label has so far is looked up once a day.
+        let mut ends = vec![0_usize; ids.list.len() + 2];
+        part.chosen().for_each(|session| ends[ids.place(session) + 1] += 1);
+        (1..ends.len()).for_each(|place| ends[place] += ends[place - 1]);
+        let mut sessions = vec![0; ends.last().copied().unwrap_or_default()];
         for session in part.chosen() {
-            let place = &mut places[ids.place(session)];
-            if *place == u32::MAX {
-                let next = u32::try_from(self.ids.len()).unwrap_or(u32::MAX);
-                *place = *known.entry(ids.of(session)).or_insert_with_key(|id| {
-                    self.ids.push(*id);
-                    self.sums.push(Tally::default());
-                    next
-                });
+            let end = &mut ends[ids.place(session)];
+            sessions[*end] = session;
+            *end += 1;
+        }
+        for of_label in sessions.chunk_by(|one, other| ids.place(*one) == ids.place(*other)) {
+            let Some(id) = of_label.first().map(|session| ids.of(*session)) else { continue };
+            let next = u32::try_from(self.ids.len()).unwrap_or(u32::MAX);
+            let label = *known.entry(id).or_insert_with_key(|id| {
+                self.ids.push(*id);
+                self.sums.push(Tally::default());
+                next
+            });
+            let mut sums = Tally::default();
+            for session in of_label {
+                sums += Tally::of(part, *session);
+                self.people.add(label, visitors[*session]);
             }
-            self.sums[*place as usize] += Tally::of(part, session);
-            self.people.add(*place, visitors[session]);
+            self.sums[label as usize] += sums;
         }
     }
 

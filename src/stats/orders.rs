@@ -2,6 +2,7 @@
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -13,7 +14,7 @@ use crate::stats::AppState;
 use crate::stats::answer::{Answer, ListMeta};
 use crate::stats::csv;
 use crate::stats::cursor::OrderCursor;
-use crate::stats::database::DatabaseError;
+use crate::stats::database::{DatabaseError, Parameter, Snapshot};
 use crate::stats::details::OrderDetails;
 use crate::stats::filters::contains_pattern;
 use crate::stats::general::sold;
@@ -53,6 +54,10 @@ pub(crate) struct Totals {
     revenue: String,
 }
 
+/// Orders that are looked at first, and how many times as many next.
+const FIRST_REACH: i64 = 500;
+const GROWTH: i64 = 16;
+
 /// `GET /api/v1/orders`
 pub(crate) async fn orders(
     State(shared): AppState,
@@ -71,15 +76,15 @@ pub(crate) async fn orders(
         (after.as_ref().map(|after| after.placed_at), after.as_ref().map(|after| after.site_id));
     let id = after.map(|after| after.order_id);
     let one_more = i64::from(params.limit) + 1;
-    let mut parameters = scope.parameters();
-    parameters.extend(money.parameters());
     let totals = sold(&snapshot, &scope, &money).await?;
-    parameters.push((&pattern, Type::TEXT));
-    parameters.push((&time, Type::TIMESTAMPTZ));
-    parameters.push((&site, Type::INT4));
-    parameters.push((&id, Type::TEXT));
-    parameters.push((&one_more, Type::INT8));
-    let mut rows = snapshot.rows(include_str!("sql/orders.sql"), &parameters).await?;
+    let asked = [
+        (&pattern as _, Type::TEXT),
+        (&time as _, Type::TIMESTAMPTZ),
+        (&site as _, Type::INT4),
+        (&id as _, Type::TEXT),
+        (&one_more as _, Type::INT8),
+    ];
+    let mut rows = newest(&snapshot, &scope, &money, time, asked, params.limit as usize + 1).await?;
     let freshness = snapshot.conclude().await?;
     let limit = params.limit as usize;
     let is_more = rows.len() > limit;
@@ -103,6 +108,39 @@ pub(crate) async fn orders(
         .with_list(&params, list)
         .with_warning(searched)
         .into_response())
+}
+
+/// The orders of a page. They are looked for among the newest first, in spans that grow: few pages need the whole window.
+async fn newest(
+    snapshot: &Snapshot,
+    scope: &Scope,
+    money: &Money,
+    after: Option<Timestamp>,
+    asked: [Parameter<'_>; 5],
+    wanted: usize,
+) -> Result<Vec<Row>, DatabaseError> {
+    let (from, to) = scope.window();
+    let mut reach = FIRST_REACH;
+    loop {
+        let since = if money.is_by_session() {
+            None
+        } else {
+            let mut parameters = scope.parameters_of_amounts(None, None);
+            parameters.push((&after, Type::TIMESTAMPTZ));
+            parameters.push((&reach, Type::INT8));
+            let row = snapshot.row(include_str!("sql/orders_since.sql"), &parameters).await?;
+            row.map(|row| row.try_get::<_, Timestamp>("placed_at")).transpose()?
+        };
+        let part = since.or(from).map_or_else(|| scope.clone(), |since| scope.between(since, to));
+        let mut parameters = part.parameters();
+        parameters.extend(money.parameters());
+        parameters.extend(asked.iter().cloned());
+        let rows = snapshot.rows(include_str!("sql/orders.sql"), &parameters).await?;
+        if since.is_none() || rows.len() >= wanted {
+            return Ok(rows);
+        }
+        reach *= GROWTH;
+    }
 }
 
 fn cursor(row: &Row) -> Result<OrderCursor, tokio_postgres::Error> {

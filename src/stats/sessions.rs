@@ -171,7 +171,20 @@ pub(crate) async fn sessions(
     parameters.push((&after_time, Type::TIMESTAMPTZ));
     parameters.push((&after_id, Type::UUID));
     parameters.push((&one_more, Type::INT8));
-    let mut rows = snapshot.rows(include_str!("sql/sessions.sql"), &parameters).await?;
+    let page = snapshot.rows(include_str!("sql/sessions.sql"), &parameters).await?;
+    let column = |name: &str| page.iter().map(|row| row.try_get(name)).collect::<Result<Vec<Uuid>, _>>();
+    let (ids, visitors) = (
+        column("session_id").map_err(DatabaseError::from)?,
+        column("visitor_id").map_err(DatabaseError::from)?,
+    );
+    let hours = page.iter().map(|row| row.try_get("session_hour")).collect::<Result<Vec<Timestamp>, _>>();
+    let hours = hours.map_err(DatabaseError::from)?;
+    let of_page = [
+        (&ids as _, Type::UUID_ARRAY),
+        (&hours as _, Type::TIMESTAMPTZ_ARRAY),
+        (&visitors as _, Type::UUID_ARRAY),
+    ];
+    let mut rows = snapshot.rows(include_str!("sql/sessions_details.sql"), &of_page).await?;
     let freshness = snapshot.conclude().await?;
 
     let limit = params.limit as usize;
