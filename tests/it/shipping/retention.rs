@@ -154,7 +154,11 @@ async fn what_goes_is_counted_first_and_totals_stay() {
     let again = pass(&database).await.unwrap();
     assert_eq!(dropped(&again, "sessions") + dropped(&again, "events"), 0);
     for (table, rows) in dump(&client).await {
-        assert!(table == "upkeep_clock" || rows == before[&table], "{table}");
+        // Orders are packed again without the sessions that went.
+        assert!(
+            ["upkeep_clock", "order_columns"].contains(&table.as_str()) || rows == before[&table],
+            "{table}"
+        );
     }
 }
 
