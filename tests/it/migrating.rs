@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use refinery::Migration;
+use refinery_core::Migration;
 use utm_dispatcher::store::Store;
 use utm_dispatcher::store::migrate::{self, SchemaState, migrations};
 

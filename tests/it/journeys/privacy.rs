@@ -330,8 +330,13 @@ async fn an_export_has_everything_of_a_person_and_an_erasure_takes_what_it_names
     olena.browses(&stage, "/search?boots").await;
     olena.orders(&mut stage, "1042", "1499.00").await;
     let customer = serde_json::json!({"phone": "+380671234567", "email": "olena@example.com"});
-    stage.shop_reports("1042", "paid", serde_json::json!({"value": "1499.00", "customer": customer})).await;
+    stage
+        .shop_reports("1042", "paid", serde_json::json!({"value": "1499.00", "customer": customer.clone()}))
+        .await;
     let visitor = stage.value("SELECT visitor_id FROM visitors").await.unwrap();
+    let called =
+        serde_json::json!({"type": "lead", "reference": "call", "visitor_id": visitor, "customer": customer});
+    stage.shop_tells(called).await;
     let (status, text) = stage.ask(&format!("/api/v1/visitors/{visitor}")).await;
     assert_eq!(status, 200, "{text}");
     let export: Value = serde_json::from_str(&text).unwrap();

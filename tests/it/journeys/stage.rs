@@ -140,6 +140,12 @@ impl Stage {
         }
     }
 
+    /// Tells the API what somebody did.
+    pub(super) async fn shop_tells(&self, action: Value) {
+        let (status, answer) = self.proxies[0].running.tell("actions", &json!([action])).await;
+        assert_eq!((status, &answer["results"][0]["outcome"]), (200, &json!("recorded")), "{answer}");
+    }
+
     /// The shop tells the API of an order, or of what became of one: the fields besides `order_id` and `status`.
     pub(super) async fn shop_reports(&mut self, order: &str, status: &str, mut fields: Value) {
         fields["order_id"] = json!(order);
