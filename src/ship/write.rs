@@ -149,7 +149,8 @@ pub(super) async fn attempt(
         settle::concerned(&transaction, rows),
         identifications::concerned(&transaction, rows),
     )?;
-    if !(concerned.is_empty() && identified.is_empty()) && !terms.exclusive {
+    let concerns_none = concerned.is_empty() && identified.is_empty();
+    if !concerns_none && !terms.exclusive {
         return Ok(Attempt::ConcernsOrders);
     }
     write_quarantine(&transaction, rows).await?;

@@ -52,6 +52,7 @@ const FILES: &[(&str, &str)] = files![
     "V28__first_steps",
     "V29__customers",
     "V30__identifications",
+    "V31__order_columns",
 ];
 
 /// How the database's schema stands to this binary.
