@@ -46,7 +46,7 @@ const PARTS: [(&str, &str, By); 14] = [
     part!("events", Visitors),
     part!("product_views", Visitors),
     part!("told_actions", Visitors),
-    part!("identifications", Visitors),
+    part!("identifications", Names),
     part!("orders", Orders),
     part!("order_entries", Orders),
     part!("order_credits", Orders),

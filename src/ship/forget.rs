@@ -67,12 +67,15 @@ pub(super) async fn forget(transaction: &Transaction<'_>, erasure: &Erasure) -> 
         Subject::Visitor(id) if !before => Some(*id),
         _ => None,
     };
-    let hashes = hashes_of(transaction, &found.orders, &found.visitors, true).await?;
+    let mut hashes = hashes_of(transaction, &found.orders, &found.visitors, true).await?;
+    if let Subject::Customer(hash) = &erasure.subject {
+        hashes.entry(*hash).or_default();
+    }
     let is_listed =
         named.is_some() || !(found.visitors.is_empty() && found.sessions.is_empty() && hashes.is_empty());
     let key: Option<[u8; KEY_BYTES]> = is_listed.then(rand::random);
     if let Some(key) = key {
-        rename(transaction, &found, &Replacer::new(key), &mut erased).await?;
+        rename(transaction, &found, key, &mut erased).await?;
         let hashes = hashes.into_keys().map(|hash| (hash, (erasure.erasure_id, key))).collect();
         erased.insert("customers", rename_hashes(transaction, &hashes).await?);
     }
@@ -102,15 +105,22 @@ pub(super) async fn anonymise_orders(transaction: &Transaction<'_>, orders: &Ord
     take_customers_out(transaction, orders).await.map(drop)
 }
 
-/// The same for identifications: hashes by which forgotten visitors are identified are replaced.
+/// The same for what forgotten visitors among these, and those of these sessions, gave.
 pub(super) async fn anonymise_identifications(
     transaction: &Transaction<'_>,
-    identified: &BTreeSet<i64>,
+    visitors: &[Uuid],
+    sessions: &[Uuid],
 ) -> Result<(), Error> {
-    let rows = send!(transaction, "forget_hashes_identified", identified, |id| { INT8_ARRAY: id })?;
+    let parameters: [Parameter<'_>; 2] = [(&visitors, Type::UUID_ARRAY), (&sessions, Type::UUID_ARRAY)];
+    let sql = include_str!("sql/forget_hashes_identified.sql");
+    let rows = transaction.query_typed(sql, &parameters).await?;
+    if rows.is_empty() {
+        return Ok(());
+    }
     let hashes =
         rows.iter().filter_map(read_hash).filter_map(|(hash, newest)| Some((hash, newest?))).collect();
-    rename_hashes(transaction, &hashes).await.map(drop)
+    rename_hashes(transaction, &hashes).await?;
+    transaction.execute_typed(include_str!("sql/forget_unnamed.sql"), &parameters).await.map(drop)
 }
 
 /// Replaces hashes of customers wherever they are, and lists them; answers in how many reports.
@@ -131,7 +141,7 @@ pub(super) async fn rename_hashes(transaction: &Transaction<'_>, hashes: &NewHas
 /// everywhere.
 type Newest = Option<(Uuid, [u8; KEY_BYTES])>;
 
-/// Hashes of customers in reports about orders, of all or of those marked as forgotten, and of those that visitors gave.
+/// Hashes of customers in reports about orders, of all or of those marked as forgotten, and those that visitors gave.
 async fn hashes_of(
     transaction: &Transaction<'_>,
     orders: &Orders,
@@ -198,9 +208,10 @@ impl Found {
                 found.add_customers(transaction, None, None, Some(hash.as_slice())).await?;
             }
         }
-        if found.orders.len() > MOST_ORDERS || !found.add_identified(transaction).await? {
+        if found.orders.len() > MOST_ORDERS {
             return Ok(None);
         }
+        found.add_identified(transaction).await?;
         found.add_visitors_of_orders(transaction).await?;
         found.add_sessions_and_orders(transaction).await?;
         // Reports may name ids of which nothing has come.
@@ -251,14 +262,13 @@ impl Found {
         Ok(())
     }
 
-    /// Visitors who gave an identifier of the customer's; false when they are too many.
-    async fn add_identified(&mut self, transaction: &Transaction<'_>) -> Result<bool, Error> {
+    /// Visitors who gave an identifier of the customer's.
+    async fn add_identified(&mut self, transaction: &Transaction<'_>) -> Result<(), Error> {
         let hashes: Vec<&[u8]> = self.customers.iter().map(Vec::as_slice).collect();
-        let most = i64::try_from(MOST_ORDERS + 1).unwrap_or(i64::MAX);
-        let parameters: [Parameter<'_>; 2] = [(&hashes, Type::BYTEA_ARRAY), (&most, Type::INT8)];
-        let rows = transaction.query_typed(include_str!("sql/forget_identified.sql"), &parameters).await?;
+        let by_hashes = [(&hashes as _, Type::BYTEA_ARRAY)];
+        let rows = transaction.query_typed(include_str!("sql/forget_identified.sql"), &by_hashes).await?;
         self.visitors.extend(rows.iter().map(|row| row.get::<_, Uuid>("visitor_id")));
-        Ok(rows.len() <= MOST_ORDERS)
+        Ok(())
     }
 
     async fn add_visitors_of_orders(&mut self, transaction: &Transaction<'_>) -> Result<(), Error> {
@@ -324,21 +334,22 @@ async fn was_forgotten(
 async fn rename(
     transaction: &Transaction<'_>,
     found: &Found,
-    replacer: &Replacer,
+    key: [u8; KEY_BYTES],
     erased: &mut BTreeMap<&'static str, u64>,
 ) -> Result<(), Error> {
     // What is one visit stays one: nobody can tell afterwards.
     let ids: Vec<Uuid> = found.visitors.iter().copied().collect();
     let by_ids = [(&ids as _, Type::UUID_ARRAY)];
     transaction.query_typed(include_str!("sql/forget_join_landings.sql"), &by_ids).await?;
+    let replacer = Replacer::new(key);
     let visitors = Renaming::of(&found.visitors, |id| replacer.visitor(id));
     let sessions = Renaming::of(&found.sessions, |id| replacer.session(id));
     let evidence = Renaming::of(&found.evidence, |evidence| replacer.evidence(evidence));
     let (sites, orders) = found.order_columns();
     // Whoever is forgotten may have earned orders of the customer's other browsers.
-    let rows = send!(transaction, "forget_credited_orders", found.orders, |(site, order)| {
-        INT4_ARRAY: site, TEXT_ARRAY: order,
-    })?;
+    let credited_to: [Parameter<'_>; 3] =
+        [(&sites, Type::INT4_ARRAY), (&orders, Type::TEXT_ARRAY), (&visitors.old, Type::UUID_ARRAY)];
+    let rows = transaction.query_typed(include_str!("sql/forget_credited_orders.sql"), &credited_to).await?;
     let credited: Orders = rows.iter().map(|row| (row.get("site_id"), row.get("order_id"))).collect();
     let (credited_sites, credited): (Vec<i32>, Vec<String>) = credited.union(&found.orders).cloned().unzip();
     let visitor = (&visitors.old as &(dyn ToSql + Sync), Type::UUID_ARRAY);
@@ -363,6 +374,8 @@ async fn rename(
         new_touched,
     ];
     let of_visitors = [visitor.clone(), new_visitor];
+    let key = key.as_slice();
+    let with_key = [in_sessions.as_slice(), &[(&key as _, Type::BYTEA)]].concat();
     let steps: [(&'static str, &str, &[Parameter<'_>]); 15] = [
         ("order_credits", include_str!("sql/forget_linked_credits.sql"), &of_links),
         ("visitors", include_str!("sql/forget_visitors.sql"), &visitors_with_evidence),
@@ -373,7 +386,7 @@ async fn rename(
         ("touches", include_str!("sql/forget_touches.sql"), &with_evidence),
         ("events", include_str!("sql/forget_events.sql"), &in_sessions),
         ("told_actions", include_str!("sql/forget_told_actions.sql"), &in_sessions),
-        ("identifications", include_str!("sql/forget_identifications.sql"), &in_sessions),
+        ("identifications", include_str!("sql/forget_identifications.sql"), &with_key),
         ("order_entries", include_str!("sql/forget_order_names.sql"), &in_sessions),
         ("orders", include_str!("sql/forget_orders.sql"), &in_sessions),
         ("orders", include_str!("sql/forget_clicked.sql"), &of_orders),

@@ -172,7 +172,9 @@ impl ForgottenList {
             if entry.replacer.is_none() {
                 action.customer.clear();
             }
-            self.note(entry, action.customer.iter().map(|(_, hash)| hash), new);
+            if action.is_of_order() {
+                self.note(entry, action.customer.iter().map(|(_, hash)| hash), new);
+            }
             if action.product_id.is_none() {
                 action.product_name = None;
             }
@@ -220,16 +222,15 @@ impl ForgottenList {
     }
 
     /// Takes the person out of what the shop said that somebody did.
-    pub(super) fn anonymise_action(&self, fact: &mut ActionFact, new: &mut NewHashes) {
+    pub(super) fn anonymise_action(&self, fact: &mut ActionFact) {
         let visitor = fact.visitor_id.and_then(|id| self.entry(VISITOR, id.as_bytes()));
         let session = fact.session_id.and_then(|id| self.entry(SESSION, id.as_bytes()));
         if visitor.is_none() && session.is_none() {
             return;
         }
         rename(&mut fact.visitor_id, &mut fact.session_id, visitor, session);
-        match visitor.or(session).filter(|entry| entry.replacer.is_some()) {
-            Some(entry) => self.note(entry, fact.customer.iter().map(|(_, hash)| hash), new),
-            None => fact.customer.clear(),
+        if visitor.or(session).is_some_and(|entry| entry.replacer.is_none()) {
+            fact.customer.clear();
         }
         fact.properties.clear();
         if fact.product_id.is_none() {

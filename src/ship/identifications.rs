@@ -1,51 +1,72 @@
-//! Writes who visitors said to be, for [`super::customers`] to find whose orders are.
+//! Writes who visitors said to be: such a browser is the customer's whose orders name the same key.
 //!
-//! Rule: a batch that brings one which is not known yet, or the session that one waits for, holds the settle lock exclusively:
-//! whichever of it and an order of the customer comes last finds the other.
-
-use std::collections::BTreeSet;
+//! Rule: a batch that tells what is not known yet, or brings a session that somebody waits for, holds the settle lock
+//! exclusively: whichever of it and an order of the customer comes last finds the other. What is believed stands in
+//! `identified_by()` of the migrations.
 
 use deadpool_postgres::Transaction;
 use tokio_postgres::Error;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
-use super::columns::send;
+use super::forget;
 use super::rows::Rows;
-use super::rows::identifications::Identification;
+use super::rows::identifications::{Identifications, merge};
+use super::settle::Orders;
 
-/// Those of the batch's hits that are not known yet, and those that wait for one of its sessions.
-pub(super) async fn concerned(transaction: &Transaction<'_>, rows: &Rows) -> Result<BTreeSet<i64>, Error> {
-    let ids: Vec<i64> = rows.identifications.keys().copied().collect();
-    let sessions: Vec<Uuid> = rows.sessions.keys().map(|key| key.session_id).collect();
-    if ids.is_empty() && sessions.is_empty() {
-        return Ok(BTreeSet::new());
+/// Whether the batch has something new.
+pub(super) async fn are_new(transaction: &Transaction<'_>, rows: &Rows) -> Result<bool, Error> {
+    let sessions = sessions_of(rows);
+    if rows.identifications.is_empty() && sessions.is_empty() {
+        return Ok(false);
     }
-    let parameters = [(&ids as _, Type::INT8_ARRAY), (&sessions as _, Type::UUID_ARRAY)];
-    let found = transaction.query_typed(include_str!("sql/identifications_new.sql"), &parameters).await?;
-    Ok(found.iter().map(|row| row.get("identification_id")).collect())
+    let keys = rows.identifications.keys();
+    let sites: Vec<i32> = keys.clone().map(|(site, ..)| *site).collect();
+    let hashes: Vec<&[u8]> = keys.clone().map(|(_, hash, _)| hash.as_slice()).collect();
+    let subjects: Vec<Uuid> = keys.map(|(.., subject)| *subject).collect();
+    let parameters: [(&(dyn ToSql + Sync), Type); 4] = [
+        (&sites, Type::INT4_ARRAY),
+        (&hashes, Type::BYTEA_ARRAY),
+        (&subjects, Type::UUID_ARRAY),
+        (&sessions, Type::UUID_ARRAY),
+    ];
+    let new = transaction.query_typed(include_str!("sql/identifications_new.sql"), &parameters).await?;
+    Ok(!new.is_empty())
 }
 
-/// Writes those of hits and of what the shop told anew; answers all whose customer may be another now, of which
-/// `concerned` are known.
+/// Writes those of hits and of what the shop `told` anew; answers the orders that may be joined or credited otherwise for it.
 pub(super) async fn write(
     transaction: &Transaction<'_>,
     rows: &Rows,
-    told: Vec<Identification>,
-    mut concerned: BTreeSet<i64>,
-) -> Result<BTreeSet<i64>, Error> {
+    told: Vec<Identifications>,
+    are_new: bool,
+) -> Result<Orders, Error> {
     let mut all = rows.identifications.clone();
-    for row in told {
-        let (id, at) = (row.id(), row.at);
-        let known = all.entry(id).or_insert(row);
-        known.at = known.at.min(at);
-        concerned.insert(id);
+    told.into_iter().flatten().for_each(|(key, row)| merge(&mut all, key, row));
+    if all.is_empty() && !are_new {
+        return Ok(Orders::new());
     }
-    send!(transaction, "identifications", all, |(id, row)| {
-        INT8_ARRAY: id, INT4_ARRAY: row.site_id, UUID_ARRAY: row.visitor_id, UUID_ARRAY: row.session_id,
-        BYTEA_ARRAY: &row.keys[0], BYTEA_ARRAY: &row.keys[1], BYTEA_ARRAY: &row.keys[2],
-        TIMESTAMPTZ_ARRAY: row.at,
-    })?;
-    send!(transaction, "identified_sessions", concerned, |id| { INT8_ARRAY: id })?;
-    Ok(concerned)
+    let sessions = sessions_of(rows);
+    let visitors: Vec<Uuid> = rows.sessions.keys().map(|key| key.visitor_id).collect();
+    let (mut subjects, mut named) = (visitors, Vec::new());
+    for ((.., subject), row) in &all {
+        if row.is_session { named.push(*subject) } else { subjects.push(*subject) }
+    }
+    let parameters: [(&(dyn ToSql + Sync), Type); 8] = [
+        (&all.keys().map(|(site, ..)| *site).collect::<Vec<_>>(), Type::INT4_ARRAY),
+        (&all.keys().map(|(_, hash, _)| hash.as_slice()).collect::<Vec<_>>(), Type::BYTEA_ARRAY),
+        (&all.keys().map(|(.., subject)| *subject).collect::<Vec<_>>(), Type::UUID_ARRAY),
+        (&all.values().map(|row| row.kind).collect::<Vec<_>>(), Type::TEXT_ARRAY),
+        (&all.values().map(|row| row.is_session).collect::<Vec<_>>(), Type::BOOL_ARRAY),
+        (&all.values().map(|row| row.is_browser).collect::<Vec<_>>(), Type::BOOL_ARRAY),
+        (&all.values().map(|row| row.at).collect::<Vec<_>>(), Type::TIMESTAMPTZ_ARRAY),
+        (&sessions, Type::UUID_ARRAY),
+    ];
+    let orders = transaction.query_typed(include_str!("sql/identifications.sql"), &parameters).await?;
+    forget::anonymise_identifications(transaction, &subjects, &named).await?;
+    Ok(orders.iter().map(|row| (row.get("site_id"), row.get("order_id"))).collect())
+}
+
+fn sessions_of(rows: &Rows) -> Vec<Uuid> {
+    rows.sessions.keys().map(|key| key.session_id).collect()
 }

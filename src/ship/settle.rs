@@ -37,11 +37,13 @@ pub(super) async fn concerned(transaction: &Transaction<'_>, rows: &Rows) -> Res
         }
     }
     let [cookieless, first] = [cookieless, first].map(|ids| ids.into_iter().collect::<Vec<Uuid>>());
+    let minted = rows.visitors.iter().filter(|(_, visitor)| visitor.minted_from.is_some());
+    let minted: Vec<Uuid> = minted.map(|(id, _)| *id).collect();
     let least_at = rows.sessions.values().map(|session| session.least_at).min();
     let affected = async {
         send!(transaction, "affected_orders", rows.sessions, |(key, session)| {
             UUID_ARRAY: key.session_id, UUID_ARRAY: key.visitor_id, TIMESTAMPTZ_ARRAY: session.least_at,
-        }, TIMESTAMPTZ: least_at, UUID_ARRAY: cookieless, UUID_ARRAY: first)
+        }, TIMESTAMPTZ: least_at, UUID_ARRAY: cookieless, UUID_ARRAY: first, UUID_ARRAY: minted)
     };
     let clicks = rows.touches.values().filter_map(|touch| Some((touch.site_id, touch.click_ids.as_ref()?)));
     let clicks: Vec<(i32, &String)> = clicks.collect();
@@ -112,22 +114,21 @@ fn outcome(report: &Report, hash: i64, value: Option<Decimal>, currency: Option<
     }
 }
 
-/// Computes these orders, whose reports named these keys of customers before, and those that these identifications may
-/// change. The transaction must hold the settle lock exclusively.
+/// Computes these orders, whose reports named these keys of customers before. The transaction must hold the settle lock
+/// exclusively.
 pub(super) async fn orders(
     transaction: &Transaction<'_>,
     orders: &Orders,
-    identified: &BTreeSet<i64>,
     keys_before: &Keys,
     terms: Terms,
 ) -> Result<(), Error> {
-    if orders.is_empty() && identified.is_empty() {
+    if orders.is_empty() {
         return Ok(());
     }
     let seconds = terms.lookback.as_secs_f64();
     let mut sessions = join(transaction, orders, terms).await?;
     // Of customers it matters whom their orders are joined to, which is known only now.
-    let more = customers::find(transaction, orders, identified, keys_before).await?;
+    let more = customers::find(transaction, orders, keys_before).await?;
     sessions.extend(join(transaction, &more, terms).await?);
     let orders = &orders.union(&more).cloned().collect::<Orders>();
     let links = send!(transaction, "settle_links", orders, |(site, order)| {
@@ -142,8 +143,7 @@ pub(super) async fn orders(
     transaction
         .query_typed(include_str!("sql/settle_sessions.sql"), &[(&sessions, Type::UUID_ARRAY)])
         .await?;
-    forget::anonymise_orders(transaction, orders).await?;
-    forget::anonymise_identifications(transaction, identified).await
+    forget::anonymise_orders(transaction, orders).await
 }
 
 /// Joins orders to whom a cookie, a session or a visitor's name leads; answers the sessions that they were and are of.

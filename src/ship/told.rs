@@ -14,7 +14,7 @@ use super::columns::send;
 use super::events;
 use super::rows::Rows;
 use super::rows::events::Event;
-use super::rows::identifications::Identification;
+use super::rows::identifications::Identifications;
 use super::rows::told::{Told, ToldKey};
 use super::settle::Orders;
 use super::write::Outcomes;
@@ -24,7 +24,7 @@ use crate::hit::ReportOutcome;
 pub(super) async fn write(
     transaction: &Transaction<'_>,
     rows: &Rows,
-) -> Result<(Outcomes, Vec<Identification>), Error> {
+) -> Result<(Outcomes, Vec<Identifications>), Error> {
     let added = send!(transaction, "told_actions", rows.told, |((site_id, kind_id, reference), told)| {
         INT4_ARRAY: site_id, INT4_ARRAY: kind_id, TEXT_ARRAY: reference, INT8_ARRAY: told.content,
         TIMESTAMPTZ_ARRAY: told.event.at, INT2_ARRAY: told.event.points, UUID_ARRAY: told.session_id,
@@ -36,7 +36,7 @@ pub(super) async fn write(
         rows.told.iter().filter(|(key, _)| added.contains(*key)).map(|(_, told)| told).collect();
     let events: Vec<&Event> = new.iter().map(|told| &told.event).collect();
     events::copy(transaction, &events).await?;
-    let identifications = new.iter().filter_map(|told| told.identification.clone()).collect();
+    let identifications = new.iter().map(|told| told.identifications.clone()).collect();
     let standing = send!(transaction, "told_standing", rows.told_receipts, |report| {
         INT4_ARRAY: report.key.0, INT4_ARRAY: report.key.1, TEXT_ARRAY: &report.key.2,
     })?;

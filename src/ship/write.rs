@@ -29,7 +29,7 @@ use super::forgotten::ForgottenList;
 use super::growth::Growth;
 use super::identifications;
 use super::rows::events::{Event, ProductView};
-use super::rows::identifications::Identification;
+use super::rows::identifications::Identifications;
 use super::rows::visitors::Visitor;
 use super::rows::{Rows, SessionKey, kind_id, stored};
 use super::settle;
@@ -144,13 +144,12 @@ pub(super) async fn attempt(
     if !rows.new_sessions.is_empty() {
         forget::add_sessions(&transaction, &rows.new_sessions).await?;
     }
-    let (mut concerned, identified) = tokio::try_join!(
+    let (mut concerned, are_new) = tokio::try_join!(
         biased;
         settle::concerned(&transaction, rows),
-        identifications::concerned(&transaction, rows),
+        identifications::are_new(&transaction, rows),
     )?;
-    let concerns_none = concerned.is_empty() && identified.is_empty();
-    if !concerns_none && !terms.exclusive {
+    if (are_new || !concerned.is_empty()) && !terms.exclusive {
         return Ok(Attempt::ConcernsOrders);
     }
     write_quarantine(&transaction, rows).await?;
@@ -167,13 +166,17 @@ pub(super) async fn attempt(
         write_facts(&transaction, &rows, &visitors).await?;
         (outcomes, told) = write_told(&transaction, &rows).await?;
     }
-    let identified = identifications::write(&transaction, rows, told, identified).await?;
+    let identified = identifications::write(&transaction, rows, told, are_new).await?;
+    if !identified.is_empty() && !terms.exclusive {
+        return Ok(Attempt::ConcernsOrders);
+    }
+    concerned.extend(identified);
     concerned.extend(told::join(&transaction, rows).await?);
     let keys = customers::keys(&transaction, &concerned).await?;
     outcomes.extend(settle::entries(&transaction, rows).await?);
     concerned.extend(settle::payments(&transaction, rows).await?);
     forget::rename_hashes(&transaction, &rows.new_hashes).await?;
-    settle::orders(&transaction, &concerned, &identified, &keys, terms).await?;
+    settle::orders(&transaction, &concerned, &keys, terms).await?;
     let mut receipts = Vec::new();
     for erasure in &rows.erasures {
         receipts.push(forget::forget(&transaction, erasure).await?);
@@ -187,7 +190,7 @@ pub(super) async fn attempt(
 async fn write_told(
     transaction: &Transaction<'_>,
     rows: &Rows,
-) -> Result<(Outcomes, Vec<Identification>), tokio_postgres::Error> {
+) -> Result<(Outcomes, Vec<Identifications>), tokio_postgres::Error> {
     let (mut outcomes, identifications) = told::write(transaction, rows).await?;
     outcomes.extend(spend::write(transaction, rows).await?);
     Ok((outcomes, identifications))

@@ -249,7 +249,7 @@ async fn nothing_leads_to_a_forgotten_visitor() {
         "visitors.visitor_id",
         "orders.session_id",
         "order_entries.email",
-        "identifications.email",
+        "identifications.hash",
         "sessions.address",
         "quarantine.payload",
     ] {

@@ -97,7 +97,7 @@ pub struct Rows {
     /// `link_findings`
     pub link_findings: BTreeMap<(Date, i32, i64, i16), i64>,
     /// `identifications`
-    pub identifications: BTreeMap<i64, identifications::Identification>,
+    pub identifications: identifications::Identifications,
     /// `order_entries`
     pub entries: BTreeMap<orders::EntryKey, orders::Entry>,
     /// `order_references`: site, reference and order
@@ -250,11 +250,12 @@ impl Rows {
         }
         for told in self.told.values_mut() {
             if let Some(known) = told.session_id.and_then(|id| self.new_sessions.get(&id)) {
-                told.session_id = Some(known.replacement);
+                let replacement = known.replacement;
+                told.session_id = Some(replacement);
                 (told.event.session_id, told.event.properties) = (told.session_id, None);
-                if let Some(identification) = &mut told.identification {
-                    identification.session_id = told.session_id;
-                }
+                let known = std::mem::take(&mut told.identifications).into_iter();
+                let renamed = known.map(|((site, hash, _), row)| ((site, hash, replacement), row));
+                told.identifications = renamed.collect();
             }
         }
     }
@@ -274,7 +275,7 @@ impl Rows {
                 self.add_fact(&fact, hash, enricher)
             }
             Record::Action(mut fact) => {
-                self.forgotten.anonymise_action(&mut fact, &mut self.new_hashes);
+                self.forgotten.anonymise_action(&mut fact);
                 self.add_told(&fact, hash, enricher)
             }
             Record::Spend(fact) => self.add_spend(&fact, hash, enricher),
@@ -305,7 +306,7 @@ impl Rows {
         if let Some((key, identity)) = key.zip(hit.identity.as_ref()) {
             let touched = hit.touch.as_ref().map(|touch| self.add_touch(key, touch, &folding, enricher));
             self.add_visitor(identity, touched, &folding);
-            self.add_identifications(identity.visitor_id, &folding);
+            self.add_identifications(identity, &folding);
             self.add_session(key, identity, touched, &folding, enricher);
             self.add_cookies(key, &folding);
         }

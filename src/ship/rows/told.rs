@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::events::Event;
-use super::identifications::Identification;
+use super::identifications::Identifications;
 use super::{Enricher, FoldError, Folding, Rows, kind_id, time};
 use crate::hit::{Action, ActionFact, Hit, Way};
 
@@ -21,7 +21,7 @@ pub struct Told {
     /// What it becomes when it is new.
     pub event: Event,
     /// Who it says that somebody is.
-    pub identification: Option<Identification>,
+    pub identifications: Identifications,
 }
 
 /// An action told whose sender waits to hear what became of it.
@@ -55,8 +55,8 @@ impl Rows {
             let event = self.event_of(fact, at, hash, site_id, enricher);
             let (session_id, content) = (fact.session_id, fact.content);
             let visitor_id = fact.visitor_id.filter(|_| session_id.is_none());
-            let identification = self.identification_of(fact, site_id, at);
-            self.told.insert(key, Told { content, session_id, visitor_id, event, identification });
+            let identifications = self.identifications_of(fact, site_id, at);
+            self.told.insert(key, Told { content, session_id, visitor_id, event, identifications });
         }
         Ok(())
     }

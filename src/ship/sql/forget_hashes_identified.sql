@@ -1,11 +1,13 @@
--- By which hashes of customers are forgotten visitors identified?
--- $1 identification_id
+-- By which hashes of customers are those of these visitors, and visitors of these sessions, identified who are forgotten?
+-- $1 visitor_id, $2 session_id
 -- → hash; erasure_id, key: the newest that there is, null when there is none
-SELECT DISTINCT k.hash, n.erasure_id, n.key
-FROM unnest($1::bigint[]) AS a(identification_id)
-JOIN identifications i USING (identification_id)
-JOIN visitors v ON v.visitor_id = i.visitor_id AND v.identity = 0
-CROSS JOIN LATERAL (VALUES (i.phone), (i.email), (i.user_id)) AS k(hash)
+SELECT DISTINCT i.hash, n.erasure_id, n.key
+FROM (
+    SELECT unnest($1::uuid[]) AS visitor_id
+    UNION
+    SELECT s.visitor_id FROM sessions s WHERE s.session_id = ANY ($2::uuid[])
+) a
+JOIN visitors v ON v.visitor_id = a.visitor_id AND v.identity = 0
+JOIN identifications i ON i.subject = a.visitor_id AND octet_length(i.hash) = 16
 LEFT JOIN (SELECT r.erasure_id, r.key FROM erasures r WHERE r.key IS NOT NULL
            ORDER BY r.applied_at DESC, r.erasure_id LIMIT 1) n ON true
-WHERE octet_length(k.hash) = 16

@@ -1,10 +1,7 @@
--- Which visitors gave these identifiers of customers, other than with an order?
--- $1 hash, $2 rows at most
+-- Which visitors are believed to be the customers of these hashes, by what they gave other than with an order?
+-- $1 hash
 -- → visitor_id
-SELECT DISTINCT x.visitor_id
+SELECT DISTINCT i.visitor_id
 FROM unnest($1::bytea[]) AS n(hash)
-CROSS JOIN LATERAL (
-    SELECT i.visitor_id FROM identifications i
-    WHERE (i.phone = n.hash OR i.email = n.hash OR i.user_id = n.hash) AND i.visitor_id IS NOT NULL
-    LIMIT $2::bigint
-) x
+CROSS JOIN sites s
+CROSS JOIN LATERAL identified_by(s.site_id, n.hash) i

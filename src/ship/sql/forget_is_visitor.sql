@@ -7,4 +7,4 @@ SELECT FROM visitor_months WHERE visitor_id = $1::uuid
 UNION ALL
 SELECT FROM told_actions WHERE visitor_id = $1::uuid
 UNION ALL
-SELECT FROM identifications WHERE visitor_id = $1::uuid
+SELECT FROM identifications WHERE subject = $1::uuid

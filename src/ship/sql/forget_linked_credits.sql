@@ -10,6 +10,9 @@ WITH session AS (SELECT * FROM unnest($2::uuid[], $3::uuid[]) AS n(old_id, new_i
     SELECT x.site_id, x.order_id
     FROM visitors v JOIN orders o USING (visitor_id) JOIN orders x ON x.site_id = o.site_id AND x.customer = o.customer
     WHERE v.minted_from = ANY ($1::uuid[])
+    UNION
+    SELECT i.site_id, i.order_id
+    FROM orders_of_identified(array(SELECT v.visitor_id FROM visitors v WHERE v.minted_from = ANY ($1::uuid[]))) i
 ), linked AS (
     UPDATE order_credits c
     SET session_id = session.new_id,

@@ -1,6 +1,5 @@
--- Joins orders that nothing else joins: to the customer's browser that was there last up to theirs (by a placed order that is
--- joined to it by a cookie, a session or a visitor's name, or by the beginning of a session of one that the customer was
--- identified in); else to whoever came last, up to the order, with a click id that a report names. Both within the
+-- Joins orders that nothing else joins: to the customer's browser that was there last up to theirs, by an order that is joined
+-- to it by a cookie, a session or a visitor's name, or by the beginning of a session where they gave a key; else to whoever came last, up to the order, with a click id that a report names. Both within the
 -- lookback. An order that pages alone tell of waits for something better.
 -- $1 site_id, $2 order_id, $3 lookback in seconds
 -- → session_id of each, null when the visitor had none
@@ -24,7 +23,7 @@ WITH lonely AS MATERIALIZED (
         WHERE c.placed_at <= l.placed_at AND c.placed_at > l.since
         UNION ALL
         (SELECT s.started_at, s.entry_hash FROM sessions s
-         WHERE c.identification_id IS NOT NULL AND s.visitor_id = c.visitor_id
+         WHERE c.order_id IS NULL AND s.visitor_id = c.visitor_id
            AND s.started_at <= l.placed_at AND s.started_at > l.since
          ORDER BY s.started_at DESC, s.entry_hash LIMIT 1)
     ) was_there

@@ -4,24 +4,25 @@
 -- $1 integer site id, $2 text order id, $3 uuid visitor id, $4 bigint rows to give, $5 integer reports, $6 integer browsers that
 -- a key may have
 -- Rows by time: columns of touch_details; bot, excluded boolean of the session; known_by text (the first kind of key that orders
---               or identifications of the browser have in common with others of the customer, null = the visitor's own)
+--               of the browser have in common with others of the customer, or that was given in it; null = the visitor's own)
 WITH browser AS MATERIALIZED (
-    SELECT x.visitor_id, min(k.kind) AS known_by
-    FROM browsers_of_order($1::integer, $2::text) x
-    CROSS JOIN LATERAL (
-        SELECT n.kind, n.hash FROM keys_of_order($1, x.order_id) n
+    SELECT k.visitor_id, min(k.kind) AS known_by
+    FROM (
+        SELECT x.visitor_id, k.kind
+        FROM browsers_of_order($1::integer, $2::text) x
+        CROSS JOIN LATERAL keys_of_order($1, x.order_id) k
+        WHERE x.visitor_id <> $3::uuid
+          AND EXISTS (
+              SELECT
+              FROM orders o JOIN orders other ON other.site_id = o.site_id AND other.customer = o.customer
+              CROSS JOIN LATERAL keys_of_order(other.site_id, other.order_id) y
+              WHERE o.site_id = $1 AND o.order_id = $2 AND y.hash = k.hash
+                AND (other.visitor_id = x.visitor_id AND other.joined_by IN ('cookie', 'session', 'visitor')) IS NOT TRUE)
+          AND NOT is_shared_key($1, k.hash, $5::integer, $6::integer)
         UNION ALL
-        SELECT n.kind, n.hash
-        FROM identifications i CROSS JOIN LATERAL (VALUES ('phone', i.phone), ('email', i.email), ('user_id', i.user_id)) AS n(kind, hash)
-        WHERE i.identification_id = x.identification_id AND n.hash IS NOT NULL
+        SELECT x.visitor_id, x.kind FROM browsers_of_order($1, $2) x WHERE x.kind IS NOT NULL AND x.visitor_id <> $3
     ) k
-    WHERE x.visitor_id <> $3::uuid
-      AND EXISTS (
-          SELECT
-          FROM orders o JOIN customer_members other ON other.site_id = o.site_id AND other.customer = o.customer
-          WHERE o.site_id = $1 AND o.order_id = $2 AND k.hash = ANY (other.keys) AND other.browser IS DISTINCT FROM x.visitor_id)
-      AND NOT is_shared_key($1, k.hash, $5::integer, $6::integer)
-    GROUP BY x.visitor_id
+    GROUP BY k.visitor_id
 )
 SELECT t.*, coalesce(greatest(s.bot_score, s.behaviour_score, (s.landing).bot_score) >= 50, false) AS bot,
        s.excluded_by IS NOT NULL AS excluded, b.known_by

@@ -180,21 +180,24 @@ impl Truth {
         touches
     }
 
-    /// The visitors who gave a telephone at a site.
-    fn identified_by(&self, site: &str, phone: u8) -> impl Iterator<Item = Uuid> {
-        let given = self.identified.iter().filter(move |(at, given, _)| *at == site && *given == phone);
-        given.map(|(.., visitor)| *visitor)
+    /// The visitors who gave a telephone at a site: nobody where more than ten did, none who gave more than ten.
+    fn identified_by(&self, site: &str, phone: u8) -> Vec<Uuid> {
+        let given = self.identified.iter().filter(|(at, given, _)| *at == site && *given == phone);
+        let visitors: Vec<Uuid> = given.map(|(.., visitor)| *visitor).collect();
+        let is_believed = |visitor: &Uuid| {
+            visitors.len() <= 10 && self.identified.iter().filter(|(.., who)| who == visitor).count() <= 10
+        };
+        visitors.iter().copied().filter(is_believed).collect()
     }
 
-    /// A telephone that more than ten browsers ordered with or gave at a site, or that more than 200 reports name, is nobody's.
+    /// A telephone that more than ten browsers ordered with at a site, or that more than 200 reports name, is nobody's.
     fn is_shared(&self, site: &str, phone: u8) -> bool {
         let orders = || {
             self.bought.iter().filter(move |order| order.site == site && order.phones.contains_key(&phone))
         };
-        let of_orders = orders().filter(|order| order.is_direct()).filter_map(|order| order.visitor);
-        let browsers: BTreeSet<Uuid> = of_orders.chain(self.identified_by(site, phone)).collect();
-        let reports = orders().map(|order| order.phones[&phone]).sum::<usize>();
-        browsers.len() > 10 || reports + self.identified_by(site, phone).count() > 200
+        let browsers: BTreeSet<Uuid> =
+            orders().filter(|order| order.is_direct()).filter_map(|order| order.visitor).collect();
+        browsers.len() > 10 || orders().map(|order| order.phones[&phone]).sum::<usize>() > 200
     }
 
     /// The orders of an order's customer, itself included, and who gave a telephone of theirs: all that telephones connect.
@@ -214,8 +217,9 @@ impl Truth {
             phones = all;
         }
         // What very many keys hold together is no customer.
+        let identified = if phones.len() > 50 { own(order) } else { phones.clone() };
         phones = if phones.len() > 50 { BTreeSet::new() } else { phones };
-        let identified = phones.iter().flat_map(|phone| self.identified_by(order.site, *phone)).collect();
+        let identified = identified.iter().flat_map(|phone| self.identified_by(order.site, *phone)).collect();
         let orders = at_site().filter(|other| other.id == order.id || !own(other).is_disjoint(&phones));
         (orders.collect(), identified)
     }

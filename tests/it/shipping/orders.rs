@@ -496,20 +496,21 @@ async fn what_the_api_tells_of_a_session_identifies_its_visitor_once_it_comes() 
     let (email, user) = ((CustomerKeyKind::Email, [1; 16]), (CustomerKeyKind::UserId, [2; 16]));
     let mobile = identity(1, 1, TEN);
     let signed_in =
-        ActionFact { customer: vec![user], ..told("lead", Some(mobile.session_id), TEN + MINUTE) };
-    // Of nobody's, with two keys: it connects them.
-    let card = ActionFact { customer: vec![user, email], ..told("wish", None, TEN) };
+        ActionFact { customer: vec![user, email], ..told("lead", Some(mobile.session_id), TEN + MINUTE) };
     let records = [
         Record::Action(Box::new(signed_in)),
-        Record::Action(Box::new(card)),
         bought_by(identity(2, 1, TEN + HOUR), TEN + HOUR, "web", &[email]),
+        bought_by(identity(3, 1, TEN + HOUR), TEN + HOUR, "shop", &[user]),
     ];
     shipper.ship(journal.batch(&records)).await.unwrap();
     assert_eq!(joined(&client, "web").await, "cookie 02 1");
     shipper.ship(journal.batch(&[landed(mobile, TEN, 1, "google")])).await.unwrap();
     assert_eq!(joined(&client, "web").await, "cookie 02 1 google");
-    let waiting = "SELECT count(session_id) FROM identifications";
+    assert_eq!(joined(&client, "shop").await, "cookie 03 1 google");
+    let waiting = "SELECT count(*) FROM identifications WHERE is_session";
     assert_eq!(value(&client, waiting).await.unwrap(), "0");
+    // It connects a browser with each, and not the two orders: anybody may type anything.
+    assert_eq!(value(&client, "SELECT count(customer) FROM orders").await.unwrap(), "0");
     // A touch that comes late counts like any other.
     shipper.ship(journal.batch(&[landed(mobile, TEN + 2 * MINUTE, 2, "bing")])).await.unwrap();
     assert_eq!(joined(&client, "web").await, "cookie 02 1 bing");
@@ -528,8 +529,55 @@ async fn what_is_given_in_very_many_browsers_connects_none() {
     // Somebody says it again: that is no other browser.
     shipper.ship(journal.batch(&[given(9)])).await.unwrap();
     assert_eq!(joined(&client, "web").await, "cookie 14 1 google");
-    shipper.ship(journal.batch(&[given(10)])).await.unwrap();
+    shipper.ship(journal.batch(&[given(10), given(11)])).await.unwrap();
     assert_eq!(joined(&client, "web").await, "cookie 14 1");
+    // What orders connect is connected all the same.
+    let other = [
+        landed(identity(30, 1, TEN), TEN, 2, "bing"),
+        bought_by(identity(30, 1, TEN), TEN + MINUTE, "mobile", &[phone]),
+    ];
+    shipper.ship(journal.batch(&other)).await.unwrap();
+    assert_eq!(joined(&client, "web").await, "cookie 14 1 bing");
+}
+
+#[tokio::test]
+async fn a_browser_that_gives_very_many_names_is_nobodys() {
+    let (_database, client, mut shipper, mut journal) = shop().await;
+    let phone = |number: u8| (CustomerKeyKind::Phone, [number; 16]);
+    let greedy = identity(1, 1, TEN);
+    let mut records = vec![landed(greedy, TEN, 1, "affiliate")];
+    records.extend((1..=10).map(|number| identified(greedy, TEN + MINUTE, "lead", &[phone(number)])));
+    records.push(order(OrderFact {
+        customer: vec![phone(3)],
+        ..fact("told", OrderEntryKind::Placed, TEN + HOUR)
+    }));
+    shipper.ship(journal.batch(&records)).await.unwrap();
+    assert_eq!(joined(&client, "told").await, "customer 01 1 affiliate");
+    let more: Vec<_> =
+        (11..40).map(|number| identified(greedy, TEN + MINUTE, "lead", &[phone(number)])).collect();
+    shipper.ship(journal.batch(&more)).await.unwrap();
+    assert_eq!(joined(&client, "told").await, "", "of what was believed before, too, nothing is");
+}
+
+#[tokio::test]
+async fn a_beginning_without_a_cookie_earns_what_its_visitor_is_known_for_whenever_it_comes() {
+    let (database, client, mut shipper, mut journal) = shop().await;
+    let phone = (CustomerKeyKind::Phone, [1; 16]);
+    let day = TEN - TEN % 86_400_000;
+    let before = Identity { mode: IdentityMode::Cookieless, ..identity(101, 1, day) };
+    let minted = Identity { minted_from: Some(before.visitor_id), ..identity(1, 1, TEN) };
+    let records = [
+        landed(before, TEN, 1, "google"),
+        bought_by(identity(2, 1, TEN), TEN + 5 * MINUTE, "web", &[phone]),
+        identified(identity(1, 1, TEN), TEN + 20 * MINUTE, "lead", &[phone]),
+    ];
+    shipper.ship(journal.batch(&records)).await.unwrap();
+    assert_eq!(joined(&client, "web").await, "cookie 02 1");
+    // Another proxy ships the hit that says so.
+    let (mut late, mut its) = (super::shipper(&database), Journal::new());
+    late.checkpoints(&[its.id]).await.unwrap();
+    late.ship(its.batch(&[hit(page_view(minted, TEN + 10 * MINUTE))])).await.unwrap();
+    assert_eq!(joined(&client, "web").await, "cookie 02 1 google");
 }
 
 #[tokio::test]
@@ -563,6 +611,74 @@ async fn whoever_is_forgotten_is_so_in_all_browsers_that_they_gave_their_name_in
     names.push("ee".repeat(16));
     let led = crate::forgetting::places_of(&client, &names).await;
     assert!(led.is_empty(), "{led:?}");
-    let kept = "SELECT string_agg(DISTINCT octet_length(phone)::text, ' ') FROM identifications";
+    let kept = "SELECT string_agg(DISTINCT octet_length(hash)::text, ' ') FROM identifications";
     assert_eq!(value(&client, kept).await.unwrap(), "17");
+}
+
+#[tokio::test]
+async fn an_erasure_reaches_no_further_than_what_is_believed() {
+    let (_database, client, mut shipper, mut journal) = shop().await;
+    let phone = (CustomerKeyKind::Phone, [0xee; 16]);
+    let erased =
+        |subject| Record::Erasure(Erasure { erasure_id: Uuid::new_v4(), at_ms: TEN + 20 * HOUR, subject });
+    // Very many give the number of somebody else, and one of them very many numbers.
+    let mut records = vec![bought_by(identity(1, 1, TEN), TEN + HOUR, "web", &[phone])];
+    records
+        .extend((2..20).map(|number| identified(identity(number, 1, TEN), TEN + MINUTE, "lead", &[phone])));
+    let other = |number: u8| (CustomerKeyKind::Phone, [number; 16]);
+    records.extend((1..20).map(|number| identified(identity(19, 1, TEN), TEN, "lead", &[other(number)])));
+    records.push(bought_by(identity(30, 1, TEN), TEN + HOUR, "not theirs", &[other(7)]));
+    // The shop tells of a session that never comes.
+    let waits = ActionFact { customer: vec![phone], ..told("lead", Some(Uuid::from_u128(77)), TEN) };
+    records.push(Record::Action(Box::new(waits)));
+    shipper.ship(journal.batch(&records)).await.unwrap();
+    let forgotten = "SELECT count(*) FROM visitors WHERE identity = 0";
+    shipper.ship(journal.batch(&[erased(Subject::Visitor(identity(19, 1, TEN).visitor_id))])).await.unwrap();
+    assert_eq!(value(&client, forgotten).await.unwrap(), "1");
+    shipper.ship(journal.batch(&[erased(Subject::Customer([0xee; 16]))])).await.unwrap();
+    assert_eq!(value(&client, forgotten).await.unwrap(), "2");
+    let led = crate::forgetting::places_of(&client, &["ee".repeat(16)]).await;
+    assert!(led.is_empty(), "{led:?}");
+}
+
+#[tokio::test]
+async fn a_lead_of_somebody_forgotten_that_comes_late_earns_as_if_they_were_not() {
+    let (_database, client, mut shipper, mut journal) = shop().await;
+    let phone = (CustomerKeyKind::Phone, [0xee; 16]);
+    let mobile = identity(1, 1, TEN);
+    let placed = OrderFact { customer: vec![phone], ..fact("told", OrderEntryKind::Placed, TEN + HOUR) };
+    shipper.ship(journal.batch(&[landed(mobile, TEN, 1, "google"), order(placed)])).await.unwrap();
+    let subject = Subject::Visitor(mobile.visitor_id);
+    let erasure = Erasure { erasure_id: Uuid::new_v4(), at_ms: TEN + 20 * HOUR, subject };
+    shipper.ship(journal.batch(&[Record::Erasure(erasure)])).await.unwrap();
+    shipper.ship(journal.batch(&[identified(mobile, TEN + MINUTE, "lead", &[phone])])).await.unwrap();
+    let told = joined(&client, "told").await;
+    assert!(told.starts_with("customer ") && told.ends_with(" google"), "{told}");
+    let names = [mobile.visitor_id.to_string(), mobile.session_id.to_string(), "ee".repeat(16)];
+    let led = crate::forgetting::places_of(&client, &names).await;
+    assert!(led.is_empty(), "{led:?}");
+}
+
+#[tokio::test]
+async fn credits_by_way_of_a_key_lose_the_names_of_whoever_is_forgotten() {
+    let (_database, client, mut shipper, mut journal) = shop().await;
+    let (phone, email) = ((CustomerKeyKind::Phone, [1; 16]), (CustomerKeyKind::Email, [2; 16]));
+    let (first, second) = (identity(1, 1, TEN), identity(2, 1, TEN + HOUR));
+    let records = [
+        landed(first, TEN, 1, "google"),
+        identified(first, TEN, "lead", &[email]),
+        identified(second, TEN + HOUR, "lead", &[phone, email]),
+        bought_by(identity(3, 1, TEN + 2 * HOUR), TEN + 2 * HOUR, "web", &[email]),
+    ];
+    shipper.ship(journal.batch(&records)).await.unwrap();
+    assert_eq!(joined(&client, "web").await, "cookie 03 1 google");
+    let subject = Subject::Visitor(first.visitor_id);
+    let erasure = Erasure { erasure_id: Uuid::new_v4(), at_ms: TEN + 20 * HOUR, subject };
+    shipper.ship(journal.batch(&[Record::Erasure(erasure)])).await.unwrap();
+    let names = [first.visitor_id.to_string(), first.session_id.to_string()];
+    let led = crate::forgetting::places_of(&client, &names).await;
+    assert!(led.is_empty(), "{led:?}");
+    let credit = "SELECT c.source FROM order_credits k JOIN campaigns c USING (campaign_id)
+                  WHERE k.order_id = 'web' AND k.model = 'first'";
+    assert_eq!(value(&client, credit).await.unwrap(), "google");
 }
