@@ -42,7 +42,7 @@ pub(super) async fn write(
     are_new: bool,
 ) -> Result<Orders, Error> {
     let mut all = rows.identifications.clone();
-    told.into_iter().flatten().for_each(|(key, row)| merge(&mut all, key, row));
+    told.into_iter().flatten().for_each(|(key, row)| merge(&mut all, key, &row));
     if all.is_empty() && !are_new {
         return Ok(Orders::new());
     }

@@ -36,7 +36,7 @@ impl Identification {
 }
 
 /// Adds a row, or what it knows better.
-pub(in crate::ship) fn merge(rows: &mut Identifications, key: IdentificationKey, row: Identification) {
+pub(in crate::ship) fn merge(rows: &mut Identifications, key: IdentificationKey, row: &Identification) {
     let known = rows.entry(key).or_insert_with(|| row.clone());
     known.at = known.at.min(row.at);
     known.is_browser |= row.is_browser;
@@ -51,7 +51,7 @@ impl Rows {
             for (kind, hash) in &action.customer {
                 let Some(hash) = self.forgotten.customer(hash, folding.hit.at_ms) else { continue };
                 let key = (folding.site_id, hash, identity.visitor_id);
-                merge(&mut self.identifications, key, row.of_kind(*kind));
+                merge(&mut self.identifications, key, &row.of_kind(*kind));
             }
         }
     }
@@ -70,7 +70,7 @@ impl Rows {
         let row = Identification { kind: "", is_session: fact.session_id.is_some(), is_browser, at };
         for (kind, hash) in &fact.customer {
             let Some(hash) = self.forgotten.customer(hash, fact.received_ms) else { continue };
-            merge(&mut rows, (site_id, hash, subject), row.of_kind(*kind));
+            merge(&mut rows, (site_id, hash, subject), &row.of_kind(*kind));
         }
         rows
     }
