@@ -111,6 +111,9 @@ pub(super) async fn anonymise_identifications(
     visitors: &[Uuid],
     sessions: &[Uuid],
 ) -> Result<(), Error> {
+    if visitors.is_empty() && sessions.is_empty() {
+        return Ok(());
+    }
     let parameters: [Parameter<'_>; 2] = [(&visitors, Type::UUID_ARRAY), (&sessions, Type::UUID_ARRAY)];
     let sql = include_str!("sql/forget_hashes_identified.sql");
     let rows = transaction.query_typed(sql, &parameters).await?;

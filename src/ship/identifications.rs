@@ -9,7 +9,6 @@ use tokio_postgres::Error;
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
-use super::forget;
 use super::rows::Rows;
 use super::rows::identifications::{Identifications, merge};
 use super::settle::Orders;
@@ -34,17 +33,27 @@ pub(super) async fn are_new(transaction: &Transaction<'_>, rows: &Rows) -> Resul
     Ok(!new.is_empty())
 }
 
-/// Writes those of hits and of what the shop `told` anew; answers the orders that may be joined or credited otherwise for it.
+/// What was written of them.
+#[derive(Debug, Default)]
+pub(super) struct Identified {
+    /// Orders that may be joined or credited otherwise for it.
+    pub(super) orders: Orders,
+    /// Whose they may be, and of which sessions.
+    pub(super) visitors: Vec<Uuid>,
+    pub(super) sessions: Vec<Uuid>,
+}
+
+/// Writes those of hits and of what the shop `told` anew.
 pub(super) async fn write(
     transaction: &Transaction<'_>,
     rows: &Rows,
     told: Vec<Identifications>,
     are_new: bool,
-) -> Result<Orders, Error> {
+) -> Result<Identified, Error> {
     let mut all = rows.identifications.clone();
     told.into_iter().flatten().for_each(|(key, row)| merge(&mut all, key, &row));
     if all.is_empty() && !are_new {
-        return Ok(Orders::new());
+        return Ok(Identified::default());
     }
     let sessions = sessions_of(rows);
     let visitors: Vec<Uuid> = rows.sessions.keys().map(|key| key.visitor_id).collect();
@@ -63,8 +72,8 @@ pub(super) async fn write(
         (&sessions, Type::UUID_ARRAY),
     ];
     let orders = transaction.query_typed(include_str!("sql/identifications.sql"), &parameters).await?;
-    forget::anonymise_identifications(transaction, &subjects, &named).await?;
-    Ok(orders.iter().map(|row| (row.get("site_id"), row.get("order_id"))).collect())
+    let orders = orders.iter().map(|row| (row.get("site_id"), row.get("order_id"))).collect();
+    Ok(Identified { orders, visitors: subjects, sessions: named })
 }
 
 fn sessions_of(rows: &Rows) -> Vec<Uuid> {

@@ -167,14 +167,16 @@ pub(super) async fn attempt(
         (outcomes, told) = write_told(&transaction, &rows).await?;
     }
     let identified = identifications::write(&transaction, rows, told, are_new).await?;
-    if !identified.is_empty() && !terms.exclusive {
+    if !identified.orders.is_empty() && !terms.exclusive {
         return Ok(Attempt::ConcernsOrders);
     }
-    concerned.extend(identified);
+    concerned.extend(identified.orders);
     concerned.extend(told::join(&transaction, rows).await?);
     let keys = customers::keys(&transaction, &concerned).await?;
     outcomes.extend(settle::entries(&transaction, rows).await?);
     concerned.extend(settle::payments(&transaction, rows).await?);
+    // Reports of this batch are there now: what is replaced is so in them, too.
+    forget::anonymise_identifications(&transaction, &identified.visitors, &identified.sessions).await?;
     forget::rename_hashes(&transaction, &rows.new_hashes).await?;
     settle::orders(&transaction, &concerned, &keys, terms).await?;
     let mut receipts = Vec::new();
