@@ -123,7 +123,9 @@ pub(super) async fn anonymise_identifications(
     let hashes =
         rows.iter().filter_map(read_hash).filter_map(|(hash, newest)| Some((hash, newest?))).collect();
     rename_hashes(transaction, &hashes).await?;
-    transaction.execute_typed(include_str!("sql/forget_unnamed.sql"), &parameters).await.map(drop)
+    let forgotten: Vec<Uuid> = rows.iter().map(|row| row.get("visitor_id")).collect();
+    let of_forgotten = [(&forgotten as _, Type::UUID_ARRAY)];
+    transaction.execute_typed(include_str!("sql/forget_unnamed.sql"), &of_forgotten).await.map(drop)
 }
 
 /// Replaces hashes of customers wherever they are, and lists them; answers in how many reports.

@@ -1,7 +1,7 @@
 -- By which hashes of customers are those of these visitors, and visitors of these sessions, identified who are forgotten?
 -- $1 visitor_id, $2 session_id
--- → hash; erasure_id, key: the newest that there is, null when there is none
-SELECT DISTINCT i.hash, n.erasure_id, n.key
+-- → visitor_id, hash; erasure_id, key: the newest that there is, null when there is none
+SELECT a.visitor_id, i.hash, n.erasure_id, n.key
 FROM (
     SELECT unnest($1::uuid[]) AS visitor_id
     UNION

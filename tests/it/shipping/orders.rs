@@ -321,6 +321,18 @@ fn landed(browser: Identity, at_ms: u64, evidence: i64, source: &'static str) ->
     hit(Hit { touch: Some(touch(evidence, source)), ..page_view(browser, at_ms) })
 }
 
+/// Ships four records, each as a batch of its own, into an empty store; `order`, below 24, says which comes when.
+async fn ship_one_by_one(database: &Database, client: &Client, records: &[Record<'static>; 4], order: usize) {
+    super::any_order::clear(client).await;
+    let (mut shipper, mut journal) = (shipper(database), Journal::new());
+    shipper.checkpoints(&[journal.id]).await.unwrap();
+    let mut left: Vec<_> = records.iter().collect();
+    for place in [order % 4, order / 4 % 3, order / 12, 0] {
+        let record = left.remove(place).clone();
+        shipper.ship(journal.batch(&[record])).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_click_in_another_browser_of_the_customer_earns_the_order() {
     let phone = (CustomerKeyKind::Phone, [1; 16]);
@@ -335,14 +347,7 @@ async fn a_click_in_another_browser_of_the_customer_earns_the_order() {
     let (database, client, _, _) = shop().await;
     // In several orders of arrival, one by one.
     for order in (0..24_usize).step_by(5) {
-        super::any_order::clear(&client).await;
-        let (mut shipper, mut journal) = (shipper(&database), Journal::new());
-        shipper.checkpoints(&[journal.id]).await.unwrap();
-        let mut left: Vec<_> = records.iter().collect();
-        for place in [order % 4, order / 4 % 3, order / 12, 0] {
-            let record = left.remove(place).clone();
-            shipper.ship(journal.batch(&[record])).await.unwrap();
-        }
+        ship_one_by_one(&database, &client, &records, order).await;
         assert_eq!(joined(&client, "second").await, "cookie 02 1 bing", "order {order}");
         assert_eq!(joined(&client, "first").await, "cookie 01 1 google", "order {order}");
         let linear = "SELECT string_agg(concat_ws(' ', c.source, k.credit), ', ' ORDER BY k.position)
@@ -476,14 +481,7 @@ async fn a_browser_in_which_the_customer_registered_earns_orders_of_another() {
     ];
     let (database, client, _, _) = shop().await;
     for order in 0..24_usize {
-        super::any_order::clear(&client).await;
-        let (mut shipper, mut journal) = (shipper(&database), Journal::new());
-        shipper.checkpoints(&[journal.id]).await.unwrap();
-        let mut left: Vec<_> = records.iter().collect();
-        for place in [order % 4, order / 4 % 3, order / 12, 0] {
-            let record = left.remove(place).clone();
-            shipper.ship(journal.batch(&[record])).await.unwrap();
-        }
+        ship_one_by_one(&database, &client, &records, order).await;
         assert_eq!(joined(&client, "web").await, "cookie 02 1 google", "order {order}");
         assert_eq!(joined(&client, "by telephone").await, "customer 01 1 google", "order {order}");
         assert_eq!(value(&client, "SELECT count(*) FROM identifications").await.unwrap(), "1");
