@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +19,7 @@ use crate::Arguments;
 
 const PERIODS: [&str; 4] = ["today", "month", "year", "all_time"];
 
-const QUESTIONS: [&str; 44] = [
+const QUESTIONS: [&str; 49] = [
     "general-stats?",
     "general-stats?source=google",
     "general-stats?device=mobile",
@@ -62,8 +63,23 @@ const QUESTIONS: [&str; 44] = [
     "coverage?",
     "tag-health?",
     "export?type=orders&format=ndjson",
+    "export?type=google-offline-conversions",
+    "export?type=meta-conversions",
+    "export?type=campaigns&format=ndjson",
+    "export?type=touches&format=ndjson",
+    "export?type=actions&format=ndjson",
     "export?type=sessions&format=ndjson",
 ];
+
+/// Rows by the million: whoever exports years of them does not wait for the end.
+const OF_MILLIONS: [&str; 3] = [
+    "export?type=touches&format=ndjson",
+    "export?type=actions&format=ndjson",
+    "export?type=sessions&format=ndjson",
+];
+
+/// Those that have no window. `{session}` and `{order}` stand for the newest ones.
+const WITHOUT_WINDOW: [&str; 3] = ["sessions/{session}", "orders/{order}/explain", "realtime"];
 
 /// Asks, prints a line for each question and answers the figures. The whole is bounded in time.
 pub(crate) async fn every_question(url: &str, arguments: &Arguments) -> anyhow::Result<Vec<Value>> {
@@ -71,24 +87,36 @@ pub(crate) async fn every_question(url: &str, arguments: &Arguments) -> anyhow::
     let end = Instant::now() + Duration::from_secs(arguments.seconds);
     let mut figures = Vec::new();
     println!("{:<48} {:>10} {:>10} {:>10} {:>10}   p50 / p95, ms", "", "today", "month", "year", "all_time");
-    for question in QUESTIONS.iter().filter(|question| question.contains(&arguments.only)) {
+    let is_wanted = |question: &&&str| question.contains(&arguments.only);
+    for question in QUESTIONS.iter().filter(is_wanted) {
         let mut cells = Vec::new();
         for period in PERIODS {
-            // Two days of sessions are told one by one; whoever exports years does not wait for them.
-            let is_asked = Instant::now() < end && !(question.contains("type=sessions") && period != "month");
-            let times = if is_asked {
-                port.ask(&format!("{question}&period={period}"), arguments.repeat).await?
-            } else {
-                None
-            };
-            cells.push(times.map_or_else(|| "–".to_owned(), |(p50, p95)| format!("{p50:.0}/{p95:.0}")));
-            figures
-                .push(json!({"question": question, "period": period, "p50_ms": times.map(|times| times.0),
-                                "p95_ms": times.map(|times| times.1)}));
+            let is_short = !OF_MILLIONS.contains(question) || ["today", "month"].contains(&period);
+            let address = (is_short && Instant::now() < end).then(|| format!("{question}&period={period}"));
+            let times = port.ask(address, arguments.repeat).await?;
+            cells.push(cell(times));
+            figures.push(figure(question, Some(period), times));
         }
         println!("{question:<48} {:>10} {:>10} {:>10} {:>10}", cells[0], cells[1], cells[2], cells[3]);
     }
+    for question in WITHOUT_WINDOW.iter().filter(is_wanted) {
+        let session = port.newest("sessions", "session_id").await?;
+        let order = port.newest("orders", "order_id").await?;
+        let address = question.replace("{session}", &session).replace("{order}", &order);
+        let times = port.ask(Some(address), arguments.repeat).await?;
+        println!("{question:<48} {:>10}", cell(times));
+        figures.push(figure(question, None, times));
+    }
     Ok(figures)
+}
+
+fn cell(times: Option<(f64, f64)>) -> String {
+    times.map_or_else(|| "–".to_owned(), |(p50, p95)| format!("{p50:.0}/{p95:.0}"))
+}
+
+fn figure(question: &str, period: Option<&str>, times: Option<(f64, f64)>) -> Value {
+    let (p50, p95) = times.unzip();
+    json!({"question": question, "period": period, "p50_ms": p50, "p95_ms": p95})
 }
 
 struct Port {
@@ -128,8 +156,18 @@ impl Port {
         Ok(Port { address, client: reqwest::Client::builder().no_proxy().build()?, _files: files })
     }
 
-    /// Median and 95th percentile of the answers, in milliseconds; none when one takes a minute.
-    async fn ask(&self, question: &str, repeat: usize) -> anyhow::Result<Option<(f64, f64)>> {
+    /// What the newest row of a list has in a field.
+    async fn newest(&self, list: &str, field: &str) -> anyhow::Result<String> {
+        let answer =
+            self.client.get(format!("{}{list}?period=all_time&limit=1", self.address)).send().await?;
+        let answer: Value = answer.json().await?;
+        let name = answer["results"][0][field].as_str().with_context(|| format!("no {field}: {answer}"))?;
+        Ok(name.to_owned())
+    }
+
+    /// Median and 95th percentile of the answers, in milliseconds; none when one takes a minute, or nothing is asked.
+    async fn ask(&self, question: Option<String>, repeat: usize) -> anyhow::Result<Option<(f64, f64)>> {
+        let Some(question) = question else { return Ok(None) };
         let mut times = Vec::new();
         for round in 0..=repeat {
             let begun = Instant::now();

@@ -224,13 +224,10 @@ async fn the_past_of_the_system_before_is_in_the_reports_once() {
     let (url, files) = (place.database.url.clone(), place.files.path());
     let [day, next] = write_past(files);
     let all = [
-        "original",
-        "--sessions",
-        "sessions.csv",
-        "--actions",
-        "actions.csv",
-        "--orders",
+        "history",
         "orders.csv",
+        "sessions.csv",
+        "actions.csv",
         "--host",
         "shop.example",
         "--currency",
@@ -296,10 +293,33 @@ async fn the_past_of_the_system_before_is_in_the_reports_once() {
     .await;
     let late = format!("id,first_seen\n90,{}\n", Timestamp::now());
     std::fs::write(files.join("sessions.csv"), late).unwrap();
-    let (lines, _) =
-        said(&place.command(&url, &all[..3].iter().chain(&all[7..]).copied().collect::<Vec<_>>()));
+    let terms = &all[4..];
+    let (lines, _) = said(&place.command(&url, &[&["history", "sessions.csv"], terms].concat()));
     assert!(lines.contains("the proxy counts by itself") && lines.contains("refused: 1"), "{lines}");
     app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_which_table_a_file_of_the_past_is_must_be_plain() {
+    let place = Place::new().await;
+    let (url, files) = (place.database.url.clone(), place.files.path());
+    let write = |name: &str, text: &str| std::fs::write(files.join(name), text).unwrap();
+    write("sessions.csv", "id,first_seen\n");
+    write("again.csv", "first_seen,id\n");
+    write("actions.csv", "id,action_type,timestamp\n");
+    write("other.csv", "id,title\n");
+    for (given, wrong) in [
+        (&["actions.csv"][..], "no file is of storefront_utmsession"),
+        (
+            &["sessions.csv", "other.csv"],
+            "other.csv has the columns of none of storefront_utmsession (id, first_seen);",
+        ),
+        (&["sessions.csv", "again.csv"], "sessions.csv and again.csv are both of storefront_utmsession"),
+    ] {
+        let output = place.command(&url, &[&["history"], given, &["--host", "shop.example"]].concat());
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && error.contains(wrong), "{error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,8 +5,8 @@
 //! database; exchange rates, which nobody waits for, go there at once. Every row that is refused is named with its line and
 //! the reason.
 
+mod history;
 mod orders;
-mod original;
 mod rates;
 mod spend;
 mod table;
@@ -38,8 +38,7 @@ enum What {
     /// Exchange rates: columns day, currency, quote and rate, or the daily rates of the European Central Bank
     Rates(rates::Args),
     /// The past of the in-app UTM Dispatcher: its tables, as CSV
-    #[command(alias = "history")]
-    Original(Box<original::Args>),
+    History(Box<history::Args>),
 }
 
 #[derive(Debug, ClapArgs)]
@@ -95,7 +94,7 @@ pub(super) fn run(config: &Path, args: &Args) -> anyhow::Result<()> {
         What::Orders(file) => (file, orders::read(&bytes(&file.file)?, file, &config)?),
         What::AdSpend(args) => (&args.file, spend::read(&bytes(&args.file.file)?, args)?),
         What::Rates(args) => return rates::run(&config, args),
-        What::Original(args) => return original::run(&config, args),
+        What::History(args) => return history::run(&config, args),
     };
     let mut refused = read.refused;
     let rows = read.records.len() + refused.len();

@@ -16,10 +16,26 @@ const NULLS: [&str; 4] = ["", "NULL", "\\N", "None"];
 /// 2000-01-01T00:00:00Z.
 const EARLIEST_SECOND: i64 = 946_684_800;
 
+/// The tables there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Of {
+    Sessions,
+    Actions,
+    Orders,
+}
+
+/// The tables, each by the columns that only it has.
+const TABLES: [(Of, &[&str]); 3] = [
+    (Of::Sessions, &["id", "first_seen"]),
+    (Of::Actions, &["id", "action_type", "timestamp"]),
+    (Of::Orders, &["id", "created"]),
+];
+
 /// One file, and what becomes of it.
 #[derive(Debug)]
 pub(super) struct Dump {
     path: PathBuf,
+    of: Of,
     table: Table,
     /// Records by the line that they are of.
     pub(super) records: Vec<(u64, Record<'static>)>,
@@ -38,23 +54,34 @@ pub(super) struct Row<'a> {
 }
 
 impl Dump {
-    /// Reads a file that has at least these columns. Names of foreign keys may lack their `_id`.
-    pub(super) fn read(path: &Path, needed: &[&str]) -> anyhow::Result<Dump> {
+    /// Reads a file of one of the tables. Names of foreign keys may lack their `_id`.
+    pub(super) fn read(path: &Path) -> anyhow::Result<Dump> {
         let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         let mut table = Table::read(&bytes, |cells| cells.iter().any(|cell| column(cell) == "id"))
             .with_context(|| format!("in {}", path.display()))?;
         table.header = table.header.iter().map(|name| column(name)).collect();
-        if let Some(missing) = needed.iter().find(|name| !table.header.iter().any(|have| have == *name)) {
-            bail!("{} has no column {missing}", path.display());
-        }
+        let has = |name: &&str| table.header.iter().any(|have| have == name);
+        let Some((of, _)) = TABLES.iter().find(|(_, columns)| columns.iter().all(has)) else {
+            let tables = TABLES.map(|(of, columns)| format!("{} ({})", of.name(), columns.join(", ")));
+            bail!("{} has the columns of none of {}", path.display(), tables.join("; "));
+        };
         let reason = "more cells than the header has";
         let refused = table.too_long.iter().map(|line| (*line, reason.to_owned())).collect();
-        Ok(Dump { path: path.to_owned(), table, records: Vec::new(), refused, left_out: Vec::new() })
+        Ok(Dump { path: path.to_owned(), of: *of, table, records: Vec::new(), refused, left_out: Vec::new() })
     }
 
     pub(super) fn rows(&self) -> Vec<Row<'_>> {
         let header = &self.table.header;
         self.table.rows.iter().map(|(line, cells)| Row { line: *line, header, cells }).collect()
+    }
+
+    /// Which table it is of.
+    pub(super) fn table(&self) -> Of {
+        self.of
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// As it is named to whoever imports it.
@@ -64,6 +91,16 @@ impl Dump {
 
     pub(super) fn count(&self) -> usize {
         self.table.rows.len() + self.table.too_long.len()
+    }
+}
+
+impl Of {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Of::Sessions => "storefront_utmsession",
+            Of::Actions => "storefront_useraction",
+            Of::Orders => "the orders",
+        }
     }
 }
 

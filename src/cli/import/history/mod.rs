@@ -1,4 +1,4 @@
-//! `import original`: the tables of the in-app UTM Dispatcher as CSV, so that its past is in the reports.
+//! `import history`: the tables of the in-app UTM Dispatcher as CSV, so that its past is in the reports.
 //!
 //! Rule: what is imported is what the proxy has not seen. Rows from when it counts by itself on are refused, and ids follow
 //! from the original's, so that each row counts once however often it is imported.
@@ -17,7 +17,7 @@ use anyhow::bail;
 use clap::Args as ClapArgs;
 use jiff::Timestamp;
 
-use self::dump::Dump;
+use self::dump::{Dump, Of};
 use self::sessions::Sessions;
 use self::standing::Standing;
 use crate::capture::Rules;
@@ -27,15 +27,10 @@ use crate::hit::ReportOutcome;
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
-    /// CSV of storefront_utmsession
-    #[arg(long, value_name = "FILE")]
-    sessions: PathBuf,
-    /// CSV of storefront_useraction
-    #[arg(long, value_name = "FILE")]
-    actions: Option<PathBuf>,
-    /// CSV of the shop's orders; without it orders are what purchases among the actions tell
-    #[arg(long, value_name = "FILE")]
-    orders: Option<PathBuf>,
+    /// CSV of storefront_utmsession, and, all at once, of storefront_useraction and the shop's orders; their columns tell which
+    /// is which. Without the last one orders are what purchases among the actions tell
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
     /// The shop's host: pages are of it, and referrers of its domain are its own
     #[arg(long)]
     host: String,
@@ -116,47 +111,63 @@ async fn import(config: &Config, args: &Args) -> anyhow::Result<()> {
         pause: config.tracking.identity.session_timeout,
         until: args.before,
     };
-    let mut dumps = vec![Dump::read(&args.sessions, &["id", "first_seen"])?];
-    let mut sessions = Sessions::read(&mut dumps[0], &terms);
+    let mut given = Given::read(&args.files)?;
+    let mut sessions = Sessions::read(&mut given.sessions, &terms);
     let ids = sessions.by_id.values().map(|past| past.identity.session_id).collect();
     let standing = Standing::ask(config, &args.site, ids).await?;
     terms.until = terms.until.or(standing.seen_since);
     sessions.refuse(standing.horizon, &terms);
-    read_others(&mut dumps, &mut sessions, args, &terms)?;
+    let mut dumps = given.read_others(&mut sessions, &terms);
     let known = add_sessions(&mut dumps, sessions, &standing, &terms)?;
     tell(config, dumps, &known, args.dry_run).await
 }
 
-/// Actions and orders.
-fn read_others(
-    dumps: &mut Vec<Dump>,
-    sessions: &mut Sessions,
-    args: &Args,
-    terms: &Terms<'_>,
-) -> anyhow::Result<()> {
-    let mut bought = BTreeMap::new();
-    if let Some(path) = &args.actions {
-        let mut dump = Dump::read(path, &["id", "action_type", "timestamp"])?;
-        bought = actions::read(&mut dump, sessions, terms);
-        if args.orders.is_none() {
-            orders::of_purchases(&bought, sessions, terms, &mut dump);
+/// The files, each by the table that it is of.
+struct Given {
+    sessions: Dump,
+    actions: Option<Dump>,
+    orders: Option<Dump>,
+}
+
+impl Given {
+    fn read(files: &[PathBuf]) -> anyhow::Result<Given> {
+        let mut given = [None, None, None];
+        for path in files {
+            let dump = Dump::read(path)?;
+            let table = dump.table();
+            if let Some(other) = given[table as usize].replace(dump) {
+                bail!("{} and {} are both of {}", other.path().display(), path.display(), table.name());
+            }
         }
-        dumps.push(dump);
+        let [Some(sessions), actions, orders] = given else {
+            bail!("no file is of {}: sessions are what all the others belong to", Of::Sessions.name());
+        };
+        Ok(Given { sessions, actions, orders })
     }
-    if let Some(path) = &args.orders {
-        let mut dump = Dump::read(path, &["id", "created"])?;
-        orders::read(&mut dump, &bought, sessions, terms);
-        let ids: HashSet<&str> = dump.rows().iter().filter_map(|row| row.text("id")).collect();
-        let orphans = bought.iter().filter(|(id, _)| !ids.contains(id.as_str()));
-        let orphans = orphans.filter_map(|(id, bought)| Some((id, bought.purchase.as_ref()?.0)));
-        let orphans: Vec<_> =
-            orphans.map(|(id, line)| (line, format!("its order {id} is none of the orders"))).collect();
-        if args.actions.is_some() {
-            dumps[1].refused.extend(orphans);
+
+    /// Reads actions and orders; answers all files.
+    fn read_others(self, sessions: &mut Sessions, terms: &Terms<'_>) -> Vec<Dump> {
+        let Given { sessions: first, mut actions, mut orders } = self;
+        let mut bought = BTreeMap::new();
+        if let Some(dump) = &mut actions {
+            bought = actions::read(dump, sessions, terms);
+            if orders.is_none() {
+                orders::of_purchases(&bought, sessions, terms, dump);
+            }
         }
-        dumps.push(dump);
+        if let Some(dump) = &mut orders {
+            orders::read(dump, &bought, sessions, terms);
+            if let Some(actions) = &mut actions {
+                let ids: HashSet<&str> = dump.rows().iter().filter_map(|row| row.text("id")).collect();
+                let orphans = bought.iter().filter(|(id, _)| !ids.contains(id.as_str()));
+                let orphans = orphans.filter_map(|(id, bought)| Some((id, bought.purchase.as_ref()?.0)));
+                let orphans =
+                    orphans.map(|(id, line)| (line, format!("its order {id} is none of the orders")));
+                actions.refused.extend(orphans);
+            }
+        }
+        std::iter::once(first).chain(actions).chain(orders).collect()
     }
-    Ok(())
 }
 
 /// Adds the records of sessions to the files whose lines tell of them; answers the lines of sessions that are known.
