@@ -1,25 +1,26 @@
 //! `attribution`: what each model credits, side by side, and the ways by which orders came.
 
-use std::collections::{BTreeMap, HashMap};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Number, Value};
-use tokio_postgres::Row;
-use tokio_postgres::types::Type;
 
 use crate::stats::AppState;
 use crate::stats::answer::Answer;
 use crate::stats::csv;
 use crate::stats::database::{DatabaseError, Snapshot};
 use crate::stats::groups::GroupKey;
+use crate::stats::order_scan::Label;
 use crate::stats::params::{Accepts, Format, MODELS, ParameterError};
 use crate::stats::problem::StatsError;
-use crate::stats::ratio::{from_millionths, two_decimals};
-use crate::stats::sales::{Label, Sales, Wanted, sales, text};
+use crate::stats::ratio::{from_millionths, median, median_days};
+use crate::stats::sales::{Sale, Sales, Wanted, sales};
 use crate::stats::scope::{Money, Scope};
+use crate::stats::worth::text;
 
 pub(crate) const ACCEPTS: Accepts = Accepts { csv: true, own: &["by", "limit"], ..Accepts::MONEY };
 
@@ -79,20 +80,16 @@ pub(crate) async fn attribution(
     }
     let by = params.given.choice("by", &["source", "campaign", "content", "channel"])?.unwrap_or("source");
     let limit = params.given.limit(USUAL_LIMIT)?;
-    let paths = i64::from(limit);
     let snapshot = shared.context.database.snapshot().await?;
     let scope = Scope::of(&params);
     let money = Money::of(&params, &shared.config(), &snapshot).await?;
-    let (groups, left_out) = credited(&snapshot, &scope, &money, by).await?;
-    let mut parameters = scope.parameters();
-    parameters.extend(money.parameters());
-    parameters[MODEL] = (&EVERY_TOUCH, Type::TEXT);
-    parameters.push((&by, Type::TEXT));
-    parameters.push((&paths, Type::INT8));
-    let ways = snapshot.rows(include_str!("sql/attribution_paths.sql"), &parameters).await?;
+    let earned = Earned::read(&snapshot, &scope, &money).await?;
+    let left_out = earned.by_label.values().map(|sums| sums[0].left_out).sum();
+    let labels: Vec<Label> = earned.by_label.keys().copied().collect();
+    let keys = Label::keys(&labels, &snapshot, by).await?;
+    let keys: HashMap<Label, GroupKey> = labels.into_iter().zip(keys).collect();
     let freshness = snapshot.conclude().await?;
-    let told = Told::read(groups, &ways).map_err(DatabaseError::from)?;
-    let (results, totals) = told.tell(by, limit as usize, money.minor_units());
+    let (results, totals) = earned.tell(&keys, by, limit as usize, money.minor_units());
     if params.format == Format::Csv {
         return Ok(csv::attachment("attribution", &results.rows.iter().map(Group::flat).collect::<Vec<_>>()));
     }
@@ -105,100 +102,133 @@ pub(crate) async fn attribution(
         .into_response())
 }
 
-/// What each model credits to each group, and how many orders are left out.
-async fn credited(
-    snapshot: &Snapshot,
-    scope: &Scope,
-    money: &Money,
-    by: &str,
-) -> Result<(BTreeMap<GroupKey, Sums>, i64), DatabaseError> {
-    let mut by_label = HashMap::<Label, Sums>::new();
-    sales(snapshot, scope, money, Wanted { models: MODELS, id: None }, |sale| {
-        by_label.entry(sale.label).or_default()[sale.model] += sale.adds;
-    })
-    .await?;
-    let (labels, sums): (Vec<Label>, Vec<Sums>) = by_label.into_iter().unzip();
-    let keys = Label::keys(&labels, snapshot, by).await?;
-    let mut groups = BTreeMap::<GroupKey, Sums>::new();
-    for (key, sums) in keys.into_iter().zip(&sums) {
-        add(groups.entry(key).or_default(), sums);
+/// What orders add up to by what earned them.
+#[derive(Default)]
+struct Earned {
+    by_label: HashMap<Label, Sums>,
+    /// Orders and revenue of each sequence of touches.
+    by_way: HashMap<Vec<Label>, (i64, i128)>,
+    /// Of each order with such a one.
+    touches: Vec<i64>,
+    /// Microseconds since the first of them, whether it passes or not.
+    spans: Vec<i64>,
+}
+
+impl Earned {
+    async fn read(snapshot: &Snapshot, scope: &Scope, money: &Money) -> Result<Earned, DatabaseError> {
+        let mut earned = Earned::default();
+        let wanted = Wanted { models: MODELS, id: None, first_touch: true };
+        let mut way = Vec::new();
+        sales(snapshot, scope, money, wanted, |sale| earned.add(sale, &mut way)).await?;
+        Ok(earned)
     }
-    Ok((groups, sums.iter().map(|sums| sums[0].left_out).sum()))
+
+    /// Adds an order; `way` is room.
+    fn add(&mut self, sale: &Sale, way: &mut Vec<Label>) {
+        for (model, touches) in sale.earned.iter().enumerate() {
+            for (label, adds) in touches {
+                self.by_label.entry(*label).or_default()[model] += *adds;
+            }
+        }
+        let touches = MODELS.iter().zip(&sale.earned).find(|(model, _)| **model == EVERY_TOUCH);
+        let Some((_, touches)) = touches.filter(|(_, touches)| !touches.is_empty()) else { return };
+        way.clear();
+        way.extend(touches.iter().map(|(label, _)| *label));
+        let revenue: i128 = touches.iter().map(|(_, adds)| adds.revenue).sum();
+        match self.by_way.get_mut(way.as_slice()) {
+            Some(sums) => *sums = (sums.0 + 1, sums.1 + revenue),
+            None => _ = self.by_way.insert(way.clone(), (1, revenue)),
+        }
+        self.touches.push(way.len() as i64);
+        self.spans.extend(sale.since_touch);
+    }
+
+    fn tell(
+        mut self,
+        keys: &HashMap<Label, GroupKey>,
+        by: &str,
+        limit: usize,
+        digits: usize,
+    ) -> (Attribution, BTreeMap<String, Credited>) {
+        let ways = Ways::of(&self.by_way, keys);
+        let mut groups = BTreeMap::<&GroupKey, Sums>::new();
+        let mut totals = Sums::default();
+        for (label, sums) in &self.by_label {
+            add(groups.entry(&keys[label]).or_default(), sums);
+            add(&mut totals, sums);
+        }
+        let mut groups: Vec<_> = groups.into_iter().collect();
+        // Greatest first; among equals by name, as they are now.
+        groups.sort_by_key(|(_, sums)| Reverse(sums.iter().map(|sums| sums.orders).max()));
+        groups.truncate(limit);
+        let rows = groups.into_iter().map(|(key, sums)| Group {
+            models: credited(&sums, digits),
+            assisted_conversions: ways.assisted.get(key).copied().unwrap_or_default(),
+            keys: names(by)
+                .iter()
+                .zip(key)
+                .map(|(name, text)| ((*name).into(), text.as_str().into()))
+                .collect(),
+        });
+        let results = Attribution {
+            rows: rows.collect(),
+            paths: ways.paths(limit, digits),
+            orders: self.touches.len() as i64,
+            median_touches: median(&mut self.touches),
+            median_days_to_order: median_days(&mut self.spans),
+        };
+        (results, credited(&totals, digits))
+    }
+}
+
+/// Sequences of touches, each by what its group is called.
+struct Ways<'a> {
+    by_name: HashMap<Vec<String>, (i64, i128)>,
+    /// Orders that each group was on the way of, while another one ended it.
+    assisted: HashMap<&'a GroupKey, i64>,
+}
+
+impl<'a> Ways<'a> {
+    fn of(by_way: &HashMap<Vec<Label>, (i64, i128)>, keys: &'a HashMap<Label, GroupKey>) -> Ways<'a> {
+        let mut ways = Ways { by_name: HashMap::new(), assisted: HashMap::new() };
+        for (way, (orders, revenue)) in by_way {
+            let groups: Vec<&GroupKey> = way.iter().map(|label| &keys[label]).collect();
+            let sums = ways.by_name.entry(groups.iter().map(|key| name(key)).collect()).or_default();
+            *sums = (sums.0 + orders, sums.1 + revenue);
+            let others: BTreeSet<_> = groups.iter().filter(|key| Some(*key) != groups.last()).collect();
+            for key in others {
+                *ways.assisted.entry(key).or_default() += orders;
+            }
+        }
+        ways
+    }
+
+    /// Those of the most orders, of these of the most revenue.
+    fn paths(self, limit: usize, digits: usize) -> Vec<Path> {
+        let mut ways: Vec<_> = self.by_name.into_iter().collect();
+        ways.sort_by(|(one, sums), (other, others)| others.cmp(sums).then_with(|| one.cmp(other)));
+        ways.truncate(limit);
+        let paths = ways.into_iter();
+        paths
+            .map(|(touches, (orders, revenue))| Path { touches, orders, revenue: text(revenue, digits) })
+            .collect()
+    }
+}
+
+/// What a group is called on a way.
+fn name(key: &GroupKey) -> String {
+    let parts: Vec<&str> = key.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
+    parts.join(" / ")
 }
 
 fn add(sums: &mut Sums, other: &Sums) {
     sums.iter_mut().zip(other).for_each(|(sums, other)| *sums += *other);
 }
 
-/// The place of `$22` among the parameters.
-const MODEL: usize = 21;
-
-/// What the statements say.
-#[derive(Default)]
-struct Told {
-    groups: BTreeMap<GroupKey, Sums>,
-    assisted: BTreeMap<[String; 3], i64>,
-    paths: Vec<Path>,
-    orders: i64,
-    median_touches: Option<f64>,
-    median_days: Option<f64>,
-}
-
-impl Told {
-    fn read(groups: BTreeMap<GroupKey, Sums>, ways: &[Row]) -> Result<Told, tokio_postgres::Error> {
-        let mut told = Told { groups, ..Told::default() };
-        for row in ways {
-            let orders = row.try_get("orders")?;
-            match row.try_get("part")? {
-                "path" => told.paths.push(Path {
-                    touches: row.try_get("path")?,
-                    orders,
-                    revenue: row.try_get("revenue")?,
-                }),
-                "assisted" => {
-                    if let Ok(key) = row.try_get::<_, Vec<String>>("path")?.try_into() {
-                        told.assisted.insert(key, orders);
-                    }
-                }
-                _ => {
-                    told.orders = orders;
-                    told.median_touches = row.try_get("median_touches")?;
-                    told.median_days = row.try_get::<_, Option<f64>>("median_days")?.map(two_decimals);
-                }
-            }
-        }
-        Ok(told)
-    }
-
-    fn tell(mut self, by: &str, limit: usize, digits: usize) -> (Attribution, BTreeMap<String, Credited>) {
-        let credited = |sums: &Sums| {
-            let of_model = |sums: &Sales| Credited {
-                orders: from_millionths(sums.orders),
-                revenue: text(sums.revenue, digits),
-            };
-            let models = MODELS.iter().zip(sums).map(|(model, sums)| ((*model).to_owned(), of_model(sums)));
-            models.collect::<BTreeMap<String, Credited>>()
-        };
-        let mut totals = Sums::default();
-        self.groups.values().for_each(|sums| add(&mut totals, sums));
-        let mut groups: Vec<_> = self.groups.into_iter().collect();
-        // Greatest first; among equals by name, as they are now.
-        groups.sort_by_key(|(_, sums)| std::cmp::Reverse(sums.iter().map(|sums| sums.orders).max()));
-        groups.truncate(limit);
-        let rows = groups.into_iter().map(|(key, sums)| Group {
-            models: credited(&sums),
-            assisted_conversions: self.assisted.remove(&key).unwrap_or_default(),
-            keys: names(by).iter().zip(key).map(|(name, text)| ((*name).to_owned(), text.into())).collect(),
-        });
-        let results = Attribution {
-            rows: rows.collect(),
-            paths: self.paths,
-            orders: self.orders,
-            median_touches: self.median_touches,
-            median_days_to_order: self.median_days,
-        };
-        (results, credited(&totals))
-    }
+fn credited(sums: &Sums, digits: usize) -> BTreeMap<String, Credited> {
+    let of_model =
+        |sums: &Sales| Credited { orders: from_millionths(sums.orders), revenue: text(sums.revenue, digits) };
+    MODELS.iter().zip(sums).map(|(model, sums)| ((*model).to_owned(), of_model(sums))).collect()
 }
 
 /// The names of a dimension's keys, in the order in which statements have them.

@@ -17,14 +17,16 @@ use crate::stats::csv;
 use crate::stats::cursor::{decode_rank, encode_rank};
 use crate::stats::database::{DatabaseError, Parameter, Snapshot};
 use crate::stats::groups::{GroupKey, Groups};
+use crate::stats::order_scan::Label;
 use crate::stats::params::{Accepts, Format, Params};
 use crate::stats::problem::StatsError;
 use crate::stats::ratio::{from_millionths, percent};
 use crate::stats::replica::Freshness;
-use crate::stats::sales::{Label, Sales, Wanted, decimal, sales};
+use crate::stats::sales::{Sales, Wanted, sales};
 use crate::stats::scope::{Money, Scope};
 use crate::stats::tally::Tally;
 use crate::stats::visitors::Way;
+use crate::stats::worth::decimal;
 use crate::stats::{AppState, Shared};
 use crate::store::columns::Id;
 use crate::store::order_columns::OrderId;
@@ -240,9 +242,12 @@ async fn sold(
     let id = dimension.of_order();
     let mut by_label = HashMap::<Label, Sales>::new();
     let models = [money.model()];
-    sales(snapshot, scope, money, Wanted { models: &models, id }, |sale| {
-        let label = if id.is_some() { sale.id.map_or(Label::Direct, Label::Campaign) } else { sale.label };
-        *by_label.entry(label).or_default() += sale.adds;
+    let wanted = Wanted { models: &models, id, ..Wanted::default() };
+    sales(snapshot, scope, money, wanted, |sale| {
+        let by_session = id.map(|_| sale.id.map_or(Label::Direct, Label::Campaign));
+        for (label, adds) in sale.earned.iter().flatten() {
+            *by_label.entry(by_session.unwrap_or(*label)).or_default() += *adds;
+        }
     })
     .await?;
     let (labels, sums): (Vec<Label>, Vec<Sales>) = by_label.into_iter().unzip();

@@ -1,8 +1,11 @@
 //! `coverage`: what is in the numbers and what is not, each loss by its name: bots, exclusions, people who deny being known,
 //! visits without a cookie, orders of nobody.
 
+use std::collections::BTreeMap;
+
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
+use jiff::civil::Date;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::Row;
@@ -11,10 +14,13 @@ use tokio_postgres::types::Type;
 use crate::capture::bot;
 use crate::stats::AppState;
 use crate::stats::answer::Answer;
-use crate::stats::database::{DatabaseError, Parameter};
-use crate::stats::params::{Accepts, Bots, ParameterError};
+use crate::stats::database::{DatabaseError, Parameter, Snapshot};
+use crate::stats::order_scan::{OrderChoices, scan_orders};
+use crate::stats::params::{Accepts, Bots, ParameterError, Params};
 use crate::stats::problem::StatsError;
 use crate::stats::ratio::percent;
+use crate::stats::scope::Scope;
+use crate::store::order_columns::flags;
 
 pub(crate) const ACCEPTS: Accepts = Accepts { window: true, csv: true, ..Accepts::NOTHING };
 
@@ -138,8 +144,7 @@ pub(crate) async fn coverage(
         return Err(ParameterError::new("bots", "both are told: what is counted, and the bots").into());
     }
     let sites = (!params.sites.is_empty()).then(|| params.sites.clone());
-    let zone = params.zone.iana_name().unwrap_or("UTC");
-    let mut parameters: Vec<Parameter<'_>> = vec![
+    let parameters: Vec<Parameter<'_>> = vec![
         (&params.window.from, Type::TIMESTAMPTZ),
         (&params.window.to, Type::TIMESTAMPTZ),
         (&sites, Type::TEXT_ARRAY),
@@ -149,8 +154,7 @@ pub(crate) async fn coverage(
     let denied = snapshot.rows(include_str!("sql/coverage_denied.sql"), &parameters).await?;
     let bots = snapshot.rows(include_str!("sql/coverage_bots.sql"), &parameters).await?;
     let exclusions = snapshot.rows(include_str!("sql/coverage_exclusions.sql"), &parameters).await?;
-    parameters.push((&zone, Type::TEXT));
-    let orders = snapshot.rows(include_str!("sql/coverage_orders.sql"), &parameters).await?;
+    let orders = Orders::of(&snapshot, &params).await?;
     let freshness = snapshot.conclude().await?;
     let sessions = sessions.ok_or(DatabaseError::Failed)?;
     let read = || -> Result<Coverage, tokio_postgres::Error> {
@@ -159,7 +163,7 @@ pub(crate) async fn coverage(
             denied: Denied::read(&denied)?,
             bots: Bot::read(&bots)?,
             exclusions: exclusions.iter().map(Exclusion::read).collect::<Result<_, _>>()?,
-            orders: Orders::read(&orders)?,
+            orders,
         })
     };
     let results = read().map_err(DatabaseError::from)?;
@@ -226,38 +230,48 @@ impl Exclusion {
 }
 
 impl Orders {
-    fn read(rows: &[Row]) -> Result<Self, tokio_postgres::Error> {
+    /// Those that the shop has, whoever earned them, by local day.
+    async fn of(snapshot: &Snapshot, params: &Params) -> Result<Orders, DatabaseError> {
+        let scope = Scope::of(params);
+        let choices = OrderChoices::of(snapshot, &scope, false, &[]).await?;
+        let mut by_day = BTreeMap::<Date, OrderCounts>::new();
+        scan_orders(snapshot, choices.window(), &choices.columns(), |day| {
+            for order in choices.of_day(day).chosen() {
+                let local_day = params.zone.to_datetime(day.placed_at(order)).date();
+                by_day.entry(local_day).or_default().add(&OrderCounts::of(day.orders.flags(order)));
+            }
+        })
+        .await?;
         let mut totals = OrderCounts::default();
-        let mut days = Vec::new();
-        for row in rows {
-            let counts = OrderCounts::read(row)?;
-            totals.add(&counts);
-            days.push(OrderDay { day: row.try_get::<_, jiff::civil::Date>("day")?.to_string(), counts });
-        }
+        by_day.values().for_each(|counts| totals.add(counts));
         Ok(Orders {
             seen_rate: percent(totals.seen_and_reported, totals.reported),
             visitor_rate: percent(totals.with_visitor, totals.orders),
             touch_rate: percent(totals.with_touch, totals.orders),
             totals,
-            days,
+            days: by_day.into_iter().map(|(day, counts)| OrderDay { day: day.to_string(), counts }).collect(),
         })
     }
 }
 
 impl OrderCounts {
-    fn read(row: &Row) -> Result<Self, tokio_postgres::Error> {
-        Ok(OrderCounts {
-            orders: row.try_get("orders")?,
-            seen: row.try_get("seen")?,
-            reported: row.try_get("reported")?,
-            seen_and_reported: row.try_get("seen_and_reported")?,
-            by_rule: row.try_get("by_rule")?,
-            by_header: row.try_get("by_header")?,
-            by_import: row.try_get("by_import")?,
-            by_api: row.try_get("by_api")?,
-            with_visitor: row.try_get("with_visitor")?,
-            with_touch: row.try_get("with_touch")?,
-        })
+    /// One order.
+    fn of(flags: i64) -> OrderCounts {
+        let has = |any: i64| flags & any != 0;
+        let (seen, reported) =
+            (has(flags::BY_RULE | flags::BY_HEADER), has(flags::BY_IMPORT | flags::BY_API));
+        OrderCounts {
+            orders: 1,
+            seen: seen.into(),
+            reported: reported.into(),
+            seen_and_reported: (seen && reported).into(),
+            by_rule: has(flags::BY_RULE).into(),
+            by_header: has(flags::BY_HEADER).into(),
+            by_import: has(flags::BY_IMPORT).into(),
+            by_api: has(flags::BY_API).into(),
+            with_visitor: has(flags::KNOWN).into(),
+            with_touch: has(flags::CREDITED).into(),
+        }
     }
 
     fn add(&mut self, other: &OrderCounts) {

@@ -6,10 +6,12 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 
 use crate::stats::database::{DatabaseError, Snapshot};
+use crate::stats::order_scan::{OrderChoices, scan_orders};
 use crate::stats::scope::{Money, Scope};
+use crate::store::order_columns::{Amounts, KEYS, VISITORS};
 
 /// An order of which something is left.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Purchase {
     pub(crate) at: Timestamp,
     /// It is of the window and passes the filters.
@@ -30,26 +32,31 @@ impl Customers {
         scope: &Scope,
         money: &Money,
     ) -> Result<Customers, DatabaseError> {
-        let mut parameters = scope.parameters();
-        parameters.extend(money.parameters());
-        let rows = snapshot.rows(include_str!("sql/customer_orders.sql"), &parameters).await?;
-        let mut customers = Customers::default();
-        let mut groups = Groups::default();
-        let mut found = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let purchase = Purchase { at: row.try_get("placed_at")?, chosen: row.try_get("chosen")? };
-            let keys: Vec<&[u8]> = row.try_get("keys")?;
-            match groups.join(&keys) {
-                Some(group) => found.push((group, purchase)),
-                None => customers.of_nobody += i64::from(purchase.chosen),
+        // Where nothing is asked of touches, credits are not looked at.
+        let models = [money.model()];
+        let models: &[&str] = if scope.is_filtered() { &models } else { &[] };
+        let choices = OrderChoices::of(snapshot, scope, money.is_by_session(), models).await?;
+        let mut columns = choices.columns();
+        columns.extend([VISITORS, KEYS]);
+        let ((_, end), (_, last)) = (scope.window(), choices.window());
+        let (mut known, mut touches) = (Known::default(), Vec::new());
+        scan_orders(snapshot, (None, last), &columns, |day| {
+            let (choices, orders) = (choices.of_day(day), &day.orders);
+            for order in 0..orders.orders() {
+                if !choices.is_of_sites(order) || !is_purchase(orders.amounts(order), money.is_as_paid()) {
+                    continue;
+                }
+                touches.clear();
+                choices.touches(0, order, &mut touches);
+                let earns = touches.iter().any(|(label, credit)| label.is_some() && *credit > 0);
+                let purchase = Purchase { at: day.placed_at(order), chosen: earns && choices.choose(order) };
+                if purchase.chosen || purchase.at < end {
+                    known.add(purchase, orders.keys(order).iter().copied().chain(orders.visitor(order)));
+                }
             }
-        }
-        let mut by_customer: HashMap<usize, Vec<Purchase>> = HashMap::new();
-        for (group, purchase) in found {
-            by_customer.entry(groups.root(group)).or_default().push(purchase);
-        }
-        customers.purchases = by_customer.into_values().collect();
-        Ok(customers)
+        })
+        .await?;
+        Ok(known.customers())
     }
 
     /// What the reader must know.
@@ -61,34 +68,69 @@ impl Customers {
     }
 }
 
-/// Disjoint sets of keys.
+/// Whether something is left of an order: net, or what was paid and not refunded. Orders whose value nobody told are purchases, too.
+fn is_purchase(amounts: Amounts, as_paid: bool) -> bool {
+    if as_paid { amounts.paid > amounts.refunded } else { amounts.net.is_none_or(|net| net > 0) }
+}
+
+/// What is known of purchases: whose they are, by keys that several may share.
 #[derive(Debug, Default)]
+struct Known {
+    purchases: Vec<Purchase>,
+    /// A key, and the place of a purchase that has it.
+    keys: Vec<(i64, usize)>,
+    of_nobody: i64,
+}
+
+impl Known {
+    /// Purchases of one time are told in their order.
+    fn add(&mut self, purchase: Purchase, keys: impl Iterator<Item = i64>) {
+        let before = self.keys.len();
+        self.keys.extend(keys.map(|key| (key, self.purchases.len())));
+        if self.keys.len() == before {
+            self.of_nobody += i64::from(purchase.chosen);
+        } else {
+            self.purchases.push(purchase);
+        }
+    }
+
+    fn customers(mut self) -> Customers {
+        let mut groups = Groups::of(self.purchases.len());
+        self.keys.sort_unstable();
+        for pair in self.keys.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
+            groups.join(pair[0].1, pair[1].1);
+        }
+        let mut order: Vec<usize> = (0..self.purchases.len()).collect();
+        order.sort_by_key(|purchase| self.purchases[*purchase].at);
+        let mut places = HashMap::new();
+        let mut purchases = Vec::<Vec<Purchase>>::new();
+        for purchase in order {
+            let place = *places.entry(groups.root(purchase)).or_insert_with(|| {
+                purchases.push(Vec::new());
+                purchases.len() - 1
+            });
+            purchases[place].push(self.purchases[purchase]);
+        }
+        Customers { purchases, of_nobody: self.of_nobody }
+    }
+}
+
+/// Disjoint sets.
+#[derive(Debug)]
 struct Groups {
-    by_key: HashMap<Vec<u8>, usize>,
     parents: Vec<usize>,
 }
 
 impl Groups {
-    /// Makes these keys one group, with all that any of them was in; none without keys.
-    fn join(&mut self, keys: &[&[u8]]) -> Option<usize> {
-        let mut joined = None;
-        for key in keys {
-            let group = match self.by_key.get(*key) {
-                Some(group) => *group,
-                None => {
-                    let group = self.parents.len();
-                    self.parents.push(group);
-                    self.by_key.insert(key.to_vec(), group);
-                    group
-                }
-            };
-            let root = self.root(group);
-            match joined {
-                None => joined = Some(root),
-                Some(other) => self.parents[root] = other,
-            }
-        }
-        joined
+    /// So many, each by itself.
+    fn of(count: usize) -> Groups {
+        Groups { parents: (0..count).collect() }
+    }
+
+    /// Makes what these two are in one.
+    fn join(&mut self, one: usize, other: usize) {
+        let (one, other) = (self.root(one), self.root(other));
+        self.parents[other] = one;
     }
 
     fn root(&mut self, mut group: usize) -> usize {
@@ -107,12 +149,20 @@ mod tests {
 
     #[test]
     fn keys_connect_by_way_of_others() {
-        let mut groups = Groups::default();
-        let first = groups.join(&[b"phone", b"mail"]).unwrap();
-        let second = groups.join(&[b"user"]).unwrap();
-        assert_ne!(groups.root(first), groups.root(second));
-        groups.join(&[b"user", b"mail"]).unwrap();
-        assert_eq!(groups.root(first), groups.root(second));
-        assert_eq!(groups.join(&[]), None);
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let purchase = |second, chosen| Purchase { at: at(second), chosen };
+        let mut known = Known::default();
+        known.add(purchase(3, true), [1, 2].into_iter());
+        known.add(purchase(2, false), [3].into_iter());
+        known.add(purchase(5, true), [4].into_iter());
+        known.add(purchase(4, true), [].into_iter());
+        known.add(purchase(1, false), [2, 3].into_iter());
+        known.add(purchase(1, true), [3].into_iter());
+        let mut customers = known.customers();
+        customers.purchases.sort_by_key(Vec::len);
+        let first = [(1, false), (1, true), (2, false), (3, true)];
+        assert_eq!(customers.purchases[0], [purchase(5, true)]);
+        assert_eq!(customers.purchases[1], first.map(|(second, chosen)| purchase(second, chosen)));
+        assert_eq!((customers.purchases.len(), customers.of_nobody), (2, 1));
     }
 }

@@ -12,12 +12,13 @@ use crate::stats::params::{Accepts, Params};
 use crate::stats::period::Window;
 use crate::stats::problem::StatsError;
 use crate::stats::ratio::{Interval, from_millionths, mean, percent, wilson};
-use crate::stats::sales::{Sales, Wanted, sales, text};
+use crate::stats::sales::{Sales, Wanted, sales};
 use crate::stats::scan::{self, scan};
 use crate::stats::scope::{Money, Scope};
 use crate::stats::sketch::Sketch;
 use crate::stats::tally::{Tally, tallied};
 use crate::stats::visitors::Way;
+use crate::stats::worth::text;
 
 pub(crate) const ACCEPTS: Accepts = Accepts { csv: true, ..Accepts::MONEY };
 
@@ -93,8 +94,8 @@ pub(crate) async fn sold(snapshot: &Snapshot, scope: &Scope, money: &Money) -> R
     let mut sold = Sales::default();
     // Where nothing is asked of touches, an order need not be divided among them.
     let models = [money.model()];
-    let wanted = Wanted { models: if scope.is_filtered() { &models } else { &[] }, id: None };
-    sales(snapshot, scope, money, wanted, |sale| sold += sale.adds).await?;
+    let wanted = Wanted { models: if scope.is_filtered() { &models } else { &[] }, ..Wanted::default() };
+    sales(snapshot, scope, money, wanted, |sale| sold += sale.all()).await?;
     Ok(sold)
 }
 

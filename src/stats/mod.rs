@@ -39,6 +39,7 @@ mod ltv;
 mod money;
 mod openapi;
 pub(crate) mod order_item;
+mod order_scan;
 mod orders;
 mod params;
 mod people;
@@ -64,6 +65,7 @@ mod tag_health;
 mod tally;
 mod timeseries;
 mod visitors;
+mod worth;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -21,8 +21,9 @@ use crate::stats::general::sold;
 use crate::stats::params::{Accepts, Format, ParameterError};
 use crate::stats::problem::StatsError;
 use crate::stats::ratio::from_millionths;
-use crate::stats::sales::{Sales, text};
+use crate::stats::sales::Sales;
 use crate::stats::scope::{Money, Scope};
+use crate::stats::worth::text;
 
 pub(crate) const ACCEPTS: Accepts =
     Accepts { list: Some((50, &["placed_at"])), search: true, ..Accepts::MONEY };

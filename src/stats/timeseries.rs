@@ -18,12 +18,13 @@ use crate::stats::params::{Accepts, Format, MOST_ROWS, ParameterError, Params};
 use crate::stats::period::{COMPARISONS, Comparison, STEPS, Step, Window};
 use crate::stats::problem::StatsError;
 use crate::stats::ratio::from_millionths;
-use crate::stats::sales::{Sales, Wanted, sales, text};
+use crate::stats::sales::{Sales, Wanted, sales};
 use crate::stats::scan::{self, scan};
 use crate::stats::scope::{Money, Scope};
 use crate::stats::sketch::Sketch;
 use crate::stats::tally::{Tally, tallied};
 use crate::stats::visitors::{People, Way};
+use crate::stats::worth::text;
 
 pub(crate) const ACCEPTS: Accepts = Accepts { csv: true, own: &["interval", "compare"], ..Accepts::MONEY };
 
@@ -177,12 +178,12 @@ async fn read(
     let mut sums = vec![Bin::default(); edges.len() - 1];
     let visitors = sessions(snapshot, &scope, way, &edges, &mut sums).await?;
     let models = [money.model()];
-    let wanted = Wanted { models: if scope.is_filtered() { &models } else { &[] }, id: None };
+    let wanted = Wanted { models: if scope.is_filtered() { &models } else { &[] }, ..Wanted::default() };
     let starts: Vec<i64> = edges.iter().map(|edge| edge.as_microsecond()).collect();
     sales(snapshot, &scope, money, wanted, |sale| {
         let bucket = starts.partition_point(|edge| *edge <= sale.at);
         if let Some(bin) = bucket.checked_sub(1).and_then(|bucket| sums.get_mut(bucket)) {
-            bin.sold += sale.adds;
+            bin.sold += sale.all();
         }
     })
     .await?;

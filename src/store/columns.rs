@@ -262,7 +262,11 @@ pub fn visitor_hash(visitor: Uuid) -> i64 {
 }
 
 fn hash_of(visitor: Uuid) -> u64 {
-    let digest = Sha256::digest(visitor.as_bytes());
+    first_eight(&Sha256::digest(visitor.as_bytes()))
+}
+
+/// The first eight bytes of a digest.
+pub(super) fn first_eight(digest: &[u8]) -> u64 {
     digest.iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
 }
 

@@ -1,26 +1,39 @@
-//! A day of orders, column by column, as `migrations/V31__order_columns.sql` keeps it: packed as sessions are (`columns.rs`), with
-//! the touches that earned each order by each attribution model.
+//! A day of orders, column by column, as `migrations/V31__order_columns.sql` and `V32__order_keys.sql` keep it: packed as sessions
+//! are (`columns.rs`), with the touches that earned each order by each attribution model, and the keys by which its customer is known.
 //!
 //! Amounts are whole numbers of the order's own last digit: nothing is rounded here.
 
 use jiff::Timestamp;
 use rust_decimal::Decimal;
+use sha2::{Digest, Sha256};
 use tokio_postgres::Row;
+use tokio_postgres::types::FromSql;
+use uuid::Uuid;
 
-use super::columns::{Damaged, Ids, pack, unpack};
+use super::columns::{Damaged, Ids, first_eight, pack, unpack, visitor_hash};
+use super::order_shares::{Credits, Keys};
 
-/// The orders of days, `$1`, and of sessions of hours, `$2`, for [`Orders::add`].
+/// The orders of days, `$1`, for [`Orders::add`].
 pub const ORDER_ROWS: &str = include_str!("sql/order_rows.sql");
 
 /// What the flags of an order say.
 pub mod flags {
-    #![allow(missing_docs, reason = "the migration says what they are")]
+    #![allow(missing_docs, reason = "the migrations say what they are")]
     pub const KNOWN: i64 = 1;
     pub const BOT: i64 = 2;
     pub const HAS_SESSION: i64 = 4;
     pub const NO_GROSS: i64 = 8;
     pub const NO_NET: i64 = 16;
     pub const LEFT_OUT: i64 = 32;
+    pub const BY_RULE: i64 = 64;
+    pub const BY_HEADER: i64 = 128;
+    pub const BY_IMPORT: i64 = 256;
+    pub const BY_API: i64 = 512;
+    pub const CREDITED: i64 = 1024;
+    pub const TOUCHED: i64 = 2048;
+
+    /// By the way of an entry, from 1.
+    pub(super) const BY_WAY: [i64; 4] = [BY_RULE, BY_HEADER, BY_IMPORT, BY_API];
 }
 
 /// The attribution models, by the names of their columns.
@@ -41,15 +54,24 @@ pub enum OrderId {
     Page,
 }
 
-/// Touches of an order, on average: equal numbers take no room, and damaged bytes could ask for any number of them.
-const MOST_TOUCHES: usize = 1 << 16;
+/// The column of visitors.
+pub const VISITORS: &str = "visitors";
+/// The column of the first touches.
+pub const FIRST_TOUCHES: &str = "first_touches";
+/// The column of keys.
+pub const KEYS: &str = "keys";
+
 const MICROSECONDS_OF_HOUR: i64 = 3_600_000_000;
-/// Columns of whole numbers that are always read.
-const NUMBERS: [&str; 6] = ["starts", "hours", "session_starts", "flags", "scales", "currencies"];
+/// Columns of whole numbers; the last two are read where they are asked for.
+const NUMBERS: [&str; 8] =
+    ["starts", "hours", "session_starts", "flags", "scales", "currencies", VISITORS, FIRST_TOUCHES];
 /// Columns of amounts.
 const AMOUNTS: [&str; 4] = ["gross", "paid", "refunded", "net"];
 
-/// Some orders of one UTC day.
+/// Columns of a row with the keyed hashes that an order's entries name, and the letters of their kinds.
+const KINDS: [(&str, &[u8]); 3] = [("phones", b"p"), ("emails", b"e"), ("user_ids", b"u")];
+
+/// Some orders of one UTC day, by time.
 #[derive(Debug, Clone, Default)]
 pub struct Orders {
     orders: usize,
@@ -58,17 +80,7 @@ pub struct Orders {
     currencies: Vec<String>,
     ids: [Ids; IDS.len()],
     credits: [Credits; MODELS.len()],
-}
-
-/// Who earned orders, by one model.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Credits {
-    /// How many touches each order has.
-    counts: Vec<i64>,
-    /// Where those of each order begin, and the last ones end.
-    begins: Vec<usize>,
-    campaigns: Ids,
-    credits: Vec<i64>,
+    keys: Keys,
 }
 
 /// What an order is worth, in its own currency.
@@ -87,7 +99,7 @@ pub struct Amounts {
 }
 
 /// The hour of a session's id, from 1970.
-pub fn hour_number(hour: Timestamp) -> i64 {
+fn hour_number(hour: Timestamp) -> i64 {
     hour.as_microsecond().div_euclid(MICROSECONDS_OF_HOUR)
 }
 
@@ -102,7 +114,7 @@ impl Orders {
         self.numbers[0][order]
     }
 
-    /// The hour of its session, as [`hour_number`] has it; -1 when it is of none.
+    /// The hour of its session, from 1970; -1 when it is of none.
     pub fn hour(&self, order: usize) -> i64 {
         self.numbers[1][order]
     }
@@ -143,39 +155,49 @@ impl Orders {
 
     /// The campaigns of all touches, as [`Orders::touches`] has their places.
     pub fn campaigns(&self, model: usize) -> &[i64] {
-        &self.credits[model].campaigns.list
+        self.credits[model].campaigns()
     }
 
     /// The touches that earned an order, in their order: the place of the campaign from 1, 0 for none, and the credit.
     pub fn touches(&self, model: usize, order: usize) -> impl Iterator<Item = (usize, i64)> {
-        let of = &self.credits[model];
-        (of.begins[order]..of.begins[order + 1]).map(|touch| (of.campaigns.place(touch), of.credits[touch]))
+        self.credits[model].of(order)
+    }
+
+    /// Whose it is, as sessions have their visitors; none where nobody is known, or [`VISITORS`] were not read.
+    pub fn visitor(&self, order: usize) -> Option<i64> {
+        self.numbers[6].get(order).copied().filter(|_| self.flags(order) & flags::KNOWN != 0)
+    }
+
+    /// When its first touch was: microseconds from the day; none where there is none, or [`FIRST_TOUCHES`] were not read.
+    pub fn first_touch(&self, order: usize) -> Option<i64> {
+        self.numbers[7].get(order).copied().filter(|_| self.flags(order) & flags::TOUCHED != 0)
+    }
+
+    /// Telephones, e-mails and user ids that its entries name: of each a hash, once. Of [`KEYS`].
+    pub fn keys(&self, order: usize) -> &[i64] {
+        self.keys.of(order)
     }
 
     /// Adds an order that [`ORDER_ROWS`] gave; `day` is that of its time.
     pub fn add(&mut self, row: &Row, day: Timestamp) -> Result<(), tokio_postgres::Error> {
-        let placed_at: Timestamp = row.try_get("placed_at")?;
+        let since = |at: Timestamp| at.as_microsecond() - day.as_microsecond();
         let hour: Option<Timestamp> = row.try_get("session_hour")?;
         let started_at: Option<Timestamp> = row.try_get("started_at")?;
+        let visitor: Option<Uuid> = row.try_get("visitor_id")?;
+        let first_touch_at: Option<Timestamp> = row.try_get("first_touch_at")?;
         let (gross, net): (Option<Decimal>, Option<Decimal>) = (row.try_get("gross")?, row.try_get("net")?);
         let amounts = [gross, Some(row.try_get("paid")?), Some(row.try_get("refunded")?), net];
         let scale = amounts.iter().flatten().map(Decimal::scale).max().unwrap_or(0);
-        let agent: Option<i64> = row.try_get("agent_id")?;
-        let flag = |set: bool, flag: i64| i64::from(set) * flag;
-        let flags = flag(row.try_get("known")?, flags::KNOWN)
-            | flag(row.try_get::<_, Option<bool>>("bot")? == Some(true), flags::BOT)
-            | flag(agent.is_some(), flags::HAS_SESSION)
-            | flag(gross.is_none(), flags::NO_GROSS)
-            | flag(net.is_none(), flags::NO_NET)
-            | flag(row.try_get::<_, Option<bool>>("left_out")? == Some(true), flags::LEFT_OUT);
         let currency: Option<&str> = row.try_get("currency")?;
         let numbers = [
-            placed_at.as_microsecond() - day.as_microsecond(),
+            since(row.try_get("placed_at")?),
             hour.map_or(-1, hour_number),
-            started_at.map_or(0, |at| at.as_microsecond() - day.as_microsecond()),
-            flags,
+            started_at.map_or(0, since),
+            flags_of(row)?,
             i64::from(scale),
             currency.map_or(0, |currency| self.place_of(currency)),
+            visitor.map_or(0, visitor_hash),
+            first_touch_at.map_or(0, since),
         ];
         for (column, number) in self.numbers.iter_mut().zip(numbers) {
             column.push(number);
@@ -189,7 +211,7 @@ impl Orders {
         }
         let ids = [
             Some(i64::from(row.try_get::<_, i32>("site_id")?)),
-            agent,
+            row.try_get("agent_id")?,
             row.try_get("place_id")?,
             row.try_get("referrer_id")?,
             row.try_get("landing_page_id")?,
@@ -197,14 +219,20 @@ impl Orders {
         for (column, id) in self.ids.iter_mut().zip(ids) {
             column.push(id);
         }
-        let models: Vec<&str> = row.try_get::<_, Option<_>>("models")?.unwrap_or_default();
-        let campaigns: Vec<Option<i64>> = row.try_get::<_, Option<_>>("campaigns")?.unwrap_or_default();
-        let credits: Vec<i32> = row.try_get::<_, Option<_>>("credits")?.unwrap_or_default();
+        let models: Vec<&str> = list(row, "models")?;
+        let (campaigns, credits): (Vec<Option<i64>>, Vec<i32>) =
+            (list(row, "campaigns")?, list(row, "credits")?);
         for (of, model) in self.credits.iter_mut().zip(MODELS) {
             let touches =
                 models.iter().zip(&campaigns).zip(&credits).filter(|((name, _), _)| **name == model);
             of.push(touches.map(|((_, campaign), credit)| (*campaign, i64::from(*credit))));
         }
+        let mut keys = Vec::new();
+        for (column, kind) in KINDS {
+            let hashes: Vec<&[u8]> = list(row, column)?;
+            keys.extend(hashes.iter().map(|hash| key_of(kind, hash)));
+        }
+        self.keys.push(keys);
         self.orders += 1;
         Ok(())
     }
@@ -220,7 +248,7 @@ impl Orders {
     /// The names of its currencies, and all other columns in the order of the table; none when an amount is beyond 64 bits: such
     /// a day is not packed.
     pub fn packed(&self) -> Option<(&[String], Vec<Vec<u8>>)> {
-        let [starts, hours, session_starts, flags, scales, currencies] =
+        let [starts, hours, session_starts, flags, scales, currencies, visitors, first_touches] =
             self.numbers.each_ref().map(|numbers| pack(numbers));
         let mut columns = vec![starts, hours, session_starts, flags, scales];
         for amounts in &self.amounts {
@@ -230,16 +258,19 @@ impl Orders {
         columns.push(currencies);
         columns.extend(self.ids.iter().map(Ids::packed));
         columns.extend(self.credits.iter().map(Credits::packed));
+        columns.extend([visitors, first_touches, self.keys.packed()]);
         Some((&self.currencies, columns))
     }
 
-    /// The columns of a row of the table; ids and models as far as they are not null.
+    /// The columns of a row of the table, as far as they are not null.
     pub fn read<E: From<Damaged> + From<tokio_postgres::Error>>(row: &Row) -> Result<Orders, E> {
         let count = usize::try_from(row.try_get::<_, i32>("orders")?).map_err(|_| Damaged)?;
         let mut orders =
             Orders { orders: count, currencies: row.try_get("currency_names")?, ..Orders::default() };
         for (column, name) in orders.numbers.iter_mut().zip(NUMBERS) {
-            *column = unpack(row.try_get(name)?, count)?;
+            if let Some(bytes) = row.try_get(name)? {
+                *column = unpack(bytes, count)?;
+            }
         }
         for (column, name) in orders.amounts.iter_mut().zip(AMOUNTS) {
             *column = unpack(row.try_get(name)?, count)?.into_iter().map(i128::from).collect();
@@ -254,87 +285,37 @@ impl Orders {
                 *column = Credits::unpack(bytes, count)?;
             }
         }
+        if let Some(bytes) = row.try_get(KEYS)? {
+            orders.keys = Keys::unpack(bytes, count)?;
+        }
         Ok(orders)
     }
 }
 
-impl Credits {
-    fn push(&mut self, touches: impl Iterator<Item = (Option<i64>, i64)>) {
-        if self.begins.is_empty() {
-            self.begins.push(0);
-        }
-        let before = self.credits.len();
-        for (campaign, credit) in touches {
-            self.campaigns.push(campaign);
-            self.credits.push(credit);
-        }
-        self.counts.push((self.credits.len() - before) as i64);
-        self.begins.push(self.credits.len());
-    }
-
-    /// Counts and credits with their lengths in front, then campaigns.
-    fn packed(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        for part in [pack(&self.counts), pack(&self.credits)] {
-            bytes.extend(u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes());
-            bytes.extend(part);
-        }
-        bytes.extend(self.campaigns.packed());
-        bytes
-    }
-
-    fn unpack(bytes: &[u8], orders: usize) -> Result<Credits, Damaged> {
-        fn part(bytes: &[u8]) -> Result<(&[u8], &[u8]), Damaged> {
-            let (length, rest) = bytes.split_first_chunk::<4>().ok_or(Damaged)?;
-            rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or(Damaged)
-        }
-        let (counts, rest) = part(bytes)?;
-        let (credits, campaigns) = part(rest)?;
-        let counts = unpack(counts, orders)?;
-        let mut begins = vec![0_usize];
-        for count in &counts {
-            let touches = usize::try_from(*count).map_err(|_| Damaged)?;
-            let end = begins.last().and_then(|begin| begin.checked_add(touches)).ok_or(Damaged)?;
-            begins.push(end);
-        }
-        let touches = begins.last().copied().unwrap_or_default();
-        if touches > orders.saturating_mul(MOST_TOUCHES) {
-            return Err(Damaged);
-        }
-        Ok(Credits {
-            credits: unpack(credits, touches)?,
-            campaigns: Ids::unpack(campaigns, touches)?,
-            counts,
-            begins,
-        })
-    }
+/// The flags of an order that [`ORDER_ROWS`] gave.
+fn flags_of(row: &Row) -> Result<i64, tokio_postgres::Error> {
+    let flag = |set: bool, flag: i64| i64::from(set) * flag;
+    let is_told = |column| row.try_get::<_, Option<bool>>(column).map(|told| told == Some(true));
+    let ways: Vec<i16> = list(row, "ways")?;
+    let by_way = |way: &i16| flags::BY_WAY.get(usize::try_from(*way).ok()?.checked_sub(1)?);
+    let campaigns: Vec<Option<i64>> = list(row, "campaigns")?;
+    Ok(flag(row.try_get::<_, Option<Uuid>>("visitor_id")?.is_some(), flags::KNOWN)
+        | flag(is_told("bot")?, flags::BOT)
+        | flag(row.try_get::<_, Option<i64>>("agent_id")?.is_some(), flags::HAS_SESSION)
+        | flag(row.try_get::<_, Option<Decimal>>("gross")?.is_none(), flags::NO_GROSS)
+        | flag(row.try_get::<_, Option<Decimal>>("net")?.is_none(), flags::NO_NET)
+        | flag(is_told("left_out")?, flags::LEFT_OUT)
+        | ways.iter().filter_map(by_way).fold(0, |all, way| all | way)
+        | flag(campaigns.iter().any(Option::is_some), flags::CREDITED)
+        | flag(row.try_get::<_, Option<Timestamp>>("first_touch_at")?.is_some(), flags::TOUCHED))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
+/// A list of a row, which is null when there is nothing in it.
+fn list<'a, T: FromSql<'a>>(row: &'a Row, column: &str) -> Result<Vec<T>, tokio_postgres::Error> {
+    Ok(row.try_get::<_, Option<_>>(column)?.unwrap_or_default())
+}
 
-    proptest! {
-        #[test]
-        fn credits_come_back(
-            orders in prop::collection::vec(
-                prop::collection::vec((prop::option::of(-4i64..4), 0i64..1_000_001), 0..4), 0..20),
-        ) {
-            let mut credits = Credits::default();
-            orders.iter().for_each(|touches| credits.push(touches.iter().copied()));
-            let read = Credits::unpack(&credits.packed(), orders.len()).unwrap();
-            let of = |order: usize| read.begins[order]..read.begins[order + 1];
-            let told = |touch| (read.campaigns.of(touch), read.credits[touch]);
-            let told: Vec<Vec<_>> = (0..orders.len()).map(|order| of(order).map(told).collect()).collect();
-            prop_assert_eq!(told, orders);
-        }
-
-        #[test]
-        fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..80), count in 0usize..9) {
-            if let Ok(credits) = Credits::unpack(&bytes, count) {
-                prop_assert_eq!(credits.begins.len(), count + 1);
-            }
-        }
-    }
+/// What the column of keys has of one.
+fn key_of(kind: &[u8], hash: &[u8]) -> i64 {
+    first_eight(&Sha256::new().chain_update(kind).chain_update(hash).finalize()).cast_signed()
 }

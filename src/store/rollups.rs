@@ -196,10 +196,9 @@ async fn pack_orders(
     let days = taken.iter().chain(&told).map(|row| (row.get("order_day"), Orders::default()));
     let mut days: BTreeMap<Timestamp, Orders> = days.collect();
     let list: Vec<Timestamp> = days.keys().copied().collect();
-    let (no_hours, always) = (Vec::<Timestamp>::new(), None::<Timestamp>);
+    let always = None::<Timestamp>;
     let parameters = [
         (&list as _, Type::TIMESTAMPTZ_ARRAY),
-        (&no_hours as _, Type::TIMESTAMPTZ_ARRAY),
         (&always as _, Type::TIMESTAMPTZ),
         (&always as _, Type::TIMESTAMPTZ),
     ];

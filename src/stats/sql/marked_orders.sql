@@ -1,10 +1,22 @@
--- Which orders of the window are told by themselves only: those of which days, and those of sessions of which hours?
+-- Which days of the window's orders are told from the orders themselves?
 --
 -- $1 timestamptz  first instant of the window, null = since ever, $2 timestamptz  first instant after it
--- One row: order_days, session_hours timestamptz[]
-SELECT ARRAY(SELECT DISTINCT d.order_day
-             FROM dirty_order_days d
-             WHERE d.order_day > coalesce($1::timestamptz - interval '24 hours', '-infinity') AND d.order_day < $2::timestamptz)
-           AS order_days,
-       -- A session is older than its order, by how much nobody knows.
-       ARRAY(SELECT DISTINCT d.session_hour FROM dirty_hours d) AS session_hours
+-- Rows: order_day timestamptz, UTC days: with a mark, with an order of a session whose hour has one, or packed without keys
+SELECT d.order_day
+FROM (
+    SELECT m.order_day FROM dirty_order_days m
+    UNION
+    SELECT c.order_day FROM order_columns c WHERE c.keys IS NULL
+    UNION
+    -- A session is older than its order, by how much nobody knows.
+    SELECT o.order_day
+    FROM (SELECT DISTINCT m.session_hour FROM dirty_hours m) h
+    CROSS JOIN LATERAL (
+        SELECT day_of(x.placed_at) AS order_day
+        FROM orders x
+        WHERE x.session_id >= least_session_id(h.session_hour)
+          AND x.session_id < least_session_id(h.session_hour + interval '1 hour')
+        OFFSET 0
+    ) o
+) d
+WHERE d.order_day > coalesce($1::timestamptz - interval '24 hours', '-infinity') AND d.order_day < $2::timestamptz

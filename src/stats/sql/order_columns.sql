@@ -17,7 +17,10 @@ SELECT c.order_day, c.orders, c.currency_names, c.starts, c.hours, c.session_sta
        CASE WHEN 'last_paid' = ANY ($4) THEN c.last_paid END AS last_paid,
        CASE WHEN 'linear' = ANY ($4) THEN c.linear END AS linear,
        CASE WHEN 'position' = ANY ($4) THEN c."position" END AS "position",
-       CASE WHEN 'time_decay' = ANY ($4) THEN c.time_decay END AS time_decay
+       CASE WHEN 'time_decay' = ANY ($4) THEN c.time_decay END AS time_decay,
+       CASE WHEN 'visitors' = ANY ($4) THEN c.visitors END AS visitors,
+       CASE WHEN 'first_touches' = ANY ($4) THEN c.first_touches END AS first_touches,
+       CASE WHEN 'keys' = ANY ($4) THEN c.keys END AS keys
 FROM order_columns c
 WHERE c.order_day > coalesce($1::timestamptz - interval '24 hours', '-infinity') AND c.order_day < $2::timestamptz
   AND c.order_day <> ALL ($3::timestamptz[])

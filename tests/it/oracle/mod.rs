@@ -468,6 +468,10 @@ async fn every_report_says_what_the_list_of_what_happened_says() {
         asked.coverage(&question).await;
         asked.attribution(&question).await;
     }
+    // Of ways only the touches that pass.
+    for (filter, window) in [(1, 0), (4, 6), (6, 4), (12, 2), (14, 0), (16, 0), (18, 6)] {
+        asked.attribution(&Question::new(FILTERS[filter], WINDOWS[window])).await;
+    }
     // What is told of sessions takes neither models nor a date's basis.
     for (filter, window) in [(0, 0), (1, 2), (4, 1), (10, 4), (12, 6), (0, 3)] {
         let question = Question::new(FILTERS[filter], WINDOWS[window]);

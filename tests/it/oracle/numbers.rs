@@ -157,7 +157,7 @@ pub fn series(question: &Question, truth: &Truth) -> Value {
     })
 }
 
-/// What brought an order, its cents, itself, and the time of the first touch.
+/// What brought an order, as far as it is asked for, its cents, itself, and the time of its first touch.
 type Way<'a> = (Vec<&'a str>, i64, &'a Bought, Option<u64>);
 
 /// All models side by side by source, and the ways.
@@ -170,7 +170,10 @@ pub fn attribution(question: &Question, truth: &Truth) -> (Vec<Value>, Vec<Value
     }
     let mut ways: BTreeMap<&str, Way<'_>> = BTreeMap::new();
     for earned in question.earned(truth, "linear") {
-        let way = ways.entry(&earned.order.id).or_insert((Vec::new(), 0, earned.order, earned.at));
+        let way = ways.entry(&earned.order.id).or_insert_with(|| {
+            let touches = earned.order.credits.get("linear").into_iter().flatten();
+            (Vec::new(), 0, earned.order, touches.filter_map(|(at, ..)| *at).min())
+        });
         way.0.push(earned.label[0]);
         way.1 += earned.money.revenue;
     }

@@ -167,7 +167,6 @@ impl Money {
 /// What one touch, or none, earned of an order.
 pub struct Earned<'a> {
     pub order: &'a Bought,
-    pub at: Option<u64>,
     pub label: Label,
     pub money: Money,
 }
@@ -252,7 +251,7 @@ impl Question {
             let parts = |cents: i64| split(order.worth(cents).unwrap_or(0), &millionths);
             let (revenue, gross) = (parts(order.revenue(self.as_paid)), parts(order.gross.unwrap_or(0)));
             let (paid, refunded) = (parts(order.paid), parts(order.refunded));
-            for (index, (at, tag, part)) in credits.iter().enumerate() {
+            for (index, (_, tag, part)) in credits.iter().enumerate() {
                 let label = match tag {
                     Some(tag) => TAGS[*tag].label,
                     None if order.visitor.is_some() => DIRECT,
@@ -268,7 +267,7 @@ impl Question {
                     valued: if order.exchange.is_some() && order.gross.is_some() { *part } else { 0 },
                 };
                 if (self.filter.label)(&label) {
-                    earned.push(Earned { order, at: *at, label, money });
+                    earned.push(Earned { order, label, money });
                 }
             }
         }

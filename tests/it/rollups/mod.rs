@@ -2,6 +2,7 @@
 
 mod agreement;
 mod dropped;
+mod orders;
 mod program;
 mod refreshing;
 

@@ -1,11 +1,16 @@
 //! Whoever is forgotten is so in whatever order records arrive, and no total tells.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use sha2::{Digest, Sha256};
 use utm_dispatcher::erasure::{Erasure, Outcome, Subject};
 use utm_dispatcher::hit::CustomerKeyKind;
+use utm_dispatcher::store::StoreError;
+use utm_dispatcher::store::columns::visitor_hash;
+use utm_dispatcher::store::order_columns::Orders;
+use utm_dispatcher::store::rollups::refresh;
 
 use super::any_order::{any_record, clear, ship_all};
 use super::*;
@@ -189,6 +194,50 @@ async fn an_order_or_a_customer_leads_to_the_person_and_to_all_their_orders() {
         let after = totals(&client).await;
         assert_eq!((&after[..2], &after[3..6]), (&before[..2], &before[3..6]));
     }
+}
+
+/// What packed days of orders have of customers and visitors.
+async fn packed_names(client: &Client) -> BTreeSet<i64> {
+    let mut names = BTreeSet::new();
+    for row in client.query("SELECT * FROM order_columns", &[]).await.unwrap() {
+        let orders = Orders::read::<StoreError>(&row).unwrap();
+        for order in 0..orders.orders() {
+            names.extend(orders.keys(order).iter().copied().chain(orders.visitor(order)));
+        }
+    }
+    names
+}
+
+#[tokio::test]
+async fn packed_orders_know_nobody_who_is_forgotten() {
+    let database = postgres::migrated().await;
+    let client = database.connect().await;
+    let mut shipper = shipper(&database);
+    let mut journal = Journal::new();
+    shipper.checkpoints(&[journal.id]).await.unwrap();
+    let person = identity(1, 1, TEN);
+    let phone = [0xA7; 16];
+    let told = OrderFact {
+        customer: vec![(CustomerKeyKind::Phone, phone)],
+        ..fact("a", OrderEntryKind::Placed, TEN + 5 * MINUTE)
+    };
+    let records = [hit(page_view(person, TEN)), hit(purchase(person, TEN + MINUTE, "a", 100)), order(told)];
+    shipper.ship(journal.batch(&records)).await.unwrap();
+    let later = jiff::Timestamp::from_millisecond((TEN + 72 * 60 * MINUTE).cast_signed()).unwrap();
+    let pack = async || {
+        while refresh(&database.store(), later).await.unwrap().is_some_and(|done| done.order_days > 0) {}
+        packed_names(&client).await
+    };
+    let digest = Sha256::digest([b"p".as_slice(), &phone].concat());
+    let key = i64::from_be_bytes(digest[..8].try_into().unwrap());
+    let names = BTreeSet::from([key, visitor_hash(person.visitor_id)]);
+    assert_eq!(pack().await, names);
+    assert_eq!(
+        outcome(&mut shipper, &mut journal, Subject::Visitor(person.visitor_id)).await,
+        Outcome::Forgotten
+    );
+    let replaced = pack().await;
+    assert_eq!((replaced.len(), replaced.is_disjoint(&names)), (2, true));
 }
 
 #[tokio::test]
