@@ -53,6 +53,7 @@ const FILES: &[(&str, &str)] = files![
     "V29__customers",
     "V30__identifications",
     "V31__order_columns",
+    "V33__session_actions",
 ];
 
 /// How the database's schema stands to this binary.
