@@ -221,7 +221,12 @@ impl Seen {
     async fn add(&mut self, snapshot: &Snapshot, scope: &Scope, people: People) -> Result<(), DatabaseError> {
         // Campaign, visitor, and whether it is a session without an order, so that one with an order is the first.
         let mut sessions: Vec<(Option<i64>, i64, bool)> = Vec::new();
-        let wanted = Wanted { numbers: &[Number::Visitor, Number::Flags], ids: &[Id::Campaign], edges: &[] };
+        let wanted = Wanted {
+            numbers: &[Number::Visitor, Number::Flags],
+            ids: &[Id::Campaign],
+            lists: &[],
+            edges: &[],
+        };
         scan(snapshot, scope, wanted, |part| {
             let (visitors, set) = (part.numbers(Number::Visitor), part.numbers(Number::Flags));
             let campaigns = part.ids(Id::Campaign);

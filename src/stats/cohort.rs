@@ -26,7 +26,7 @@ use crate::stats::ratio::{percent, two_decimals};
 use crate::stats::scan::{Wanted, scan};
 use crate::stats::scope::{Money, Scope};
 use crate::stats::timeseries::begun;
-use crate::store::columns::{Number, visitor_hash};
+use crate::store::columns::{Number, id_hash};
 
 pub(crate) const ACCEPTS: Accepts =
     Accepts { csv: true, own: &["cohort_type", "metric", "periods"], ..Accepts::MONEY };
@@ -187,7 +187,7 @@ impl Order {
         while let Some(row) = rows.try_next().await? {
             let at: Timestamp = row.try_get("placed_at")?;
             orders.push(Order {
-                visitor: visitor_hash(row.try_get("visitor_id")?),
+                visitor: id_hash(row.try_get("visitor_id")?),
                 period: period(edges, at.as_microsecond()),
                 revenue: row.try_get::<_, &str>("revenue")?.parse().unwrap_or_default(),
                 counted: row.try_get("counted")?,
@@ -209,7 +209,7 @@ impl Members {
         edges: &[Timestamp],
     ) -> Result<Members, DatabaseError> {
         let mut members = Vec::new();
-        let wanted = Wanted { numbers: &[Number::Visitor, Number::Number], ids: &[], edges };
+        let wanted = Wanted { numbers: &[Number::Visitor, Number::Number], ids: &[], lists: &[], edges };
         scan(snapshot, scope, wanted, |part| {
             let (visitors, numbers) = (part.numbers(Number::Visitor), part.numbers(Number::Number));
             let first = part.chosen().filter(|session| numbers[*session] == 1);
@@ -240,7 +240,7 @@ impl Members {
         known: &mut [Cohort],
     ) -> Result<(), DatabaseError> {
         let mut came = Vec::new();
-        let wanted = Wanted { numbers: &[Number::Visitor], ids: &[], edges };
+        let wanted = Wanted { numbers: &[Number::Visitor], ids: &[], lists: &[], edges };
         scan(snapshot, since, wanted, |part| {
             let visitors = part.numbers(Number::Visitor);
             let sessions = part.chosen().filter(|session| people.have(visitors[*session]));

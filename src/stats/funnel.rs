@@ -1,30 +1,20 @@
-//! `funnel`: how far sessions come, step by step. A session has the first time of each usual step; what it did is looked up only
-//! where these do not tell: one step was taken before the one that it should follow, or a step is another one.
-
-use std::collections::HashMap;
-use std::pin::pin;
+//! `funnel`: how far sessions come, step by step, by what was done in each and when.
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
-use futures_util::TryStreamExt;
-use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
-use tokio_postgres::Row;
-use tokio_postgres::types::Type;
-use uuid::Uuid;
 
 use crate::stats::AppState;
 use crate::stats::answer::Answer;
 use crate::stats::csv;
 use crate::stats::database::{DatabaseError, Snapshot};
 use crate::stats::params::{Accepts, Format, ParameterError};
-use crate::stats::people;
-use crate::stats::period::Window;
 use crate::stats::problem::StatsError;
 use crate::stats::ratio::{median, percent, two_decimals};
+use crate::stats::scan::{Part, Wanted, kinds, scan};
 use crate::stats::scope::Scope;
-use crate::stats::timeseries::begun;
+use crate::store::columns::{List, Number, flags};
 
 pub(crate) const ACCEPTS: Accepts =
     Accepts { window: true, csv: true, own: &["mode", "steps"], ..Accepts::NOTHING };
@@ -71,7 +61,7 @@ pub(crate) async fn funnel(
     for (index, (sessions, mut waits)) in funnel.sessions.into_iter().zip(funnel.waits).enumerate() {
         let step = index.checked_sub(1).map_or("session", |index| &steps[index]);
         let (total, before) = (results.first(), results.last());
-        if index > 0 && step != PURCHASE && !funnel.kinds.values().any(|known| known == step) {
+        if index > 0 && step != PURCHASE && funnel.kinds[index - 1].is_none() {
             warnings.push(format!("no action of the name {step} was ever seen"));
         } else if is_closed && sessions == 0 && before.is_some_and(|before| before.sessions > 0) {
             warnings.push(format!(
@@ -103,33 +93,37 @@ pub(crate) async fn funnel(
 /// the shop told of follows whatever was.
 const PURCHASE: &str = "purchase";
 
-/// Sessions of a part of the window, about. Tests, which have few, have several parts all the same.
-const PART_SESSIONS: u64 = if cfg!(debug_assertions) { 500 } else { 50_000 };
+/// The step whose times stand by themselves.
+const PAGE_VIEW: &str = "page_view";
 
 /// How far the sessions of a scope came.
 struct Funnel<'a> {
     steps: &'a [String],
     is_closed: bool,
-    /// Names of the actions that were ever seen, by kind.
-    kinds: HashMap<i32, String>,
+    /// By step: which kind of action it is, if such a one was ever seen.
+    kinds: Vec<Option<i64>>,
     /// By step; the first is the session itself.
     sessions: Vec<i64>,
     /// From the step before, microseconds.
     waits: Vec<Vec<i64>>,
 }
 
-/// A session. Times are microseconds since 1970.
+/// A session. Times are microseconds from its start.
 struct Visit {
-    session_ids: [Option<Uuid>; 2],
     began_at: i64,
     last_seen: i64,
     converted: bool,
-    /// When each of the usual steps was first taken.
-    first: [Option<i64>; USUAL_STEPS.len()],
 }
 
-/// What was done in a session cannot be told from first times.
-struct Unknown;
+/// Where the times of a step are.
+#[derive(Clone, Copy)]
+enum Times {
+    /// Nowhere: nobody did it that day.
+    None,
+    /// Among actions, with this place in the list of kinds.
+    OfKind(usize),
+    OfPageViews,
+}
 
 impl<'a> Funnel<'a> {
     async fn read(
@@ -138,152 +132,78 @@ impl<'a> Funnel<'a> {
         steps: &'a [String],
         is_closed: bool,
     ) -> Result<Funnel<'a>, DatabaseError> {
-        let (kinds, reached) = (HashMap::new(), steps.len() + 1);
+        let kinds = kinds(snapshot, steps).await?;
+        let reached = steps.len() + 1;
         let (sessions, waits) = (vec![0; reached], vec![Vec::new(); reached]);
         let mut funnel = Funnel { steps, is_closed, kinds, sessions, waits };
-        for row in snapshot.rows(include_str!("sql/funnel_kinds.sql"), &[(&steps, Type::TEXT_ARRAY)]).await? {
-            funnel.kinds.insert(row.try_get("kind_id")?, row.try_get("name")?);
-        }
-        let sessions = people::count(snapshot, scope).await?;
-        funnel.sessions[0] = i64::try_from(sessions).unwrap_or(i64::MAX);
-        let (from, to) = scope.window();
-        let (from, to) = begun(snapshot, Window { from, to }).await?;
-        // Parts of the window in turn, so that memory has a bound.
-        let parts = i64::try_from(sessions.div_ceil(PART_SESSIONS).max(1)).unwrap_or(i64::MAX);
-        let length = SignedDuration::from_micros((to.as_microsecond() - from.as_microsecond()) / parts + 1);
-        let mut begin = from;
-        while begin < to {
-            let end = begin.saturating_add(length).map_or(to, |end| end.min(to));
-            funnel.add_part(snapshot, &scope.between(begin, end)).await?;
-            begin = end;
-        }
+        let wanted = Wanted {
+            numbers: &[Number::Begin, Number::Last, Number::Flags],
+            ids: &[],
+            lists: if steps.iter().any(|step| step == PAGE_VIEW) {
+                &[List::Kind, List::Time, List::View]
+            } else {
+                &[List::Kind, List::Time]
+            },
+            edges: &[],
+        };
+        scan(snapshot, scope, wanted, |part| funnel.add_part(part)).await?;
         Ok(funnel)
     }
 
-    async fn add_part(&mut self, snapshot: &Snapshot, scope: &Scope) -> Result<(), DatabaseError> {
-        let all = !self.steps.iter().all(|step| USUAL_STEPS.contains(&step.as_str()));
-        let mut parameters = scope.parameters();
-        parameters.push((&all, Type::BOOL));
-        let mut unknown = Vec::new();
-        let mut rows = pin!(snapshot.stream(include_str!("sql/funnel_visits.sql"), parameters).await?);
-        while let Some(row) = rows.try_next().await? {
-            let visit = Visit::read(&row)?;
-            match self.way(&visit, |step, since| visit.first_since(step, since)) {
-                Ok(way) => self.add(visit.began_at, &way),
-                Err(Unknown) => unknown.push(visit),
-            }
-        }
-        let done = self.done(snapshot, &unknown).await?;
-        for visit in &unknown {
-            let seen = |step: &str, since| {
-                let done = visit.session_ids.iter().flatten().filter_map(|session| done.get(session));
-                let times = done.flatten().filter(|(kind, at)| {
-                    (since..=visit.last_seen).contains(at)
-                        && self.kinds.get(kind).is_some_and(|name| name == step)
-                });
-                Ok(times.map(|(_, at)| *at).min())
+    fn add_part(&mut self, part: &Part) {
+        let kinds = &part.kinds().list;
+        let times = self.steps.iter().zip(&self.kinds).map(|(step, kind)| match kind {
+            _ if step == PAGE_VIEW => Times::OfPageViews,
+            Some(kind) => kinds
+                .iter()
+                .position(|of_day| of_day == kind)
+                .map_or(Times::None, |place| Times::OfKind(place + 1)),
+            None => Times::None,
+        });
+        let times: Vec<Times> = times.collect();
+        let (begins, lasts, flags) =
+            (part.numbers(Number::Begin), part.numbers(Number::Last), part.numbers(Number::Flags));
+        for session in part.chosen() {
+            let visit = Visit {
+                began_at: -begins[session],
+                last_seen: lasts[session],
+                converted: flags[session] & flags::CONVERTED != 0,
             };
-            if let Ok(way) = self.way(visit, seen) {
-                self.add(visit.began_at, &way);
-            }
+            self.sessions[0] += 1;
+            self.add(&visit, |step, since| {
+                let is_since = |at: &i64| (since..=visit.last_seen).contains(at);
+                match times[step] {
+                    Times::None => None,
+                    Times::OfKind(place) => {
+                        let actions =
+                            part.actions(session).filter(|action| part.kinds().place(*action) == place);
+                        actions.map(|action| part.times()[action]).filter(is_since).min()
+                    }
+                    Times::OfPageViews => part.view_times(session).iter().copied().filter(is_since).min(),
+                }
+            });
         }
-        Ok(())
     }
 
-    /// When a session came to each step, as far as it came: `seen` says when a step was first taken since an instant.
-    fn way(
-        &self,
-        visit: &Visit,
-        seen: impl Fn(&str, i64) -> Result<Option<i64>, Unknown>,
-    ) -> Result<Vec<Option<i64>>, Unknown> {
-        let mut way = Vec::with_capacity(self.steps.len());
-        let mut at = Some(visit.began_at);
-        for step in self.steps {
-            let Some(since) = at.filter(|_| self.is_closed).or((!self.is_closed).then_some(visit.began_at))
+    /// Adds a session: `seen` says when a step was first taken since an instant.
+    fn add(&mut self, visit: &Visit, seen: impl Fn(usize, i64) -> Option<i64>) {
+        let mut before = Some(visit.began_at);
+        let reached = self.sessions.iter_mut().zip(&mut self.waits).skip(1);
+        for (index, (step, (sessions, waits))) in self.steps.iter().zip(reached).enumerate() {
+            let Some(since) =
+                before.filter(|_| self.is_closed).or((!self.is_closed).then_some(visit.began_at))
             else {
                 break;
             };
-            let seen = seen(step, since)?;
-            at = match (step.as_str(), visit.converted) {
-                (PURCHASE, true) => seen.or(at).or(Some(visit.last_seen)),
+            let seen = seen(index, since);
+            let at = match (step.as_str(), visit.converted) {
+                (PURCHASE, true) => seen.or(before).or(Some(visit.last_seen)),
                 (PURCHASE, false) => None,
                 _ => seen,
             };
-            way.push(at);
-        }
-        Ok(way)
-    }
-
-    fn add(&mut self, began_at: i64, way: &[Option<i64>]) {
-        let mut before = Some(began_at);
-        let steps = self.sessions.iter_mut().zip(&mut self.waits).skip(1);
-        for (at, (sessions, waits)) in way.iter().zip(steps) {
             *sessions += i64::from(at.is_some());
             waits.extend(at.zip(before).map(|(at, before)| at - before).filter(|wait| *wait >= 0));
-            before = *at;
-        }
-    }
-
-    /// Kind and time of whatever these did that is a step.
-    async fn done(
-        &self,
-        snapshot: &Snapshot,
-        visits: &[Visit],
-    ) -> Result<HashMap<Uuid, Vec<(i32, i64)>>, DatabaseError> {
-        let mut done = HashMap::<Uuid, Vec<(i32, i64)>>::new();
-        let (Some(first), Some(last)) = (
-            visits.iter().map(|visit| visit.began_at).min(),
-            visits.iter().map(|visit| visit.last_seen).max(),
-        ) else {
-            return Ok(done);
-        };
-        let sessions: Vec<Uuid> = visits.iter().flat_map(|visit| visit.session_ids).flatten().collect();
-        let kinds: Vec<i32> = self.kinds.keys().copied().collect();
-        let instant = |at| Timestamp::from_microsecond(at).map_err(|_| DatabaseError::Failed);
-        let (first, last) = (instant(first)?, instant(last)?);
-        let parameters = vec![
-            (&sessions as _, Type::UUID_ARRAY),
-            (&kinds as _, Type::INT4_ARRAY),
-            (&first as _, Type::TIMESTAMPTZ),
-            (&last as _, Type::TIMESTAMPTZ),
-        ];
-        let mut rows = pin!(snapshot.stream(include_str!("sql/funnel_events.sql"), parameters).await?);
-        while let Some(row) = rows.try_next().await? {
-            let at: Timestamp = row.try_get("at")?;
-            let of_session = done.entry(row.try_get("session_id")?).or_default();
-            of_session.push((row.try_get("kind_id")?, at.as_microsecond()));
-        }
-        Ok(done)
-    }
-}
-
-impl Visit {
-    fn read(row: &Row) -> Result<Visit, tokio_postgres::Error> {
-        let at = |column: &str| {
-            row.try_get::<_, Option<Timestamp>>(column).map(|at| at.map(Timestamp::as_microsecond))
-        };
-        Ok(Visit {
-            session_ids: [Some(row.try_get("session_id")?), row.try_get("cookieless_session_id")?],
-            began_at: row.try_get::<_, Timestamp>("began_at")?.as_microsecond(),
-            last_seen: row.try_get::<_, Timestamp>("last_seen")?.as_microsecond(),
-            converted: row.try_get("converted")?,
-            first: [
-                at("product_view_at")?,
-                at("add_to_cart_at")?,
-                at("initiate_checkout_at")?,
-                at("lead_at")?,
-                at("purchase_at")?,
-            ],
-        })
-    }
-
-    /// When a step was first taken since an instant, where the first time of all tells that.
-    fn first_since(&self, step: &str, since: i64) -> Result<Option<i64>, Unknown> {
-        let place = USUAL_STEPS.iter().position(|usual| *usual == step).ok_or(Unknown)?;
-        match self.first[place] {
-            _ if self.session_ids[1].is_some() => Err(Unknown),
-            Some(first) if first < since => Err(Unknown),
-            first => Ok(first.filter(|first| *first <= self.last_seen)),
+            before = at;
         }
     }
 }

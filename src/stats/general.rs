@@ -109,13 +109,18 @@ async fn sessions(snapshot: &Snapshot, scope: &Scope, way: Way) -> Result<(Tally
         return Ok((tally, sketch.estimate().min(tally.sessions)));
     }
     let (mut tally, mut people) = (Tally::default(), way.nobody());
-    scan(snapshot, scope, scan::Wanted { numbers: &tallied(way), ids: &[], edges: &[] }, |part| {
-        let visitors = part.numbers(way.column());
-        for session in part.chosen() {
-            tally += Tally::of(part, session);
-            people.add(visitors[session]);
-        }
-    })
+    scan(
+        snapshot,
+        scope,
+        scan::Wanted { numbers: &tallied(way), ids: &[], lists: &[], edges: &[] },
+        |part| {
+            let visitors = part.numbers(way.column());
+            for session in part.chosen() {
+                tally += Tally::of(part, session);
+                people.add(visitors[session]);
+            }
+        },
+    )
     .await?;
     Ok((tally, people.number(tally.sessions)))
 }

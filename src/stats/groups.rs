@@ -236,9 +236,14 @@ impl Labels {
     ) -> Result<Labels, DatabaseError> {
         let mut labels = Labels { ids: Vec::new(), sums: Vec::new(), people: LabelPeople::nobody(way) };
         let mut known = HashMap::new();
-        scan(snapshot, scope, Wanted { numbers: &tallied(way), ids: &[label], edges: &[] }, |part| {
-            labels.add(part, label, way.column(), &mut known);
-        })
+        scan(
+            snapshot,
+            scope,
+            Wanted { numbers: &tallied(way), ids: &[label], lists: &[], edges: &[] },
+            |part| {
+                labels.add(part, label, way.column(), &mut known);
+            },
+        )
         .await?;
         Ok(labels)
     }

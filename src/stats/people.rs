@@ -35,7 +35,7 @@ impl People {
 /// How many sessions a scope has.
 pub(crate) async fn count(snapshot: &Snapshot, scope: &Scope) -> Result<u64, DatabaseError> {
     let mut sessions = 0;
-    let nothing = Wanted { numbers: &[], ids: &[], edges: &[] };
+    let nothing = Wanted { numbers: &[], ids: &[], lists: &[], edges: &[] };
     scan(snapshot, scope, nothing, |part| sessions += part.chosen().count() as u64).await?;
     Ok(sessions)
 }

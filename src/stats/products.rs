@@ -1,4 +1,9 @@
 //! `products`: how often each was seen, put into the cart and bought. Rows and `other` add up to `totals`.
+//!
+//! What was bought is told by orders, the rest by what was done in sessions, added up by the keys of products. In which visits a
+//! product was both is found by the sessions of its orders.
+
+use std::collections::HashMap;
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
@@ -6,16 +11,19 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
+use uuid::Uuid;
 
 use crate::stats::AppState;
 use crate::stats::answer::{Answer, ListMeta};
 use crate::stats::csv;
 use crate::stats::cursor::{decode_rank, encode_rank};
-use crate::stats::database::DatabaseError;
+use crate::stats::database::{DatabaseError, Parameter, Snapshot};
 use crate::stats::params::{Accepts, Format};
 use crate::stats::problem::StatsError;
 use crate::stats::ratio::percent;
+use crate::stats::scan::{Part, Wanted, kinds, scan};
 use crate::stats::scope::{Money, Scope};
+use crate::store::columns::{List, id_hash};
 
 pub(crate) const ACCEPTS: Accepts = Accepts {
     list: Some((
@@ -69,13 +77,20 @@ pub(crate) async fn products(
     let snapshot = shared.context.database.snapshot().await?;
     let scope = Scope::of(&params);
     let money = Money::of(&params, &shared.config(), &snapshot).await?;
+    let bought = Bought::read(&snapshot, &scope, &money).await?;
+    let done = Done::read(&snapshot, &scope, &bought).await?;
     let (limit, offset) = (i64::from(params.limit), i64::from(passed));
-    let mut parameters = scope.parameters();
-    parameters.extend(money.parameters());
-    parameters.push((&params.sort.column, Type::TEXT));
-    parameters.push((&params.sort.ascending, Type::BOOL));
-    parameters.push((&offset, Type::INT8));
-    parameters.push((&limit, Type::INT8));
+    let digits = i32::try_from(money.minor_units()).unwrap_or(2);
+    let mut parameters: Vec<Parameter<'_>> = vec![
+        (&params.sort.column, Type::TEXT),
+        (&params.sort.ascending, Type::BOOL),
+        (&offset, Type::INT8),
+        (&limit, Type::INT8),
+        (&digits, Type::INT4),
+    ];
+    parameters.push((&done.products, Type::INT8_ARRAY));
+    parameters.extend(done.sums.iter().map(|column| (column as _, Type::INT8_ARRAY)));
+    parameters.extend(bought.parameters());
     let rows = snapshot.rows(include_str!("sql/products.sql"), &parameters).await?;
     let freshness = snapshot.conclude().await?;
     let [products @ .., other, totals] = rows.as_slice() else { return Err(DatabaseError::Failed.into()) };
@@ -85,17 +100,172 @@ pub(crate) async fn products(
         return Ok(csv::attachment("products", &products));
     }
     let given = passed.saturating_add(u32::try_from(products.len()).unwrap_or(u32::MAX));
-    let count = |column| totals.try_get::<_, i64>(column).map_err(DatabaseError::from);
-    let (all, left_out) = (count("products")?, count("left_out")?);
+    let all: i64 = totals.try_get("products").map_err(DatabaseError::from)?;
     let list = ListMeta {
         totals: Sums::read(totals).map_err(DatabaseError::from)?,
         other: Some(Sums::read(other).map_err(DatabaseError::from)?),
         next_cursor: (i64::from(given) < all).then(|| encode_rank(given)),
     };
     Ok(Answer::of_window(freshness, &params, products)
-        .with_money(&params, money.currency(), left_out)
+        .with_money(&params, money.currency(), bought.left_out)
         .with_list(&params, list)
         .into_response())
+}
+
+/// What was bought, by product: one array for each column, as `products.sql` takes them.
+#[derive(Debug, Default)]
+struct Bought {
+    sites: Vec<i32>,
+    products: Vec<String>,
+    names: Vec<Option<String>>,
+    purchases: Vec<i64>,
+    quantities: Vec<String>,
+    revenues: Vec<Option<String>>,
+    /// Orders whose worth is not known.
+    left_out: i64,
+    /// Sessions, as `id_hash()` has them, and keys of the products that these bought, in this order.
+    by_session: Vec<(i64, i64)>,
+}
+
+impl Bought {
+    async fn read(snapshot: &Snapshot, scope: &Scope, money: &Money) -> Result<Bought, DatabaseError> {
+        let mut parameters = scope.parameters();
+        parameters.extend(money.parameters());
+        let mut bought = Bought::default();
+        for row in snapshot.rows(include_str!("sql/products_bought.sql"), &parameters).await? {
+            let Some(product) = row.try_get("product_id")? else {
+                bought.left_out = row.try_get("left_out")?;
+                continue;
+            };
+            bought.sites.push(row.try_get("site_id")?);
+            bought.products.push(product);
+            bought.names.push(row.try_get("name")?);
+            bought.purchases.push(row.try_get("purchases")?);
+            bought.quantities.push(row.try_get("quantity")?);
+            bought.revenues.push(row.try_get("revenue")?);
+            if let (Some(key), Some(sessions)) =
+                (row.try_get("product_key")?, row.try_get::<_, Option<Vec<Uuid>>>("sessions")?)
+            {
+                bought.by_session.extend(sessions.iter().map(|session| (id_hash(*session), key)));
+            }
+        }
+        bought.by_session.sort_unstable();
+        Ok(bought)
+    }
+
+    /// The keys of the products that a session bought.
+    fn of(&self, session: i64) -> impl Iterator<Item = i64> {
+        let begin = self.by_session.partition_point(|(of, _)| *of < session);
+        let of_session = self.by_session.iter().skip(begin).take_while(move |(of, _)| *of == session);
+        of_session.map(|(_, product)| *product)
+    }
+
+    fn parameters(&self) -> [Parameter<'_>; 6] {
+        [
+            (&self.sites, Type::INT4_ARRAY),
+            (&self.products, Type::TEXT_ARRAY),
+            (&self.names, Type::TEXT_ARRAY),
+            (&self.purchases, Type::INT8_ARRAY),
+            (&self.quantities, Type::TEXT_ARRAY),
+            (&self.revenues, Type::TEXT_ARRAY),
+        ]
+    }
+}
+
+/// Columns of sums, in the order in which `products.sql` takes them.
+#[derive(Debug, Clone, Copy)]
+enum Sum {
+    Views,
+    Adds,
+    Removes,
+    /// Visits.
+    Viewed,
+    ViewedCarted,
+    Carted,
+    CartedBought,
+    ViewedBought,
+}
+
+/// What was done with products in the sessions of a scope.
+#[derive(Debug, Default)]
+struct Done {
+    /// Keys.
+    products: Vec<i64>,
+    /// Of each product, by [`Sum`].
+    sums: [Vec<i64>; 8],
+    /// The places of keys.
+    known: HashMap<i64, usize>,
+}
+
+/// What is counted.
+const KINDS: [&str; 3] = ["product_view", "add_to_cart", "remove_from_cart"];
+
+impl Done {
+    async fn read(snapshot: &Snapshot, scope: &Scope, bought: &Bought) -> Result<Done, DatabaseError> {
+        let kinds = kinds(snapshot, &KINDS).await?;
+        let mut done = Done::default();
+        let lists = &[List::Kind, List::Product, List::Buyer];
+        let wanted = Wanted { numbers: &[], ids: &[], lists, edges: &[] };
+        scan(snapshot, scope, wanted, |part| done.add(part, &kinds, bought)).await?;
+        Ok(done)
+    }
+
+    fn add(&mut self, part: &Part, kinds: &[Option<i64>], bought: &Bought) {
+        let (of_kinds, of_products) = (part.kinds(), part.products());
+        let what: Vec<Option<usize>> =
+            of_kinds.list.iter().map(|kind| kinds.iter().position(|known| *known == Some(*kind))).collect();
+        // Of each product of the day where it stands, and the last session that viewed it and that put it into the cart.
+        let mut places = vec![None; of_products.list.len()];
+        let mut last = vec![[usize::MAX; 2]; of_products.list.len()];
+        for session in part.chosen() {
+            for action in part.actions(session) {
+                let Some(product) = of_products.place(action).checked_sub(1) else { continue };
+                let kind = of_kinds.place(action).checked_sub(1);
+                let Some(kind) = kind.and_then(|kind| what[kind]) else { continue };
+                let key = of_products.list[product];
+                let place = *places[product].get_or_insert_with(|| self.place(key));
+                let (count, visits) = match kind {
+                    0 => (Sum::Views, Some((0, Sum::Viewed))),
+                    1 => (Sum::Adds, Some((1, Sum::Carted))),
+                    _ => (Sum::Removes, None),
+                };
+                self.count(count, place);
+                let last = &mut last[product];
+                if let Some((turn, visits)) = visits.filter(|(turn, _)| last[*turn] != session) {
+                    last[turn] = session;
+                    self.count(visits, place);
+                    if last[1 - turn] == session {
+                        self.count(Sum::ViewedCarted, place);
+                    }
+                }
+            }
+            let Some(buyer) = part.buyer(session) else { continue };
+            for product in bought.of(buyer) {
+                let of_product =
+                    part.actions(session).filter(|action| of_products.of(*action) == Some(product));
+                let of_product: Vec<usize> =
+                    of_product.filter_map(|action| what[of_kinds.place(action).checked_sub(1)?]).collect();
+                for (kind, sum) in [(0, Sum::ViewedBought), (1, Sum::CartedBought)] {
+                    if of_product.contains(&kind) {
+                        let place = self.place(product);
+                        self.count(sum, place);
+                    }
+                }
+            }
+        }
+    }
+
+    fn place(&mut self, product: i64) -> usize {
+        *self.known.entry(product).or_insert_with(|| {
+            self.products.push(product);
+            self.sums.iter_mut().for_each(|column| column.push(0));
+            self.products.len() - 1
+        })
+    }
+
+    fn count(&mut self, sum: Sum, place: usize) {
+        self.sums[sum as usize][place] += 1;
+    }
 }
 
 impl Product {

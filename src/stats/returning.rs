@@ -18,7 +18,7 @@ use crate::stats::problem::StatsError;
 use crate::stats::ratio::{median_days, percent};
 use crate::stats::scan::{Wanted, scan};
 use crate::stats::scope::Scope;
-use crate::store::columns::{Number, visitor_hash};
+use crate::store::columns::{Number, id_hash};
 
 pub(crate) const ACCEPTS: Accepts = Accepts { window: true, csv: true, ..Accepts::NOTHING };
 
@@ -98,8 +98,12 @@ impl Visits {
         scope: &Scope,
         people: People,
     ) -> Result<(), DatabaseError> {
-        let wanted =
-            Wanted { numbers: &[Number::Number, Number::Visitor, Number::Start], ids: &[], edges: &[] };
+        let wanted = Wanted {
+            numbers: &[Number::Number, Number::Visitor, Number::Start],
+            ids: &[],
+            lists: &[],
+            edges: &[],
+        };
         scan(snapshot, scope, wanted, |part| {
             let (numbers, visitors) = (part.numbers(Number::Number), part.numbers(Number::Visitor));
             for session in part.chosen().filter(|session| people.have(visitors[*session])) {
@@ -154,7 +158,7 @@ async fn starts(
     let place = |visitor: i64| usize::try_from(visitor & last).unwrap_or_default();
     people.iter().for_each(|visitor| sieve[place(*visitor)] = true);
     let mut starts = Vec::new();
-    let wanted = Wanted { numbers: &[Number::Visitor, Number::Start], ids: &[], edges: &[] };
+    let wanted = Wanted { numbers: &[Number::Visitor, Number::Start], ids: &[], lists: &[], edges: &[] };
     scan(snapshot, &Scope::everything(from, to), wanted, |part| {
         let visitors = part.numbers(Number::Visitor);
         for session in part.chosen() {
@@ -167,7 +171,7 @@ async fn starts(
     .await?;
     let window = [(&from as _, Type::TIMESTAMPTZ), (&to as _, Type::TIMESTAMPTZ)];
     for row in snapshot.rows(include_str!("sql/left_out_sessions.sql"), &window).await? {
-        let visitor = visitor_hash(row.try_get("visitor_id")?);
+        let visitor = id_hash(row.try_get("visitor_id")?);
         if people.contains(&visitor) {
             starts.push((visitor, row.try_get::<_, Timestamp>("started_at")?.as_microsecond()));
         }

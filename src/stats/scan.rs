@@ -4,6 +4,7 @@
 //! Which ids pass a filter is asked once; a session then passes by a look at a table of the ids that its day has.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
 use std::pin::pin;
 
 use futures_util::TryStreamExt;
@@ -13,7 +14,9 @@ use tokio_postgres::types::Type;
 
 use crate::stats::database::{DatabaseError, Snapshot};
 use crate::stats::scope::Scope;
-use crate::store::columns::{Columns, IDS, Id, Ids, NUMBERS, Number, SESSIONS_OF_HOURS, day_and_hour, flags};
+use crate::store::columns::{
+    Columns, IDS, Id, Ids, LISTS, List, NUMBERS, Number, SESSIONS_OF_HOURS, day_and_hour, flags,
+};
 
 /// Sessions with a mark that are told at a time.
 const PORTION: usize = 20_000;
@@ -25,6 +28,8 @@ const HOUR: i64 = 3_600_000_000;
 pub(crate) struct Wanted<'a> {
     pub(crate) numbers: &'a [Number],
     pub(crate) ids: &'a [Id],
+    /// What was done.
+    pub(crate) lists: &'a [List],
     /// Between which starts are told apart: [`Part::start`] is on the same side of each. Where `numbers` has [`Number::Start`], it
     /// is the start itself.
     pub(crate) edges: &'a [Timestamp],
@@ -51,6 +56,36 @@ impl Part {
 
     pub(crate) fn ids(&self, of: Id) -> &Ids {
         self.columns.ids(of)
+    }
+
+    /// The places of a session's actions in the columns of them.
+    pub(crate) fn actions(&self, session: usize) -> Range<usize> {
+        self.columns.actions(session)
+    }
+
+    /// The kinds of actions.
+    pub(crate) fn kinds(&self) -> &Ids {
+        self.columns.kinds()
+    }
+
+    /// When actions were done: microseconds from the start of their session.
+    pub(crate) fn times(&self) -> &[i64] {
+        self.columns.times()
+    }
+
+    /// What actions were about.
+    pub(crate) fn products(&self) -> &Ids {
+        self.columns.products()
+    }
+
+    /// When pages were viewed in a session: microseconds from its start.
+    pub(crate) fn view_times(&self, session: usize) -> &[i64] {
+        self.columns.view_times(session)
+    }
+
+    /// By what a session with an order is known, as `id_hash()` has it.
+    pub(crate) fn buyer(&self, session: usize) -> Option<i64> {
+        self.columns.buyer(session)
     }
 
     /// When a session began; to be compared with edges only, unless starts were asked for. Microseconds since 1970.
@@ -203,8 +238,9 @@ pub(crate) async fn scan(
     if hours.is_empty() {
         return Ok(());
     }
-    let hours = vec![(&hours as _, Type::TIMESTAMPTZ_ARRAY)];
-    let mut stream = pin!(snapshot.stream(SESSIONS_OF_HOURS, hours).await?);
+    let has_lists = !wanted.lists.is_empty();
+    let parameters = vec![(&hours as _, Type::TIMESTAMPTZ_ARRAY), (&has_lists as _, Type::BOOL)];
+    let mut stream = pin!(snapshot.stream(SESSIONS_OF_HOURS, parameters).await?);
     let begin = |day| Part { columns: Columns::default(), day, started: None, chosen: Vec::new() };
     let mut part = begin(to);
     while let Some(row) = stream.try_next().await? {
@@ -221,16 +257,33 @@ pub(crate) async fn scan(
     Ok(())
 }
 
+/// The ids that kinds of actions have in lists, by their names; nothing of what was never done.
+pub(crate) async fn kinds<T: AsRef<str>>(
+    snapshot: &Snapshot,
+    names: &[T],
+) -> Result<Vec<Option<i64>>, DatabaseError> {
+    let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+    let mut kinds = vec![None; names.len()];
+    for row in snapshot.rows(include_str!("sql/kinds.sql"), &[(&names, Type::TEXT_ARRAY)]).await? {
+        let (kind, name): (i32, &str) = (row.try_get("kind_id")?, row.try_get("name")?);
+        let of_name = kinds.iter_mut().zip(&names).filter(|(_, known)| **known == name);
+        of_name.for_each(|(known, _)| *known = Some(i64::from(kind)));
+    }
+    Ok(kinds)
+}
+
 /// The names of the columns that are read.
 fn names(scope: &Scope, choices: &Choices, wanted: Wanted<'_>) -> Vec<&'static str> {
-    let flags = scope.only_bots().map(|_| Number::Flags);
+    let lists = LISTS.iter().filter(|(list, ..)| wanted.lists.contains(list));
+    let bots = scope.only_bots().map(|_| Number::Flags);
+    let also: Vec<Number> = lists.clone().map(|(.., by)| *by).chain(bots).collect();
     let numbers = NUMBERS
         .iter()
-        .filter(|(number, _)| wanted.numbers.contains(number) || flags == Some(*number))
+        .filter(|(number, _)| wanted.numbers.contains(number) || also.contains(number))
         .map(|(_, name)| *name);
     let ids =
         IDS.iter().filter(|(id, _)| wanted.ids.contains(id) || choices.are_of(*id)).map(|(_, name)| *name);
-    numbers.chain(ids).collect()
+    numbers.chain(ids).chain(lists.map(|(_, name, _)| *name)).collect()
 }
 
 fn read(row: &Row) -> Result<Part, DatabaseError> {

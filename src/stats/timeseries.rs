@@ -224,7 +224,7 @@ async fn sessions(
     }
     let mut people: Vec<People> = sums.iter().map(|_| way.nobody()).collect();
     let starts: Vec<i64> = edges.iter().map(|edge| edge.as_microsecond()).collect();
-    scan(snapshot, scope, scan::Wanted { numbers: &tallied(way), ids: &[], edges }, |part| {
+    scan(snapshot, scope, scan::Wanted { numbers: &tallied(way), ids: &[], lists: &[], edges }, |part| {
         let visitors = part.numbers(way.column());
         for session in part.chosen() {
             let start = part.start(session);

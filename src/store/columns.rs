@@ -1,16 +1,19 @@
 //! A day of sessions, column by column, as `migrations/V26__columns.sql` keeps it: one number of every session each. Packed, a
 //! column is as wide as its greatest number needs; ids are places in a list of those that the day has.
 //!
+//! What was done in sessions (`migrations/V33__session_actions.sql`) is packed so, too, one session's behind the other's.
+//!
 //! What a column was not asked for is empty. Bytes that no version of this program wrote are an error, never other numbers.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-/// The sessions of hours, `$1`, that reports count: for [`Columns::add`].
+/// The sessions of hours, `$1`, that reports count, with what was done in them if `$2` says so: for [`Columns::add`].
 pub const SESSIONS_OF_HOURS: &str = include_str!("sql/column_sessions.sql");
 
 /// What the flags of a session say.
@@ -21,6 +24,7 @@ pub mod flags {
     pub const CONVERTED: i64 = 4;
     pub const LEAD: i64 = 8;
     pub const REGISTRATION: i64 = 16;
+    pub const FOR_A_DAY: i64 = 32;
 }
 
 /// A column of numbers; the table has them in this order, before those of [`Id`].
@@ -37,6 +41,14 @@ pub enum Number {
     PageViews,
     Milliseconds,
     Points,
+    /// Microseconds from where it began to its start.
+    Begin,
+    /// Microseconds from its start to when it was last seen.
+    Last,
+    /// How many actions it has in the columns of [`List`].
+    Actions,
+    /// How many page views it has there.
+    Views,
 }
 
 /// A column of ids.
@@ -51,6 +63,21 @@ pub enum Id {
     Page,
 }
 
+/// A column of what was done in sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum List {
+    /// The kinds of actions.
+    Kind,
+    /// When these were: microseconds from the session's start.
+    Time,
+    /// What products these name.
+    Product,
+    /// When pages were viewed: microseconds from the session's start.
+    View,
+    /// Of sessions with an order, by what these know them.
+    Buyer,
+}
+
 /// The UTC day that an hour is of, and which of its hours it is, from 0.
 pub fn day_and_hour(hour: Timestamp) -> (Timestamp, i64) {
     let hours = hour.as_second().div_euclid(3600).rem_euclid(24);
@@ -62,8 +89,8 @@ pub fn day_of(at: Timestamp) -> Timestamp {
     at - SignedDuration::from_micros(at.as_microsecond().rem_euclid(86_400_000_000))
 }
 
-/// The columns of the table, in its order: numbers, then ids.
-pub const NUMBERS: [(Number, &str); 9] = [
+/// The columns of the table, in the order in which they are written: numbers, then ids, then lists.
+pub const NUMBERS: [(Number, &str); 13] = [
     (Number::Hour, "hours"),
     (Number::Start, "starts"),
     (Number::Visitor, "visitors"),
@@ -73,6 +100,10 @@ pub const NUMBERS: [(Number, &str); 9] = [
     (Number::PageViews, "page_views"),
     (Number::Milliseconds, "milliseconds"),
     (Number::Points, "points"),
+    (Number::Begin, "begins"),
+    (Number::Last, "lasts"),
+    (Number::Actions, "actions"),
+    (Number::Views, "views"),
 ];
 /// Those of ids.
 pub const IDS: [(Id, &str); 6] = [
@@ -83,6 +114,17 @@ pub const IDS: [(Id, &str); 6] = [
     (Id::Referrer, "referrers"),
     (Id::Page, "landing_pages"),
 ];
+/// Those of what was done, each with the column by which it is known of which session a number is.
+pub const LISTS: [(List, &str, Number); 5] = [
+    (List::Kind, "kinds", Number::Actions),
+    (List::Time, "times", Number::Actions),
+    (List::Product, "products", Number::Actions),
+    (List::View, "view_times", Number::Views),
+    (List::Buyer, "buyers", Number::Flags),
+];
+
+/// What one session has in a list, on average, at most: equal numbers take no room, and damaged bytes could ask for any number.
+const MOST_LISTED: usize = 1 << 16;
 
 /// The bytes of a day are damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -104,7 +146,32 @@ pub struct Columns {
     sessions: usize,
     numbers: [Vec<i64>; NUMBERS.len()],
     ids: [Ids; IDS.len()],
+    actions: Ends,
+    kinds: Ids,
+    times: Vec<i64>,
+    products: Ids,
+    views: Ends,
+    view_times: Vec<i64>,
+    bought: Ends,
+    buyers: Vec<i64>,
 }
+
+/// Where what each session has of a list ends; the next one's begins there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Ends(Vec<usize>);
+
+/// A session, as columns take it.
+#[derive(Debug, Clone)]
+struct Session {
+    numbers: [i64; NUMBERS.len()],
+    ids: [Option<i64>; IDS.len()],
+    actions: Vec<Action>,
+    view_times: Vec<i64>,
+    buyer: Option<i64>,
+}
+
+/// What was done in a session: kind, time and product.
+type Action = (Option<i64>, i64, Option<i64>);
 
 impl Columns {
     /// How many sessions.
@@ -122,25 +189,69 @@ impl Columns {
         &self.ids[of as usize]
     }
 
+    /// The places of a session's actions in [`Columns::kinds`], [`Columns::times`] and [`Columns::products`].
+    pub fn actions(&self, session: usize) -> Range<usize> {
+        self.actions.of(session)
+    }
+
+    /// The kinds of actions.
+    pub fn kinds(&self) -> &Ids {
+        &self.kinds
+    }
+
+    /// When actions were done: microseconds from the start of their session.
+    pub fn times(&self) -> &[i64] {
+        &self.times
+    }
+
+    /// What actions were about.
+    pub fn products(&self) -> &Ids {
+        &self.products
+    }
+
+    /// When pages were viewed in a session: microseconds from its start.
+    pub fn view_times(&self, session: usize) -> &[i64] {
+        self.view_times.get(self.views.of(session)).unwrap_or_default()
+    }
+
+    /// By what a session with an order is known: [`id_hash`] of its id.
+    pub fn buyer(&self, session: usize) -> Option<i64> {
+        self.buyers.get(self.bought.of(session))?.first().copied()
+    }
+
     /// Adds a session that `SESSIONS_OF_HOURS` gave; `day` is that of its hour.
     pub fn add(&mut self, row: &Row, day: Timestamp) -> Result<(), tokio_postgres::Error> {
         let flag = |column: &str, flag: i64| row.try_get::<_, bool>(column).map(|set| i64::from(set) * flag);
         let visitor = hash_of(row.try_get("visitor_id")?);
+        let started_at: Timestamp = row.try_get("started_at")?;
         let since = |at: Timestamp| at.as_microsecond() - day.as_microsecond();
+        let since_start = |at: &Timestamp| at.as_microsecond() - started_at.as_microsecond();
+        let converted = flag("converted", flags::CONVERTED)?;
+        let kinds: Vec<i32> = row.try_get::<_, Option<_>>("kinds")?.unwrap_or_default();
+        let times: Vec<Timestamp> = row.try_get::<_, Option<_>>("times")?.unwrap_or_default();
+        let products: Vec<Option<i64>> = row.try_get::<_, Option<_>>("products")?.unwrap_or_default();
+        let actions = kinds.iter().zip(&times).zip(products);
+        let actions = actions.map(|((kind, at), product)| (Some(i64::from(*kind)), since_start(at), product));
+        let view_times: Vec<Timestamp> = row.try_get::<_, Option<_>>("view_times")?.unwrap_or_default();
         let numbers = [
             since(row.try_get("session_hour")?).div_euclid(3_600_000_000),
-            since(row.try_get("started_at")?),
+            since(started_at),
             visitor.cast_signed(),
             sketch_code(visitor),
             i64::from(row.try_get::<_, i32>("session_number")?.clamp(0, 255)),
             flag("bot", flags::BOT)?
                 | flag("bounced", flags::BOUNCED)?
-                | flag("converted", flags::CONVERTED)?
+                | converted
                 | flag("lead", flags::LEAD)?
-                | flag("registered", flags::REGISTRATION)?,
+                | flag("registered", flags::REGISTRATION)?
+                | flag("for_a_day", flags::FOR_A_DAY)?,
             row.try_get("page_views")?,
             row.try_get("milliseconds")?,
             row.try_get("points")?,
+            -since_start(&row.try_get("began_at")?),
+            since_start(&row.try_get("last_seen")?),
+            times.len() as i64,
+            view_times.len() as i64,
         ];
         let ids = [
             Some(i64::from(row.try_get::<_, i32>("site_id")?)),
@@ -150,17 +261,45 @@ impl Columns {
             row.try_get("referrer_id")?,
             row.try_get("landing_page_id")?,
         ];
-        self.push(numbers, ids);
+        self.push(&Session {
+            numbers,
+            ids,
+            actions: actions.collect(),
+            view_times: view_times.iter().map(since_start).collect(),
+            buyer: (converted != 0).then_some(id_hash(row.try_get("session_id")?)),
+        });
         Ok(())
     }
 
-    fn push(&mut self, numbers: [i64; NUMBERS.len()], ids: [Option<i64>; IDS.len()]) {
+    fn push(&mut self, session: &Session) {
         self.sessions += 1;
-        for (column, number) in self.numbers.iter_mut().zip(numbers) {
+        for (column, number) in self.numbers.iter_mut().zip(session.numbers) {
             column.push(number);
         }
-        for (column, id) in self.ids.iter_mut().zip(ids) {
+        for (column, id) in self.ids.iter_mut().zip(session.ids) {
             column.push(id);
+        }
+        for (kind, time, product) in &session.actions {
+            self.kinds.push(*kind);
+            self.times.push(*time);
+            self.products.push(*product);
+        }
+        self.view_times.extend(&session.view_times);
+        self.buyers.extend(session.buyer);
+        self.actions.0.push(self.times.len());
+        self.views.0.push(self.view_times.len());
+        self.bought.0.push(self.buyers.len());
+    }
+
+    /// A session of a whole day.
+    fn session(&self, session: usize) -> Session {
+        let action = |action: usize| (self.kinds.of(action), self.times[action], self.products.of(action));
+        Session {
+            numbers: self.numbers.each_ref().map(|column| column[session]),
+            ids: self.ids.each_ref().map(|column| column.of(session)),
+            actions: self.actions(session).map(action).collect(),
+            view_times: self.view_times(session).to_vec(),
+            buyer: self.buyer(session),
         }
     }
 
@@ -168,8 +307,7 @@ impl Columns {
     pub fn add_but(&mut self, day: &Columns, hours: &[i64]) {
         for session in 0..day.sessions {
             if !hours.contains(&day.numbers[Number::Hour as usize][session]) {
-                let numbers = day.numbers.each_ref().map(|column| column[session]);
-                self.push(numbers, day.ids.each_ref().map(|column| column.of(session)));
+                self.push(&day.session(session));
             }
         }
     }
@@ -182,13 +320,35 @@ impl Columns {
 
     /// Adds a packed column of the table.
     pub fn read_numbers(&mut self, of: Number, bytes: &[u8]) -> Result<(), Damaged> {
-        self.numbers[of as usize] = unpack(bytes, self.sessions)?;
+        let numbers = unpack(bytes, self.sessions)?;
+        match of {
+            Number::Actions => self.actions = Ends::of_counts(numbers.iter().copied())?,
+            Number::Views => self.views = Ends::of_counts(numbers.iter().copied())?,
+            Number::Flags => {
+                let has_order = |flags: &i64| i64::from(flags & flags::CONVERTED != 0);
+                self.bought = Ends::of_counts(numbers.iter().map(has_order))?;
+            }
+            _ => {}
+        }
+        self.numbers[of as usize] = numbers;
         Ok(())
     }
 
     /// The same of ids.
     pub fn read_ids(&mut self, of: Id, bytes: &[u8]) -> Result<(), Damaged> {
         self.ids[of as usize] = Ids::unpack(bytes, self.sessions)?;
+        Ok(())
+    }
+
+    /// The same of lists; the numbers that say how many each session has come first.
+    pub fn read_list(&mut self, of: List, bytes: &[u8]) -> Result<(), Damaged> {
+        match of {
+            List::Kind => self.kinds = Ids::unpack(bytes, self.actions.last())?,
+            List::Time => self.times = unpack(bytes, self.actions.last())?,
+            List::Product => self.products = Ids::unpack(bytes, self.actions.last())?,
+            List::View => self.view_times = unpack(bytes, self.views.last())?,
+            List::Buyer => self.buyers = unpack(bytes, self.bought.last())?,
+        }
         Ok(())
     }
 
@@ -205,12 +365,48 @@ impl Columns {
                 columns.read_ids(id, bytes)?;
             }
         }
+        for (list, name, _) in LISTS {
+            if let Some(bytes) = row.try_get(name)? {
+                columns.read_list(list, bytes)?;
+            }
+        }
         Ok(columns)
     }
 
     /// All columns as the table has them.
     pub fn packed(&self) -> Vec<Vec<u8>> {
-        self.numbers.iter().map(|numbers| pack(numbers)).chain(self.ids.iter().map(Ids::packed)).collect()
+        let numbers = self.numbers.iter().map(|numbers| pack(numbers));
+        let ids = self.ids.iter().map(Ids::packed);
+        let lists = LISTS.iter().map(|(list, ..)| match list {
+            List::Kind => self.kinds.packed(),
+            List::Time => pack(&self.times),
+            List::Product => self.products.packed(),
+            List::View => pack(&self.view_times),
+            List::Buyer => pack(&self.buyers),
+        });
+        numbers.chain(ids).chain(lists).collect()
+    }
+}
+
+impl Ends {
+    fn of_counts(counts: impl Iterator<Item = i64>) -> Result<Ends, Damaged> {
+        let mut end = 0_usize;
+        let ends = counts.map(|count| {
+            end = usize::try_from(count).ok().and_then(|count| end.checked_add(count))?;
+            Some(end)
+        });
+        let ends = Ends(ends.collect::<Option<_>>().ok_or(Damaged)?);
+        let most = ends.0.len().saturating_mul(MOST_LISTED);
+        if ends.last() > most { Err(Damaged) } else { Ok(ends) }
+    }
+
+    fn of(&self, session: usize) -> Range<usize> {
+        let begin = session.checked_sub(1).and_then(|before| self.0.get(before)).copied().unwrap_or(0);
+        begin..self.0.get(session).copied().unwrap_or(begin)
+    }
+
+    fn last(&self) -> usize {
+        self.0.last().copied().unwrap_or(0)
     }
 }
 
@@ -255,14 +451,14 @@ impl Ids {
     }
 }
 
-/// What the column of visitors has of one: the first eight bytes of SHA-256 of the visitor id. Among half a million people two
-/// have the same in one of 150 million cases.
-pub fn visitor_hash(visitor: Uuid) -> i64 {
-    hash_of(visitor).cast_signed()
+/// What columns have of the id of a visitor, or of a session with an order: the first eight bytes of SHA-256 of it. Among half a
+/// million people two have the same in one of 150 million cases.
+pub fn id_hash(id: Uuid) -> i64 {
+    hash_of(id).cast_signed()
 }
 
-fn hash_of(visitor: Uuid) -> u64 {
-    first_eight(&Sha256::digest(visitor.as_bytes()))
+fn hash_of(id: Uuid) -> u64 {
+    first_eight(&Sha256::digest(id.as_bytes()))
 }
 
 /// The first eight bytes of a digest.
@@ -344,6 +540,37 @@ mod tests {
         }
     }
 
+    /// Actions, page views, buyer.
+    type Done = (Vec<Action>, Vec<i64>, Option<i64>);
+
+    fn done() -> impl Strategy<Value = Done> {
+        let action = ((0i64..4).prop_map(Some), -9i64..90_000_000_000, prop::option::of(-4i64..4));
+        let views = prop::collection::vec(any::<i64>(), 0..4);
+        (prop::collection::vec(action, 0..4), views, prop::option::of(any::<i64>()))
+    }
+
+    fn session(hour: i64, points: i64, (actions, view_times, buyer): &Done) -> Session {
+        let flags = if buyer.is_some() { flags::CONVERTED | flags::BOT } else { flags::FOR_A_DAY };
+        let (actions, view_times) = (actions.clone(), view_times.clone());
+        let counts = [actions.len() as i64, view_times.len() as i64];
+        let numbers = [hour, 0, 0, 0, 0, flags, 0, 0, points, 0, 0, counts[0], counts[1]];
+        let ids = [Some(1), None, Some(hour), None, None, None];
+        Session { numbers, ids, actions, view_times, buyer: *buyer }
+    }
+
+    /// Hours, points, and what was done.
+    fn told(day: &Columns) -> Vec<(i64, i64, Done)> {
+        let action = |action| (day.kinds().of(action), day.times()[action], day.products().of(action));
+        let done = |session| {
+            let actions = day.actions(session).map(action).collect();
+            (actions, day.view_times(session).to_vec(), day.buyer(session))
+        };
+        let told = |session| {
+            (day.ids(Id::Agent).of(session).unwrap(), day.numbers(Number::Points)[session], done(session))
+        };
+        (0..day.sessions()).map(told).collect()
+    }
+
     proptest! {
         #[test]
         fn numbers_come_back(
@@ -364,17 +591,65 @@ mod tests {
 
         #[test]
         fn hours_are_replaced_and_others_stay(
-            sessions in prop::collection::vec((0i64..24, any::<i64>()), 0..40), hours in prop::collection::vec(0i64..24, 0..4),
+            sessions in prop::collection::vec((0i64..24, any::<i64>(), done()), 0..40),
+            hours in prop::collection::vec(0i64..24, 0..4),
         ) {
             let mut day = Columns::default();
-            for (hour, points) in &sessions {
-                day.push([*hour, 0, 0, 0, 0, 0, 0, 0, *points], [Some(1), None, Some(*hour), None, None, None]);
+            for (hour, points, done) in &sessions {
+                day.push(&session(*hour, *points, done));
             }
             let mut left = Columns::default();
             left.add_but(&day, &hours);
-            let kept: Vec<_> = sessions.into_iter().filter(|(hour, _)| !hours.contains(hour)).collect();
-            let told = |session| (left.ids(Id::Agent).of(session).unwrap(), left.numbers(Number::Points)[session]);
-            prop_assert_eq!((0..left.sessions()).map(told).collect::<Vec<_>>(), kept);
+            let kept: Vec<_> = sessions.into_iter().filter(|(hour, ..)| !hours.contains(hour)).collect();
+            prop_assert_eq!(told(&left), kept);
+        }
+
+        #[test]
+        fn what_was_done_comes_back(sessions in prop::collection::vec((0i64..24, any::<i64>(), done()), 0..40)) {
+            let mut day = Columns::default();
+            for (hour, points, done) in &sessions {
+                day.push(&session(*hour, *points, done));
+            }
+            let mut read = Columns::of_sessions(sessions.len().try_into().unwrap()).unwrap();
+            let mut packed = day.packed().into_iter();
+            for (number, _) in NUMBERS {
+                read.read_numbers(number, &packed.next().unwrap()).unwrap();
+            }
+            for (id, _) in IDS {
+                read.read_ids(id, &packed.next().unwrap()).unwrap();
+            }
+            for (list, ..) in LISTS {
+                read.read_list(list, &packed.next().unwrap()).unwrap();
+            }
+            prop_assert_eq!(packed.next(), None);
+            prop_assert_eq!(told(&read), sessions);
+        }
+
+        #[test]
+        fn any_counts_and_lists_are_read_or_refused(
+            counts in prop::collection::vec(any::<u8>(), 0..40), list in prop::collection::vec(any::<u8>(), 0..60), sessions in 0i32..9,
+        ) {
+            for number in [Number::Actions, Number::Views, Number::Flags] {
+                let mut day = Columns::of_sessions(sessions).unwrap();
+                if day.read_numbers(number, &counts).is_err() {
+                    continue;
+                }
+                for (of, ..) in LISTS.iter().filter(|(.., by)| *by == number) {
+                    let is_read = day.read_list(*of, &list).is_ok();
+                    for session in 0..day.sessions() {
+                        let (views, buyer) = (day.view_times(session).len(), day.buyer(session));
+                        for action in day.actions(session).filter(|_| is_read) {
+                            match of {
+                                List::Kind => drop(day.kinds().of(action)),
+                                List::Time => prop_assert!(day.times().get(action).is_some()),
+                                List::Product => drop(day.products().of(action)),
+                                _ => {}
+                            }
+                        }
+                        prop_assert!(is_read || (views == 0 && buyer.is_none()));
+                    }
+                }
+            }
         }
 
         #[test]

@@ -54,6 +54,7 @@ const FILES: &[(&str, &str)] = files![
     "V30__identifications",
     "V31__order_columns",
     "V32__order_keys",
+    "V33__session_actions",
 ];
 
 /// How the database's schema stands to this binary.

@@ -10,7 +10,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 use uuid::Uuid;
 
-use super::columns::{Damaged, Ids, first_eight, pack, unpack, visitor_hash};
+use super::columns::{Damaged, Ids, first_eight, pack, unpack, id_hash};
 use super::order_shares::{Credits, Keys};
 
 /// The orders of days, `$1`, for [`Orders::add`].
@@ -196,7 +196,7 @@ impl Orders {
             flags_of(row)?,
             i64::from(scale),
             currency.map_or(0, |currency| self.place_of(currency)),
-            visitor.map_or(0, visitor_hash),
+            visitor.map_or(0, id_hash),
             first_touch_at.map_or(0, since),
         ];
         for (column, number) in self.numbers.iter_mut().zip(numbers) {

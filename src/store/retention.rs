@@ -138,6 +138,9 @@ async fn drop_month(client: &mut Client, table: &str, month: Date) -> Result<boo
         transaction.query_typed(include_str!("sql/fill_visitor_months.sql"), &month).await?;
         transaction.query_typed(include_str!("sql/drop_columns.sql"), &month).await?;
         transaction.query_typed(include_str!("sql/mark_orders_of_month.sql"), &month).await?;
+    } else if table == "events" {
+        let month = [(&month as _, Type::DATE)];
+        transaction.query_typed(include_str!("sql/mark_hours_of_events.sql"), &month).await?;
     }
     let mut tries = 0;
     loop {

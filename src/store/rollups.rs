@@ -148,8 +148,8 @@ async fn pack(transaction: &Transaction<'_>, hours: &[Timestamp]) -> Result<(), 
             columns.add_but(&Columns::read::<StoreError>(&row)?, taken);
         }
     }
-    let sessions =
-        transaction.query_typed(SESSIONS_OF_HOURS, &[(&hours as _, Type::TIMESTAMPTZ_ARRAY)]).await?;
+    let parameters = [(&hours as _, Type::TIMESTAMPTZ_ARRAY), (&true as _, Type::BOOL)];
+    let sessions = transaction.query_typed(SESSIONS_OF_HOURS, &parameters).await?;
     for row in &sessions {
         let (day, _) = day_and_hour(row.get("session_hour"));
         if let Some((_, columns)) = days.get_mut(&day) {

@@ -20,20 +20,17 @@ macro_rules! question {
 
 const EDGES: &str = "(ARRAY['2026-06-10Z', '2026-06-15Z', '2026-06-20Z']::timestamptz[])";
 
-const OF_SESSIONS: [Question; 8] = [
+const OF_SESSIONS: [Question; 7] = [
     question!("general_sessions", &[]),
     question!("left_out_sessions", &[]),
     question!("timeseries_sessions", &[EDGES]),
     question!("label_sums", &[]),
-    question!("funnel_visits", &["true"]),
     question!("export_sessions", &[]),
     question!("export_touches", &[]),
     question!("export_actions", &[]),
 ];
-const OF_MONEY: [Question; 2] = [
-    question!("products", &["'views'", "false", "0", "20"]),
-    question!("ltv", &["'2026-07-01Z'::timestamptz"]),
-];
+const OF_MONEY: [Question; 2] =
+    [question!("products_bought", &[]), question!("ltv", &["'2026-07-01Z'::timestamptz"])];
 
 /// The day of orders that are told one by one.
 const OF_ORDERS: [&str; 3] = ["ARRAY['2026-06-12Z'::timestamptz]", "NULL", "NULL"];

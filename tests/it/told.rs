@@ -1,6 +1,7 @@
 //! What the shop says that people did counts once, in the session that it names.
 
 use serde_json::{Value, json};
+use utm_dispatcher::store::rollups;
 
 use crate::harness::app::{Running, app, outcomes};
 use crate::harness::{DEADLINE, Reply, Upstream, eventually, postgres};
@@ -68,6 +69,27 @@ async fn an_action_told_counts_once_in_its_session() {
         value(&shop, events).await,
         "lead 250 {\"note\": \"call {phone}\", \"size\": \"42\"}; add_to_cart 17 Boots 899.00 UAH shop.example /p/boots"
     );
+    shop.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_action_told_of_a_packed_session_is_in_reports_at_once() {
+    let (shop, session, _) = visited().await;
+    let later = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(30);
+    eventually("the session is packed", DEADLINE, || async {
+        rollups::refresh(&shop.database.store(), later).await.unwrap()?;
+        (value(&shop, "SELECT coalesce(sum(sessions), 0) FROM session_columns").await == "1").then_some(())
+    })
+    .await;
+    let at = value(&shop, "SELECT to_json(started_at AT TIME ZONE 'UTC') #>> '{}' FROM sessions").await + "Z";
+    let told = json!([{"type": "survey", "reference": "s-1", "session_id": session, "at": at},
+                      {"type": "add_to_cart", "reference": "c-1", "session_id": session, "at": at, "product_id": 17}]);
+    assert_eq!(outcomes(shop.app.tell("actions", &told).await), ["recorded", "recorded"]);
+    let funnel = shop.app.report("funnel?steps=page_view,survey,add_to_cart&period=week").await.unwrap();
+    let reached: Vec<_> = funnel["results"].as_array().unwrap().iter().map(|row| &row["sessions"]).collect();
+    assert_eq!(reached, [1, 1, 1, 1]);
+    let products = shop.app.report("products?period=week").await.unwrap();
+    assert_eq!(products["results"][0]["cart_adds"], 1);
     shop.app.stop().await;
 }
 

@@ -15,12 +15,21 @@ SELECT c.session_day, c.sessions, c.first_start,
        CASE WHEN 'page_views' = ANY ($5) THEN c.page_views END AS page_views,
        CASE WHEN 'milliseconds' = ANY ($5) THEN c.milliseconds END AS milliseconds,
        CASE WHEN 'points' = ANY ($5) THEN c.points END AS points,
+       CASE WHEN 'begins' = ANY ($5) THEN c.begins END AS begins,
+       CASE WHEN 'lasts' = ANY ($5) THEN c.lasts END AS lasts,
+       CASE WHEN 'actions' = ANY ($5) THEN c.actions END AS actions,
+       CASE WHEN 'views' = ANY ($5) THEN c.views END AS views,
        CASE WHEN 'sites' = ANY ($5) THEN c.sites END AS sites,
        CASE WHEN 'campaigns' = ANY ($5) THEN c.campaigns END AS campaigns,
        CASE WHEN 'agents' = ANY ($5) THEN c.agents END AS agents,
        CASE WHEN 'places' = ANY ($5) THEN c.places END AS places,
        CASE WHEN 'referrers' = ANY ($5) THEN c.referrers END AS referrers,
-       CASE WHEN 'landing_pages' = ANY ($5) THEN c.landing_pages END AS landing_pages
+       CASE WHEN 'landing_pages' = ANY ($5) THEN c.landing_pages END AS landing_pages,
+       CASE WHEN 'kinds' = ANY ($5) THEN c.kinds END AS kinds,
+       CASE WHEN 'times' = ANY ($5) THEN c.times END AS times,
+       CASE WHEN 'products' = ANY ($5) THEN c.products END AS products,
+       CASE WHEN 'view_times' = ANY ($5) THEN c.view_times END AS view_times,
+       CASE WHEN 'buyers' = ANY ($5) THEN c.buyers END AS buyers
 FROM session_columns c
 CROSS JOIN LATERAL (
     SELECT c.session_day = ANY ($4::timestamptz[])

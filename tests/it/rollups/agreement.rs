@@ -3,10 +3,11 @@
 use jiff::SignedDuration;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use serde_json::json;
 use utm_dispatcher::store::rollups::refresh;
 
 use super::{at, reports_agree_with_sessions, roll_up};
-use crate::stats::seed::{Seed, Tags, Visit, begin_of};
+use crate::stats::seed::{Order, Seed, Tags, Visit, begin_of};
 use crate::stats::server::Server;
 
 /// Of the sessions here, which are those of some days.
@@ -86,6 +87,11 @@ fn question() -> impl Strategy<Value = String> {
         "landing-pages",
         "timeseries",
         "compare",
+        "funnel",
+        "funnel?mode=open",
+        "funnel?steps=page_view,add_to_cart,page_view,purchase",
+        "products",
+        "products?sort=view_to_purchase_rate",
     ]);
     let zone = prop::sample::select(vec![
         "UTC",
@@ -120,6 +126,33 @@ fn question() -> impl Strategy<Value = String> {
         .prop_map(|(report, window, zone, filter)| format!("{report}?{window}&timezone={zone}{filter}"))
 }
 
+/// Something is done in a visit: which follows from the visit alone.
+async fn act(seed: &Seed, visit: &Visit, session: uuid::Uuid) {
+    let kinds = ["page_view", "product_view", "add_to_cart", "remove_from_cart", "purchase"];
+    for number in 0..visit.page_views + visit.actions {
+        let kind = kinds[(visit.seconds as usize + number as usize * 3) % kinds.len()];
+        let product = ["a", "b"][(visit.visitor as usize + number as usize) % 2];
+        let at = visit.at + SignedDuration::from_secs(visit.seconds * i64::from(number) / 3);
+        seed.action(session, visit.visitor, at, kind, Some(product).filter(|_| kind != "page_view")).await;
+    }
+    if visit.order_count > 0 && visit.site == "default" {
+        let order = Order {
+            id: session.to_string(),
+            at: visit.at,
+            visitor: Some(visit.visitor),
+            session: Some(session),
+            gross: Some("10.00"),
+            net: Some("10.00"),
+            credits: vec![(visit.tags, 1_000_000)],
+            ..Order::default()
+        };
+        seed.order(&order).await;
+        let product = ["a", "b"][visit.visitor as usize % 2];
+        let items = json!([{"product_id": product, "price": "10.00"}]);
+        seed.entry(&order.id, visit.at, Some(items), None, None).await;
+    }
+}
+
 async fn take(seed: &Seed, step: &Step) {
     match step {
         Step::Visits(visits) => {
@@ -128,7 +161,8 @@ async fn take(seed: &Seed, step: &Step) {
                 let visitor = uuid::Uuid::from_u128(visit.visitor);
                 let row = seed.client.query_one(known, &[&visitor, &visit.at]).await.unwrap();
                 if row.get::<_, i64>(0) == 0 {
-                    seed.visit(visit).await;
+                    let session = seed.visit(visit).await;
+                    act(seed, visit, session).await;
                 }
             }
         }
@@ -164,7 +198,8 @@ fn reports_through_rollups_say_what_the_sessions_say_at_any_moment() {
     let result = TestRunner::new(config).run(&story, |story| {
         runtime.block_on(async {
             let clear =
-                "TRUNCATE sessions, touches, dirty_hours, session_quarters, session_days, session_columns;
+                "TRUNCATE sessions, touches, events, orders, order_credits, order_entries, dirty_hours, dirty_order_days, session_quarters,
+                     session_days, session_columns, order_columns;
                          DROP TABLE IF EXISTS marks";
             seed.client.batch_execute(clear).await.unwrap();
             for (step, questions) in &story {

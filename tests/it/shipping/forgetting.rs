@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use utm_dispatcher::erasure::{Erasure, Outcome, Subject};
 use utm_dispatcher::hit::CustomerKeyKind;
 use utm_dispatcher::store::StoreError;
-use utm_dispatcher::store::columns::visitor_hash;
+use utm_dispatcher::store::columns::id_hash;
 use utm_dispatcher::store::order_columns::Orders;
 use utm_dispatcher::store::rollups::refresh;
 
@@ -230,7 +230,7 @@ async fn packed_orders_know_nobody_who_is_forgotten() {
     };
     let digest = Sha256::digest([b"p".as_slice(), &phone].concat());
     let key = i64::from_be_bytes(digest[..8].try_into().unwrap());
-    let names = BTreeSet::from([key, visitor_hash(person.visitor_id)]);
+    let names = BTreeSet::from([key, id_hash(person.visitor_id)]);
     assert_eq!(pack().await, names);
     assert_eq!(
         outcome(&mut shipper, &mut journal, Subject::Visitor(person.visitor_id)).await,

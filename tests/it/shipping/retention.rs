@@ -9,6 +9,7 @@ use utm_dispatcher::telemetry::metrics::{Metrics, Table};
 
 use super::*;
 use crate::harness::{DEADLINE, eventually, postgres};
+use crate::stats::server::Server;
 
 fn ms(text: &str) -> u64 {
     text.parse::<Timestamp>().unwrap().as_millisecond().cast_unsigned()
@@ -154,12 +155,36 @@ async fn what_goes_is_counted_first_and_totals_stay() {
     let again = pass(&database).await.unwrap();
     assert_eq!(dropped(&again, "sessions") + dropped(&again, "events"), 0);
     for (table, rows) in dump(&client).await {
-        // Orders are packed again without the sessions that went.
+        // Orders are packed again without the sessions that went, sessions without the events.
+        let packed = ["order_columns", "session_columns", "dirty_hours"];
         assert!(
-            ["upkeep_clock", "order_columns"].contains(&table.as_str()) || rows == before[&table],
+            table == "upkeep_clock" || packed.contains(&table.as_str()) || rows == before[&table],
             "{table}"
         );
     }
+}
+
+#[tokio::test]
+async fn of_what_was_done_first_times_are_left_when_its_month_goes() {
+    let (database, client, mut shipper, mut journal) = shop().await;
+    shipper.ship(journal.batch(&two_years())).await.unwrap();
+    let server = Server::start(&database.url).await;
+    let steps = async |names: &str| {
+        let target = format!("funnel?from=2025-06-01&to=2025-07-01&mode=open&steps={names}");
+        let rows = server.report(&target).await["results"].take();
+        rows.as_array().unwrap().iter().map(|row| row["sessions"].as_i64().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(steps("page_view,purchase").await, [1, 1, 1]);
+    pass(&database).await.unwrap();
+    assert_eq!(months(&client, "events").await, and_since(""));
+    assert_eq!(months(&client, "sessions").await, and_since("2025-06"));
+    // At once, and packed.
+    assert_eq!(steps("page_view,purchase").await, [1, 0, 1]);
+    sum_up(&database.store()).await;
+    assert_eq!(steps("page_view,purchase").await, [1, 0, 1]);
+    let columns =
+        "SELECT count(*) FROM session_columns WHERE session_day = '2025-06-10Z' AND octet_length(times) > 0";
+    assert_eq!(value(&client, columns).await.unwrap(), "1");
 }
 
 #[tokio::test]

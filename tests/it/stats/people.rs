@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::seed::{Order, Seed, Tags, Visit};
 use super::server::{Server, problem};
+use utm_dispatcher::store::rollups::refresh;
 
 const STEPS: [&str; 4] = ["product_view", "add_to_cart", "initiate_checkout", "lead"];
 const ADS: Tags = ("google", "cpc", "shoes");
@@ -44,6 +45,14 @@ async fn refuses(server: &Server, targets: &[&str]) {
         let answer = server.get(&format!("/api/v1/{target}")).send().await.unwrap();
         assert_eq!(problem(answer).await.0, 400, "{target}");
     }
+}
+
+/// Packs all that is there.
+async fn pack(seed: &Seed) {
+    let now = at("2027-01-01T00:00:00Z");
+    while refresh(&seed.database.store(), now).await.unwrap().unwrap().hours > 0 {}
+    let marks = seed.client.query_one("SELECT count(*) FROM dirty_hours", &[]).await.unwrap();
+    assert_eq!(marks.get::<_, i64>(0), 0);
 }
 
 /// A session: its actions in minutes since it began, and the minute of its order, if any.
@@ -140,7 +149,12 @@ async fn funnels_are_walked_in_order_or_not() {
     let seed = Seed::new().await;
     let journeys = journeys(&seed).await;
     let server = Server::start(&seed.database.url).await;
-    for (mode, filter) in [("closed", ""), ("closed", "&source=google"), ("open", "")] {
+    let asked = [("closed", ""), ("closed", "&source=google"), ("open", "")];
+    // From the sessions themselves, and packed.
+    for (turn, (mode, filter)) in asked.into_iter().chain(asked).enumerate() {
+        if turn == asked.len() {
+            pack(&seed).await;
+        }
         let answer =
             server.report(&format!("funnel?from=2026-11-01&to=2026-12-01&mode={mode}{filter}")).await;
         let walks: Vec<_> = journeys
@@ -191,7 +205,10 @@ async fn products_count_views_carts_and_whole_orders() {
     let seed = Seed::new().await;
     let journeys = journeys(&seed).await;
     let server = Server::start(&seed.database.url).await;
-    for filter in ["", "&source=google"] {
+    for (turn, filter) in ["", "&source=google", "", "&source=google"].into_iter().enumerate() {
+        if turn == 2 {
+            pack(&seed).await;
+        }
         let query = format!("from=2026-11-01&to=2026-12-01{filter}");
         let answer = server.report(&format!("products?{query}")).await;
         let chosen: Vec<_> =
@@ -293,6 +310,45 @@ async fn a_visit_that_began_without_a_cookie_is_one_way_through_the_funnel() {
     assert_eq!(answer["results"][2]["median_seconds"], 240.0);
     let products = server.report("products?from=2026-11-01&to=2026-12-01").await;
     assert_eq!(products["results"][0]["view_to_cart_rate"], 100.0);
+    // What comes late of the beginning is told at once, though the hour of the session that continues it is packed.
+    pack(&seed).await;
+    assert_eq!(server.report("products?from=2026-11-01&to=2026-12-01").await["results"], products["results"]);
+    seed.action(beginning, 50, begin + minutes(1), "product_view", Some("b")).await;
+    let both = server.report("products?from=2026-11-01&to=2026-12-01").await;
+    assert_eq!((&both["results"][1]["product_id"], &both["results"][1]["views"]), (&json!("b"), &json!(1)));
+    pack(&seed).await;
+    assert_eq!(server.report("products?from=2026-11-01&to=2026-12-01").await["results"], both["results"]);
+}
+
+#[tokio::test]
+async fn what_an_older_program_packs_is_read_from_the_sessions() {
+    let seed = Seed::new().await;
+    journeys(&seed).await;
+    let server = Server::start(&seed.database.url).await;
+    let targets = ["funnel", "products", "general-stats"]
+        .map(|report| format!("{report}?from=2026-11-01&to=2026-12-01&timezone=UTC"));
+    let mut before = Vec::new();
+    for target in &targets {
+        before.push(server.report(target).await["results"].take());
+    }
+    pack(&seed).await;
+    // Its statement names the columns that it knows.
+    let older = "session_day, sessions, first_start, last_start, hours, starts, visitors, sketches, numbers, flags, page_views,
+                 milliseconds, points, sites, campaigns, agents, places, referrers, landing_pages";
+    let pack_so = format!(
+        "CREATE TEMPORARY TABLE known AS SELECT * FROM session_columns;
+         DELETE FROM session_columns;
+         INSERT INTO session_columns ({older}) SELECT {older} FROM known"
+    );
+    seed.client.batch_execute(&pack_so).await.unwrap();
+    for packed in [false, true] {
+        if packed {
+            pack(&seed).await;
+        }
+        for (target, before) in targets.iter().zip(&before) {
+            assert_eq!(&server.report(target).await["results"], before, "{target}");
+        }
+    }
 }
 
 /// 60 people over 150 days to the day, each with some sessions, and orders of 40 of them.

@@ -1,0 +1,21 @@
+-- Marks the hours of the sessions that are kept in which something happened in a month whose events are dropped: what was done in
+-- them is told without it from then on.
+-- $1 first day of the month, a date
+WITH month AS (
+    SELECT $1::date::timestamp AT TIME ZONE 'UTC' AS from_at, ($1::date + interval '1 month')::timestamp AT TIME ZONE 'UTC' AS to_at,
+           coalesce((SELECT h.horizon FROM retention_horizons h WHERE h.kind = 'sessions'), '-infinity') AS kept_from
+)
+INSERT INTO dirty_hours
+SELECT x.session_hour
+FROM month m
+CROSS JOIN LATERAL (
+    SELECT DISTINCT hour_of(e.session_id) AS session_hour
+    FROM events e
+    WHERE e.at >= m.from_at AND e.at < m.to_at AND e.session_id IS NOT NULL
+    UNION
+    -- Sessions whose beginning without a cookie is of its last day.
+    SELECT s.session_hour
+    FROM sessions s
+    WHERE s.session_hour >= m.to_at AND s.session_hour < m.to_at + interval '48 hours' AND (s.landing).started_at < m.to_at
+) x
+WHERE x.session_hour >= m.kept_from
