@@ -1,11 +1,9 @@
 //! `cohort-analysis`: visitors by the day, week or month of their first session, and what they did in each one since.
 
 use std::collections::HashSet;
-use std::pin::pin;
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
-use futures_util::TryStreamExt;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
@@ -15,6 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::stats::AppState;
 use crate::stats::answer::{Answer, rfc3339};
+use crate::stats::bought::bought;
 use crate::stats::csv;
 use crate::stats::database::{DatabaseError, Snapshot};
 use crate::stats::money::each;
@@ -26,7 +25,8 @@ use crate::stats::ratio::{percent, two_decimals};
 use crate::stats::scan::{Wanted, scan};
 use crate::stats::scope::{Money, Scope};
 use crate::stats::timeseries::begun;
-use crate::store::columns::{Number, id_hash};
+use crate::stats::worth::decimal;
+use crate::store::columns::Number;
 
 pub(crate) const ACCEPTS: Accepts =
     Accepts { csv: true, own: &["cohort_type", "metric", "periods"], ..Accepts::MONEY };
@@ -180,20 +180,15 @@ impl Order {
         money: &Money,
         edges: &[Timestamp],
     ) -> Result<Vec<Order>, DatabaseError> {
-        let mut parameters = scope.parameters_of_amounts(edges.first(), edges.last());
-        parameters.extend(money.parameters_of_amounts());
-        let mut orders = Vec::new();
-        let mut rows = pin!(snapshot.stream(include_str!("sql/amounts.sql"), parameters).await?);
-        while let Some(row) = rows.try_next().await? {
-            let at: Timestamp = row.try_get("placed_at")?;
-            orders.push(Order {
-                visitor: id_hash(row.try_get("visitor_id")?),
-                period: period(edges, at.as_microsecond()),
-                revenue: row.try_get::<_, &str>("revenue")?.parse().unwrap_or_default(),
-                counted: row.try_get("counted")?,
-            });
-        }
-        Ok(orders)
+        let (Some(first), Some(last)) = (edges.first(), edges.last()) else { return Ok(Vec::new()) };
+        let bought = bought(snapshot, scope, money, (Some(*first), *last)).await?;
+        let orders = bought.iter().map(|order| Order {
+            visitor: order.visitor,
+            period: period(edges, order.at),
+            revenue: decimal(order.worth.map_or(0, |worth| worth.revenue), money.minor_units()),
+            counted: order.worth.is_some(),
+        });
+        Ok(orders.collect())
     }
 }
 

@@ -14,6 +14,7 @@ mod again;
 mod aliases;
 mod answer;
 mod attribution;
+mod bought;
 mod breakdown;
 mod cohort;
 mod compare;

@@ -126,7 +126,7 @@ async fn newest(
         let since = if money.is_by_session() {
             None
         } else {
-            let mut parameters = scope.parameters_of_amounts(None, None);
+            let mut parameters = scope.parameters_of_sites();
             parameters.push((&after, Type::TIMESTAMPTZ));
             parameters.push((&reach, Type::INT8));
             let row = snapshot.row(include_str!("sql/orders_since.sql"), &parameters).await?;

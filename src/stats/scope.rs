@@ -62,6 +62,11 @@ impl Scope {
         Scope { from, to, sites: self.sites.clone(), bots: self.bots, patterns: Default::default() }
     }
 
+    /// Another window, of which sites alone choose.
+    pub(crate) fn of_sites(&self, from: Option<Timestamp>, to: Timestamp) -> Scope {
+        Scope { bots: "include", ..self.unfiltered(from, to) }
+    }
+
     /// The same in a part of the window.
     pub(crate) fn between(&self, from: Timestamp, to: Timestamp) -> Scope {
         Scope { from: Some(from), to, ..self.clone() }
@@ -108,22 +113,17 @@ impl Scope {
         parameters
     }
 
+    /// `$1`–`$3`: what sites alone choose.
+    pub(crate) fn parameters_of_sites(&self) -> Vec<Parameter<'_>> {
+        let mut parameters = self.parameters();
+        parameters.truncate(3);
+        parameters
+    }
+
     /// Sites, and filters in the order of [`FIELDS`].
     pub(crate) fn parameters_of_ids(&self) -> Vec<Parameter<'_>> {
         let sites: Parameter<'_> = (&self.sites, Type::TEXT_ARRAY);
         std::iter::once(sites).chain(self.filters()).collect()
-    }
-
-    /// `$1`–`$3` of what asks for orders between two instants, whatever credited them.
-    pub(crate) fn parameters_of_amounts<'a>(
-        &'a self,
-        from: Option<&'a Timestamp>,
-        to: Option<&'a Timestamp>,
-    ) -> Vec<Parameter<'a>> {
-        let from: Parameter<'a> =
-            from.map_or((&self.from as _, Type::TIMESTAMPTZ), |from| (from as _, Type::TIMESTAMPTZ));
-        let to: Parameter<'a> = (to.unwrap_or(&self.to), Type::TIMESTAMPTZ);
-        vec![from, to, (&self.sites, Type::TEXT_ARRAY)]
     }
 
     fn filters(&self) -> impl Iterator<Item = Parameter<'_>> {
@@ -169,11 +169,6 @@ impl Money {
             (&self.revenue, Type::TEXT),
             (&self.day_zone, Type::TEXT),
         ]
-    }
-
-    /// `$4`–`$7` of what asks for orders whatever credited them: as `$23`–`$26`.
-    pub(crate) fn parameters_of_amounts(&self) -> Vec<Parameter<'_>> {
-        self.parameters().split_off(2)
     }
 
     /// `$3`–`$6` of what asks about one order's rate: currency, minor units, what revenue is, and in whose days.

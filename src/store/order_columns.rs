@@ -10,7 +10,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 use uuid::Uuid;
 
-use super::columns::{Damaged, Ids, first_eight, pack, unpack, id_hash};
+use super::columns::{Damaged, Ids, first_eight, id_hash, pack, unpack};
 use super::order_shares::{Credits, Keys};
 
 /// The orders of days, `$1`, for [`Orders::add`].

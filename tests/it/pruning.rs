@@ -20,17 +20,17 @@ macro_rules! question {
 
 const EDGES: &str = "(ARRAY['2026-06-10Z', '2026-06-15Z', '2026-06-20Z']::timestamptz[])";
 
-const OF_SESSIONS: [Question; 7] = [
+const OF_SESSIONS: [Question; 8] = [
     question!("general_sessions", &[]),
     question!("left_out_sessions", &[]),
+    question!("later_touches", &[]),
     question!("timeseries_sessions", &[EDGES]),
     question!("label_sums", &[]),
     question!("export_sessions", &[]),
     question!("export_touches", &[]),
     question!("export_actions", &[]),
 ];
-const OF_MONEY: [Question; 2] =
-    [question!("products_bought", &[]), question!("ltv", &["'2026-07-01Z'::timestamptz"])];
+const OF_MONEY: [Question; 1] = [question!("products_bought", &[])];
 
 /// The day of orders that are told one by one.
 const OF_ORDERS: [&str; 3] = ["ARRAY['2026-06-12Z'::timestamptz]", "NULL", "NULL"];

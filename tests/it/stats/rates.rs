@@ -177,10 +177,10 @@ async fn advertising_costs_what_it_cost_on_its_day() {
 #[tokio::test]
 async fn rates_cost_nothing_where_there_is_one_currency() {
     let seed = shop().await;
-    let window = "now() - interval '30 days', now(), NULL";
+    let window = "now() - interval '30 days', now(), NULL, 'exclude', NULL, NULL, NULL, NULL, 'order', 'last'";
     let plan = async |zone: &str| {
         let question =
-            format!("EXPLAIN SELECT sum(revenue) FROM report_amounts({window}, 'UAH', 2, 'placed', {zone})");
+            format!("EXPLAIN SELECT sum(revenue) FROM report_credits({window}, 'UAH', 2, 'placed', {zone})");
         let rows =
             seed.client.query_typed(&question, &[] as &[(_, tokio_postgres::types::Type)]).await.unwrap();
         rows.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>().join("\n")

@@ -1,0 +1,49 @@
+//! What visitors ordered, whatever earned it: for reports that follow people.
+
+use jiff::Timestamp;
+
+use crate::stats::database::{DatabaseError, Snapshot};
+use crate::stats::order_scan::{OrderChoices, scan_orders};
+use crate::stats::scope::{Money, Scope};
+use crate::stats::worth::{Worth, Worths};
+use crate::store::order_columns::VISITORS;
+
+/// An order of somebody who is known.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bought {
+    /// As sessions have their visitors.
+    pub(crate) visitor: i64,
+    /// Microseconds since 1970.
+    pub(crate) at: i64,
+    /// None where it has no exchange rate.
+    pub(crate) worth: Option<Worth>,
+}
+
+/// Those placed between two instants, on the sites of a scope, by visitor.
+pub(crate) async fn bought(
+    snapshot: &Snapshot,
+    scope: &Scope,
+    money: &Money,
+    (from, to): (Option<Timestamp>, Timestamp),
+) -> Result<Vec<Bought>, DatabaseError> {
+    let scope = scope.of_sites(from, to);
+    let choices = OrderChoices::of(snapshot, &scope, false, &[]).await?;
+    let mut columns = choices.columns();
+    columns.push(VISITORS);
+    let mut bought = Vec::new();
+    let mut worths = Worths::of(money);
+    let mut tell =
+        |(visitor, at): &(i64, i64), worth| bought.push(Bought { visitor: *visitor, at: *at, worth });
+    scan_orders(snapshot, choices.window(), &columns, |day| {
+        let choices = choices.of_day(day);
+        for order in choices.chosen() {
+            if let Some(visitor) = day.orders.visitor(order) {
+                worths.tell(day, order, &(visitor, choices.at(order)), &mut tell);
+            }
+        }
+    })
+    .await?;
+    worths.tell_rest(snapshot, &mut tell).await?;
+    bought.sort_unstable_by_key(|order| (order.visitor, order.at));
+    Ok(bought)
+}
