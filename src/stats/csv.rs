@@ -92,27 +92,40 @@ pub(crate) fn push_line(text: &mut String, cells: impl Iterator<Item = String>) 
         if index > 0 {
             text.push(',');
         }
-        if cell.contains(['"', ',', '\r', '\n']) {
-            text.push('"');
-            text.push_str(&cell.replace('"', "\"\""));
-            text.push('"');
-        } else {
-            text.push_str(&cell);
-        }
+        push_cell(text, &cell);
     }
     text.push_str("\r\n");
+}
+
+/// What stands between two separators.
+pub(crate) fn push_cell(text: &mut String, cell: &str) {
+    if cell.contains(['"', ',', '\r', '\n']) {
+        text.push('"');
+        text.push_str(&cell.replace('"', "\"\""));
+        text.push('"');
+    } else {
+        text.push_str(cell);
+    }
+}
+
+/// Text of whoever wrote it.
+pub(crate) fn push_text(text: &mut String, cell: &str) {
+    if is_formula(cell) {
+        return push_cell(text, &format!("'{cell}"));
+    }
+    push_cell(text, cell);
+}
+
+/// Whether a spreadsheet would reckon with it. An amount below zero is a number, no formula.
+fn is_formula(text: &str) -> bool {
+    text.starts_with(['=', '+', '-', '@', '\t', '\r']) && text.parse::<f64>().is_err()
 }
 
 /// A value as a cell, harmless to spreadsheets.
 pub(crate) fn cell(value: Value) -> String {
     match value {
         Value::Null => String::new(),
-        // An amount below zero is a number to a spreadsheet, no formula.
-        Value::String(text)
-            if text.starts_with(['=', '+', '-', '@', '\t', '\r']) && text.parse::<f64>().is_err() =>
-        {
-            format!("'{text}")
-        }
+        Value::String(text) if is_formula(&text) => format!("'{text}"),
         Value::String(text) => text,
         other => other.to_string(),
     }

@@ -1,6 +1,7 @@
 //! `export`: all rows of a window, as CSV or as JSON lines. They go out as the database gives them: whatever their number, a few
 //! hundred are in memory. One that breaks off ends the connection, so that nobody takes a part for the whole.
 
+use std::fmt::Write;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,10 +19,9 @@ use serde_json::{Map, Value};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
 use tokio_postgres::types::Type;
-use tokio_postgres::{Row, RowStream};
+use tokio_postgres::{Column, Row, RowStream};
 use uuid::Uuid;
 
-use crate::stats::answer::rfc3339;
 use crate::stats::csv;
 use crate::stats::database::{DatabaseError, Snapshot};
 use crate::stats::export::{PIECES, Pieces};
@@ -87,10 +87,10 @@ pub(crate) async fn export(
     };
     let locale = params.given.choice("locale", headings::LOCALES)?.unwrap_or(headings::LOCALES[0]);
     let conversion = params.given.one("conversion_name")?.unwrap_or("Purchase").to_owned();
-    let mut writer = Writer { shape, locale, zone: params.zone.clone(), is_first: true, text: String::new() };
+    let mut writer = Writer::new(shape, locale, params.zone.clone());
     let Some((_, sql, takes)) = STREAMED.iter().find(|(known, ..)| *known == name) else {
         let rows = breakdown::all(name, &shared, params).await?;
-        rows.into_iter().for_each(|row| writer.push(row));
+        rows.iter().for_each(|row| writer.push_object(row));
         return Ok(answer(name, shape, Body::from(writer.text)));
     };
     let permit = Arc::clone(&shared.exports).try_acquire_owned().map_err(|_| StatsError::ExportsBusy)?;
@@ -144,7 +144,7 @@ async fn send(reading: Reading, mut writer: Writer, out: mpsc::Sender<Bytes>, is
     let sent = async {
         let mut rows = pin!(rows);
         while let Some(row) = rows.next().await {
-            writer.push(object(&row?, &writer.zone)?);
+            writer.push_row(&row?)?;
             if writer.text.len() >= CHUNK_BYTES {
                 hand_on(&mut writer.text, &out).await?;
             }
@@ -189,47 +189,164 @@ struct Writer {
     shape: Shape,
     locale: &'static str,
     zone: TimeZone,
-    is_first: bool,
+    /// What stands before each value of a JSON line; of the columns, which all rows have.
+    names: Vec<String>,
     text: String,
+    /// A value on its way.
+    value: String,
+}
+
+/// A value: what has no text of its own is written to [`Writer::value`].
+enum Cell<'a> {
+    Null,
+    /// A number, or whether something holds.
+    Bare,
+    /// A time or an id.
+    Written,
+    Text(&'a str),
 }
 
 impl Writer {
-    fn push(&mut self, row: Map<String, Value>) {
+    fn new(shape: Shape, locale: &'static str, zone: TimeZone) -> Writer {
+        Writer { shape, locale, zone, names: Vec::new(), text: String::new(), value: String::new() }
+    }
+
+    /// Of a list.
+    fn push_object(&mut self, row: &Map<String, Value>) {
+        self.begin(row.keys().map(String::as_str));
+        for (index, value) in row.values().enumerate() {
+            self.value.clear();
+            let cell = match value {
+                Value::Null => Cell::Null,
+                Value::String(text) => Cell::Text(text),
+                other => {
+                    self.value.push_str(&other.to_string());
+                    Cell::Bare
+                }
+            };
+            self.push(index, &cell);
+        }
+        self.end();
+    }
+
+    /// Of the database.
+    fn push_row(&mut self, row: &Row) -> Result<(), tokio_postgres::Error> {
+        self.begin(row.columns().iter().map(Column::name));
+        for (index, column) in row.columns().iter().enumerate() {
+            self.value.clear();
+            let cell = cell(row, index, column.type_(), &self.zone, &mut self.value)?;
+            self.push(index, &cell);
+        }
+        self.end();
+        Ok(())
+    }
+
+    /// Before the first row: names.
+    fn begin<'a>(&mut self, names: impl Iterator<Item = &'a str> + Clone) {
+        if !self.names.is_empty() {
+            return;
+        }
+        let before = |(index, name): (usize, &str)| {
+            format!("{}{}:", if index == 0 { '{' } else { ',' }, Value::from(name))
+        };
+        self.names = names.clone().enumerate().map(before).collect();
+        if self.shape == Shape::Csv {
+            self.text.push(csv::BYTE_ORDER_MARK);
+            let headings = names.map(|name| headings::heading(name, self.locale).to_owned());
+            csv::push_line(&mut self.text, headings);
+        }
+    }
+
+    fn push(&mut self, index: usize, cell: &Cell<'_>) {
         match self.shape {
             Shape::JsonLines => {
-                self.text.push_str(&Value::Object(row).to_string());
-                self.text.push('\n');
+                self.text.push_str(&self.names[index]);
+                match cell {
+                    Cell::Null => self.text.push_str("null"),
+                    Cell::Bare => self.text.push_str(&self.value),
+                    Cell::Written => {
+                        self.text.push('"');
+                        self.text.push_str(&self.value);
+                        self.text.push('"');
+                    }
+                    Cell::Text(text) => push_json(&mut self.text, text),
+                }
             }
             Shape::Csv => {
-                if self.is_first {
-                    self.text.push(csv::BYTE_ORDER_MARK);
-                    let names = row.keys().map(|name| headings::heading(name, self.locale).to_owned());
-                    csv::push_line(&mut self.text, names);
+                if index > 0 {
+                    self.text.push(',');
                 }
-                csv::push_line(&mut self.text, row.into_iter().map(|(_, value)| csv::cell(value)));
+                match cell {
+                    Cell::Null => {}
+                    Cell::Bare | Cell::Written => csv::push_cell(&mut self.text, &self.value),
+                    Cell::Text(text) => csv::push_text(&mut self.text, text),
+                }
             }
         }
-        self.is_first = false;
+    }
+
+    fn end(&mut self) {
+        self.text.push_str(if self.shape == Shape::Csv { "\r\n" } else { "}\n" });
     }
 }
 
-/// A row by the names of its columns.
-fn object(row: &Row, zone: &TimeZone) -> Result<Map<String, Value>, tokio_postgres::Error> {
-    let mut object = Map::new();
-    for (index, column) in row.columns().iter().enumerate() {
-        let value = match *column.type_() {
-            Type::BOOL => row.try_get::<_, Option<bool>>(index)?.into(),
-            Type::INT2 => row.try_get::<_, Option<i16>>(index)?.into(),
-            Type::INT4 => row.try_get::<_, Option<i32>>(index)?.into(),
-            Type::INT8 => row.try_get::<_, Option<i64>>(index)?.into(),
-            Type::UUID => row.try_get::<_, Option<Uuid>>(index)?.map(|id| id.to_string()).into(),
-            Type::JSONB => row.try_get::<_, Option<Value>>(index)?.unwrap_or_default(),
-            Type::TIMESTAMPTZ => {
-                row.try_get::<_, Option<Timestamp>>(index)?.map(|at| rfc3339(at, zone)).into()
-            }
-            _ => row.try_get::<_, Option<String>>(index)?.into(),
-        };
-        object.insert(column.name().to_owned(), value);
+/// Text as JSON has it; little of it needs to be written otherwise.
+fn push_json(to: &mut String, text: &str) {
+    if text.bytes().any(|byte| byte < b' ' || byte == b'"' || byte == b'\\') {
+        return to.push_str(&Value::from(text).to_string());
     }
-    Ok(object)
+    to.push('"');
+    to.push_str(text);
+    to.push('"');
+}
+
+/// A value of the database.
+fn cell<'a>(
+    row: &'a Row,
+    index: usize,
+    of: &Type,
+    zone: &TimeZone,
+    value: &mut String,
+) -> Result<Cell<'a>, tokio_postgres::Error> {
+    let bare = |value: &mut String, number: Option<i64>| match number {
+        Some(number) => {
+            let _ = write!(value, "{number}");
+            Cell::Bare
+        }
+        None => Cell::Null,
+    };
+    Ok(match *of {
+        Type::BOOL => match row.try_get::<_, Option<bool>>(index)? {
+            Some(holds) => {
+                value.push_str(if holds { "true" } else { "false" });
+                Cell::Bare
+            }
+            None => Cell::Null,
+        },
+        Type::INT2 => bare(value, row.try_get::<_, Option<i16>>(index)?.map(i64::from)),
+        Type::INT4 => bare(value, row.try_get::<_, Option<i32>>(index)?.map(i64::from)),
+        Type::INT8 => bare(value, row.try_get(index)?),
+        Type::UUID => match row.try_get::<_, Option<Uuid>>(index)? {
+            Some(id) => {
+                value.push_str(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+                Cell::Written
+            }
+            None => Cell::Null,
+        },
+        Type::JSONB => match row.try_get::<_, Option<Value>>(index)? {
+            Some(json) => {
+                let _ = write!(value, "{json}");
+                Cell::Bare
+            }
+            None => Cell::Null,
+        },
+        Type::TIMESTAMPTZ => match row.try_get::<_, Option<Timestamp>>(index)? {
+            Some(at) => {
+                let _ = write!(value, "{}", at.display_with_offset(zone.to_offset(at)));
+                Cell::Written
+            }
+            None => Cell::Null,
+        },
+        _ => row.try_get::<_, Option<&str>>(index)?.map_or(Cell::Null, Cell::Text),
+    })
 }

@@ -129,7 +129,8 @@ async fn a_reader_sees_nothing_of_an_interruption_by_the_replica() {
     let writing = connect(&primary.url()).await;
     let definition = "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE proname = 'report_credits'";
     let definition: String = writing.query_one(definition, &[]).await.unwrap().get(0);
-    let slow = definition.replace("WHERE (site_names", "WHERE (SELECT pg_sleep(1) IS NOT NULL) AND (site_names");
+    let slow =
+        definition.replace("WHERE (site_names", "WHERE (SELECT pg_sleep(1) IS NOT NULL) AND (site_names");
     assert_ne!(slow, definition);
     writing.batch_execute(&slow).await.unwrap();
     let following = connect(&replica.url()).await;

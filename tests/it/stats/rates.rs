@@ -177,7 +177,8 @@ async fn advertising_costs_what_it_cost_on_its_day() {
 #[tokio::test]
 async fn rates_cost_nothing_where_there_is_one_currency() {
     let seed = shop().await;
-    let window = "now() - interval '30 days', now(), NULL, 'exclude', NULL, NULL, NULL, NULL, 'order', 'last'";
+    let window =
+        "now() - interval '30 days', now(), NULL, 'exclude', NULL, NULL, NULL, NULL, 'order', 'last'";
     let plan = async |zone: &str| {
         let question =
             format!("EXPLAIN SELECT sum(revenue) FROM report_credits({window}, 'UAH', 2, 'placed', {zone})");
