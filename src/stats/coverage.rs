@@ -9,17 +9,18 @@ use jiff::civil::Date;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::Row;
-use tokio_postgres::types::Type;
 
 use crate::capture::bot;
 use crate::stats::AppState;
 use crate::stats::answer::Answer;
-use crate::stats::database::{DatabaseError, Parameter, Snapshot};
+use crate::stats::database::{DatabaseError, Snapshot};
 use crate::stats::order_scan::{OrderChoices, scan_orders};
 use crate::stats::params::{Accepts, Bots, ParameterError, Params};
 use crate::stats::problem::StatsError;
 use crate::stats::ratio::percent;
+use crate::stats::scan::{Wanted, scan};
 use crate::stats::scope::Scope;
+use crate::store::columns::{self, Number};
 use crate::store::order_columns::flags;
 
 pub(crate) const ACCEPTS: Accepts = Accepts { window: true, csv: true, ..Accepts::NOTHING };
@@ -143,23 +144,18 @@ pub(crate) async fn coverage(
     if params.bots != Bots::Exclude {
         return Err(ParameterError::new("bots", "both are told: what is counted, and the bots").into());
     }
-    let sites = (!params.sites.is_empty()).then(|| params.sites.clone());
-    let parameters: Vec<Parameter<'_>> = vec![
-        (&params.window.from, Type::TIMESTAMPTZ),
-        (&params.window.to, Type::TIMESTAMPTZ),
-        (&sites, Type::TEXT_ARRAY),
-    ];
+    let scope = Scope::of(&params).of_sites(params.window.from, params.window.to);
+    let parameters = scope.parameters_of_sites();
     let snapshot = shared.context.database.snapshot().await?;
-    let sessions = snapshot.row(include_str!("sql/coverage_sessions.sql"), &parameters).await?;
+    let sessions = Sessions::of(&snapshot, &scope).await?;
     let denied = snapshot.rows(include_str!("sql/coverage_denied.sql"), &parameters).await?;
     let bots = snapshot.rows(include_str!("sql/coverage_bots.sql"), &parameters).await?;
     let exclusions = snapshot.rows(include_str!("sql/coverage_exclusions.sql"), &parameters).await?;
     let orders = Orders::of(&snapshot, &params).await?;
     let freshness = snapshot.conclude().await?;
-    let sessions = sessions.ok_or(DatabaseError::Failed)?;
     let read = || -> Result<Coverage, tokio_postgres::Error> {
         Ok(Coverage {
-            sessions: Sessions::read(&sessions)?,
+            sessions,
             denied: Denied::read(&denied)?,
             bots: Bot::read(&bots)?,
             exclusions: exclusions.iter().map(Exclusion::read).collect::<Result<_, _>>()?,
@@ -171,17 +167,34 @@ pub(crate) async fn coverage(
 }
 
 impl Sessions {
-    fn read(row: &Row) -> Result<Self, tokio_postgres::Error> {
-        let count = |column: &str| row.try_get::<_, i64>(column);
-        let (counted, without_cookie) = (count("sessions")?, count("without_cookie")?);
+    async fn of(snapshot: &Snapshot, scope: &Scope) -> Result<Sessions, DatabaseError> {
+        let (mut counted, mut page_views, mut without_cookie, mut flagged) = (0, 0, 0, 0);
+        let wanted =
+            Wanted { numbers: &[Number::Flags, Number::PageViews], ids: &[], lists: &[], edges: &[] };
+        scan(snapshot, scope, wanted, |part| {
+            let (set, views) = (part.numbers(Number::Flags), part.numbers(Number::PageViews));
+            for session in part.chosen() {
+                if set[session] & columns::flags::BOT != 0 {
+                    flagged += 1;
+                    continue;
+                }
+                counted += 1;
+                page_views += views[session];
+                without_cookie += i64::from(set[session] & columns::flags::FOR_A_DAY != 0);
+            }
+        })
+        .await?;
+        let others =
+            snapshot.row(include_str!("sql/coverage_sessions.sql"), &scope.parameters_of_sites()).await?;
+        let others = others.ok_or(DatabaseError::Failed)?;
         Ok(Sessions {
             counted,
-            page_views: count("page_views")?,
+            page_views,
             without_cookie,
             without_cookie_rate: percent(without_cookie, counted),
-            joined_landings: count("joined_landings")?,
-            flagged: count("flagged")?,
-            excluded: count("excluded")?,
+            joined_landings: others.try_get("joined_landings")?,
+            flagged,
+            excluded: others.try_get("excluded")?,
         })
     }
 }

@@ -55,7 +55,7 @@ const FILES: &[(&str, &str)] = files![
     "V31__order_columns",
     "V32__order_keys",
     "V33__session_actions",
-    "V34__bought",
+    "V34__followed",
 ];
 
 /// How the database's schema stands to this binary.
