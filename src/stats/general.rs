@@ -16,7 +16,7 @@ use crate::stats::sales::{Sales, Wanted, sales};
 use crate::stats::scan::{self, scan};
 use crate::stats::scope::{Money, Scope};
 use crate::stats::sketch::Sketch;
-use crate::stats::tally::{Tally, tallied};
+use crate::stats::tally::{TALLIED, Tally};
 use crate::stats::visitors::Way;
 use crate::stats::worth::text;
 
@@ -109,18 +109,14 @@ async fn sessions(snapshot: &Snapshot, scope: &Scope, way: Way) -> Result<(Tally
         return Ok((tally, sketch.estimate().min(tally.sessions)));
     }
     let (mut tally, mut people) = (Tally::default(), way.nobody());
-    scan(
-        snapshot,
-        scope,
-        scan::Wanted { numbers: &tallied(way), ids: &[], lists: &[], edges: &[] },
-        |part| {
-            let visitors = part.numbers(way.column());
-            for session in part.chosen() {
-                tally += Tally::of(part, session);
-                people.add(visitors[session]);
-            }
-        },
-    )
+    let numbers = [&TALLIED[..], &[way.column()]].concat();
+    scan(snapshot, scope, scan::Wanted { numbers: &numbers, ids: &[], lists: &[], edges: &[] }, |part| {
+        let visitors = part.numbers(way.column());
+        for session in part.chosen() {
+            tally += Tally::of(part, session);
+            people.add(visitors[session]);
+        }
+    })
     .await?;
     Ok((tally, people.number(tally.sessions)))
 }

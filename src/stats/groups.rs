@@ -9,7 +9,7 @@ use crate::stats::database::{DatabaseError, Snapshot};
 use crate::stats::scan::{Part, Wanted, scan};
 use crate::stats::scope::Scope;
 use crate::stats::sketch::Sketch;
-use crate::stats::tally::{Tally, tallied};
+use crate::stats::tally::Tally;
 use crate::stats::visitors::Way;
 use crate::store::columns::{Id, Number};
 
@@ -236,14 +236,10 @@ impl Labels {
     ) -> Result<Labels, DatabaseError> {
         let mut labels = Labels { ids: Vec::new(), sums: Vec::new(), people: LabelPeople::nobody(way) };
         let mut known = HashMap::new();
-        scan(
-            snapshot,
-            scope,
-            Wanted { numbers: &tallied(way), ids: &[label], lists: &[], edges: &[] },
-            |part| {
-                labels.add(part, label, way.column(), &mut known);
-            },
-        )
+        let numbers = &[Number::Flags, Number::Points, way.column()];
+        scan(snapshot, scope, Wanted { numbers, ids: &[label], lists: &[], edges: &[] }, |part| {
+            labels.add(part, label, way.column(), &mut known);
+        })
         .await?;
         Ok(labels)
     }

@@ -5,13 +5,11 @@ use std::ops::AddAssign;
 use tokio_postgres::Row;
 
 use crate::stats::scan::Part;
-use crate::stats::visitors::Way;
 use crate::store::columns::{Number, flags};
 
-/// The columns that it is of, and people's.
-pub(crate) fn tallied(way: Way) -> [Number; 6] {
-    [Number::Number, Number::Flags, Number::PageViews, Number::Milliseconds, Number::Points, way.column()]
-}
+/// The columns that all of it is of.
+pub(crate) const TALLIED: [Number; 5] =
+    [Number::Number, Number::Flags, Number::PageViews, Number::Milliseconds, Number::Points];
 
 /// Sums of sessions. All are whole numbers, so that they do not hang on the order.
 #[derive(Debug, Clone, Copy, Default)]
@@ -28,20 +26,21 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// What one session adds.
+    /// What one session adds; nothing of columns that were not asked for.
     pub(crate) fn of(part: &Part, session: usize) -> Tally {
-        let set = part.numbers(Number::Flags)[session];
+        let number = |of: Number| part.numbers(of).get(session).copied().unwrap_or_default();
+        let set = number(Number::Flags);
         let flag = |flag: i64| i64::from(set & flag != 0);
         Tally {
             sessions: 1,
-            first_visits: i64::from(part.numbers(Number::Number)[session] == 1),
-            page_views: part.numbers(Number::PageViews)[session],
+            first_visits: i64::from(number(Number::Number) == 1),
+            page_views: number(Number::PageViews),
             bounces: flag(flags::BOUNCED),
-            milliseconds: part.numbers(Number::Milliseconds)[session],
+            milliseconds: number(Number::Milliseconds),
             conversions: flag(flags::CONVERTED),
             leads: flag(flags::LEAD),
             registrations: flag(flags::REGISTRATION),
-            points: part.numbers(Number::Points)[session],
+            points: number(Number::Points),
         }
     }
 

@@ -22,9 +22,10 @@ use crate::stats::sales::{Sales, Wanted, sales};
 use crate::stats::scan::{self, scan};
 use crate::stats::scope::{Money, Scope};
 use crate::stats::sketch::Sketch;
-use crate::stats::tally::{Tally, tallied};
+use crate::stats::tally::Tally;
 use crate::stats::visitors::{People, Way};
 use crate::stats::worth::text;
+use crate::store::columns;
 
 pub(crate) const ACCEPTS: Accepts = Accepts { csv: true, own: &["interval", "compare"], ..Accepts::MONEY };
 
@@ -224,7 +225,8 @@ async fn sessions(
     }
     let mut people: Vec<People> = sums.iter().map(|_| way.nobody()).collect();
     let starts: Vec<i64> = edges.iter().map(|edge| edge.as_microsecond()).collect();
-    scan(snapshot, scope, scan::Wanted { numbers: &tallied(way), ids: &[], lists: &[], edges }, |part| {
+    let numbers = &[columns::Number::Flags, columns::Number::PageViews, way.column()];
+    scan(snapshot, scope, scan::Wanted { numbers, ids: &[], lists: &[], edges }, |part| {
         let visitors = part.numbers(way.column());
         for session in part.chosen() {
             let start = part.start(session);
