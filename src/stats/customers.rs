@@ -46,10 +46,13 @@ impl Customers {
                 if !choices.is_of_sites(order) || !is_purchase(orders.amounts(order), money.is_as_paid()) {
                     continue;
                 }
-                touches.clear();
-                choices.touches(0, order, &mut touches);
-                let earns = touches.iter().any(|(label, credit)| label.is_some() && *credit > 0);
-                let purchase = Purchase { at: day.placed_at(order), chosen: earns && choices.choose(order) };
+                let mut chosen = choices.choose(order);
+                if chosen {
+                    touches.clear();
+                    choices.touches(0, order, &mut touches);
+                    chosen = touches.iter().any(|(label, credit)| label.is_some() && *credit > 0);
+                }
+                let purchase = Purchase { at: day.placed_at(order), chosen };
                 if purchase.chosen || purchase.at < end {
                     known.add(purchase, orders.keys(order).iter().copied().chain(orders.visitor(order)));
                 }
