@@ -1,8 +1,6 @@
 //! Customers: whoever any identifier of an order connects. Orders that share a phone, an e-mail, a user id or a visitor are
 //! one customer's, also by way of others.
 
-use std::collections::HashMap;
-
 use jiff::Timestamp;
 
 use crate::stats::database::{DatabaseError, Snapshot};
@@ -105,10 +103,10 @@ impl Known {
         }
         let mut order: Vec<usize> = (0..self.purchases.len()).collect();
         order.sort_by_key(|purchase| self.purchases[*purchase].at);
-        let mut places = HashMap::new();
+        let mut places = vec![None; self.purchases.len()];
         let mut purchases = Vec::<Vec<Purchase>>::new();
         for purchase in order {
-            let place = *places.entry(groups.root(purchase)).or_insert_with(|| {
+            let place = *places[groups.root(purchase)].get_or_insert_with(|| {
                 purchases.push(Vec::new());
                 purchases.len() - 1
             });
