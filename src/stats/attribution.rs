@@ -87,7 +87,7 @@ pub(crate) async fn attribution(
     let left_out = earned.by_label.values().map(|sums| sums[0].left_out).sum();
     let labels: Vec<Label> = earned.by_label.keys().copied().collect();
     let keys = Label::keys(&labels, &snapshot, by).await?;
-    let keys: HashMap<Label, GroupKey> = labels.into_iter().zip(keys).collect();
+    let keys: HashMap<Label, Key> = labels.into_iter().zip(keys.into_iter().map(Key::of)).collect();
     let freshness = snapshot.conclude().await?;
     let (results, totals) = earned.tell(&keys, by, limit as usize, money.minor_units());
     if params.format == Format::Csv {
@@ -145,7 +145,7 @@ impl Earned {
 
     fn tell(
         mut self,
-        keys: &HashMap<Label, GroupKey>,
+        keys: &HashMap<Label, Key>,
         by: &str,
         limit: usize,
         digits: usize,
@@ -154,7 +154,7 @@ impl Earned {
         let mut groups = BTreeMap::<&GroupKey, Sums>::new();
         let mut totals = Sums::default();
         for (label, sums) in &self.by_label {
-            add(groups.entry(&keys[label]).or_default(), sums);
+            add(groups.entry(&keys[label].parts).or_default(), sums);
             add(&mut totals, sums);
         }
         let mut groups: Vec<_> = groups.into_iter().collect();
@@ -183,21 +183,22 @@ impl Earned {
 
 /// Sequences of touches, each by what its group is called.
 struct Ways<'a> {
-    by_name: HashMap<Vec<String>, (i64, i128)>,
+    by_name: HashMap<Vec<&'a str>, (i64, i128)>,
     /// Orders that each group was on the way of, while another one ended it.
     assisted: HashMap<&'a GroupKey, i64>,
 }
 
 impl<'a> Ways<'a> {
-    fn of(by_way: &HashMap<Vec<Label>, (i64, i128)>, keys: &'a HashMap<Label, GroupKey>) -> Ways<'a> {
+    fn of(by_way: &HashMap<Vec<Label>, (i64, i128)>, keys: &'a HashMap<Label, Key>) -> Ways<'a> {
         let mut ways = Ways { by_name: HashMap::new(), assisted: HashMap::new() };
         for (way, (orders, revenue)) in by_way {
-            let groups: Vec<&GroupKey> = way.iter().map(|label| &keys[label]).collect();
-            let sums = ways.by_name.entry(groups.iter().map(|key| name(key)).collect()).or_default();
+            let way: Vec<&Key> = way.iter().map(|label| &keys[label]).collect();
+            let sums = ways.by_name.entry(way.iter().map(|key| key.name.as_str()).collect()).or_default();
             *sums = (sums.0 + orders, sums.1 + revenue);
-            let others: BTreeSet<_> = groups.iter().filter(|key| Some(*key) != groups.last()).collect();
-            for key in others {
-                *ways.assisted.entry(key).or_default() += orders;
+            let last = way.last().map(|key| &key.parts);
+            let others = way.iter().map(|key| &key.parts).filter(|parts| Some(*parts) != last);
+            for parts in others.collect::<BTreeSet<_>>() {
+                *ways.assisted.entry(parts).or_default() += orders;
             }
         }
         ways
@@ -210,15 +211,26 @@ impl<'a> Ways<'a> {
         ways.truncate(limit);
         let paths = ways.into_iter();
         paths
-            .map(|(touches, (orders, revenue))| Path { touches, orders, revenue: text(revenue, digits) })
+            .map(|(touches, (orders, revenue))| Path {
+                touches: touches.into_iter().map(str::to_owned).collect(),
+                orders,
+                revenue: text(revenue, digits),
+            })
             .collect()
     }
 }
 
-/// What a group is called on a way.
-fn name(key: &GroupKey) -> String {
-    let parts: Vec<&str> = key.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
-    parts.join(" / ")
+/// What a group is, and what it is called on a way.
+struct Key {
+    parts: GroupKey,
+    name: String,
+}
+
+impl Key {
+    fn of(parts: GroupKey) -> Key {
+        let told: Vec<&str> = parts.iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
+        Key { name: told.join(" / "), parts }
+    }
 }
 
 fn add(sums: &mut Sums, other: &Sums) {

@@ -1,8 +1,6 @@
 //! Customers: whoever any identifier of an order connects. Orders that share a phone, an e-mail, a user id or a visitor are
 //! one customer's, also by way of others.
 
-use std::collections::HashMap;
-
 use jiff::Timestamp;
 
 use crate::stats::database::{DatabaseError, Snapshot};
@@ -46,10 +44,13 @@ impl Customers {
                 if !choices.is_of_sites(order) || !is_purchase(orders.amounts(order), money.is_as_paid()) {
                     continue;
                 }
-                touches.clear();
-                choices.touches(0, order, &mut touches);
-                let earns = touches.iter().any(|(label, credit)| label.is_some() && *credit > 0);
-                let purchase = Purchase { at: day.placed_at(order), chosen: earns && choices.choose(order) };
+                let mut chosen = choices.choose(order);
+                if chosen {
+                    touches.clear();
+                    choices.touches(0, order, &mut touches);
+                    chosen = touches.iter().any(|(label, credit)| label.is_some() && *credit > 0);
+                }
+                let purchase = Purchase { at: day.placed_at(order), chosen };
                 if purchase.chosen || purchase.at < end {
                     known.add(purchase, orders.keys(order).iter().copied().chain(orders.visitor(order)));
                 }
@@ -102,10 +103,10 @@ impl Known {
         }
         let mut order: Vec<usize> = (0..self.purchases.len()).collect();
         order.sort_by_key(|purchase| self.purchases[*purchase].at);
-        let mut places = HashMap::new();
+        let mut places = vec![None; self.purchases.len()];
         let mut purchases = Vec::<Vec<Purchase>>::new();
         for purchase in order {
-            let place = *places.entry(groups.root(purchase)).or_insert_with(|| {
+            let place = *places[groups.root(purchase)].get_or_insert_with(|| {
                 purchases.push(Vec::new());
                 purchases.len() - 1
             });

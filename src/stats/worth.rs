@@ -78,9 +78,10 @@ impl Worth {
             return;
         }
         let shared = |credit: &i64| (1..WHOLE).contains(credit);
+        let mut turns: Vec<(i128, usize)> = Vec::with_capacity(credits.len());
         for (which, amount) in amounts.into_iter().enumerate() {
             let mut left = amount;
-            let mut turns: Vec<(i128, usize)> = Vec::new();
+            turns.clear();
             for (touch, credit) in credits.iter().enumerate() {
                 let share = amount * i128::from(*credit);
                 parts[touch][which] = share.div_euclid(whole);
