@@ -122,8 +122,10 @@ fn question() -> impl Strategy<Value = String> {
         "&country!=ua&bots=include",
         "&site=second",
     ]);
-    (report, window, zone, filter)
-        .prop_map(|(report, window, zone, filter)| format!("{report}?{window}&timezone={zone}{filter}"))
+    (report, window, zone, filter).prop_map(|(report, window, zone, filter)| {
+        let and = if report.contains('?') { '&' } else { '?' };
+        format!("{report}{and}{window}&timezone={zone}{filter}")
+    })
 }
 
 /// Something is done in a visit: which follows from the visit alone.
