@@ -29,8 +29,16 @@ const OF_SESSIONS: [Question; 7] = [
     question!("export_touches", &[]),
     question!("export_actions", &[]),
 ];
-const OF_MONEY: [Question; 2] =
-    [question!("products_bought", &[]), question!("ltv", &["'2026-07-01Z'::timestamptz"])];
+const OF_MONEY: [Question; 1] = [question!("ltv", &["'2026-07-01Z'::timestamptz"])];
+/// Of an order of the twelfth of June.
+const OF_TOLD: Question = question!(
+    "products_told",
+    &[
+        "ARRAY['612']",
+        "(SELECT array_agg(o.session_id) FROM orders o WHERE o.order_id = '612')",
+        "'2026-06-20Z'::timestamptz",
+    ]
+);
 
 /// Orders that are told one by one: of days, and of hours of sessions.
 const OF_ORDERS: [(&str, &str); 2] = [
@@ -105,7 +113,9 @@ async fn months_outside_of_the_window_are_not_read() {
     });
     let of_orders =
         OF_ORDERS.map(|(days, hours)| ("order_rows", filled(ORDER_ROWS, &[days, hours, "NULL", "NULL"])));
-    for (name, question) in questions.chain(of_orders) {
+    let (name, sql, parameters) = OF_TOLD;
+    let told = (name, filled(sql, parameters));
+    for (name, question) in questions.chain(of_orders).chain([told]) {
         let explain = format!("EXPLAIN (ANALYZE, FORMAT JSON) {question}");
         let plan: Value = seed.client.query_one(&explain, &[]).await.unwrap().get(0);
         let mut months = BTreeSet::new();
