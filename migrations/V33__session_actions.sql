@@ -38,6 +38,7 @@ BEGIN
         LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
         BEGIN
             INSERT INTO THIS_SCHEMA.dirty_hours SELECT DISTINCT c.session_hour FROM changed c;
+            INSERT INTO THIS_SCHEMA.unjudged_hours SELECT DISTINCT c.session_hour FROM changed c;
             IF EXISTS (SELECT FROM changed c WHERE c.continued) THEN
                 -- One by one, whatever the planner thinks of their number.
                 INSERT INTO THIS_SCHEMA.dirty_hours
@@ -71,6 +72,7 @@ BEGIN
     $create$, 'THIS_SCHEMA', quote_ident(current_schema()));
 END
 $migration$;
+COMMENT ON FUNCTION mark_hours IS 'Marks the hours of the sessions that a statement changed, and those of sessions that continue them; with the rights of the owner, so that a writer who was given none yet is not held up.';
 COMMENT ON FUNCTION mark_day IS 'Marks the hours of a day that a program packed which knows nothing of actions; with the rights of the owner, as mark_hours().';
 REVOKE ALL ON FUNCTION mark_day FROM PUBLIC;
 

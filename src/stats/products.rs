@@ -1,7 +1,8 @@
 //! `products`: how often each was seen, put into the cart and bought. Rows and `other` add up to `totals`.
 //!
-//! What was bought is told by orders, the rest by what was done in sessions, added up by the keys of products. In which visits a
-//! product was both is found by the sessions of its orders.
+//! What was bought is told by the positions of orders, the rest by what was done in sessions, added up by the keys of products. In
+//! which visits a product was both is found by the sessions of its orders. Of orders without positions the purchases are looked
+//! up, but for those of sessions in which no purchase names a product.
 
 use std::collections::HashMap;
 
@@ -77,8 +78,9 @@ pub(crate) async fn products(
     let snapshot = shared.context.database.snapshot().await?;
     let scope = Scope::of(&params);
     let money = Money::of(&params, &shared.config(), &snapshot).await?;
-    let bought = Bought::read(&snapshot, &scope, &money).await?;
-    let done = Done::read(&snapshot, &scope, &bought).await?;
+    let mut bought = Bought::read(&snapshot, &scope, &money).await?;
+    let mut done = Done::read(&snapshot, &scope, &mut bought).await?;
+    bought.look_up(&snapshot, &scope, &mut done).await?;
     let (limit, offset) = (i64::from(params.limit), i64::from(passed));
     let digits = i32::try_from(money.minor_units()).unwrap_or(2);
     let mut parameters: Vec<Parameter<'_>> = vec![
@@ -123,8 +125,10 @@ struct Bought {
     revenues: Vec<Option<String>>,
     /// Orders whose worth is not known.
     left_out: i64,
-    /// Sessions, as `id_hash()` has them, and keys of the products that these bought, in this order.
+    /// Sessions, as `id_hash()` has them, and keys of the products that their orders have, in this order.
     by_session: Vec<(i64, i64)>,
+    /// Of orders without positions, by their sessions: the order, and the session.
+    unnamed: HashMap<i64, Vec<(String, Uuid)>>,
 }
 
 impl Bought {
@@ -133,19 +137,18 @@ impl Bought {
         parameters.extend(money.parameters());
         let mut bought = Bought::default();
         for row in snapshot.rows(include_str!("sql/products_bought.sql"), &parameters).await? {
+            let sessions: Vec<Uuid> = row.try_get::<_, Option<_>>("sessions")?.unwrap_or_default();
             let Some(product) = row.try_get("product_id")? else {
-                bought.left_out = row.try_get("left_out")?;
+                bought.left_out += row.try_get::<_, i64>("left_out")?;
+                let orders: Vec<String> = row.try_get::<_, Option<_>>("orders")?.unwrap_or_default();
+                for (order, session) in orders.into_iter().zip(sessions) {
+                    bought.unnamed.entry(id_hash(session)).or_default().push((order, session));
+                }
                 continue;
             };
-            bought.sites.push(row.try_get("site_id")?);
-            bought.products.push(product);
-            bought.names.push(row.try_get("name")?);
-            bought.purchases.push(row.try_get("purchases")?);
-            bought.quantities.push(row.try_get("quantity")?);
-            bought.revenues.push(row.try_get("revenue")?);
-            if let (Some(key), Some(sessions)) =
-                (row.try_get("product_key")?, row.try_get::<_, Option<Vec<Uuid>>>("sessions")?)
-            {
+            let (quantity, revenue) = (row.try_get("quantity")?, row.try_get("revenue")?);
+            bought.push(&row, product, quantity, revenue)?;
+            if let Some(key) = row.try_get("product_key")? {
                 bought.by_session.extend(sessions.iter().map(|session| (id_hash(*session), key)));
             }
         }
@@ -153,7 +156,52 @@ impl Bought {
         Ok(bought)
     }
 
-    /// The keys of the products that a session bought.
+    /// Adds what purchases name of the orders that are still unnamed.
+    async fn look_up(
+        &mut self,
+        snapshot: &Snapshot,
+        scope: &Scope,
+        done: &mut Done,
+    ) -> Result<(), DatabaseError> {
+        if self.unnamed.is_empty() {
+            return Ok(());
+        }
+        let (orders, sessions): (Vec<String>, Vec<Uuid>) =
+            std::mem::take(&mut self.unnamed).into_values().flatten().unzip();
+        let (_, to) = scope.window();
+        let parameters: [Parameter<'_>; 3] =
+            [(&orders, Type::TEXT_ARRAY), (&sessions, Type::UUID_ARRAY), (&to, Type::TIMESTAMPTZ)];
+        for row in snapshot.rows(include_str!("sql/products_told.sql"), &parameters).await? {
+            let purchases: i64 = row.try_get("purchases")?;
+            self.push(&row, row.try_get("product_id")?, purchases.to_string(), None)?;
+            let key = row.try_get("product_key")?;
+            for session in row.try_get::<_, Vec<Uuid>>("sessions")? {
+                let visit = (id_hash(session), key);
+                if self.by_session.binary_search(&visit).is_err() {
+                    done.add_bought(key, done.named.get(&visit).copied().unwrap_or_default());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn push(
+        &mut self,
+        row: &Row,
+        product: String,
+        quantity: String,
+        revenue: Option<String>,
+    ) -> Result<(), DatabaseError> {
+        self.sites.push(row.try_get("site_id")?);
+        self.products.push(product);
+        self.names.push(row.try_get("name")?);
+        self.purchases.push(row.try_get("purchases")?);
+        self.quantities.push(quantity);
+        self.revenues.push(revenue);
+        Ok(())
+    }
+
+    /// The keys of the products that the orders of a session have.
     fn of(&self, session: i64) -> impl Iterator<Item = i64> {
         let begin = self.by_session.partition_point(|(of, _)| *of < session);
         let of_session = self.by_session.iter().skip(begin).take_while(move |(of, _)| *of == session);
@@ -195,13 +243,17 @@ struct Done {
     sums: [Vec<i64>; 8],
     /// The places of keys.
     known: HashMap<i64, usize>,
+    /// Of sessions with an order without positions in which purchases name products: each product there, whether it was viewed and
+    /// whether it was put into the cart.
+    named: HashMap<(i64, i64), [bool; 2]>,
 }
 
-/// What is counted.
-const KINDS: [&str; 3] = ["product_view", "add_to_cart", "remove_from_cart"];
+/// What is counted, and what names products of orders.
+const KINDS: [&str; 4] = ["product_view", "add_to_cart", "remove_from_cart", "purchase"];
+const PURCHASE: usize = 3;
 
 impl Done {
-    async fn read(snapshot: &Snapshot, scope: &Scope, bought: &Bought) -> Result<Done, DatabaseError> {
+    async fn read(snapshot: &Snapshot, scope: &Scope, bought: &mut Bought) -> Result<Done, DatabaseError> {
         let kinds = kinds(snapshot, &KINDS).await?;
         let mut done = Done::default();
         let lists = &[List::Kind, List::Product, List::Buyer];
@@ -210,48 +262,68 @@ impl Done {
         Ok(done)
     }
 
-    fn add(&mut self, part: &Part, kinds: &[Option<i64>], bought: &Bought) {
+    fn add(&mut self, part: &Part, kinds: &[Option<i64>], bought: &mut Bought) {
         let (of_kinds, of_products) = (part.kinds(), part.products());
-        let what: Vec<Option<usize>> =
+        let known: Vec<Option<usize>> =
             of_kinds.list.iter().map(|kind| kinds.iter().position(|known| *known == Some(*kind))).collect();
-        // Of each product of the day where it stands, and the last session that viewed it and that put it into the cart.
+        // Places in [`KINDS`] and in the day's list of products.
+        let what = |action| {
+            let kind = known[of_kinds.place(action).checked_sub(1)?]?;
+            Some((kind, of_products.place(action).checked_sub(1)?))
+        };
+        // Of each product of the day its place, and the last sessions that viewed it and put it into the cart.
         let mut places = vec![None; of_products.list.len()];
         let mut last = vec![[usize::MAX; 2]; of_products.list.len()];
         for session in part.chosen() {
-            for action in part.actions(session) {
-                let Some(product) = of_products.place(action).checked_sub(1) else { continue };
-                let kind = of_kinds.place(action).checked_sub(1);
-                let Some(kind) = kind.and_then(|kind| what[kind]) else { continue };
-                let key = of_products.list[product];
-                let place = *places[product].get_or_insert_with(|| self.place(key));
+            for (kind, product) in part.actions(session).filter_map(what) {
                 let (count, visits) = match kind {
-                    0 => (Sum::Views, Some((0, Sum::Viewed))),
-                    1 => (Sum::Adds, Some((1, Sum::Carted))),
-                    _ => (Sum::Removes, None),
+                    0 => (Sum::Views, Some(Sum::Viewed)),
+                    1 => (Sum::Adds, Some(Sum::Carted)),
+                    2 => (Sum::Removes, None),
+                    _ => continue,
                 };
+                let place = *places[product].get_or_insert_with(|| self.place(of_products.list[product]));
                 self.count(count, place);
                 let last = &mut last[product];
-                if let Some((turn, visits)) = visits.filter(|(turn, _)| last[*turn] != session) {
-                    last[turn] = session;
+                if let Some(visits) = visits.filter(|_| last[kind] != session) {
+                    last[kind] = session;
                     self.count(visits, place);
-                    if last[1 - turn] == session {
+                    if last[1 - kind] == session {
                         self.count(Sum::ViewedCarted, place);
                     }
                 }
             }
-            let Some(buyer) = part.buyer(session) else { continue };
-            for product in bought.of(buyer) {
-                let of_product =
-                    part.actions(session).filter(|action| of_products.of(*action) == Some(product));
-                let of_product: Vec<usize> =
-                    of_product.filter_map(|action| what[of_kinds.place(action).checked_sub(1)?]).collect();
-                for (kind, sum) in [(0, Sum::ViewedBought), (1, Sum::CartedBought)] {
-                    if of_product.contains(&kind) {
-                        let place = self.place(product);
-                        self.count(sum, place);
-                    }
-                }
+            if let Some(buyer) = part.buyer(session) {
+                let done = part.actions(session).filter_map(what);
+                let done: Vec<(usize, i64)> =
+                    done.map(|(kind, product)| (kind, of_products.list[product])).collect();
+                self.add_buyer(buyer, &done, bought);
             }
+        }
+    }
+
+    /// Adds whether what a session with an order bought was viewed there, and put into the cart.
+    fn add_buyer(&mut self, buyer: i64, done: &[(usize, i64)], bought: &mut Bought) {
+        let did = |product| [0, 1].map(|kind| done.contains(&(kind, product)));
+        for product in bought.of(buyer) {
+            self.add_bought(product, did(product));
+        }
+        if !bought.unnamed.contains_key(&buyer) {
+            return;
+        }
+        if done.iter().any(|(kind, _)| *kind == PURCHASE) {
+            self.named.extend(done.iter().map(|(_, product)| ((buyer, *product), did(*product))));
+        } else {
+            bought.unnamed.remove(&buyer);
+        }
+    }
+
+    fn add_bought(&mut self, product: i64, [viewed, carted]: [bool; 2]) {
+        for (_, sum) in
+            [(viewed, Sum::ViewedBought), (carted, Sum::CartedBought)].into_iter().filter(|(did, _)| *did)
+        {
+            let place = self.place(product);
+            self.count(sum, place);
         }
     }
 

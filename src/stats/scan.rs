@@ -3,7 +3,7 @@
 //!
 //! Which ids pass a filter is asked once; a session then passes by a look at a table of the ids that its day has.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::pin::pin;
 
@@ -15,7 +15,8 @@ use tokio_postgres::types::Type;
 use crate::stats::database::{DatabaseError, Snapshot};
 use crate::stats::scope::Scope;
 use crate::store::columns::{
-    Columns, IDS, Id, Ids, LISTS, List, NUMBERS, Number, SESSIONS_OF_HOURS, day_and_hour, flags,
+    ACTIONS_OF_HOURS, Columns, IDS, Id, Ids, LISTS, List, NUMBERS, Number, SESSIONS_OF_HOURS, day_and_hour,
+    flags,
 };
 
 /// Sessions with a mark that are told at a time.
@@ -235,25 +236,33 @@ pub(crate) async fn scan(
         tell(&part);
     }
 
-    if hours.is_empty() {
-        return Ok(());
-    }
+    // What was done is read of a day at a time, so that memory has a bound.
     let has_lists = !wanted.lists.is_empty();
-    let parameters = vec![(&hours as _, Type::TIMESTAMPTZ_ARRAY), (&has_lists as _, Type::BOOL)];
-    let mut stream = pin!(snapshot.stream(SESSIONS_OF_HOURS, parameters).await?);
-    let begin = |day| Part { columns: Columns::default(), day, started: None, chosen: Vec::new() };
-    let mut part = begin(to);
-    while let Some(row) = stream.try_next().await? {
-        let (day, _) = day_and_hour(row.try_get("session_hour")?);
-        if part.day != day || part.columns.sessions() == PORTION {
-            part.choose(scope, &choices, &[]);
-            tell(&part);
-            part = begin(day);
+    let at_once =
+        |one: &Timestamp, other: &Timestamp| !has_lists || day_and_hour(*one).0 == day_and_hour(*other).0;
+    for hours in hours.chunk_by(at_once) {
+        let of_hours = vec![(&hours as _, Type::TIMESTAMPTZ_ARRAY)];
+        let mut done = HashMap::new();
+        if has_lists {
+            for row in snapshot.rows(ACTIONS_OF_HOURS, &of_hours).await? {
+                done.insert(row.try_get("session_id")?, row);
+            }
         }
-        part.columns.add(&row, day)?;
+        let mut stream = pin!(snapshot.stream(SESSIONS_OF_HOURS, of_hours).await?);
+        let begin = |day| Part { columns: Columns::default(), day, started: None, chosen: Vec::new() };
+        let mut part = begin(to);
+        while let Some(row) = stream.try_next().await? {
+            let (day, _) = day_and_hour(row.try_get("session_hour")?);
+            if part.day != day || part.columns.sessions() == PORTION {
+                part.choose(scope, &choices, &[]);
+                tell(&part);
+                part = begin(day);
+            }
+            part.columns.add(&row, &done, day)?;
+        }
+        part.choose(scope, &choices, &[]);
+        tell(&part);
     }
-    part.choose(scope, &choices, &[]);
-    tell(&part);
     Ok(())
 }
 

@@ -11,10 +11,13 @@ use std::ops::Range;
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 use tokio_postgres::Row;
+use tokio_postgres::types::FromSql;
 use uuid::Uuid;
 
-/// The sessions of hours, `$1`, that reports count, with what was done in them if `$2` says so: for [`Columns::add`].
+/// The sessions of hours, `$1`, that reports count: for [`Columns::add`].
 pub const SESSIONS_OF_HOURS: &str = include_str!("sql/column_sessions.sql");
+/// What was done in the sessions of hours, `$1`, by `session_id`: for [`Columns::add`], too.
+pub const ACTIONS_OF_HOURS: &str = include_str!("sql/column_actions.sql");
 
 /// What the flags of a session say.
 pub mod flags {
@@ -219,20 +222,26 @@ impl Columns {
         self.buyers.get(self.bought.of(session))?.first().copied()
     }
 
-    /// Adds a session that `SESSIONS_OF_HOURS` gave; `day` is that of its hour.
-    pub fn add(&mut self, row: &Row, day: Timestamp) -> Result<(), tokio_postgres::Error> {
+    /// Adds a session that `SESSIONS_OF_HOURS` gave, with what `ACTIONS_OF_HOURS` gave of it; `day` is that of its hour.
+    pub fn add(
+        &mut self,
+        row: &Row,
+        done: &HashMap<Uuid, Row>,
+        day: Timestamp,
+    ) -> Result<(), tokio_postgres::Error> {
+        let session_id: Uuid = row.try_get("session_id")?;
+        let done = done.get(&session_id);
         let flag = |column: &str, flag: i64| row.try_get::<_, bool>(column).map(|set| i64::from(set) * flag);
         let visitor = hash_of(row.try_get("visitor_id")?);
         let started_at: Timestamp = row.try_get("started_at")?;
         let since = |at: Timestamp| at.as_microsecond() - day.as_microsecond();
         let since_start = |at: &Timestamp| at.as_microsecond() - started_at.as_microsecond();
         let converted = flag("converted", flags::CONVERTED)?;
-        let kinds: Vec<i32> = row.try_get::<_, Option<_>>("kinds")?.unwrap_or_default();
-        let times: Vec<Timestamp> = row.try_get::<_, Option<_>>("times")?.unwrap_or_default();
-        let products: Vec<Option<i64>> = row.try_get::<_, Option<_>>("products")?.unwrap_or_default();
+        let (kinds, times): (Vec<i32>, Vec<Timestamp>) = (list(done, "kinds")?, list(done, "times")?);
+        let products: Vec<Option<i64>> = list(done, "products")?;
+        let view_times: Vec<Timestamp> = list(done, "view_times")?;
         let actions = kinds.iter().zip(&times).zip(products);
         let actions = actions.map(|((kind, at), product)| (Some(i64::from(*kind)), since_start(at), product));
-        let view_times: Vec<Timestamp> = row.try_get::<_, Option<_>>("view_times")?.unwrap_or_default();
         let numbers = [
             since(row.try_get("session_hour")?).div_euclid(3_600_000_000),
             since(started_at),
@@ -266,7 +275,7 @@ impl Columns {
             ids,
             actions: actions.collect(),
             view_times: view_times.iter().map(since_start).collect(),
-            buyer: (converted != 0).then_some(id_hash(row.try_get("session_id")?)),
+            buyer: (converted != 0).then_some(id_hash(session_id)),
         });
         Ok(())
     }
@@ -386,6 +395,11 @@ impl Columns {
         });
         numbers.chain(ids).chain(lists).collect()
     }
+}
+
+/// An array of what was done, if anything was.
+fn list<'a, T: FromSql<'a>>(done: Option<&'a Row>, column: &str) -> Result<Vec<T>, tokio_postgres::Error> {
+    Ok(done.map(|row| row.try_get::<_, Option<_>>(column)).transpose()?.flatten().unwrap_or_default())
 }
 
 impl Ends {

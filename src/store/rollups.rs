@@ -24,7 +24,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_util::sync::CancellationToken;
 
-use super::columns::{Columns, Number, SESSIONS_OF_HOURS, day_and_hour, day_of};
+use super::columns::{ACTIONS_OF_HOURS, Columns, Number, SESSIONS_OF_HOURS, day_and_hour, day_of};
 use super::order_columns::{ORDER_ROWS, Orders};
 use super::{Store, StoreError, locks};
 use crate::telemetry::causes::Causes;
@@ -148,12 +148,14 @@ async fn pack(transaction: &Transaction<'_>, hours: &[Timestamp]) -> Result<(), 
             columns.add_but(&Columns::read::<StoreError>(&row)?, taken);
         }
     }
-    let parameters = [(&hours as _, Type::TIMESTAMPTZ_ARRAY), (&true as _, Type::BOOL)];
-    let sessions = transaction.query_typed(SESSIONS_OF_HOURS, &parameters).await?;
+    let of_hours = [(&hours as _, Type::TIMESTAMPTZ_ARRAY)];
+    let done = transaction.query_typed(ACTIONS_OF_HOURS, &of_hours).await?;
+    let done = done.into_iter().map(|row| (row.get("session_id"), row)).collect();
+    let sessions = transaction.query_typed(SESSIONS_OF_HOURS, &of_hours).await?;
     for row in &sessions {
         let (day, _) = day_and_hour(row.get("session_hour"));
         if let Some((_, columns)) = days.get_mut(&day) {
-            columns.add(row, day)?;
+            columns.add(row, &done, day)?;
         }
     }
     transaction.query_typed(include_str!("sql/clear_columns.sql"), &list).await?;

@@ -122,15 +122,17 @@ fn question() -> impl Strategy<Value = String> {
         "&country!=ua&bots=include",
         "&site=second",
     ]);
-    (report, window, zone, filter)
-        .prop_map(|(report, window, zone, filter)| format!("{report}?{window}&timezone={zone}{filter}"))
+    (report, window, zone, filter).prop_map(|(report, window, zone, filter)| {
+        let and = if report.contains('?') { '&' } else { '?' };
+        format!("{report}{and}{window}&timezone={zone}{filter}")
+    })
 }
 
 /// Something is done in a visit: which follows from the visit alone.
 async fn act(seed: &Seed, visit: &Visit, session: uuid::Uuid) {
     let kinds = ["page_view", "product_view", "add_to_cart", "remove_from_cart", "purchase"];
     for number in 0..visit.page_views + visit.actions {
-        let kind = kinds[(visit.seconds as usize + number as usize * 3) % kinds.len()];
+        let kind = kinds[(usize::try_from(visit.seconds).unwrap() + number as usize * 3) % kinds.len()];
         let product = ["a", "b"][(visit.visitor as usize + number as usize) % 2];
         let at = visit.at + SignedDuration::from_secs(visit.seconds * i64::from(number) / 3);
         seed.action(session, visit.visitor, at, kind, Some(product).filter(|_| kind != "page_view")).await;

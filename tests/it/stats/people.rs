@@ -273,6 +273,68 @@ async fn products_count_views_carts_and_whole_orders() {
 }
 
 #[tokio::test]
+async fn an_order_without_positions_has_the_products_that_its_purchases_name() {
+    let seed = Seed::new().await;
+    let begin = at("2026-11-10T10:00:00Z");
+    // The second one's session is of before the window.
+    for (order, begin) in [("1", begin), ("2", begin - SignedDuration::from_hours(24))] {
+        let visitor = if order == "1" { 1 } else { 2 };
+        let visit = Visit { at: begin, visitor, order_count: 1, ..Visit::default() };
+        let id = seed.visit(&visit).await;
+        let done = [
+            ("product_view", "a"),
+            ("add_to_cart", "a"),
+            ("product_view", "b"),
+            ("purchase", "a"),
+            ("purchase", "c"),
+        ];
+        for (kind, product) in done {
+            seed.action(id, visitor, begin, kind, Some(product)).await;
+        }
+        let named = "UPDATE events SET order_id = $1 FROM action_kinds k
+                     WHERE k.kind_id = events.kind_id AND k.name = 'purchase' AND session_id = $2";
+        seed.client.execute(named, &[&order, &id]).await.unwrap();
+        let order = Order {
+            id: order.to_owned(),
+            at: at("2026-11-10T12:00:00Z"),
+            visitor: Some(visitor),
+            session: Some(id),
+            credits: vec![(None, 1_000_000)],
+            ..Order::default()
+        };
+        seed.order(&order).await;
+        seed.entry(&order.id, order.at, None, None, None).await;
+    }
+    let server = Server::start(&seed.database.url).await;
+    for packed in [false, true] {
+        if packed {
+            pack(&seed).await;
+        }
+        let answer =
+            server.report("products?from=2026-11-10&to=2026-11-11&timezone=UTC&sort=purchases").await;
+        let told = answer["results"].as_array().unwrap().iter().map(|row| {
+            json!([
+                row["product_id"],
+                row["views"],
+                row["purchases"],
+                row["quantity"],
+                row["revenue"],
+                row["view_to_purchase_rate"],
+                row["cart_to_purchase_rate"]
+            ])
+        });
+        assert_eq!(
+            told.collect::<Vec<_>>(),
+            [
+                json!(["a", 1, 2, "2", null, 100.0, 100.0]),
+                json!(["c", 0, 2, "2", null, null, null]),
+                json!(["b", 1, 0, "0", null, 0.0, null]),
+            ]
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_visit_that_began_without_a_cookie_is_one_way_through_the_funnel() {
     let seed = Seed::new().await;
     let begin = at("2026-11-10T10:00:00Z");
