@@ -9,9 +9,13 @@ INSERT INTO dirty_hours
 SELECT x.session_hour
 FROM month m
 CROSS JOIN LATERAL (
-    SELECT DISTINCT hour_of(e.session_id) AS session_hour
-    FROM events e
-    WHERE e.at >= m.from_at AND e.at < m.to_at AND e.session_id IS NOT NULL
+    -- The hour is read from an id once for each hour, not for each event.
+    SELECT hour_of(rpad(encode(d.beginning, 'hex'), 32, '0')::uuid) AS session_hour
+    FROM (
+        SELECT DISTINCT substring(uuid_send(e.session_id) FOR 6) AS beginning
+        FROM events e
+        WHERE e.at >= m.from_at AND e.at < m.to_at AND e.session_id IS NOT NULL
+    ) d
     UNION
     -- Sessions whose beginning without a cookie is of its last day.
     SELECT s.session_hour
