@@ -126,7 +126,7 @@ pub(crate) async fn ltv_comparison(
 struct Labels {
     sources: Vec<String>,
     by_campaign: HashMap<Option<i64>, usize>,
-    /// By visitors whose first session brought nothing: the campaign of their first touch.
+    /// The campaigns of first touches of visitors who had these later than they came.
     later: HashMap<i64, i64>,
 }
 

@@ -20,10 +20,9 @@ macro_rules! question {
 
 const EDGES: &str = "(ARRAY['2026-06-10Z', '2026-06-15Z', '2026-06-20Z']::timestamptz[])";
 
-const OF_SESSIONS: [Question; 8] = [
+const OF_SESSIONS: [Question; 7] = [
     question!("general_sessions", &[]),
     question!("left_out_sessions", &[]),
-    question!("later_touches", &[]),
     question!("timeseries_sessions", &[EDGES]),
     question!("label_sums", &[]),
     question!("export_sessions", &[]),
