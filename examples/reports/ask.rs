@@ -71,8 +71,10 @@ const QUESTIONS: [&str; 49] = [
     "export?type=sessions&format=ndjson",
 ];
 
-/// Rows by the million: whoever exports years of them does not wait for the end.
-const OF_MILLIONS: [&str; 3] = [
+/// Rows by the million, or each with a search of its own: whoever exports years of them does not wait for the end.
+const LONG: [&str; 5] = [
+    "export?type=google-offline-conversions",
+    "export?type=meta-conversions",
     "export?type=touches&format=ndjson",
     "export?type=actions&format=ndjson",
     "export?type=sessions&format=ndjson",
@@ -91,7 +93,7 @@ pub(crate) async fn every_question(url: &str, arguments: &Arguments) -> anyhow::
     for question in QUESTIONS.iter().filter(is_wanted) {
         let mut cells = Vec::new();
         for period in PERIODS {
-            let is_short = !OF_MILLIONS.contains(question) || ["today", "month"].contains(&period);
+            let is_short = !LONG.contains(question) || ["today", "month"].contains(&period);
             let address = (is_short && Instant::now() < end).then(|| format!("{question}&period={period}"));
             let times = port.ask(address, arguments.repeat).await?;
             cells.push(cell(times));
