@@ -10,7 +10,8 @@
 -- a session did and not the session, and leave a mark, too: a change of its cookieless beginning, and the end of a month of events
 -- (src/store/retention.rs).
 --
--- A program older than this packs days without what was done: such a row is null there, and all hours of its day have marks.
+-- A program older than this packs days without what was done, and those that are packed already have none: null says so. Such a
+-- day is told from its sessions as if all of its hours had marks, and is packed again.
 
 ALTER TABLE session_columns
     ADD COLUMN begins     bytea,                 -- from where it began, without a cookie, to started_at, microseconds
@@ -60,27 +61,6 @@ BEGIN
         END
         $$
     $create$, 'THIS_SCHEMA', quote_ident(current_schema()));
-    EXECUTE replace($create$
-        CREATE FUNCTION mark_day() RETURNS trigger
-        LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-        BEGIN
-            INSERT INTO THIS_SCHEMA.dirty_hours
-            SELECT NEW.session_day + h.hours * interval '1 hour' FROM generate_series(0, 23) AS h(hours);
-            RETURN NULL;
-        END
-        $$
-    $create$, 'THIS_SCHEMA', quote_ident(current_schema()));
 END
 $migration$;
 COMMENT ON FUNCTION mark_hours IS 'Marks the hours of the sessions that a statement changed, and those of sessions that continue them; with the rights of the owner, so that a writer who was given none yet is not held up.';
-COMMENT ON FUNCTION mark_day IS 'Marks the hours of a day that a program packed which knows nothing of actions; with the rights of the owner, as mark_hours().';
-REVOKE ALL ON FUNCTION mark_day FROM PUBLIC;
-
-CREATE TRIGGER session_columns_without_actions AFTER INSERT ON session_columns
-    FOR EACH ROW WHEN (NEW.actions IS NULL) EXECUTE FUNCTION mark_day();
-
--- The past: the office packs it again beside its work.
-INSERT INTO dirty_hours
-SELECT c.session_day + h.hours * interval '1 hour'
-FROM session_columns c
-CROSS JOIN generate_series(0, 23) AS h(hours);

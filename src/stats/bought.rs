@@ -15,8 +15,10 @@ pub(crate) struct Bought {
     pub(crate) visitor: i64,
     /// Microseconds since 1970.
     pub(crate) at: i64,
+    /// Minor units; none where its value is not known, or it has no exchange rate.
+    pub(crate) gross: Option<i64>,
     /// None where it has no exchange rate.
-    pub(crate) worth: Option<Worth>,
+    pub(crate) revenue: Option<i64>,
 }
 
 /// Those placed between two instants, on the sites of a scope, by visitor.
@@ -32,8 +34,14 @@ pub(crate) async fn bought(
     columns.push(VISITORS);
     let mut bought = Vec::new();
     let mut worths = Worths::of(money);
-    let mut tell =
-        |(visitor, at): &(i64, i64), worth| bought.push(Bought { visitor: *visitor, at: *at, worth });
+    let mut tell = |(visitor, at): &(i64, i64), worth: Option<Worth>| {
+        bought.push(Bought {
+            visitor: *visitor,
+            at: *at,
+            gross: worth.and_then(|worth| worth.gross).map(narrow),
+            revenue: worth.map(|worth| narrow(worth.revenue)),
+        });
+    };
     scan_orders(snapshot, choices.window(), &columns, |day| {
         let choices = choices.of_day(day);
         for order in choices.chosen() {
@@ -46,4 +54,9 @@ pub(crate) async fn bought(
     worths.tell_rest(snapshot, &mut tell).await?;
     bought.sort_unstable_by_key(|order| (order.visitor, order.at));
     Ok(bought)
+}
+
+/// Nobody buys for more.
+fn narrow(amount: i128) -> i64 {
+    i64::try_from(amount).unwrap_or(if amount < 0 { i64::MIN } else { i64::MAX })
 }

@@ -185,8 +185,8 @@ impl Order {
         let orders = bought.iter().map(|order| Order {
             visitor: order.visitor,
             period: period(edges, order.at),
-            revenue: decimal(order.worth.map_or(0, |worth| worth.revenue), money.minor_units()),
-            counted: order.worth.is_some(),
+            revenue: decimal(order.revenue.unwrap_or_default().into(), money.minor_units()),
+            counted: order.revenue.is_some(),
         });
         Ok(orders.collect())
     }

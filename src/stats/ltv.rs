@@ -242,14 +242,14 @@ struct Within {
 impl Sums {
     fn add(&mut self, member: &Member, orders: &[Bought], now: i64) {
         let revenue = |orders: &mut dyn Iterator<Item = &Bought>| -> i128 {
-            orders.filter_map(|order| order.worth).map(|worth| worth.revenue).sum()
+            orders.filter_map(|order| order.revenue).map(i128::from).sum()
         };
         let count = |orders: usize| i64::try_from(orders).unwrap_or(i64::MAX);
-        let valued = orders.iter().filter_map(|order| order.worth?.gross);
+        let valued = orders.iter().filter_map(|order| order.gross).map(i128::from);
         self.visitors += 1;
         self.customers += i64::from(!orders.is_empty());
         self.orders += count(orders.len());
-        self.left_out += count(orders.iter().filter(|order| order.worth.is_none()).count());
+        self.left_out += count(orders.iter().filter(|order| order.revenue.is_none()).count());
         self.valued += count(valued.clone().count());
         self.gross += valued.sum::<i128>();
         self.revenue += revenue(&mut orders.iter());

@@ -3,10 +3,7 @@
 
 use std::ops::Range;
 
-use super::columns::{Damaged, Ids, pack, unpack};
-
-/// Touches or keys of an order, on average: equal numbers take no room, and damaged bytes could ask for any number of them.
-const MOST: usize = 1 << 16;
+use super::columns::{Damaged, Ids, MOST_LISTED, pack, unpack};
 
 /// Which parts of a list are each order's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -71,7 +68,7 @@ impl Shares {
             begins.push(end);
         }
         let shares = Shares { counts, begins };
-        if shares.all() > orders.saturating_mul(MOST) { Err(Damaged) } else { Ok(shares) }
+        if shares.all() > MOST_LISTED { Err(Damaged) } else { Ok(shares) }
     }
 }
 

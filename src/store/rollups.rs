@@ -143,10 +143,24 @@ async fn pack(transaction: &Transaction<'_>, hours: &[Timestamp]) -> Result<(), 
     }
     let list: Vec<Timestamp> = days.keys().copied().collect();
     let list = [(&list as _, Type::TIMESTAMPTZ_ARRAY)];
+    let mut anew: Vec<Timestamp> = Vec::new();
     for row in transaction.query_typed(include_str!("sql/column_days.sql"), &list).await? {
-        if let Some((taken, columns)) = days.get_mut(&row.get("session_day")) {
-            columns.add_but(&Columns::read::<StoreError>(&row)?, taken);
+        let day = row.get("session_day");
+        let Some((taken, columns)) = days.get_mut(&day) else { continue };
+        let is_older = row.try_get::<_, Option<&[u8]>>("actions")?.is_none();
+        match Columns::read::<StoreError>(&row) {
+            Ok(_) if is_older => anew.push(day),
+            Ok(whole) => columns.add_but(&whole, taken),
+            Err(StoreError::Damaged(error)) => {
+                tracing::error!(%error, "a packed day of sessions is packed anew");
+                anew.push(day);
+            }
+            Err(error) => return Err(error),
         }
+    }
+    if !anew.is_empty() {
+        let days = [(&anew as _, Type::TIMESTAMPTZ_ARRAY), (&hours as _, Type::TIMESTAMPTZ_ARRAY)];
+        transaction.query_typed(include_str!("sql/mark_rest_of_days.sql"), &days).await?;
     }
     let of_hours = [(&hours as _, Type::TIMESTAMPTZ_ARRAY)];
     let done = transaction.query_typed(ACTIONS_OF_HOURS, &of_hours).await?;

@@ -9,13 +9,18 @@ INSERT INTO dirty_hours
 SELECT x.session_hour
 FROM month m
 CROSS JOIN LATERAL (
-    -- The hour is read from an id once for each hour, not for each event.
-    SELECT hour_of(rpad(encode(d.beginning, 'hex'), 32, '0')::uuid) AS session_hour
+    -- The hour is read from an id once for each hour, not for each event. Ids that the shop made up have none.
+    SELECT i.session_hour
     FROM (
-        SELECT DISTINCT substring(uuid_send(e.session_id) FOR 6) AS beginning
-        FROM events e
-        WHERE e.at >= m.from_at AND e.at < m.to_at AND e.session_id IS NOT NULL
-    ) d
+        SELECT hour_of(rpad(encode(d.beginning, 'hex'), 32, '0')::uuid) AS session_hour
+        FROM (
+            SELECT DISTINCT substring(uuid_send(e.session_id) FOR 6) AS beginning
+            FROM events e
+            WHERE e.at >= m.from_at AND e.at < m.to_at AND e.session_id IS NOT NULL
+        ) d
+    ) i
+    WHERE i.session_hour < m.to_at + interval '48 hours'
+      AND i.session_hour = date_bin('1 hour', i.session_hour, '1000-01-01 00:00:00+00')
     UNION
     -- Sessions whose beginning without a cookie is of its last day.
     SELECT s.session_hour

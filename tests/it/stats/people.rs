@@ -410,7 +410,28 @@ async fn what_an_older_program_packs_is_read_from_the_sessions() {
         for (target, before) in targets.iter().zip(&before) {
             assert_eq!(&server.report(target).await["results"], before, "{target}");
         }
+        // Marks would have the older one pack the same hours again and again.
+        let marks = "SELECT count(*) FROM dirty_hours";
+        assert_eq!(seed.client.query_one(marks, &[]).await.unwrap().get::<_, i64>(0), 0);
     }
+    let older = "SELECT count(*) FROM session_columns WHERE actions IS NULL";
+    assert_eq!(seed.client.query_one(older, &[]).await.unwrap().get::<_, i64>(0), 0);
+}
+
+#[tokio::test]
+async fn a_damaged_day_is_packed_anew() {
+    let seed = Seed::new().await;
+    journeys(&seed).await;
+    let server = Server::start(&seed.database.url).await;
+    let funnel = "funnel?from=2026-11-01&to=2026-12-01&timezone=UTC";
+    let before = server.report(funnel).await["results"].take();
+    pack(&seed).await;
+    let damage = "UPDATE session_columns SET times = '\\x63'
+                  WHERE session_day = (SELECT min(c.session_day) FROM session_columns c);
+                  INSERT INTO dirty_hours SELECT min(session_hour) FROM sessions";
+    seed.client.batch_execute(damage).await.unwrap();
+    pack(&seed).await;
+    assert_eq!(server.report(funnel).await["results"], before);
 }
 
 /// 60 people over 150 days to the day, each with some sessions, and orders of 40 of them.
