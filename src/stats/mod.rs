@@ -43,6 +43,7 @@ pub(crate) mod order_item;
 mod order_scan;
 mod orders;
 mod params;
+mod parts;
 mod people;
 mod period;
 mod problem;

@@ -1,5 +1,6 @@
 //! `export`: all rows of a window, as CSV or as JSON lines. They go out as the database gives them: whatever their number, a few
-//! hundred are in memory. One that breaks off ends the connection, so that nobody takes a part for the whole.
+//! hundred are in memory. What sessions have is read a part of the window after the other (`parts.rs`), in one snapshot. An
+//! export that breaks off ends the connection, so that nobody takes a part for the whole.
 
 use std::fmt::Write;
 use std::pin::pin;
@@ -27,9 +28,11 @@ use crate::stats::database::{DatabaseError, Snapshot};
 use crate::stats::export::{PIECES, Pieces};
 use crate::stats::headings;
 use crate::stats::params::{Accepts, ParameterError, Params};
+use crate::stats::parts::Parts;
+use crate::stats::period::Window;
 use crate::stats::problem::StatsError;
 use crate::stats::scope::{Money, Scope};
-use crate::stats::{AppState, breakdown};
+use crate::stats::{AppState, breakdown, timeseries};
 
 pub(crate) const ACCEPTS: Accepts =
     Accepts { own: &["type", "format", "locale", "conversion_name"], ..Accepts::MONEY };
@@ -95,32 +98,46 @@ pub(crate) async fn export(
     };
     let permit = Arc::clone(&shared.exports).try_acquire_owned().map_err(|_| StatsError::ExportsBusy)?;
     let snapshot = shared.context.database.snapshot().await?;
-    let rows = ask(&snapshot, &shared.config(), &params, sql, (*takes, &conversion)).await?;
+    snapshot.allow(LONGEST).await?;
+    let mut parts = match takes {
+        Takes::Window => {
+            snapshot.rows(include_str!("sql/export_settings.sql"), &[]).await?;
+            let (begin, _) = timeseries::begun(&snapshot, params.window).await?;
+            Parts::since(begin, params.window)
+        }
+        Takes::Money | Takes::Name => Parts::one(params.window),
+    };
+    let money = Money::of(&params, &shared.config(), &snapshot).await?;
+    let question = Question { sql, takes: *takes, params, money, conversion };
+    let rows = question.ask(&snapshot, parts.first()).await?;
     let (out, pieces) = mpsc::channel(PIECES);
     let is_whole = Arc::new(AtomicBool::new(false));
-    tokio::spawn(send(Reading { snapshot, rows, _permit: permit }, writer, out, Arc::clone(&is_whole)));
+    let reading = Reading { snapshot, question, parts, rows, _permit: permit };
+    tokio::spawn(send(reading, writer, out, Arc::clone(&is_whole)));
     Ok(answer(name, shape, Body::new(Pieces { pieces, is_whole })))
 }
 
-/// Sends the question, for whose answer there is more time than for a report.
-async fn ask(
-    snapshot: &Snapshot,
-    config: &crate::config::Config,
-    params: &Params,
-    sql: &str,
-    (takes, conversion): (Takes, &String),
-) -> Result<RowStream, DatabaseError> {
-    let scope = Scope::of(params);
-    let money = Money::of(params, config, snapshot).await?;
-    let mut parameters = scope.parameters();
-    if takes != Takes::Window {
-        parameters.extend(money.parameters());
+/// What is asked of a window, or of a part of it.
+struct Question {
+    sql: &'static str,
+    takes: Takes,
+    params: Params,
+    money: Money,
+    conversion: String,
+}
+
+impl Question {
+    async fn ask(&self, snapshot: &Snapshot, part: Window) -> Result<RowStream, DatabaseError> {
+        let scope = Scope::within(&self.params, part);
+        let mut parameters = scope.parameters();
+        if self.takes != Takes::Window {
+            parameters.extend(self.money.parameters());
+        }
+        if self.takes == Takes::Name {
+            parameters.push((&self.conversion, Type::TEXT));
+        }
+        snapshot.stream(self.sql, parameters).await
     }
-    if takes == Takes::Name {
-        parameters.push((conversion, Type::TEXT));
-    }
-    snapshot.allow(LONGEST).await?;
-    snapshot.stream(sql, parameters).await
 }
 
 fn answer(name: &str, shape: Shape, body: Body) -> Response {
@@ -135,19 +152,28 @@ fn answer(name: &str, shape: Shape, body: Body) -> Response {
 /// An answer on its way.
 struct Reading {
     snapshot: Snapshot,
+    question: Question,
+    parts: Parts,
+    /// Of the first part.
     rows: RowStream,
     _permit: OwnedSemaphorePermit,
 }
 
 async fn send(reading: Reading, mut writer: Writer, out: mpsc::Sender<Bytes>, is_whole: Arc<AtomicBool>) {
-    let Reading { snapshot, rows, _permit } = reading;
+    let Reading { snapshot, question, mut parts, mut rows, _permit } = reading;
     let sent = async {
-        let mut rows = pin!(rows);
-        while let Some(row) = rows.next().await {
-            writer.push_row(&row?)?;
-            if writer.text.len() >= CHUNK_BYTES {
-                hand_on(&mut writer.text, &out).await?;
+        loop {
+            let mut count = 0;
+            let mut part = pin!(rows);
+            while let Some(row) = part.next().await {
+                count += 1;
+                writer.push_row(&row?)?;
+                if writer.text.len() >= CHUNK_BYTES {
+                    hand_on(&mut writer.text, &out).await?;
+                }
             }
+            let Some(next) = parts.next(count) else { break };
+            rows = question.ask(&snapshot, next).await?;
         }
         hand_on(&mut writer.text, &out).await
     };
@@ -168,6 +194,12 @@ async fn send(reading: Reading, mut writer: Writer, out: mpsc::Sender<Bytes>, is
 enum BrokenOff {
     ReaderGone,
     Database(DatabaseError),
+}
+
+impl From<DatabaseError> for BrokenOff {
+    fn from(error: DatabaseError) -> BrokenOff {
+        BrokenOff::Database(error)
+    }
 }
 
 impl From<tokio_postgres::Error> for BrokenOff {

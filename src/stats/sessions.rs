@@ -62,6 +62,8 @@ pub(crate) struct Session {
     campaign: String,
     content: String,
     term: String,
+    /// As `channels` groups by it.
+    channel: String,
     /// Values as seen, or inferred from a click id or the referrer.
     utm_source: Option<String>,
     utm_medium: Option<String>,
@@ -233,15 +235,16 @@ pub(crate) async fn session(
         return Err(NO_SESSION);
     };
     let visitor_id: Uuid = row.try_get("visitor_id").map_err(DatabaseError::from)?;
+    let begun_in: Option<Uuid> = row.try_get("begun_in").map_err(DatabaseError::from)?;
     let is_forgotten = row.try_get::<_, i16>("identity").map_err(DatabaseError::from)? == FORGOTTEN;
     let touches = if is_forgotten {
         Vec::new()
     } else {
-        let by_both = [(&id as _, Type::UUID), (&visitor_id as _, Type::UUID)];
-        snapshot.rows(include_str!("sql/session_touches.sql"), &by_both).await?
+        let of_touches =
+            [(&id as _, Type::UUID), (&visitor_id as _, Type::UUID), (&begun_in as _, Type::UUID)];
+        snapshot.rows(include_str!("sql/session_touches.sql"), &of_touches).await?
     };
     let one_more = i64::try_from(MOST_ACTIONS + 1).unwrap_or(i64::MAX);
-    let begun_in: Option<Uuid> = row.try_get("begun_in").map_err(DatabaseError::from)?;
     let of_actions = [(&id as _, Type::UUID), (&one_more as _, Type::INT8), (&begun_in as _, Type::UUID)];
     let actions = snapshot.rows(include_str!("sql/session_actions.sql"), &of_actions).await?;
     let orders = snapshot.rows(include_str!("sql/session_orders.sql"), &by_id).await?;
@@ -329,6 +332,7 @@ fn read_session(row: &Row, zone: &TimeZone) -> Result<Session, tokio_postgres::E
         campaign: row.try_get("campaign")?,
         content: row.try_get("content")?,
         term: row.try_get("term")?,
+        channel: row.try_get("channel")?,
         utm_source: row.try_get("utm_source")?,
         utm_medium: row.try_get("utm_medium")?,
         utm_campaign: row.try_get("utm_campaign")?,

@@ -56,6 +56,9 @@ const FILES: &[(&str, &str)] = files![
     "V32__order_keys",
     "V33__session_actions",
     "V34__followed",
+    "V35__session_facts",
+    "V36__keys_in_use",
+    "V39__first_hour",
 ];
 
 /// How the database's schema stands to this binary.

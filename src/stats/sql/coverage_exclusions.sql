@@ -8,7 +8,7 @@ LEFT JOIN (
     SELECT e.excluded_by, count(*) AS sessions
     FROM sessions e
     WHERE e.excluded_by IS NOT NULL AND NOT e.continued
-      AND ($1::timestamptz IS NULL OR (e.started_at >= $1 AND e.session_hour >= $1 - interval '2 days'))
+      AND ($1::timestamptz IS NULL OR e.started_at >= $1) AND e.session_hour >= first_hour($1)
       AND e.started_at < $2::timestamptz AND e.session_hour < $2
       AND ($3::text[] IS NULL OR e.site_id IN (SELECT n.site_id FROM sites n WHERE n.name = ANY ($3)))
     GROUP BY e.excluded_by

@@ -6,11 +6,11 @@ SELECT (SELECT count(*)
         FROM sessions s
         WHERE s.continued
           AND s.started_at >= coalesce($1::timestamptz, '-infinity') AND s.started_at < $2::timestamptz
-          AND s.session_hour >= coalesce($1 - interval '2 days', '-infinity') AND s.session_hour < $2
+          AND s.session_hour >= first_hour($1) AND s.session_hour < $2
           AND ($3::text[] IS NULL OR s.site_id IN (SELECT n.site_id FROM sites n WHERE n.name = ANY ($3)))) AS joined_landings,
        (SELECT count(*)
         FROM sessions s
         WHERE s.excluded_by IS NOT NULL AND NOT s.continued
           AND s.started_at >= coalesce($1, '-infinity') AND s.started_at < $2
-          AND s.session_hour >= coalesce($1 - interval '2 days', '-infinity') AND s.session_hour < $2
+          AND s.session_hour >= first_hour($1) AND s.session_hour < $2
           AND ($3 IS NULL OR s.site_id IN (SELECT n.site_id FROM sites n WHERE n.name = ANY ($3)))) AS excluded

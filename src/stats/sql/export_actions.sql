@@ -2,21 +2,28 @@
 --
 -- $1–$20   window and filters, as report_sessions() takes them
 -- Rows, in no order: columns as exported
-SELECT e.at, coalesce(k.name, '(none)') AS type, s.session_id, CASE WHEN s.identity <> 0 THEN s.visitor_id END AS visitor_id,
-       g.host, g.path, p.product_id, p.name AS product_name, e.value::text AS value, e.currency, e.order_id, e.points,
-       e.status, e.properties
-FROM report_sessions($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) s
-LEFT JOIN LATERAL (
-    SELECT x.cookieless_session_id
-    FROM session_links x
-    WHERE s.began_at < s.started_at AND x.visitor_id = s.visitor_id AND x.session_id = s.session_id
-    LIMIT 1
-) l ON true
-CROSS JOIN LATERAL (
-    SELECT x.*
-    FROM events x
-    WHERE x.session_id IN (s.session_id, l.cookieless_session_id) AND x.at >= s.began_at - interval '1 minute'
-      AND x.at <= s.last_seen + interval '1 minute'
+--
+-- What is looked up for one session alone is behind an OFFSET 0: else the planner would look up the names for each action anew,
+-- by reading them all.
+SELECT e.at, coalesce(k.name, '(none)') AS type, e.session_id, e.visitor_id, g.host, g.path, p.product_id,
+       p.name AS product_name, e.value::text AS value, e.currency, e.order_id, e.points, e.status, e.properties
+FROM (
+    SELECT x.at, x.kind_id, s.session_id, CASE WHEN s.identity <> 0 THEN s.visitor_id END AS visitor_id, x.page_id, x.product_key,
+           x.value, x.currency, x.order_id, x.points, x.status, x.properties
+    FROM report_sessions($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) s
+    LEFT JOIN LATERAL (
+        SELECT x.cookieless_session_id
+        FROM session_links x
+        WHERE s.began_at < s.started_at AND x.visitor_id = s.visitor_id AND x.session_id = s.session_id
+        LIMIT 1
+    ) l ON true
+    CROSS JOIN LATERAL (
+        SELECT x.*
+        FROM events x
+        WHERE x.session_id IN (s.session_id, l.cookieless_session_id) AND x.at >= s.began_at - interval '1 minute'
+          AND x.at <= s.last_seen + interval '1 minute' AND x.at >= first_hour($1)
+        OFFSET 0
+    ) x
     OFFSET 0
 ) e
 LEFT JOIN action_kinds k ON k.kind_id = e.kind_id

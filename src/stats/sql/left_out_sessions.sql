@@ -6,4 +6,4 @@ SELECT s.visitor_id, s.started_at
 FROM sessions s
 WHERE s.excluded_by IS NOT NULL AND NOT s.continued
   AND s.started_at >= coalesce($1::timestamptz, '-infinity') AND s.started_at < $2::timestamptz
-  AND s.session_hour >= coalesce($1 - interval '2 days', '-infinity') AND s.session_hour < $2
+  AND s.session_hour >= first_hour($1) AND s.session_hour < $2

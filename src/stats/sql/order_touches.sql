@@ -27,7 +27,8 @@ WITH browser AS MATERIALIZED (
 SELECT t.*, coalesce(greatest(s.bot_score, s.behaviour_score, (s.landing).bot_score) >= 50, false) AS bot,
        s.excluded_by IS NOT NULL AS excluded, b.known_by
 FROM touches_of_order($1, $2, $3) o
-JOIN touch_details t ON t.visitor_id = o.visitor_id AND t.session_id = o.session_id AND t.evidence = o.evidence
+JOIN touch_details t ON t.visitor_id = o.visitor_id AND t.session_id = o.session_id AND t.session_hour = o.session_hour
+                    AND t.evidence = o.evidence
 LEFT JOIN browser b ON b.visitor_id = o.whose
 LEFT JOIN sessions s ON s.session_id = o.session_id AND s.session_hour = o.session_hour AND s.visitor_id = o.visitor_id
 LEFT JOIN visitors v ON v.visitor_id = o.whose

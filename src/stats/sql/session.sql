@@ -4,6 +4,6 @@
 -- At most one row: columns of session_details
 SELECT d.*
 FROM session_details d
-WHERE d.session_id = $1
+WHERE d.session_id = $1 AND d.session_hour = hour_of($1)
 ORDER BY d.first_seen
 LIMIT 1

@@ -4,7 +4,8 @@
 --   without
 SELECT l.*
 FROM unnest($1::timestamptz[]) AS h(session_hour)
--- An hour is found by the primary key, and its events by their index, whatever the planner thinks of their number.
+-- An hour is found by the primary key, and its events by their index, whatever the planner thinks of their number. All hours are
+-- named for the planner as well: it leaves other months alone.
 CROSS JOIN LATERAL (
     SELECT d.session_id,
            array_agg(d.kind_id) FILTER (WHERE d.kind_id IS DISTINCT FROM p.kind_id) AS kinds,
@@ -29,7 +30,7 @@ CROSS JOIN LATERAL (
         CROSS JOIN LATERAL (
             SELECT x.kind_id, x.at, x.product_key FROM events x WHERE x.session_id = b.cookieless_session_id OFFSET 0
         ) e
-        WHERE s.session_hour = h.session_hour AND s.session_id >= least_session_id(h.session_hour)
+        WHERE s.session_hour = h.session_hour AND s.session_hour = ANY ($1) AND s.session_id >= least_session_id(h.session_hour)
           AND s.session_id < least_session_id(h.session_hour + interval '1 hour') AND (s.landing).started_at < s.started_at
         UNION ALL
         -- What retention has passed: the first times are left.
@@ -38,7 +39,7 @@ CROSS JOIN LATERAL (
         CROSS JOIN LATERAL (
             SELECT x.session_id, x.product_view_at, x.add_to_cart_at, x.initiate_checkout_at, x.lead_at, x.purchase_at
             FROM session_facts x
-            WHERE x.session_hour = h.session_hour AND x.session_id >= least_session_id(h.session_hour)
+            WHERE x.session_hour = h.session_hour AND x.session_hour = ANY ($1) AND x.session_id >= least_session_id(h.session_hour)
               AND x.session_id < least_session_id(h.session_hour + interval '1 hour') AND x.session_hour < r.horizon
             OFFSET 0
         ) s

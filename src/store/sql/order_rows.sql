@@ -23,12 +23,15 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) s ON true
 LEFT JOIN LATERAL (
-    SELECT array_agg(c.model ORDER BY c.model, c."position") AS models,
-           array_agg(c.campaign_id ORDER BY c.model, c."position") AS campaigns,
-           array_agg(c.credit ORDER BY c.model, c."position") AS credits,
+    -- Sorted once, not by each of the sums.
+    SELECT array_agg(c.model) AS models, array_agg(c.campaign_id) AS campaigns, array_agg(c.credit) AS credits,
            min(c.touch_at) FILTER (WHERE c.model = 'linear') AS first_touch_at
-    FROM order_credits c
-    WHERE c.site_id = o.site_id AND c.order_id = o.order_id
+    FROM (
+        SELECT x.*
+        FROM order_credits x
+        WHERE x.site_id = o.site_id AND x.order_id = o.order_id
+        ORDER BY x.model, x."position"
+    ) c
     OFFSET 0
 ) k ON true
 LEFT JOIN LATERAL (

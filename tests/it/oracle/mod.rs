@@ -390,14 +390,11 @@ impl<'a> Asked<'a> {
         self.agree(&answer["results"], &visits::coverage(question, self.truth), &place);
     }
 
-    async fn exports(&self, question: &Question) {
+    async fn exports(&self, question: &Question) -> usize {
         let (sessions, touches, actions) = visits::sessions(question, self.truth);
-        self.agree_rows(
-            &self.lines("sessions", question).await.into(),
-            &sessions,
-            &["session_id"],
-            &question.query,
-        );
+        let lines = self.lines("sessions", question).await;
+        let begun = self.exported(&lines).await;
+        self.agree_rows(&lines.into(), &sessions, &["session_id"], &question.query);
         assert_eq!(
             self.lines("touches", question).await.len() as i64,
             touches,
@@ -418,6 +415,26 @@ impl<'a> Asked<'a> {
             &["order_id"],
             &question.query,
         );
+        begun
+    }
+
+    /// What an export says of a session is what its own page says: of every seventeenth. How many of them began without a cookie?
+    async fn exported(&self, lines: &[Value]) -> usize {
+        let mut begun = 0;
+        for line in lines.iter().step_by(17) {
+            let id = line["session_id"].as_str().unwrap();
+            let page = self.server.report(&format!("sessions/{id}")).await["results"]["session"].take();
+            for (name, value) in line.as_object().unwrap() {
+                if name.ends_with("_seen") || name == "converted_at" {
+                    let [exported, told] = [value, &page[name]].map(|at| at.as_str().map(instant));
+                    assert_eq!(exported, told, "{name} of {id}");
+                } else {
+                    assert_eq!(*value, page[name], "{name} of {id}");
+                }
+            }
+            begun += usize::from(!page["begun_in"].is_null());
+        }
+        begun
     }
 
     async fn lines(&self, kind: &str, question: &Question) -> Vec<Value> {
@@ -473,11 +490,13 @@ async fn every_report_says_what_the_list_of_what_happened_says() {
         asked.attribution(&Question::new(FILTERS[filter], WINDOWS[window])).await;
     }
     // What is told of sessions takes neither models nor a date's basis.
+    let mut begun = 0;
     for (filter, window) in [(0, 0), (1, 2), (4, 1), (10, 4), (12, 6), (0, 3)] {
         let question = Question::new(FILTERS[filter], WINDOWS[window]);
         asked.visits(&question).await;
-        asked.exports(&question).await;
+        begun += asked.exports(&question).await;
     }
+    assert!(begun > 0, "no exported session began without a cookie");
     asked.coverage(&Question::new(FILTERS[14], WINDOWS[4])).await;
     for (filter, window) in [(0, 4), (1, 0), (10, 2)] {
         asked.cohorts(&Question::new(FILTERS[filter], WINDOWS[window])).await;

@@ -41,6 +41,11 @@ async fn exports_have_every_row_of_the_reports() {
             let expected = visits.iter().filter(is_chosen).filter(has_row).count();
             assert_eq!(rows.len(), expected, "{kind}{filter}");
             assert!(kind == "touches" || rows.len() as u64 == sessions);
+            // Whatever parts it is read in.
+            let ever = format!("export?type={kind}&format=ndjson&period=all_time{filter}");
+            assert_eq!(objects(&server, &ever).await.len(), expected, "{kind}{filter}");
+            let seen: Vec<&str> = rows.iter().filter_map(|row| row["first_seen"].as_str()).collect();
+            assert!(kind != "sessions" || seen.len() == rows.len() && seen.is_sorted(), "{filter}");
         }
         let csv = text(&server, &format!("export?type=sessions&{WINDOW}{filter}")).await;
         assert_eq!(csv.lines().count() as u64, sessions + 1, "{filter}");

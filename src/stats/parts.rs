@@ -1,0 +1,119 @@
+//! A window in parts that are read one after the other. Each is as long as lets it have some ten thousand rows: few enough to be
+//! sorted in memory, so many that asking costs little beside reading, in a small shop and in a large one.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::stats::period::Window;
+
+/// Fewer rows than this, and the next part is twice as long.
+const FEW: usize = 10_000;
+
+/// More rows than this, and the next part is half as long.
+const MANY: usize = 40_000;
+
+/// How long the first part is: its rows are there soon, and even two years are few doublings away.
+const FIRST: SignedDuration = SignedDuration::from_hours(1);
+
+const SHORTEST: SignedDuration = SignedDuration::from_mins(1);
+
+/// What is left of a window.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    from: Option<Timestamp>,
+    /// Where the next part begins to have anything.
+    begin: Timestamp,
+    to: Timestamp,
+    length: SignedDuration,
+    is_over: bool,
+}
+
+impl Parts {
+    /// A window as one part.
+    pub(crate) fn one(window: Window) -> Parts {
+        Parts::since(window.to, window)
+    }
+
+    /// A window in which there is nothing before `begin`.
+    pub(crate) fn since(begin: Timestamp, window: Window) -> Parts {
+        let begin = window.from.map_or(begin, |from| from.max(begin)).min(window.to);
+        Parts { from: window.from, begin, to: window.to, length: FIRST, is_over: false }
+    }
+
+    /// The next part, after one of so many rows.
+    pub(crate) fn next(&mut self, rows: usize) -> Option<Window> {
+        if self.is_over {
+            return None;
+        }
+        if rows < FEW {
+            self.length = self.length.saturating_mul(2);
+        } else if rows > MANY {
+            self.length = (self.length / 2).max(SHORTEST);
+        }
+        Some(self.take())
+    }
+
+    /// The first part: there is always one.
+    pub(crate) fn first(&mut self) -> Window {
+        self.take()
+    }
+
+    fn take(&mut self) -> Window {
+        let end = self.begin.checked_add(self.length).map_or(self.to, |end| end.min(self.to));
+        self.is_over = end >= self.to;
+        let part = Window { from: self.from, to: end };
+        self.from = Some(end);
+        self.begin = end;
+        part
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn parts_make_up_the_window_whatever_is_in_them(
+            from in prop::option::of(0_i64..100_000_000),
+            begin in 0_i64..100_000_000,
+            length in 0_i64..100_000_000,
+            rows in prop::collection::vec(0_usize..100_000, 1..50),
+        ) {
+            let window = Window { from: from.map(at), to: at(from.unwrap_or(begin) + length) };
+            let mut parts = Parts::since(at(begin), window);
+            let mut read = vec![parts.first()];
+            for rows in rows.iter().chain(std::iter::repeat(&0)) {
+                match parts.next(*rows) {
+                    Some(part) => read.push(part),
+                    None => break,
+                }
+            }
+            prop_assert_eq!(read[0].from, window.from);
+            prop_assert_eq!(read[read.len() - 1].to, window.to);
+            for pair in read.windows(2) {
+                prop_assert_eq!(pair[1].from, Some(pair[0].to));
+                prop_assert!(pair[0].to < pair[1].to);
+            }
+        }
+    }
+
+    #[test]
+    fn two_years_of_a_small_shop_are_few_parts() {
+        let mut parts = Parts::since(at(0), Window { from: None, to: at(2 * 365 * 86_400) });
+        parts.first();
+        assert_eq!(std::iter::from_fn(|| parts.next(100)).count(), 14);
+    }
+
+    #[test]
+    fn one_part_is_the_window() {
+        let window = Window { from: None, to: at(86_400) };
+        let mut parts = Parts::one(window);
+        assert_eq!((parts.first(), parts.next(0)), (window, None));
+    }
+}
