@@ -19,7 +19,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{FromSql, Type};
 use tokio_postgres::{Column, Row, RowStream};
 use uuid::Uuid;
 
@@ -340,45 +340,36 @@ fn cell<'a>(
     zone: &TimeZone,
     value: &mut String,
 ) -> Result<Cell<'a>, tokio_postgres::Error> {
-    let bare = |value: &mut String, number: Option<i64>| match number {
-        Some(number) => {
-            let _ = write!(value, "{number}");
-            Cell::Bare
+    match *of {
+        Type::BOOL => written(row, index, Cell::Bare, |holds: bool| {
+            value.push_str(if holds { "true" } else { "false" })
+        }),
+        Type::INT2 => written(row, index, Cell::Bare, |number: i16| _ = write!(value, "{number}")),
+        Type::INT4 => written(row, index, Cell::Bare, |number: i32| _ = write!(value, "{number}")),
+        Type::INT8 => written(row, index, Cell::Bare, |number: i64| _ = write!(value, "{number}")),
+        Type::JSONB => written(row, index, Cell::Bare, |json: Value| _ = write!(value, "{json}")),
+        Type::UUID => written(row, index, Cell::Written, |id: Uuid| {
+            value.push_str(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+        }),
+        Type::TIMESTAMPTZ => written(row, index, Cell::Written, |at: Timestamp| {
+            let _ = write!(value, "{}", at.display_with_offset(zone.to_offset(at)));
+        }),
+        _ => Ok(row.try_get::<_, Option<&str>>(index)?.map_or(Cell::Null, Cell::Text)),
+    }
+}
+
+/// What is written of a value, unless it is null.
+fn written<'a, T: FromSql<'a>>(
+    row: &'a Row,
+    index: usize,
+    cell: Cell<'a>,
+    write: impl FnOnce(T),
+) -> Result<Cell<'a>, tokio_postgres::Error> {
+    Ok(match row.try_get::<_, Option<T>>(index)? {
+        Some(value) => {
+            write(value);
+            cell
         }
         None => Cell::Null,
-    };
-    Ok(match *of {
-        Type::BOOL => match row.try_get::<_, Option<bool>>(index)? {
-            Some(holds) => {
-                value.push_str(if holds { "true" } else { "false" });
-                Cell::Bare
-            }
-            None => Cell::Null,
-        },
-        Type::INT2 => bare(value, row.try_get::<_, Option<i16>>(index)?.map(i64::from)),
-        Type::INT4 => bare(value, row.try_get::<_, Option<i32>>(index)?.map(i64::from)),
-        Type::INT8 => bare(value, row.try_get(index)?),
-        Type::UUID => match row.try_get::<_, Option<Uuid>>(index)? {
-            Some(id) => {
-                value.push_str(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
-                Cell::Written
-            }
-            None => Cell::Null,
-        },
-        Type::JSONB => match row.try_get::<_, Option<Value>>(index)? {
-            Some(json) => {
-                let _ = write!(value, "{json}");
-                Cell::Bare
-            }
-            None => Cell::Null,
-        },
-        Type::TIMESTAMPTZ => match row.try_get::<_, Option<Timestamp>>(index)? {
-            Some(at) => {
-                let _ = write!(value, "{}", at.display_with_offset(zone.to_offset(at)));
-                Cell::Written
-            }
-            None => Cell::Null,
-        },
-        _ => row.try_get::<_, Option<&str>>(index)?.map_or(Cell::Null, Cell::Text),
     })
 }

@@ -59,6 +59,7 @@ const FILES: &[(&str, &str)] = files![
     "V35__session_facts",
     "V36__keys_in_use",
     "V39__first_hour",
+    "V40__beginnings",
 ];
 
 /// How the database's schema stands to this binary.

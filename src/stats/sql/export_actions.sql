@@ -11,16 +11,14 @@ FROM (
     SELECT x.at, x.kind_id, s.session_id, CASE WHEN s.identity <> 0 THEN s.visitor_id END AS visitor_id, x.page_id, x.product_key,
            x.value, x.currency, x.order_id, x.points, x.status, x.properties
     FROM report_sessions($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) s
-    LEFT JOIN LATERAL (
-        SELECT x.cookieless_session_id
-        FROM session_links x
-        WHERE s.began_at < s.started_at AND x.visitor_id = s.visitor_id AND x.session_id = s.session_id
-        LIMIT 1
-    ) l ON true
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN s.began_at < s.started_at THEN begun_in(s.visitor_id, s.session_id) END AS session_id
+        OFFSET 0
+    ) b
     CROSS JOIN LATERAL (
         SELECT x.*
         FROM events x
-        WHERE x.session_id IN (s.session_id, l.cookieless_session_id) AND x.at >= s.began_at - interval '1 minute'
+        WHERE x.session_id IN (s.session_id, b.session_id) AND x.at >= s.began_at - interval '1 minute'
           AND x.at <= s.last_seen + interval '1 minute' AND x.at >= first_hour($1)
         OFFSET 0
     ) x

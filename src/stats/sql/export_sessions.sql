@@ -14,27 +14,12 @@ SELECT d.session_id, CASE WHEN d.identity <> 0 THEN d.visitor_id END AS visitor_
        CASE WHEN d.order_count > 0 THEN 'purchase' WHEN d.lead_at IS NOT NULL THEN 'lead' END AS conversion_type,
        CASE WHEN d.order_count > 0 THEN coalesce(d.placed_at, d.purchase_at) END AS converted_at
 FROM (
-    SELECT s.*, coalesce(t.click_ids, b.click_ids) AS click_ids, o.placed_at
+    SELECT s.*, o.placed_at,
+           CASE WHEN s.begun_by_touch_at IS NULL THEN t.click_ids ELSE begun_by(s.visitor_id, s.begun_by_touch_at) END AS click_ids
     FROM report_sessions($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) s
-    LEFT JOIN LATERAL (
-        SELECT x.click_ids
-        FROM touches x
-        WHERE x.visitor_id = s.visitor_id AND x.session_hour = s.session_hour AND x.session_id = s.session_id
-          AND x.evidence = s.touch_evidence AND x.session_hour >= first_hour($1)
-          AND x.session_hour < $2
-    ) t ON true
-    LEFT JOIN LATERAL (
-        SELECT x.click_ids
-        FROM (SELECT v.minted_from, v.first_seen FROM visitors v WHERE v.visitor_id = s.visitor_id OFFSET 0) v
-        CROSS JOIN LATERAL (
-            SELECT x.click_ids
-            FROM touches x
-            WHERE x.visitor_id = v.minted_from AND x.session_hour = day_of(v.first_seen) AND x.at = s.begun_by_touch_at
-            OFFSET 0
-        ) x
-        WHERE s.begun_by_touch_at IS NOT NULL
-        LIMIT 1
-    ) b ON true
+    LEFT JOIN touches t
+           ON t.visitor_id = s.visitor_id AND t.session_hour = s.session_hour AND t.session_id = s.session_id
+          AND t.evidence = s.touch_evidence AND t.session_hour >= first_hour($1) AND t.session_hour < $2
     LEFT JOIN LATERAL (
         SELECT min(x.placed_at) AS placed_at
         FROM orders x

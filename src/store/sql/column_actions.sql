@@ -21,14 +21,9 @@ CROSS JOIN LATERAL (
         -- In the beginning without a cookie.
         SELECT s.session_id, e.kind_id, e.at, e.product_key
         FROM sessions s
+        CROSS JOIN LATERAL (SELECT begun_in(s.visitor_id, s.session_id) AS session_id OFFSET 0) b
         CROSS JOIN LATERAL (
-            SELECT x.cookieless_session_id
-            FROM session_links x
-            WHERE x.visitor_id = s.visitor_id AND x.session_id = s.session_id
-            LIMIT 1
-        ) b
-        CROSS JOIN LATERAL (
-            SELECT x.kind_id, x.at, x.product_key FROM events x WHERE x.session_id = b.cookieless_session_id OFFSET 0
+            SELECT x.kind_id, x.at, x.product_key FROM events x WHERE x.session_id = b.session_id OFFSET 0
         ) e
         WHERE s.session_hour = h.session_hour AND s.session_hour = ANY ($1) AND s.session_id >= least_session_id(h.session_hour)
           AND s.session_id < least_session_id(h.session_hour + interval '1 hour') AND (s.landing).started_at < s.started_at

@@ -1,0 +1,111 @@
+-- Few sessions have a beginning without a cookie: what is told of it is looked up by functions, which are planned when they are
+-- called. Within a statement the planner would weigh every month of three tables for each.
+
+CREATE FUNCTION begun_in(of_visitor uuid, of_session uuid) RETURNS uuid LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT l.cookieless_session_id
+    FROM session_links l
+    WHERE l.visitor_id = of_visitor AND l.session_id = of_session
+    LIMIT 1
+$$;
+COMMENT ON FUNCTION begun_in IS 'The session without a cookie that a session began as.';
+
+CREATE FUNCTION continued_in(of_cookieless uuid, of_session uuid) RETURNS uuid LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT l.session_id
+    FROM session_links l
+    WHERE l.cookieless_id = of_cookieless AND l.cookieless_session_id = of_session
+    LIMIT 1
+$$;
+COMMENT ON FUNCTION continued_in IS 'The session that goes on with one without a cookie.';
+
+CREATE FUNCTION begun_by(of_visitor uuid, touched_at timestamptz) RETURNS jsonb LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT t.click_ids
+    FROM visitors v
+    JOIN touches t ON t.visitor_id = v.minted_from AND t.session_hour = day_of(v.first_seen) AND t.at = touched_at
+    WHERE v.visitor_id = of_visitor
+    LIMIT 1
+$$;
+COMMENT ON FUNCTION begun_by IS 'The click ids of a touch that came before the visitor had a cookie.';
+
+CREATE OR REPLACE VIEW session_details AS
+SELECT s.session_id,
+       s.session_hour,
+       s.visitor_id,
+       n.name                                  AS site,
+       s.identity,
+       s.session_number,
+       s.started_at                            AS first_seen,
+       s.last_seen,
+       s.page_views + coalesce((s.landing).page_views, 0) AS page_views,
+       s.actions + coalesce((s.landing).actions, 0) AS actions,
+       s.score + s.order_points + coalesce((s.landing).points, 0) AS score,
+       s.bot_score,
+       s.bot_reasons,
+       CASE WHEN coalesce((s.landing).campaign_id, s.campaign_id) IS NULL THEN '(direct)' ELSE coalesce(l.source, '(none)') END AS source,
+       coalesce(l.medium, '(none)')            AS medium,
+       coalesce(l.campaign, '(none)')          AS campaign,
+       coalesce(l.content, '(none)')           AS content,
+       coalesce(l.term, '(none)')              AS term,
+       c.source                                AS utm_source,
+       c.medium                                AS utm_medium,
+       c.campaign                              AS utm_campaign,
+       c.content                               AS utm_content,
+       c.term                                  AS utm_term,
+       c.utm_id,
+       c.parameters,
+       c.inferred,
+       coalesce((s.landing).touch_at, s.touch_at) AS touch_at,
+       CASE WHEN (s.landing).touch_at IS NULL THEN t.click_ids ELSE begun_by(s.visitor_id, (s.landing).touch_at) END AS click_ids,
+       k.cookies,
+       host(s.address)                         AS ip_address,
+       p.country,
+       p.country_name,
+       p.region,
+       p.city,
+       p.timezone,
+       coalesce(a.device_type, 'unknown')      AS device_type,
+       a.device_brand,
+       a.device_model,
+       a.os_name,
+       a.os_version,
+       a.browser_name,
+       a.browser_version,
+       a.user_agent,
+       r.url                                   AS referrer,
+       g.host                                  AS landing_host,
+       g.path                                  AS landing_page,
+       least(s.registration_at, (s.landing).registration_at) AS registration_at,
+       s.order_count + coalesce((s.landing).order_count, 0) AS order_count,
+       least(s.lead_at, (s.landing).lead_at)   AS lead_at,
+       CASE WHEN s.order_count + coalesce((s.landing).order_count, 0) > 0 THEN coalesce(o.placed_at, s.purchase_at) END AS converted_at,
+       CASE WHEN coalesce((s.landing).campaign_id, s.campaign_id) IS NULL THEN 'Direct' ELSE coalesce(l.channel, 'Unassigned') END AS channel,
+       s.behaviour_score,
+       s.behaviour_reasons,
+       s.excluded_by IS NOT NULL               AS excluded,
+       s.bot_rules,
+       s.behaviour_rules,
+       greatest(s.bot_score, s.behaviour_score, (s.landing).bot_score) >= 50 AS bot,
+       coalesce((s.landing).started_at, s.started_at) AS began_at,
+       CASE WHEN s.continued THEN continued_in(s.visitor_id, s.session_id) END AS continued_in,
+       CASE WHEN (s.landing).started_at IS NOT NULL THEN begun_in(s.visitor_id, s.session_id) END AS begun_in
+FROM sessions s
+LEFT JOIN sites n ON n.site_id = s.site_id
+LEFT JOIN campaigns c ON c.campaign_id = coalesce((s.landing).campaign_id, s.campaign_id)
+LEFT JOIN campaign_labels l ON l.campaign_id = coalesce((s.landing).campaign_id, s.campaign_id)
+LEFT JOIN agents a ON a.agent_id = s.agent_id
+LEFT JOIN places p ON p.place_id = s.place_id
+LEFT JOIN referrers r
+       ON r.referrer_id = CASE WHEN (s.landing).campaign_id IS NULL THEN s.referrer_id ELSE (s.landing).referrer_id END
+LEFT JOIN pages g ON g.page_id = coalesce((s.landing).landing_page_id, s.landing_page_id)
+LEFT JOIN touches t
+       ON t.session_id = s.session_id AND t.session_hour = s.session_hour AND t.visitor_id = s.visitor_id
+      AND t.evidence = s.touch_evidence
+LEFT JOIN LATERAL (
+    SELECT jsonb_object_agg(x.name, x.value) AS cookies
+    FROM session_cookies x
+    WHERE x.session_id = s.session_id AND x.session_hour = s.session_hour AND x.visitor_id = s.visitor_id
+) k ON true
+LEFT JOIN LATERAL (
+    SELECT min(x.placed_at) AS placed_at
+    FROM orders x
+    WHERE x.session_id = s.session_id AND s.order_count > 0
+) o ON true;
