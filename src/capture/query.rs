@@ -68,24 +68,21 @@ pub fn query_of(target: &[u8]) -> Option<&[u8]> {
 /// too.
 pub fn strip(target: &[u8], patterns: &NamePatterns) -> Option<Vec<u8>> {
     let query = query_of(target)?;
-    if !segments(query).any(|segment| is_match(segment, patterns)) {
-        return None;
-    }
-    let query_start = query.as_ptr() as usize - target.as_ptr() as usize;
-    let after = &target[query_start + query.len()..];
+    let place = |part: &[u8]| part.as_ptr() as usize - target.as_ptr() as usize;
+    let mut segments = segments(query);
+    let first = segments.by_ref().find(|segment| is_match(segment, patterns))?;
     let mut out = Vec::with_capacity(target.len());
-    out.extend_from_slice(&target[..query_start]);
-    let mut first = true;
-    for segment in segments(query).filter(|segment| !is_match(segment, patterns)) {
-        if !std::mem::take(&mut first) {
-            out.push(b'&');
-        }
+    // With the `?` or `&` before it, which goes if nothing follows.
+    out.extend_from_slice(&target[..place(first)]);
+    for segment in segments.filter(|segment| !is_match(segment, patterns)) {
         out.extend_from_slice(segment);
+        out.push(b'&');
     }
-    if out.len() == query_start {
+    out.pop();
+    if out.len() == place(query) {
         out.pop();
     }
-    out.extend_from_slice(after);
+    out.extend_from_slice(&target[place(query) + query.len()..]);
     Some(out)
 }
 
