@@ -5,6 +5,7 @@
 
 use std::sync::LazyLock;
 
+use super::query::holds;
 use words::TABLE;
 
 mod words;
@@ -170,7 +171,7 @@ pub fn judge(user_agent: &[u8], path: &[u8], signs: Signs) -> Verdict {
     if let Some((_, score)) = SCANNER_PATHS.iter().find(|(begin, _)| begins(path, begin)) {
         verdict.add(Reason::ScannerPath, *score, "(scanner)");
     }
-    if memchr::memmem::find(user_agent, b"Chrome/").is_some() {
+    if holds(user_agent, b"Chrome/") {
         if !signs.accept_language {
             verdict.add(Reason::NoAcceptLanguage, 60, "(chromium without language)");
         }
