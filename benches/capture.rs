@@ -5,7 +5,7 @@ use divan::{Bencher, black_box};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use sha2::{Digest, Sha256};
-use utm_dispatcher::capture::cookie::without;
+use utm_dispatcher::capture::cookie::CookieName;
 use utm_dispatcher::capture::mask;
 use utm_dispatcher::capture::query::{NamePatterns, strip};
 use utm_dispatcher::capture::{Arrival, Conclusion, Fired, Observation, ResponseHead, Rules, Secrets};
@@ -70,7 +70,8 @@ fn strip_untagged(bencher: Bencher) {
 fn take_own_cookie_off(bencher: Bencher) {
     let visitor = Visitor::known();
     let field = visitor.head.headers["cookie"].clone();
-    bencher.bench(|| without(black_box(field.as_bytes()), "_utmd"));
+    let name = CookieName::new("_utmd");
+    bencher.bench(|| name.without(black_box(field.as_bytes())));
 }
 
 #[divan::bench]

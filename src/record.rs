@@ -28,7 +28,7 @@ use crate::capture::reasons::Reasons;
 use crate::capture::restore::{Destination, made_private, restored};
 use crate::capture::{
     Arrival, CLIENT_CLOSED_REQUEST, Conclusion, Fired, Ignored, Observation, ResponseHead, Rules, Secrets,
-    X_UTM_EVENT, cookie, host,
+    X_UTM_EVENT, host,
 };
 use crate::clock::WallClock;
 use crate::config::{self, TrackingMode};
@@ -243,7 +243,7 @@ impl Recorder {
     /// Takes our cookie out of the fields, which no shop ever sees, and where it is tracked the tracking parameters off
     /// the target; answers the target as it was, when it was changed.
     pub fn strip(&self, head: &mut Parts, route: &Route) -> Option<Uri> {
-        cookie::hide(&mut head.headers, self.rules.cookie_name());
+        self.rules.cookie_name().hide(&mut head.headers);
         if self.mode != TrackingMode::Record || !route.tracking {
             return None;
         }

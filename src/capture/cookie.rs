@@ -21,10 +21,13 @@
 //! What does not verify, or lies in the future by more than five minutes, is as good as no cookie. Of two cookies of the
 //! name (host and domain) the one that verifies and started last counts.
 
+use std::ops::Range;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::Mac;
 use http::header::{self, HeaderMap, HeaderValue};
+use memchr::memmem::Finder;
 use uuid::Uuid;
 
 use super::query::split;
@@ -124,16 +127,15 @@ impl VisitorCookie {
     /// Of all cookies named `name` in these `Cookie` fields, the one that verifies and started last.
     pub fn find<'a>(
         fields: impl Iterator<Item = &'a [u8]>,
-        name: &str,
+        name: &'a CookieName,
         keys: &KeyRing,
         now_s: u32,
     ) -> Result<Self, NoCookie> {
         let mut none = NoCookie::Absent;
         fields
-            .flat_map(pairs)
-            .filter(|(other, _)| *other == name.as_bytes())
+            .flat_map(|field| name.values(field))
             .inspect(|_| none = NoCookie::Invalid)
-            .filter_map(|(_, value)| Self::decode(value, keys, now_s))
+            .filter_map(|value| Self::decode(value, keys, now_s))
             .max_by_key(|cookie| (cookie.started_s, cookie.active_s, cookie.session_id))
             .ok_or(none)
     }
@@ -147,48 +149,88 @@ pub fn pairs(field: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     })
 }
 
-/// A `Cookie` field without the cookies named `name`; none when it has none of them. Every other byte stays; a cookie
-/// goes with the `;` and the space that follow it, the last one with those before it.
-pub fn without(field: &[u8], name: &str) -> Option<Vec<u8>> {
-    let is_own = |pair: &[u8]| {
-        let after = pair.trim_ascii_start().strip_prefix(name.as_bytes());
-        after.is_some_and(|after| after.trim_ascii_start().starts_with(b"="))
-    };
-    if !split(field, b';').any(is_own) {
-        return None;
-    }
-    let mut out = Vec::with_capacity(field.len());
-    for (index, pair) in split(field, b';').enumerate() {
-        if is_own(pair) {
-            continue;
-        }
-        if index > 0 && !out.is_empty() {
-            out.push(b';');
-        }
-        out.extend_from_slice(if out.is_empty() { pair.trim_ascii_start() } else { pair });
-    }
-    Some(out)
+/// The name of a cookie, ready to be looked for: a field is gone through by what is rare in the name, not cookie by cookie.
+#[derive(Debug, Clone)]
+pub struct CookieName {
+    name: String,
+    finder: Finder<'static>,
 }
 
-/// Takes the cookie out of all `Cookie` lines; a line that has no other goes.
-pub fn hide(headers: &mut HeaderMap, name: &str) {
-    let header::Entry::Occupied(mut lines) = headers.entry(header::COOKIE) else { return };
-    let mut some_are_empty = false;
-    for line in lines.iter_mut() {
-        if let Some(rest) = without(line.as_bytes(), name)
-            && let Ok(rest) = HeaderValue::from_maybe_shared(bytes::Bytes::from(rest))
-        {
-            some_are_empty |= rest.is_empty();
-            *line = rest;
+impl CookieName {
+    /// This name.
+    pub fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), finder: Finder::new(name).into_owned() }
+    }
+
+    /// As it is written.
+    pub fn as_str(&self) -> &str {
+        &self.name
+    }
+
+    /// The values that cookies of the name have in a `Cookie` field, quotes kept.
+    pub fn values<'a>(&'a self, field: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        self.places(field).filter_map(|place| field[place].trim_ascii()[self.name.len()..].strip_prefix(b"="))
+    }
+
+    /// A `Cookie` field without the cookies of the name; none when it has none of them. Every other byte stays; a cookie
+    /// goes with the `;` and the space that follow it, the last one with those before it.
+    pub fn without(&self, field: &[u8]) -> Option<Vec<u8>> {
+        let mut places = self.places(field).peekable();
+        places.peek()?;
+        let mut out = Vec::with_capacity(field.len());
+        let mut rest = 0;
+        for place in places {
+            keep(&field[rest..place.start], &mut out);
+            rest = place.end + 1;
+        }
+        match field.get(rest..) {
+            Some(last) => keep(last, &mut out),
+            None => _ = out.pop(),
+        }
+        Some(out)
+    }
+
+    /// Takes the cookie out of all `Cookie` lines; a line that has no other goes.
+    pub fn hide(&self, headers: &mut HeaderMap) {
+        let header::Entry::Occupied(mut lines) = headers.entry(header::COOKIE) else { return };
+        let mut some_are_empty = false;
+        for line in lines.iter_mut() {
+            if let Some(rest) = self.without(line.as_bytes())
+                && let Ok(rest) = HeaderValue::from_maybe_shared(bytes::Bytes::from(rest))
+            {
+                some_are_empty |= rest.is_empty();
+                *line = rest;
+            }
+        }
+        if some_are_empty {
+            let (name, lines) = lines.remove_entry_mult();
+            let kept: Vec<HeaderValue> = lines.filter(|line| !line.is_empty()).collect();
+            for line in kept {
+                headers.append(&name, line);
+            }
         }
     }
-    if some_are_empty {
-        let (name, lines) = lines.remove_entry_mult();
-        let kept: Vec<HeaderValue> = lines.filter(|line| !line.is_empty()).collect();
-        for line in kept {
-            headers.append(&name, line);
-        }
+
+    /// From the `;` before each cookie of the name to the one behind it, blanks between name and `=` overlooked.
+    fn places<'a>(&'a self, field: &'a [u8]) -> impl Iterator<Item = Range<usize>> {
+        self.finder.find_iter(field).filter_map(|at| {
+            let before = field[..at].trim_ascii_end();
+            let name_end = at + self.name.len();
+            let begins = before.is_empty() || before.ends_with(b";");
+            if !begins || !field[name_end..].trim_ascii_start().starts_with(b"=") {
+                return None;
+            }
+            let end = memchr::memchr(b';', &field[name_end..]).map_or(field.len(), |end| name_end + end);
+            Some(before.len()..end)
+        })
     }
+}
+
+/// Adds what stays of a field; what separates cookies does not begin one.
+fn keep(part: &[u8], out: &mut Vec<u8>) {
+    let is_between = |byte: &u8| byte.is_ascii_whitespace() || *byte == b';';
+    let start = if out.is_empty() { part.iter().position(|byte| !is_between(byte)) } else { Some(0) };
+    out.extend_from_slice(&part[start.unwrap_or(part.len())..]);
 }
 
 #[cfg(test)]
@@ -203,6 +245,10 @@ mod tests {
             "1 AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE\n0 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
         )
         .unwrap()
+    }
+
+    fn name() -> CookieName {
+        CookieName::new("_utmd")
     }
 
     fn example() -> VisitorCookie {
@@ -262,7 +308,7 @@ mod tests {
         let later = VisitorCookie { started_s: 1_700_000_001, ..example() };
         let field =
             format!("a=b; _utmd={}; _utmd={}; _utmd=x", later.encode(&keys()), example().encode(&keys()));
-        let found = VisitorCookie::find([field.as_bytes()].into_iter(), "_utmd", &keys(), 1_700_000_100);
+        let found = VisitorCookie::find([field.as_bytes()].into_iter(), &name(), &keys(), 1_700_000_100);
         assert_eq!(found, Ok(later));
     }
 
@@ -279,18 +325,34 @@ mod tests {
             ("a=_utmd=x; _utmd2=y; x_utmd=z", None),
             ("a=b", None),
         ] {
-            assert_eq!(without(field.as_bytes(), "_utmd").as_deref(), expected.map(str::as_bytes), "{field}");
+            assert_eq!(name().without(field.as_bytes()).as_deref(), expected.map(str::as_bytes), "{field}");
         }
     }
 
     proptest! {
         #[test]
+        fn cookies_are_found_wherever_they_stand(field in "(_utmd|_utm|d|=|;|;|; | |\t|a|\"){0,16}") {
+            let field = field.as_bytes();
+            let is_own = |pair: &&[u8]| {
+                let name_end = memchr::memchr(b'=', pair);
+                name_end.is_some_and(|end| pair[..end].trim_ascii() == b"_utmd")
+            };
+            let values = pairs(field).filter(|(other, _)| other == b"_utmd").map(|(_, value)| value);
+            prop_assert!(name().values(field).eq(values));
+            let others: Vec<&[u8]> = split(field, b';').filter(|pair| !is_own(pair)).collect();
+            let others = others.join(&b';');
+            let start = others.iter().position(|byte| !b"; \t".contains(byte)).unwrap_or(others.len());
+            let expected = split(field, b';').any(|pair| is_own(&pair)).then(|| others[start..].to_vec());
+            prop_assert_eq!(name().without(field), expected);
+        }
+
+        #[test]
         fn no_bytes_make_it_fail(value in proptest::collection::vec(any::<u8>(), 0..120)) {
             let _ = VisitorCookie::decode(&value, &keys(), 1_700_000_060);
-            let _ = without(&value, "_utmd");
+            let _ = name().without(&value);
             let mut field = b"_utmd=".to_vec();
             field.extend(&value);
-            let _ = VisitorCookie::find([field.as_slice()].into_iter(), "_utmd", &keys(), 1_700_000_060);
+            let _ = VisitorCookie::find([field.as_slice()].into_iter(), &name(), &keys(), 1_700_000_060);
         }
     }
 }

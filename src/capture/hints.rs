@@ -7,7 +7,8 @@
 use std::borrow::Cow;
 
 use http::HeaderValue;
-use memchr::memmem::find;
+
+use super::query::holds;
 
 /// Longest name of a browser, and longest version.
 const NAME_BYTES: usize = 32;
@@ -53,11 +54,11 @@ impl ClientHints {
         let platform =
             platform.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or_default();
         if let Some((name, mark)) = SYSTEMS.iter().find(|(name, _)| name.as_bytes() == platform)
-            && find(user_agent, mark).is_none()
+            && !holds(user_agent, mark)
         {
             add(&mut text, &["system=", name]);
         }
-        if self.mobile && find(user_agent, b"Mobi").is_none() {
+        if self.mobile && !holds(user_agent, b"Mobi") {
             add(&mut text, &["mobile"]);
         }
         if text.is_empty() { Cow::Borrowed("") } else { Cow::Owned(text) }
@@ -82,7 +83,7 @@ fn own_brand(brands: &[u8]) -> Option<(&str, &str)> {
             None => (&[][..], behind),
         };
         rest = behind;
-        let is_noise = name.trim_ascii().starts_with(b"Not") && find(name, b"Brand").is_some();
+        let is_noise = name.trim_ascii().starts_with(b"Not") && holds(name, b"Brand");
         if !is_noise && !COMMON.contains(&name) && is_name(name) && is_version(version) {
             return std::str::from_utf8(name).ok().zip(std::str::from_utf8(version).ok());
         }

@@ -9,6 +9,7 @@ use super::bot::{self, Signs, Verdict};
 use super::consent::Standing;
 use super::evidence::{self, Referrer, cap_chars};
 use super::hints::ClientHints;
+use super::query::holds;
 use super::reasons::NoPageView;
 use super::{Arrival, Observation, Rules, cookie, host, mask};
 use crate::exclusion::{self, Exclusions, Rule};
@@ -40,7 +41,7 @@ impl Observation {
             Some(mode) => {
                 mode == "navigate" && fields.destination.is_none_or(|destination| destination == "document")
             }
-            None => fields.accept.is_some_and(|accept| contains(accept, b"text/html")),
+            None => fields.accept.is_some_and(|accept| holds(accept.as_bytes(), b"text/html")),
         };
         let is_safe = method == Method::GET || method == Method::HEAD;
         let denies = rules.honours_gpc && fields.gpc.is_some_and(|value| value == "1");
@@ -67,7 +68,7 @@ impl Observation {
             signs: Signs {
                 accept_language: fields.accept_language.is_some(),
                 sec_fetch: fields.mode.is_some(),
-                headless_brand: fields.brands.is_some_and(|brands| contains(brands, b"Headless")),
+                headless_brand: fields.brands.is_some_and(|brands| holds(brands.as_bytes(), b"Headless")),
                 https: arrival.https,
             },
             is_get: method == Method::GET,
@@ -218,7 +219,7 @@ impl<'a> Fields<'a> {
                 }
                 "sec-purpose" | "purpose" | "x-moz" => {
                     let words = [b"prefetch".as_slice(), b"prerender", b"preview"];
-                    found.is_prefetch |= words.iter().any(|word| contains(value, word));
+                    found.is_prefetch |= words.iter().any(|word| holds(value.as_bytes(), word));
                     continue;
                 }
                 _ => continue,
@@ -238,8 +239,4 @@ fn is_from_own_page(headers: &HeaderMap) -> bool {
     let origin = headers.get(header::ORIGIN).and_then(|origin| Referrer::read(origin.as_bytes()));
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     origin.zip(host).is_some_and(|(origin, host)| host::same_owner(&origin.host, &host::host_of(host)))
-}
-
-fn contains(value: &HeaderValue, word: &[u8]) -> bool {
-    memchr::memmem::find(value.as_bytes(), word).is_some()
 }

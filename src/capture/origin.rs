@@ -7,7 +7,7 @@ use super::consent::Standing;
 use super::cookie::{NoCookie, VisitorCookie};
 use super::evidence::{Evidence, Referrer};
 use super::identity::Visit;
-use super::{Observation, Rules, Secrets, cookie, host, identity};
+use super::{Observation, Rules, Secrets, host, identity};
 use crate::hit::findings;
 
 /// Where a request comes from.
@@ -38,8 +38,7 @@ impl Observation {
 
     /// Whether there is a cookie of our name, be it good or not.
     pub(super) fn carries_cookie(&self, rules: &Rules) -> bool {
-        let mut names = self.cookies.iter().flat_map(|field| cookie::pairs(field.as_bytes()));
-        names.any(|(name, _)| name == rules.cookie_name.as_bytes())
+        self.cookies.iter().any(|field| rules.cookie_name.values(field.as_bytes()).next().is_some())
     }
 
     /// The visit of the cookie's visitor, else of the one minted now, else of somebody known for the day only.

@@ -68,24 +68,21 @@ pub fn query_of(target: &[u8]) -> Option<&[u8]> {
 /// too.
 pub fn strip(target: &[u8], patterns: &NamePatterns) -> Option<Vec<u8>> {
     let query = query_of(target)?;
-    if !segments(query).any(|segment| is_match(segment, patterns)) {
-        return None;
-    }
-    let query_start = query.as_ptr() as usize - target.as_ptr() as usize;
-    let after = &target[query_start + query.len()..];
+    let place = |part: &[u8]| part.as_ptr() as usize - target.as_ptr() as usize;
+    let mut segments = segments(query);
+    let first = segments.by_ref().find(|segment| is_match(segment, patterns))?;
     let mut out = Vec::with_capacity(target.len());
-    out.extend_from_slice(&target[..query_start]);
-    let mut first = true;
-    for segment in segments(query).filter(|segment| !is_match(segment, patterns)) {
-        if !std::mem::take(&mut first) {
-            out.push(b'&');
-        }
+    // With the `?` or `&` before it, which goes if nothing follows.
+    out.extend_from_slice(&target[..place(first)]);
+    for segment in segments.filter(|segment| !is_match(segment, patterns)) {
         out.extend_from_slice(segment);
+        out.push(b'&');
     }
-    if out.len() == query_start {
+    out.pop();
+    if out.len() == place(query) {
         out.pop();
     }
-    out.extend_from_slice(after);
+    out.extend_from_slice(&target[place(query) + query.len()..]);
     Some(out)
 }
 
@@ -174,6 +171,12 @@ pub(super) fn split(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
         start = end + 1;
         part
     })
+}
+
+/// Whether a word stands in a text. For a text as short as a field's value it costs more to prepare a search by what is rare
+/// than to look at each place of the word's first letter.
+pub(super) fn holds(text: &[u8], word: &[u8]) -> bool {
+    word.first().is_none_or(|first| memchr::memchr_iter(*first, text).any(|at| text[at..].starts_with(word)))
 }
 
 fn split_pair(segment: &[u8]) -> (&[u8], Option<&[u8]>) {
@@ -275,6 +278,11 @@ mod tests {
                 prop_assert_eq!(out.as_ref().unwrap(), &expected);
                 prop_assert_eq!(strip(&expected, &utm()), None, "idempotent");
             }
+        }
+
+        #[test]
+        fn words_are_found_wherever_they_stand(text in "[ab]{0,12}", word in "[ab]{0,3}") {
+            prop_assert_eq!(holds(text.as_bytes(), word.as_bytes()), text.contains(&word));
         }
 
         #[test]

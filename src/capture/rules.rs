@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use http::{HeaderValue, Uri};
 
+use super::cookie::CookieName;
 use super::evidence::{Evidence, REDACTED, Referrer};
 use super::host::{is_within, registrable, same_owner};
 use super::mask;
@@ -20,7 +21,7 @@ const UTM: [&[u8]; 6] =
 /// What capture goes by; one for all routes.
 #[derive(Debug, Clone)]
 pub struct Rules {
-    pub(super) cookie_name: String,
+    pub(super) cookie_name: CookieName,
     pub(super) session_timeout_s: u32,
     pub(super) stores_address: bool,
     pub(super) registry: Registry,
@@ -42,7 +43,7 @@ impl Rules {
     pub fn new(tracking: &Tracking) -> Self {
         let lower = |list: &[String]| list.iter().map(|text| text.to_ascii_lowercase()).collect::<Vec<_>>();
         Self {
-            cookie_name: tracking.identity.cookie.clone(),
+            cookie_name: CookieName::new(&tracking.identity.cookie),
             session_timeout_s: u32::try_from(tracking.identity.session_timeout.as_secs()).unwrap_or(u32::MAX),
             stores_address: tracking.privacy.store_ip != StoreIp::None,
             registry: Registry::with(&tracking.parameters),
@@ -126,7 +127,7 @@ impl Rules {
     }
 
     /// The name of the visitor's cookie.
-    pub fn cookie_name(&self) -> &str {
+    pub fn cookie_name(&self) -> &CookieName {
         &self.cookie_name
     }
 
@@ -146,7 +147,7 @@ impl Rules {
             CookieDomain::Auto => registrable(host),
             CookieDomain::Literal(domain) => Some(domain.as_str()),
         };
-        let name = &self.cookie_name;
+        let name = self.cookie_name.as_str();
         let mut line = format!("{name}={value}; Path=/; Max-Age={max_age_s}");
         if let Some(domain) = domain {
             line.push_str("; Domain=");

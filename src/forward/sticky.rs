@@ -7,13 +7,14 @@ use http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
 use http::{Response, StatusCode};
 use sha2::{Digest, Sha256};
 
-use crate::capture::{cookie, may_set_cookie};
+use crate::capture::cookie::CookieName;
+use crate::capture::may_set_cookie;
 use crate::clock::unix_ms;
 
 /// The cookie of one upstream.
 #[derive(Debug)]
 pub(super) struct StickyCookie {
-    name: String,
+    name: CookieName,
     /// Of each server.
     values: Vec<String>,
 }
@@ -21,7 +22,7 @@ pub(super) struct StickyCookie {
 impl StickyCookie {
     /// `urls` of the upstream's servers, in the order of their numbers.
     pub(super) fn new(name: &str, urls: impl Iterator<Item = String>) -> Self {
-        StickyCookie { name: name.to_owned(), values: urls.map(|url| value(&url)).collect() }
+        StickyCookie { name: CookieName::new(name), values: urls.map(|url| value(&url)).collect() }
     }
 
     /// Takes the cookie out of a request; answers the number of the server that it names.
@@ -31,10 +32,9 @@ impl StickyCookie {
         }
         let fields = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
         let found = fields
-            .flat_map(cookie::pairs)
-            .filter(|(name, _)| *name == self.name.as_bytes())
-            .find_map(|(_, value)| self.values.iter().position(|known| known.as_bytes() == value));
-        cookie::hide(headers, &self.name);
+            .flat_map(|field| self.name.values(field))
+            .find_map(|value| self.values.iter().position(|known| known.as_bytes() == value));
+        self.name.hide(headers);
         found
     }
 
@@ -47,7 +47,7 @@ impl StickyCookie {
             return;
         }
         let secure = if https { "; Secure" } else { "" };
-        let line = format!("{}={value}; Path=/; HttpOnly; SameSite=Lax{secure}", self.name);
+        let line = format!("{}={value}; Path=/; HttpOnly; SameSite=Lax{secure}", self.name.as_str());
         if let Ok(line) = HeaderValue::from_str(&line) {
             response.headers_mut().append(SET_COOKIE, line);
         }

@@ -5,6 +5,7 @@
 
 use std::sync::LazyLock;
 
+use super::query::holds;
 use words::TABLE;
 
 mod words;
@@ -170,7 +171,7 @@ pub fn judge(user_agent: &[u8], path: &[u8], signs: Signs) -> Verdict {
     if let Some((_, score)) = SCANNER_PATHS.iter().find(|(begin, _)| begins(path, begin)) {
         verdict.add(Reason::ScannerPath, *score, "(scanner)");
     }
-    if memchr::memmem::find(user_agent, b"Chrome/").is_some() {
+    if holds(user_agent, b"Chrome/") {
         if !signs.accept_language {
             verdict.add(Reason::NoAcceptLanguage, 60, "(chromium without language)");
         }
@@ -182,7 +183,9 @@ pub fn judge(user_agent: &[u8], path: &[u8], signs: Signs) -> Verdict {
 }
 
 fn begins(path: &[u8], begin: &[u8]) -> bool {
-    path.get(..begin.len()).is_some_and(|start| start.eq_ignore_ascii_case(begin))
+    // All have a slash first: what follows it rules most of them out.
+    let may_begin = path.get(1).zip(begin.get(1)).is_some_and(|(one, other)| one.eq_ignore_ascii_case(other));
+    may_begin && path.get(..begin.len()).is_some_and(|start| start.eq_ignore_ascii_case(begin))
 }
 
 #[cfg(test)]
