@@ -56,6 +56,8 @@ const FILES: &[(&str, &str)] = files![
     "V32__order_keys",
     "V33__session_actions",
     "V34__followed",
+    "V37__sessions_by_start",
+    "V38__sessions_started_once",
 ];
 
 /// How the database's schema stands to this binary.
