@@ -58,6 +58,8 @@ const FILES: &[(&str, &str)] = files![
     "V34__followed",
     "V35__session_facts",
     "V36__keys_in_use",
+    "V37__sessions_by_start",
+    "V38__sessions_started_once",
     "V39__first_hour",
     "V40__beginnings",
 ];

@@ -8,9 +8,9 @@
 -- → site_id, order_id
 --
 -- $4 lets the orders of that time be read rather than all; OFFSET 0 has entries looked up one by one rather than read as
--- a whole.
+-- a whole. Where no order is a customer's none is looked up as such.
 WITH seen AS (
-    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) AS s(session_id, visitor_id, least_at)
+    SELECT unnest($1::uuid[]) AS session_id, unnest($2::uuid[]) AS visitor_id, unnest($3::timestamptz[]) AS least_at
 ), minted AS MATERIALIZED (
     SELECT v.visitor_id
     FROM (
@@ -34,6 +34,7 @@ CROSS JOIN LATERAL (SELECT o.site_id, o.customer FROM orders o
                     WHERE o.visitor_id = s.visitor_id AND o.customer IS NOT NULL OFFSET 0) o
 CROSS JOIN LATERAL (SELECT x.* FROM orders x WHERE x.site_id = o.site_id AND x.customer = o.customer OFFSET 0) x
 WHERE x.placed_at >= s.least_at
+  AND EXISTS (SELECT FROM orders WHERE customer IS NOT NULL)
 UNION
 SELECT o.site_id, o.order_id
 FROM (
@@ -53,7 +54,7 @@ CROSS JOIN LATERAL (
 WHERE o.placed_at >= s.least_at OR o.session_id IS DISTINCT FROM s.session_id
 UNION
 SELECT o.site_id, o.order_id
-FROM (SELECT s.visitor_id, min(s.least_at) AS least_at FROM seen s GROUP BY s.visitor_id) s
+FROM seen s
 CROSS JOIN LATERAL (
     SELECT o.* FROM order_entries e JOIN orders o USING (site_id, order_id) WHERE e.visitor_id = s.visitor_id OFFSET 0
 ) o

@@ -6,9 +6,15 @@
 INSERT INTO visitors AS v (visitor_id, site_id, identity, first_seen, last_seen, minted_from, registered_at,
                            first_touch_at, first_evidence, first_campaign_id, first_referrer_id,
                            last_touch_at, last_evidence, last_campaign_id, last_referrer_id)
-SELECT * FROM unnest($1::uuid[], $2::integer[], $3::smallint[], $4::timestamptz[], $5::timestamptz[], $6::uuid[],
-                     $7::timestamptz[], $8::timestamptz[], $9::bigint[], $10::bigint[], $11::bigint[],
-                     $12::timestamptz[], $13::bigint[], $14::bigint[], $15::bigint[]) AS n(visitor_id)
+SELECT * FROM (
+    SELECT unnest($1::uuid[]) AS visitor_id, unnest($2::integer[]) AS site_id, unnest($3::smallint[]) AS identity,
+           unnest($4::timestamptz[]) AS first_seen, unnest($5::timestamptz[]) AS last_seen,
+           unnest($6::uuid[]) AS minted_from, unnest($7::timestamptz[]) AS registered_at,
+           unnest($8::timestamptz[]) AS first_touch_at, unnest($9::bigint[]) AS first_evidence,
+           unnest($10::bigint[]) AS first_campaign_id, unnest($11::bigint[]) AS first_referrer_id,
+           unnest($12::timestamptz[]) AS last_touch_at, unnest($13::bigint[]) AS last_evidence,
+           unnest($14::bigint[]) AS last_campaign_id, unnest($15::bigint[]) AS last_referrer_id
+) n
 ORDER BY n.visitor_id
 ON CONFLICT (visitor_id) DO UPDATE SET
     site_id       = least(v.site_id, excluded.site_id),
