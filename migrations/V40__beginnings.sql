@@ -1,5 +1,7 @@
 -- Few sessions have a beginning without a cookie: what is told of it is looked up by functions, which are planned when they are
--- called. Within a statement the planner would weigh every month of three tables for each.
+-- called. Within a statement the planner would weigh every month of three tables for each. The program calls them beside
+-- session_texts; session_details does without them, since the views of bi read it: a function in a view runs with the rights of
+-- who asks, who may not read its tables.
 
 CREATE FUNCTION begun_in(of_visitor uuid, of_session uuid) RETURNS uuid LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT l.cookieless_session_id
@@ -26,7 +28,7 @@ CREATE FUNCTION begun_by(of_visitor uuid, touched_at timestamptz) RETURNS jsonb 
 $$;
 COMMENT ON FUNCTION begun_by IS 'The click ids of a touch that came before the visitor had a cookie.';
 
-CREATE OR REPLACE VIEW session_details AS
+CREATE VIEW session_texts AS
 SELECT s.session_id,
        s.session_hour,
        s.visitor_id,
@@ -54,7 +56,7 @@ SELECT s.session_id,
        c.parameters,
        c.inferred,
        coalesce((s.landing).touch_at, s.touch_at) AS touch_at,
-       CASE WHEN (s.landing).touch_at IS NULL THEN t.click_ids ELSE begun_by(s.visitor_id, (s.landing).touch_at) END AS click_ids,
+       CASE WHEN (s.landing).touch_at IS NULL THEN t.click_ids END AS own_click_ids,
        k.cookies,
        host(s.address)                         AS ip_address,
        p.country,
@@ -85,8 +87,9 @@ SELECT s.session_id,
        s.behaviour_rules,
        greatest(s.bot_score, s.behaviour_score, (s.landing).bot_score) >= 50 AS bot,
        coalesce((s.landing).started_at, s.started_at) AS began_at,
-       CASE WHEN s.continued THEN continued_in(s.visitor_id, s.session_id) END AS continued_in,
-       CASE WHEN (s.landing).started_at IS NOT NULL THEN begun_in(s.visitor_id, s.session_id) END AS begun_in
+       s.continued,
+       (s.landing).started_at IS NOT NULL      AS begun,
+       (s.landing).touch_at                    AS begun_by_touch_at
 FROM sessions s
 LEFT JOIN sites n ON n.site_id = s.site_id
 LEFT JOIN campaigns c ON c.campaign_id = coalesce((s.landing).campaign_id, s.campaign_id)
@@ -109,3 +112,34 @@ LEFT JOIN LATERAL (
     FROM orders x
     WHERE x.session_id = s.session_id AND s.order_count > 0
 ) o ON true;
+COMMENT ON VIEW session_texts IS 'What is known of a session in itself. utm_…: as seen; source … term: labels.';
+
+CREATE OR REPLACE VIEW session_details AS
+SELECT x.session_id, x.session_hour, x.visitor_id, x.site, x.identity, x.session_number, x.first_seen, x.last_seen,
+       x.page_views, x.actions, x.score, x.bot_score, x.bot_reasons, x.source, x.medium, x.campaign, x.content, x.term,
+       x.utm_source, x.utm_medium, x.utm_campaign, x.utm_content, x.utm_term, x.utm_id, x.parameters, x.inferred, x.touch_at,
+       coalesce(x.own_click_ids, t.click_ids) AS click_ids, x.cookies, x.ip_address, x.country, x.country_name, x.region, x.city,
+       x.timezone, x.device_type, x.device_brand, x.device_model, x.os_name, x.os_version, x.browser_name, x.browser_version,
+       x.user_agent, x.referrer, x.landing_host, x.landing_page, x.registration_at, x.order_count, x.lead_at, x.converted_at,
+       x.channel, x.behaviour_score, x.behaviour_reasons, x.excluded, x.bot_rules, x.behaviour_rules, x.bot, x.began_at,
+       n_in.session_id AS continued_in, n_by.cookieless_session_id AS begun_in
+FROM session_texts x
+LEFT JOIN LATERAL (
+    SELECT y.click_ids
+    FROM visitors v
+    JOIN touches y ON y.visitor_id = v.minted_from AND y.session_hour = day_of(v.first_seen) AND y.at = x.begun_by_touch_at
+    WHERE v.visitor_id = x.visitor_id AND x.begun_by_touch_at IS NOT NULL
+    LIMIT 1
+) t ON true
+LEFT JOIN LATERAL (
+    SELECT l.session_id
+    FROM session_links l
+    WHERE x.continued AND l.cookieless_id = x.visitor_id AND l.cookieless_session_id = x.session_id
+    LIMIT 1
+) n_in ON true
+LEFT JOIN LATERAL (
+    SELECT l.cookieless_session_id
+    FROM session_links l
+    WHERE x.begun AND l.visitor_id = x.visitor_id AND l.session_id = x.session_id
+    LIMIT 1
+) n_by ON true;

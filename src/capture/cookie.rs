@@ -211,7 +211,7 @@ impl CookieName {
         }
     }
 
-    /// From the `;` before each cookie of the name to the one behind it, blanks between name and `=` overlooked.
+    /// What stands between the `;` before each cookie of the name and the one behind it, blanks between name and `=` overlooked.
     fn places<'a>(&'a self, field: &'a [u8]) -> impl Iterator<Item = Range<usize>> {
         self.finder.find_iter(field).filter_map(|at| {
             let before = field[..at].trim_ascii_end();

@@ -99,7 +99,7 @@ impl ReportDatabase {
     /// Opens a snapshot.
     pub async fn snapshot(&self) -> Result<Snapshot, DatabaseError> {
         let client = self.client().await?;
-        let snapshot = Snapshot { client: Some(client), statement_timeout: self.statement_timeout };
+        let mut snapshot = Snapshot { client: Some(client), statement_timeout: self.statement_timeout };
         snapshot.in_time(snapshot.connection()?.batch_execute(BEGIN)).await?;
         snapshot.allow(self.statement_timeout).await?;
         Ok(snapshot)
@@ -126,9 +126,10 @@ impl Snapshot {
     }
 
     /// Lets the statements that follow run for so long.
-    pub async fn allow(&self, time: Duration) -> Result<(), DatabaseError> {
+    pub async fn allow(&mut self, time: Duration) -> Result<(), DatabaseError> {
         let milliseconds = time.as_millis().clamp(1, 2_147_483_647).to_string();
         self.rows(include_str!("sql/snapshot_settings.sql"), &[(&milliseconds, Type::TEXT)]).await?;
+        self.statement_timeout = time;
         Ok(())
     }
 

@@ -104,7 +104,7 @@ impl TouchDetails {
 }
 
 impl Verdict {
-    /// Reads a row of `session_details`.
+    /// Reads a row of `session_texts`.
     pub(crate) fn read(row: &Row) -> Result<Verdict, tokio_postgres::Error> {
         Ok(Verdict {
             is_bot: row.try_get("bot")?,

@@ -1,5 +1,8 @@
 //! A window in parts that are read one after the other. Each is as long as lets it have some ten thousand rows: few enough to be
 //! sorted in memory, so many that asking costs little beside reading, in a small shop and in a large one.
+//!
+//! A session whose first hits were lost may have started more than two days after its hour; in a window that begins between the two
+//! it is not found, and so in a part.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -8,13 +11,18 @@ use crate::stats::period::Window;
 /// Fewer rows than this, and the next part is twice as long.
 const FEW: usize = 10_000;
 
-/// More rows than this, and the next part is half as long.
+/// More rows than this, and the next part is as much shorter as would have made them [`RIGHT`].
 const MANY: usize = 40_000;
+
+const RIGHT: usize = 20_000;
 
 /// How long the first part is: its rows are there soon, and even two years are few doublings away.
 const FIRST: SignedDuration = SignedDuration::from_hours(1);
 
 const SHORTEST: SignedDuration = SignedDuration::from_mins(1);
+
+/// After a time in which little happened many may come at once.
+const LONGEST: SignedDuration = SignedDuration::from_hours(31 * 24);
 
 /// What is left of a window.
 #[derive(Debug)]
@@ -45,9 +53,10 @@ impl Parts {
             return None;
         }
         if rows < FEW {
-            self.length = self.length.saturating_mul(2);
+            self.length = (self.length * 2).min(LONGEST);
         } else if rows > MANY {
-            self.length = (self.length / 2).max(SHORTEST);
+            let shorter = self.length.as_secs_f64() * RIGHT as f64 / rows as f64;
+            self.length = SignedDuration::from_secs_f64(shorter).max(SHORTEST);
         }
         Some(self.take())
     }
@@ -68,6 +77,7 @@ impl Parts {
 }
 
 #[cfg(test)]
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rows of a test")]
 mod tests {
     use proptest::prelude::*;
 
@@ -107,7 +117,24 @@ mod tests {
     fn two_years_of_a_small_shop_are_few_parts() {
         let mut parts = Parts::since(at(0), Window { from: None, to: at(2 * 365 * 86_400) });
         parts.first();
-        assert_eq!(std::iter::from_fn(|| parts.next(100)).count(), 14);
+        assert_eq!(std::iter::from_fn(|| parts.next(100)).count(), 32);
+    }
+
+    #[test]
+    fn after_a_silence_one_part_at_most_is_long() {
+        let (opening, an_hour) = (at(365 * 86_400), 20_000.0);
+        let rows = |part: Window| {
+            let hours = (part.to.duration_since(opening).as_secs_f64() / 3600.0).max(0.0);
+            let before =
+                part.from.map_or(0.0, |from| (from.duration_since(opening).as_secs_f64() / 3600.0).max(0.0));
+            ((hours - before) * an_hour) as usize
+        };
+        let mut parts = Parts::since(at(0), Window { from: None, to: at(730 * 86_400) });
+        let mut sizes = vec![rows(parts.first())];
+        while let Some(part) = parts.next(*sizes.last().unwrap()) {
+            sizes.push(rows(part));
+        }
+        assert_eq!(sizes.iter().filter(|size| **size > 50_000).count(), 1, "{sizes:?}");
     }
 
     #[test]

@@ -32,7 +32,7 @@ use crate::stats::parts::Parts;
 use crate::stats::period::Window;
 use crate::stats::problem::StatsError;
 use crate::stats::scope::{Money, Scope};
-use crate::stats::{AppState, breakdown, timeseries};
+use crate::stats::{AppState, breakdown};
 
 pub(crate) const ACCEPTS: Accepts =
     Accepts { own: &["type", "format", "locale", "conversion_name"], ..Accepts::MONEY };
@@ -97,13 +97,18 @@ pub(crate) async fn export(
         return Ok(answer(name, shape, Body::from(writer.text)));
     };
     let permit = Arc::clone(&shared.exports).try_acquire_owned().map_err(|_| StatsError::ExportsBusy)?;
-    let snapshot = shared.context.database.snapshot().await?;
+    let mut snapshot = shared.context.database.snapshot().await?;
     snapshot.allow(LONGEST).await?;
     let mut parts = match takes {
         Takes::Window => {
             snapshot.rows(include_str!("sql/export_settings.sql"), &[]).await?;
-            let (begin, _) = timeseries::begun(&snapshot, params.window).await?;
-            Parts::since(begin, params.window)
+            match snapshot.row(include_str!("sql/first_session.sql"), &[]).await? {
+                Some(first) => {
+                    let begin = first.try_get("session_hour").map_err(DatabaseError::from)?;
+                    Parts::since(begin, params.window)
+                }
+                None => Parts::one(params.window),
+            }
         }
         Takes::Money | Takes::Name => Parts::one(params.window),
     };

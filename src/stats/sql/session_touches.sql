@@ -1,6 +1,6 @@
 -- Which acquisition evidence came in one session, that of its beginning without a cookie included?
 --
--- $1 uuid  session id, $2 uuid visitor id, $3 uuid  session id of that beginning, null = none
+-- $1 uuid  session id, $2 uuid visitor id, $3 uuid  session id of that beginning, null = none, or not joined to the session yet
 -- Rows by time: columns of touch_details
 SELECT t.*
 FROM touch_details t
