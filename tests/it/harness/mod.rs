@@ -16,6 +16,8 @@ pub(crate) mod tls;
 pub(crate) mod upstream;
 
 use std::net::{SocketAddr, TcpListener};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 pub(crate) use client::Client;
@@ -27,10 +29,13 @@ pub(crate) use upstream::{Received, Reply, Upstream};
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// An address on which nobody listens, now or later: its port is below those that the kernel gives to sockets which do
-/// not name one.
+/// not name one, and no other test of this process is given it.
 pub(crate) fn free_address() -> SocketAddr {
+    const PORTS: u16 = 12_000;
+    static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| AtomicU16::new(rand::random_range(0..PORTS)));
     loop {
-        let address = SocketAddr::from(([127, 0, 0, 1], rand::random_range(20_000..32_000)));
+        let port = 20_000 + NEXT.fetch_add(1, Ordering::Relaxed) % PORTS;
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
         if TcpListener::bind(address).is_ok() {
             return address;
         }
