@@ -14,9 +14,10 @@ const FEW: usize = 10_000;
 /// More rows than this, and the next part is as much shorter as would have made them [`RIGHT`].
 const MANY: usize = 40_000;
 
+/// As many rows as a part is made for.
 const RIGHT: usize = 20_000;
 
-/// How long the first part is: its rows are there soon, and even two years are few doublings away.
+/// How long the first part is: its rows are there soon, and a month is ten doublings away.
 const FIRST: SignedDuration = SignedDuration::from_hours(1);
 
 const SHORTEST: SignedDuration = SignedDuration::from_mins(1);
