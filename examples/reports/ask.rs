@@ -89,19 +89,23 @@ pub(crate) async fn every_question(url: &str, arguments: &Arguments) -> anyhow::
     let end = Instant::now() + Duration::from_secs(arguments.seconds);
     let mut figures = Vec::new();
     println!("{:<48} {:>10} {:>10} {:>10} {:>10}   p50 / p95, ms", "", "today", "month", "year", "all_time");
-    let is_wanted = |question: &&&str| question.contains(&arguments.only);
-    for question in QUESTIONS.iter().filter(is_wanted) {
+    let is_wanted = |address: &str| address.contains(&arguments.only);
+    for question in QUESTIONS {
+        let addresses = PERIODS.map(|period| (period, format!("{question}&period={period}")));
+        if !addresses.iter().any(|(_, address)| is_wanted(address)) {
+            continue;
+        }
         let mut cells = Vec::new();
-        for period in PERIODS {
-            let is_short = !LONG.contains(question) || ["today", "month"].contains(&period);
-            let address = (is_short && Instant::now() < end).then(|| format!("{question}&period={period}"));
-            let times = port.ask(address, arguments.repeat).await?;
+        for (period, address) in addresses {
+            let is_short = !LONG.contains(&question) || ["today", "month"].contains(&period);
+            let is_asked = is_short && is_wanted(&address) && Instant::now() < end;
+            let times = port.ask(is_asked.then_some(address), arguments.repeat).await?;
             cells.push(cell(times));
             figures.push(figure(question, Some(period), times));
         }
         println!("{question:<48} {:>10} {:>10} {:>10} {:>10}", cells[0], cells[1], cells[2], cells[3]);
     }
-    for question in WITHOUT_WINDOW.iter().filter(is_wanted) {
+    for question in WITHOUT_WINDOW.iter().filter(|question| is_wanted(question)) {
         let session = port.newest("sessions", "session_id").await?;
         let order = port.newest("orders", "order_id").await?;
         let address = question.replace("{session}", &session).replace("{order}", &order);

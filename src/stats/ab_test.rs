@@ -230,7 +230,7 @@ impl Seen {
         scan(snapshot, scope, wanted, |part| {
             let (visitors, set) = (part.numbers(Number::Visitor), part.numbers(Number::Flags));
             let campaigns = part.ids(Id::Campaign);
-            let theirs = part.chosen().filter(|session| people.have(visitors[*session]));
+            let theirs = part.chosen().iter().copied().filter(|session| people.have(visitors[*session]));
             sessions.extend(theirs.map(|session| {
                 (campaigns.of(session), visitors[session], set[session] & flags::CONVERTED == 0)
             }));

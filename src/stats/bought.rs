@@ -6,7 +6,7 @@ use crate::stats::database::{DatabaseError, Snapshot};
 use crate::stats::order_scan::{OrderChoices, scan_orders};
 use crate::stats::scope::{Money, Scope};
 use crate::stats::worth::{Worth, Worths};
-use crate::store::order_columns::VISITORS;
+use crate::store::order_columns::{MONEY, VISITORS};
 
 /// An order of somebody who is known.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +32,7 @@ pub(crate) async fn bought(
     let choices = OrderChoices::of(snapshot, &scope, false, &[]).await?;
     let mut columns = choices.columns();
     columns.push(VISITORS);
+    columns.extend(MONEY);
     let mut bought = Vec::new();
     let mut worths = Worths::of(money);
     let mut tell = |(visitor, at): &(i64, i64), worth: Option<Worth>| {

@@ -1,21 +1,19 @@
 //! `sources`, `campaigns`, `content`, `channels`, and by what only single sessions have `devices`, `browsers`,
 //! `operating-systems`, `geo`, `referrers`, `landing-pages`: how the groups of a dimension compare. Rows and `other` add up to `totals`.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
-use rust_decimal::Decimal;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tokio_postgres::Row;
-use tokio_postgres::types::Type;
 
 use crate::stats::answer::{Answer, ListMeta};
 use crate::stats::csv;
 use crate::stats::cursor::{decode_rank, encode_rank};
-use crate::stats::database::{DatabaseError, Parameter, Snapshot};
+use crate::stats::database::{DatabaseError, Snapshot};
 use crate::stats::groups::{GroupKey, Groups};
 use crate::stats::order_scan::Label;
 use crate::stats::params::{Accepts, Format, Params};
@@ -26,7 +24,7 @@ use crate::stats::sales::{Sales, Wanted, sales};
 use crate::stats::scope::{Money, Scope};
 use crate::stats::tally::Tally;
 use crate::stats::visitors::Way;
-use crate::stats::worth::decimal;
+use crate::stats::worth::text;
 use crate::stats::{AppState, Shared};
 use crate::store::columns::Id;
 use crate::store::order_columns::OrderId;
@@ -190,7 +188,7 @@ pub(crate) async fn all(
     let list = LISTS.iter().find(|(known, _)| *known == name);
     let (_, dimension) = list.ok_or(StatsError::NotFound("there is no such list"))?;
     (params.limit, params.sort.column) = (u32::MAX, "sessions");
-    let groups = look(*dimension, shared, &params, 0).await?.parts.groups;
+    let groups = look(*dimension, shared, &params, 0).await?.groups;
     let rows = groups.iter().filter_map(|group| match serde_json::to_value(group) {
         Ok(Value::Object(row)) => Some(row),
         _ => None,
@@ -198,11 +196,14 @@ pub(crate) async fn all(
     Ok(rows.collect())
 }
 
-/// What the statement says of a dimension.
+/// What is told of a dimension.
 struct Looked {
-    parts: Parts,
+    groups: Vec<Group>,
+    /// How many there are of them.
+    all_groups: usize,
     totals: Sums,
     other: Sums,
+    left_out: i64,
     way: Way,
     money: Money,
     freshness: Freshness,
@@ -222,14 +223,32 @@ async fn look(
     let groups = Groups::read(&snapshot, &scope, dimension.name(), dimension.label(), way).await?;
     let money = Money::of(params, &shared.config(), &snapshot).await?;
     let sold = sold(&snapshot, &scope, &money, dimension).await?;
-    let rows = compared(&snapshot, params, passed, &groups, &sold, money.minor_units()).await?;
     let freshness = snapshot.conclude().await?;
-    let mut parts = read(dimension, &rows)?;
-    let (Some(mut totals), Some(mut other)) = (parts.totals.take(), parts.other.take()) else {
-        return Err(DatabaseError::Failed);
-    };
-    (totals.visitors, other.visitors) = groups.of_all_and_others(&parts.keys);
-    Ok(Looked { parts, totals, other, way, money, freshness })
+    let mut lines = Line::all(&groups, &sold);
+    let given = given(&mut lines, params, passed);
+    let (mut all, mut others) = (Line::default(), Line::default());
+    let mut are_given = vec![false; groups.keys.len()];
+    for (place, line) in lines.iter().enumerate() {
+        all.add(line);
+        if !given.contains(&place) {
+            others.add(line);
+        } else if let Some(group) = line.group {
+            are_given[group] = true;
+        }
+    }
+    (all.visitors, others.visitors) = groups.of_all_and_others(&are_given);
+    let digits = money.minor_units();
+    let told = lines[given].iter();
+    Ok(Looked {
+        groups: told.map(|line| Group { keys: dimension.keys(line.key), sums: line.sums(digits) }).collect(),
+        all_groups: lines.len(),
+        totals: all.sums(digits),
+        other: others.sums(digits),
+        left_out: all.sold.left_out,
+        way,
+        money,
+        freshness,
+    })
 }
 
 /// What was sold by each group: of what was tagged by the touches that earned it, else by the session that ordered.
@@ -259,44 +278,102 @@ async fn sold(
     Ok(sold)
 }
 
-/// The groups that are asked for, the others, and all.
-async fn compared(
-    snapshot: &Snapshot,
-    params: &Params,
-    passed: u32,
-    groups: &Groups,
-    sold: &BTreeMap<GroupKey, Sales>,
-    digits: usize,
-) -> Result<Vec<Row>, DatabaseError> {
-    let (offset, limit) = (i64::from(passed), i64::from(params.limit));
-    let places = i32::try_from(digits).unwrap_or(2);
-    let column = |of: fn(&Tally) -> i64| groups.sums.iter().map(of).collect::<Vec<i64>>();
-    let sums = [
-        column(|sums| sums.sessions),
-        column(|sums| sums.conversions),
-        column(|sums| sums.bounces),
-        column(|sums| sums.points),
-    ];
-    let sold_keys = [0, 1, 2].map(|key| sold.keys().map(|keys| &keys[key]).collect::<Vec<&String>>());
-    let counts = |of: fn(&Sales) -> i64| sold.values().map(of).collect::<Vec<i64>>();
-    let counts =
-        [counts(|sums| sums.orders), counts(|sums| sums.left_out), counts(|sums| sums.valued_orders)];
-    let amounts = |of: fn(&Sales) -> i128| sold.values().map(|sums| decimal(of(sums), digits)).collect();
-    let amounts: [Vec<Decimal>; 2] = [amounts(|sums| sums.revenue), amounts(|sums| sums.gross)];
-    let mut parameters: Vec<Parameter<'_>> = vec![
-        (&params.sort.column, Type::TEXT),
-        (&params.sort.ascending, Type::BOOL),
-        (&offset, Type::INT8),
-        (&limit, Type::INT8),
-        (&places, Type::INT4),
-    ];
-    parameters.extend(groups.keys.iter().map(|keys| (keys as _, Type::TEXT_ARRAY)));
-    parameters.push((&groups.visitors, Type::INT8_ARRAY));
-    parameters.extend(sums.iter().map(|sums| (sums as _, Type::INT8_ARRAY)));
-    parameters.extend(sold_keys.iter().map(|keys| (keys as _, Type::TEXT_ARRAY)));
-    parameters.extend(counts.iter().map(|counts| (counts as _, Type::INT8_ARRAY)));
-    parameters.extend(amounts.iter().map(|amounts| (amounts as _, Type::NUMERIC_ARRAY)));
-    snapshot.rows(include_str!("sql/breakdown.sql"), &parameters).await
+/// A group, or several: its sessions and what it sold.
+#[derive(Debug, Clone, Copy)]
+struct Line<'a> {
+    key: &'a GroupKey,
+    /// Its place, where it has sessions.
+    group: Option<usize>,
+    visitors: i64,
+    sessions: Tally,
+    sold: Sales,
+}
+
+impl Default for Line<'_> {
+    fn default() -> Self {
+        const NONE: &GroupKey = &[String::new(), String::new(), String::new()];
+        Line { key: NONE, group: None, visitors: 0, sessions: Tally::default(), sold: Sales::default() }
+    }
+}
+
+impl<'a> Line<'a> {
+    /// Those of all groups that have either.
+    fn all(groups: &'a Groups, sold: &'a BTreeMap<GroupKey, Sales>) -> Vec<Line<'a>> {
+        let mut alone: BTreeMap<&GroupKey, Sales> = sold.iter().map(|(key, sold)| (key, *sold)).collect();
+        let of_sessions = groups.keys.iter().zip(&groups.visitors).zip(&groups.sums).enumerate();
+        let mut lines: Vec<Line<'a>> = of_sessions
+            .map(|(group, ((key, visitors), sessions))| Line {
+                key,
+                group: Some(group),
+                visitors: *visitors,
+                sessions: *sessions,
+                sold: alone.remove(key).unwrap_or_default(),
+            })
+            .collect();
+        lines.extend(alone.into_iter().map(|(key, sold)| Line { key, sold, ..Line::default() }));
+        lines
+    }
+
+    fn add(&mut self, other: &Line<'_>) {
+        self.sessions += other.sessions;
+        self.sold += other.sold;
+    }
+
+    /// By what it is sorted: a fraction, none where there is none.
+    fn rank(&self, column: &str) -> Option<(i128, i128)> {
+        let Tally { sessions, conversions, bounces, points, .. } = self.sessions;
+        let (part, whole) = match column {
+            "visitors" => (self.visitors.into(), 1),
+            "conversions" => (conversions.into(), 1),
+            "conversion_rate" => (conversions.into(), sessions),
+            "orders" => (self.sold.orders.into(), 1),
+            "revenue" => (self.sold.revenue, 1),
+            "avg_order_value" => (self.sold.gross, self.sold.valued_orders),
+            "total_score" => (points.into(), 1),
+            "bounce_rate" => (bounces.into(), sessions),
+            _ => (sessions.into(), 1),
+        };
+        (whole != 0).then_some((part, whole.into()))
+    }
+
+    fn sums(&self, digits: usize) -> Sums {
+        let Tally { sessions, conversions, bounces, points, .. } = self.sessions;
+        Sums {
+            sessions,
+            visitors: self.visitors,
+            conversions,
+            conversion_rate: percent(conversions, sessions),
+            orders: from_millionths(self.sold.orders),
+            revenue: text(self.sold.revenue, digits),
+            avg_order_value: self.sold.average(digits),
+            total_score: points,
+            bounce_rate: percent(bounces, sessions),
+        }
+    }
+}
+
+/// Puts those that are asked for in their places, and says which these are. Where a column has nothing, it is last.
+fn given(lines: &mut [Line<'_>], params: &Params, passed: u32) -> Range<usize> {
+    let (column, ascending) = (&*params.sort.column, params.sort.ascending);
+    let order = |one: &Line<'_>, other: &Line<'_>| {
+        let ranks = match (one.rank(column), other.rank(column)) {
+            (Some((one, of_one)), Some((other, of_other))) => {
+                let ranks = one.saturating_mul(of_other).cmp(&other.saturating_mul(of_one));
+                if ascending { ranks } else { ranks.reverse() }
+            }
+            (one, other) => other.is_some().cmp(&one.is_some()),
+        };
+        ranks
+            .then_with(|| other.sessions.sessions.cmp(&one.sessions.sessions))
+            .then_with(|| other.sold.revenue.cmp(&one.sold.revenue))
+            .then_with(|| one.key.cmp(other.key))
+    };
+    let end = (passed as usize).saturating_add(params.limit as usize).min(lines.len());
+    if end < lines.len() {
+        lines.select_nth_unstable_by(end, order);
+    }
+    lines[..end].sort_unstable_by(order);
+    (passed as usize).min(end)..end
 }
 
 async fn breakdown(
@@ -306,67 +383,18 @@ async fn breakdown(
 ) -> Result<Response, StatsError> {
     let params = shared.params(query.as_deref(), &ACCEPTS)?;
     let passed = params.cursor.as_deref().map_or(Ok(0), decode_rank)?;
-    let Looked { parts, totals, other, way, money, freshness } =
-        look(dimension, &shared, &params, passed).await?;
+    let looked = look(dimension, &shared, &params, passed).await?;
     if params.format == Format::Csv {
-        return Ok(csv::attachment(dimension.name(), &parts.groups));
+        return Ok(csv::attachment(dimension.name(), &looked.groups));
     }
-    let given = passed.saturating_add(u32::try_from(parts.groups.len()).unwrap_or(u32::MAX));
-    let next_cursor = (i64::from(given) < parts.total_groups).then(|| encode_rank(given));
-    let list = ListMeta { totals, other: Some(other), next_cursor };
-    Ok(Answer::of_window(freshness, &params, parts.groups)
-        .with_money(&params, money.currency(), parts.left_out)
+    let given = passed.saturating_add(u32::try_from(looked.groups.len()).unwrap_or(u32::MAX));
+    let next_cursor = ((given as usize) < looked.all_groups).then(|| encode_rank(given));
+    let list = ListMeta { totals: looked.totals, other: Some(looked.other), next_cursor };
+    Ok(Answer::of_window(looked.freshness, &params, looked.groups)
+        .with_money(&params, looked.money.currency(), looked.left_out)
         .with_list(&params, list)
-        .with_warning(way.warning())
+        .with_warning(looked.way.warning())
         .into_response())
-}
-
-#[derive(Default)]
-struct Parts {
-    groups: Vec<Group>,
-    /// Of the groups, as the statement has them.
-    keys: HashSet<GroupKey>,
-    other: Option<Sums>,
-    totals: Option<Sums>,
-    total_groups: i64,
-    left_out: i64,
-}
-
-fn read(dimension: Dimension, rows: &[Row]) -> Result<Parts, tokio_postgres::Error> {
-    let mut parts = Parts::default();
-    for row in rows {
-        let sums = read_sums(row)?;
-        match row.try_get("part")? {
-            "row" => {
-                let key: GroupKey = [row.try_get("key_1")?, row.try_get("key_2")?, row.try_get("key_3")?];
-                parts.groups.push(Group { keys: dimension.keys(&key), sums });
-                parts.keys.insert(key);
-            }
-            "other" => parts.other = Some(sums),
-            _ => {
-                parts.total_groups = row.try_get("groups")?;
-                parts.left_out = row.try_get("left_out")?;
-                parts.totals = Some(sums);
-            }
-        }
-    }
-    Ok(parts)
-}
-
-fn read_sums(row: &Row) -> Result<Sums, tokio_postgres::Error> {
-    let sessions = row.try_get("sessions")?;
-    let conversions = row.try_get("conversions")?;
-    Ok(Sums {
-        sessions,
-        visitors: row.try_get("visitors")?,
-        conversions,
-        conversion_rate: percent(conversions, sessions),
-        orders: from_millionths(row.try_get("orders")?),
-        revenue: row.try_get("revenue")?,
-        avg_order_value: row.try_get("avg_order_value")?,
-        total_score: row.try_get("points")?,
-        bounce_rate: percent(row.try_get("bounces")?, sessions),
-    })
 }
 
 impl Dimension {

@@ -207,7 +207,7 @@ impl Members {
         let wanted = Wanted { numbers: &[Number::Visitor, Number::Number], ids: &[], lists: &[], edges };
         scan(snapshot, scope, wanted, |part| {
             let (visitors, numbers) = (part.numbers(Number::Visitor), part.numbers(Number::Number));
-            let first = part.chosen().filter(|session| numbers[*session] == 1);
+            let first = part.chosen().iter().copied().filter(|session| numbers[*session] == 1);
             let first = first.filter(|session| people.have(visitors[*session]));
             members.extend(first.map(|session| (visitors[session], period(edges, part.start(session)))));
         })
@@ -238,7 +238,7 @@ impl Members {
         let wanted = Wanted { numbers: &[Number::Visitor], ids: &[], lists: &[], edges };
         scan(snapshot, since, wanted, |part| {
             let visitors = part.numbers(Number::Visitor);
-            let sessions = part.chosen().filter(|session| people.have(visitors[*session]));
+            let sessions = part.chosen().iter().copied().filter(|session| people.have(visitors[*session]));
             came.extend(sessions.map(|session| (visitors[session], period(edges, part.start(session)))));
         })
         .await?;

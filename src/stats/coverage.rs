@@ -21,7 +21,7 @@ use crate::stats::ratio::percent;
 use crate::stats::scan::{Wanted, scan};
 use crate::stats::scope::Scope;
 use crate::store::columns::{self, Number};
-use crate::store::order_columns::flags;
+use crate::store::order_columns::{FLAGS, flags};
 
 pub(crate) const ACCEPTS: Accepts = Accepts { window: true, csv: true, ..Accepts::NOTHING };
 
@@ -173,7 +173,7 @@ impl Sessions {
             Wanted { numbers: &[Number::Flags, Number::PageViews], ids: &[], lists: &[], edges: &[] };
         scan(snapshot, scope, wanted, |part| {
             let (set, views) = (part.numbers(Number::Flags), part.numbers(Number::PageViews));
-            for session in part.chosen() {
+            for &session in part.chosen() {
                 if set[session] & columns::flags::BOT != 0 {
                     flagged += 1;
                     continue;
@@ -248,7 +248,8 @@ impl Orders {
         let scope = Scope::of(params);
         let choices = OrderChoices::of(snapshot, &scope, false, &[]).await?;
         let mut by_day = BTreeMap::<Date, OrderCounts>::new();
-        scan_orders(snapshot, choices.window(), &choices.columns(), |day| {
+        let columns = [&choices.columns()[..], &[FLAGS]].concat();
+        scan_orders(snapshot, choices.window(), &columns, |day| {
             for order in choices.of_day(day).chosen() {
                 let local_day = params.zone.to_datetime(day.placed_at(order)).date();
                 by_day.entry(local_day).or_default().add(&OrderCounts::of(day.orders.flags(order)));

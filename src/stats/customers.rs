@@ -1,17 +1,17 @@
 //! Customers: whoever any identifier of an order connects. Orders that share a phone, an e-mail, a user id or a visitor are
 //! one customer's, also by way of others.
 
-use jiff::Timestamp;
-
+use crate::stats::crowd::Crowd;
 use crate::stats::database::{DatabaseError, Snapshot};
 use crate::stats::order_scan::{OrderChoices, scan_orders};
 use crate::stats::scope::{Money, Scope};
-use crate::store::order_columns::{Amounts, KEYS, VISITORS};
+use crate::store::order_columns::{Amounts, KEYS, NET, PAYMENTS, VISITORS};
 
 /// An order of which something is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Purchase {
-    pub(crate) at: Timestamp,
+    /// Microseconds since 1970.
+    pub(crate) at: i64,
     /// It is of the window and passes the filters.
     pub(crate) chosen: bool,
 }
@@ -19,8 +19,10 @@ pub(crate) struct Purchase {
 /// The purchases of each customer, by time, and how many of the window nobody is known of.
 #[derive(Debug, Default)]
 pub(crate) struct Customers {
-    pub(crate) purchases: Vec<Vec<Purchase>>,
-    pub(crate) of_nobody: i64,
+    purchases: Vec<Purchase>,
+    /// Where the purchases of each end.
+    ends: Vec<usize>,
+    of_nobody: i64,
 }
 
 impl Customers {
@@ -36,7 +38,9 @@ impl Customers {
         let choices = OrderChoices::of(snapshot, scope, money.is_by_session(), models).await?;
         let mut columns = choices.columns();
         columns.extend([VISITORS, KEYS]);
+        columns.extend(if money.is_as_paid() { &PAYMENTS[..] } else { &NET });
         let ((_, end), (_, last)) = (scope.window(), choices.window());
+        let end = end.as_microsecond();
         let (mut known, mut touches) = (Known::default(), Vec::new());
         scan_orders(snapshot, (None, last), &columns, |day| {
             let (choices, orders) = (choices.of_day(day), &day.orders);
@@ -50,7 +54,7 @@ impl Customers {
                     choices.touches(0, order, &mut touches);
                     chosen = touches.iter().any(|(label, credit)| label.is_some() && *credit > 0);
                 }
-                let purchase = Purchase { at: day.placed_at(order), chosen };
+                let purchase = Purchase { at: day.placed_at(order).as_microsecond(), chosen };
                 if purchase.chosen || purchase.at < end {
                     known.add(purchase, orders.keys(order).iter().copied().chain(orders.visitor(order)));
                 }
@@ -58,6 +62,12 @@ impl Customers {
         })
         .await?;
         Ok(known.customers())
+    }
+
+    /// The purchases of one customer after the other.
+    pub(crate) fn each(&self) -> impl Iterator<Item = &[Purchase]> {
+        let begins = std::iter::once(0).chain(self.ends.iter().copied());
+        begins.zip(&self.ends).map(|(begin, end)| &self.purchases[begin..*end])
     }
 
     /// What the reader must know.
@@ -79,40 +89,42 @@ fn is_purchase(amounts: Amounts, as_paid: bool) -> bool {
 struct Known {
     purchases: Vec<Purchase>,
     /// A key, and the place of a purchase that has it.
-    keys: Vec<(i64, usize)>,
+    keys: Crowd,
     of_nobody: i64,
 }
 
 impl Known {
-    /// Purchases of one time are told in their order.
     fn add(&mut self, purchase: Purchase, keys: impl Iterator<Item = i64>) {
-        let before = self.keys.len();
-        self.keys.extend(keys.map(|key| (key, self.purchases.len())));
-        if self.keys.len() == before {
+        let place = u32::try_from(self.purchases.len()).unwrap_or(u32::MAX);
+        let mut is_of_nobody = true;
+        for key in keys {
+            self.keys.add((key, place));
+            is_of_nobody = false;
+        }
+        if is_of_nobody {
             self.of_nobody += i64::from(purchase.chosen);
         } else {
             self.purchases.push(purchase);
         }
     }
 
-    fn customers(mut self) -> Customers {
+    fn customers(self) -> Customers {
         let mut groups = Groups::of(self.purchases.len());
-        self.keys.sort_unstable();
-        for pair in self.keys.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
-            groups.join(pair[0].1, pair[1].1);
+        for share in self.keys.once_each(|place| place) {
+            for pair in share.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
+                groups.join(pair[0].1 as usize, pair[1].1 as usize);
+            }
         }
-        let mut order: Vec<usize> = (0..self.purchases.len()).collect();
-        order.sort_by_key(|purchase| self.purchases[*purchase].at);
-        let mut places = vec![None; self.purchases.len()];
-        let mut purchases = Vec::<Vec<Purchase>>::new();
-        for purchase in order {
-            let place = *places[groups.root(purchase)].get_or_insert_with(|| {
-                purchases.push(Vec::new());
-                purchases.len() - 1
-            });
-            purchases[place].push(self.purchases[purchase]);
+        let mut by_customer: Vec<(usize, Purchase)> =
+            self.purchases.into_iter().enumerate().map(|(place, one)| (groups.root(place), one)).collect();
+        // Purchases of one time stay in their order.
+        by_customer.sort_by_key(|(customer, one)| (*customer, one.at));
+        let mut ends = Vec::new();
+        for of_one in by_customer.chunk_by(|one, other| one.0 == other.0) {
+            ends.push(ends.last().copied().unwrap_or(0) + of_one.len());
         }
-        Customers { purchases, of_nobody: self.of_nobody }
+        let purchases = by_customer.into_iter().map(|(_, one)| one).collect();
+        Customers { purchases, ends, of_nobody: self.of_nobody }
     }
 }
 
@@ -150,20 +162,24 @@ mod tests {
 
     #[test]
     fn keys_connect_by_way_of_others() {
-        let at = |second| Timestamp::from_second(second).unwrap();
-        let purchase = |second, chosen| Purchase { at: at(second), chosen };
         let mut known = Known::default();
-        known.add(purchase(3, true), [1, 2].into_iter());
-        known.add(purchase(2, false), [3].into_iter());
-        known.add(purchase(5, true), [4].into_iter());
-        known.add(purchase(4, true), [].into_iter());
-        known.add(purchase(1, false), [2, 3].into_iter());
-        known.add(purchase(1, true), [3].into_iter());
-        let mut customers = known.customers();
-        customers.purchases.sort_by_key(Vec::len);
-        let first = [(1, false), (1, true), (2, false), (3, true)];
-        assert_eq!(customers.purchases[0], [purchase(5, true)]);
-        assert_eq!(customers.purchases[1], first.map(|(second, chosen)| purchase(second, chosen)));
-        assert_eq!((customers.purchases.len(), customers.of_nobody), (2, 1));
+        for (at, chosen, keys) in [
+            (3, true, &[1, 2][..]),
+            (2, false, &[3]),
+            (5, true, &[4]),
+            (4, true, &[]),
+            (1, false, &[2, 3]),
+            (1, true, &[3]),
+        ] {
+            known.add(Purchase { at, chosen }, keys.iter().copied());
+        }
+        let customers = known.customers();
+        let mut each: Vec<Vec<(i64, bool)>> = customers
+            .each()
+            .map(|purchases| purchases.iter().map(|one| (one.at, one.chosen)).collect())
+            .collect();
+        each.sort_by_key(Vec::len);
+        assert_eq!(each, [vec![(5, true)], vec![(1, false), (1, true), (2, false), (3, true)]]);
+        assert_eq!(customers.of_nobody, 1);
     }
 }

@@ -163,7 +163,7 @@ impl<'a> Funnel<'a> {
         let times: Vec<Times> = times.collect();
         let (begins, lasts, flags) =
             (part.numbers(Number::Begin), part.numbers(Number::Last), part.numbers(Number::Flags));
-        for session in part.chosen() {
+        for &session in part.chosen() {
             let visit = Visit {
                 began_at: -begins[session],
                 last_seen: lasts[session],

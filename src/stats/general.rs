@@ -15,7 +15,6 @@ use crate::stats::ratio::{Interval, from_millionths, mean, percent, wilson};
 use crate::stats::sales::{Sales, Wanted, sales};
 use crate::stats::scan::{self, scan};
 use crate::stats::scope::{Money, Scope};
-use crate::stats::sketch::Sketch;
 use crate::stats::tally::{TALLIED, Tally};
 use crate::stats::visitors::Way;
 use crate::stats::worth::text;
@@ -101,21 +100,20 @@ pub(crate) async fn sold(snapshot: &Snapshot, scope: &Scope, money: &Money) -> R
 
 /// What the sessions of a scope add up to, and how many people they are of.
 async fn sessions(snapshot: &Snapshot, scope: &Scope, way: Way) -> Result<(Tally, i64), DatabaseError> {
+    let mut people = way.nobody();
     if way == Way::Rolled {
         let row = snapshot.row(include_str!("sql/general_sessions.sql"), &scope.parameters()).await?;
         let row = row.ok_or(DatabaseError::Failed)?;
-        let (tally, mut sketch) = (Tally::read(&row)?, Sketch::default());
-        sketch.add(row.try_get::<_, Option<&[u8]>>("sketch")?.unwrap_or_default());
-        return Ok((tally, sketch.estimate().min(tally.sessions)));
+        let tally = Tally::read(&row)?;
+        people.add_sketch(0, row.try_get::<_, Option<&[u8]>>("sketch")?.unwrap_or_default());
+        return Ok((tally, people.number(tally.sessions)));
     }
-    let (mut tally, mut people) = (Tally::default(), way.nobody());
+    let mut tally = Tally::default();
     let numbers = [&TALLIED[..], &[way.column()]].concat();
     scan(snapshot, scope, scan::Wanted { numbers: &numbers, ids: &[], lists: &[], edges: &[] }, |part| {
         let visitors = part.numbers(way.column());
-        for session in part.chosen() {
-            tally += Tally::of(part, session);
-            people.add(visitors[session]);
-        }
+        tally += Tally::of(part, part.chosen());
+        people.add(0, part.chosen().iter().map(|session| visitors[*session]));
     })
     .await?;
     Ok((tally, people.number(tally.sessions)))

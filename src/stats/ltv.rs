@@ -183,7 +183,7 @@ impl Member {
         scan(snapshot, scope, wanted, |part| {
             let (visitors, numbers) = (part.numbers(Number::Visitor), part.numbers(Number::Number));
             let (before, campaigns) = (part.numbers(Number::Begin), part.ids(Id::Campaign));
-            let first = part.chosen().filter(|session| numbers[*session] == 1);
+            let first = part.chosen().iter().copied().filter(|session| numbers[*session] == 1);
             let first = first.filter(|session| people.have(visitors[*session]));
             sessions.extend(first.map(|session| {
                 (visitors[session], part.start(session) - before[session], campaigns.of(session))

@@ -19,6 +19,7 @@ mod breakdown;
 mod cohort;
 mod compare;
 mod coverage;
+mod crowd;
 mod csv;
 mod cursor;
 mod customers;

@@ -12,7 +12,7 @@ use crate::stats::groups::{GroupKey, keys};
 use crate::stats::scan::Choices;
 use crate::stats::scope::Scope;
 use crate::store::columns::{Id, day_of};
-use crate::store::order_columns::{IDS, MODELS, ORDER_ROWS, OrderId, Orders, flags};
+use crate::store::order_columns::{IDS, MODELS, ORDER_ROWS, OrderId, Orders, SESSION_STARTS, flags};
 
 /// An order, in millionths, as all that counts orders.
 pub(crate) const WHOLE: i64 = 1_000_000;
@@ -60,7 +60,7 @@ impl Day {
     }
 }
 
-/// Tells every day that has a part of the window. The columns are those beyond time and money.
+/// Tells every day that has a part of the window. The columns are those beyond time and flags.
 pub(crate) async fn scan_orders(
     snapshot: &Snapshot,
     (from, to): (Option<Timestamp>, Timestamp),
@@ -85,6 +85,7 @@ pub(crate) async fn scan_orders(
         (&marked as _, Type::TIMESTAMPTZ_ARRAY),
         (&from as _, Type::TIMESTAMPTZ),
         (&to as _, Type::TIMESTAMPTZ),
+        (&columns as _, Type::TEXT_ARRAY),
     ];
     let mut day = Day { orders: Orders::default(), day: to };
     let mut stream = pin!(snapshot.stream(ORDER_ROWS, parameters).await?);
@@ -130,7 +131,13 @@ impl<'a> OrderChoices<'a> {
     /// The names of the columns that are looked at here.
     pub(crate) fn columns(&self) -> Vec<&'static str> {
         let filtered = FILTERS.iter().filter(|(_, id)| self.ids.are_of(*id)).map(|(of, _)| IDS[*of as usize]);
-        filtered.chain(self.models.iter().map(|model| MODELS[*model])).collect()
+        let asks_sessions = self.by_session || self.is_of_bots() || self.scope.is_of_sessions();
+        let models = self.models.iter().map(|model| MODELS[*model]);
+        filtered.chain(models).chain(asks_sessions.then_some(SESSION_STARTS)).collect()
+    }
+
+    fn is_of_bots(&self) -> bool {
+        self.scope.only_bots() == Some(true)
     }
 
     /// The same of a day.
@@ -201,7 +208,7 @@ impl DayChoices<'_> {
                 && (from.saturating_sub(48 * HOUR)..to).contains(&(orders.hour(order) * HOUR))
                 && choices.scope.only_bots().is_none_or(|only| only == is_bot);
         }
-        let is_of_bots = choices.scope.only_bots() == Some(true);
+        let is_of_bots = choices.is_of_bots();
         (!is_of_bots || is_bot) && (has_session || !(is_of_bots || choices.scope.is_of_sessions()))
     }
 

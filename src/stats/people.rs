@@ -36,7 +36,7 @@ impl People {
 pub(crate) async fn count(snapshot: &Snapshot, scope: &Scope) -> Result<u64, DatabaseError> {
     let mut sessions = 0;
     let nothing = Wanted { numbers: &[], ids: &[], lists: &[], edges: &[] };
-    scan(snapshot, scope, nothing, |part| sessions += part.chosen().count() as u64).await?;
+    scan(snapshot, scope, nothing, |part| sessions += part.chosen().len() as u64).await?;
     Ok(sessions)
 }
 

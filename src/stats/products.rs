@@ -274,7 +274,7 @@ impl Done {
         // Of each product of the day its place, and the last sessions that viewed it and put it into the cart.
         let mut places = vec![None; of_products.list.len()];
         let mut last = vec![[usize::MAX; 2]; of_products.list.len()];
-        for session in part.chosen() {
+        for &session in part.chosen() {
             for (kind, product) in part.actions(session).filter_map(what) {
                 let (count, visits) = match kind {
                     0 => (Sum::Views, Some(Sum::Viewed)),

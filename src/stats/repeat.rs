@@ -2,7 +2,6 @@
 
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
-use jiff::SignedDuration;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -16,8 +15,9 @@ use crate::stats::scope::{Money, Scope};
 
 pub(crate) const ACCEPTS: Accepts = Accepts { csv: true, ..Accepts::MONEY };
 
-/// Days within which a second purchase is looked for.
+/// Days within which a second purchase is looked for, and microseconds of a day.
 const HORIZONS: [i64; 3] = [30, 60, 90];
+const DAY: i64 = 86_400_000_000;
 
 #[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct RepeatRate {
@@ -55,8 +55,8 @@ pub(crate) async fn repeat_rate(
     let money = Money::of(&params, &shared.config(), &snapshot).await?;
     let customers = Customers::read(&snapshot, &Scope::of(&params), &money).await?;
     let freshness = snapshot.conclude().await?;
-    let of_window: Vec<&Vec<Purchase>> =
-        customers.purchases.iter().filter(|orders| orders.iter().any(|order| order.chosen)).collect();
+    let of_window: Vec<&[Purchase]> =
+        customers.each().filter(|orders| orders.iter().any(|order| order.chosen)).collect();
     let count = |condition: &dyn Fn(&[Purchase]) -> bool| {
         i64::try_from(of_window.iter().filter(|orders| condition(orders)).count()).unwrap_or(i64::MAX)
     };
@@ -65,13 +65,14 @@ pub(crate) async fn repeat_rate(
     let orders = of_window.iter().flat_map(|orders| orders.iter()).filter(|order| order.chosen).count();
     let orders = i64::try_from(orders).unwrap_or(i64::MAX);
     let within = HORIZONS.into_iter().map(|days| {
-        let horizon = SignedDuration::from_hours(24 * days);
+        let horizon = days * DAY;
         let is_mature = |orders: &[Purchase]| {
-            orders.first().is_some_and(|first| first.chosen && params.now.duration_since(first.at) >= horizon)
+            orders
+                .first()
+                .is_some_and(|first| first.chosen && params.now.as_microsecond() - first.at >= horizon)
         };
-        let again = |orders: &[Purchase]| {
-            matches!(orders, [first, second, ..] if second.at.duration_since(first.at) <= horizon)
-        };
+        let again =
+            |orders: &[Purchase]| matches!(orders, [first, second, ..] if second.at - first.at <= horizon);
         let (mature, came_again) = (count(&is_mature), count(&|orders| is_mature(orders) && again(orders)));
         Within {
             days,
@@ -97,7 +98,7 @@ pub(crate) async fn repeat_rate(
 }
 
 /// Microseconds from each customer's order before to each purchase of the window.
-fn gaps(customers: &[&Vec<Purchase>]) -> Vec<i64> {
+fn gaps(customers: &[&[Purchase]]) -> Vec<i64> {
     let pairs = customers.iter().flat_map(|orders| orders.windows(2)).filter(|pair| pair[1].chosen);
-    pairs.map(|pair| pair[1].at.as_microsecond() - pair[0].at.as_microsecond()).collect()
+    pairs.map(|pair| pair[1].at - pair[0].at).collect()
 }

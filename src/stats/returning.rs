@@ -106,7 +106,7 @@ impl Visits {
         };
         scan(snapshot, scope, wanted, |part| {
             let (numbers, visitors) = (part.numbers(Number::Number), part.numbers(Number::Visitor));
-            for session in part.chosen().filter(|session| people.have(visitors[*session])) {
+            for session in part.chosen().iter().copied().filter(|session| people.have(visitors[*session])) {
                 let number = numbers[session];
                 let line = NUMBERS.iter().position(|(greatest, _)| number <= *greatest);
                 self.by_number[line.unwrap_or(NUMBERS.len() - 1)] += 1;
@@ -161,7 +161,7 @@ async fn starts(
     let wanted = Wanted { numbers: &[Number::Visitor, Number::Start], ids: &[], lists: &[], edges: &[] };
     scan(snapshot, &Scope::everything(from, to), wanted, |part| {
         let visitors = part.numbers(Number::Visitor);
-        for session in part.chosen() {
+        for &session in part.chosen() {
             let visitor = visitors[session];
             if sieve[place(visitor)] && people.contains(&visitor) {
                 starts.push((visitor, part.start(session)));

@@ -56,8 +56,7 @@ pub(crate) async fn roi(State(shared): AppState, RawQuery(query): RawQuery) -> R
     };
     let spend = given.or(stored.cost);
     let freshness = snapshot.conclude().await?;
-    let new_customers =
-        customers.purchases.iter().filter(|orders| orders.first().is_some_and(|one| one.chosen));
+    let new_customers = customers.each().filter(|orders| orders.first().is_some_and(|one| one.chosen));
     let new_customers = i64::try_from(new_customers.count()).unwrap_or(i64::MAX);
 
     let digits = money.minor_units();

@@ -8,7 +8,7 @@ use crate::stats::database::{DatabaseError, Snapshot};
 use crate::stats::order_scan::{Day, DayChoices, Label, OrderChoices, WHOLE, scan_orders};
 use crate::stats::scope::{Money, Scope};
 use crate::stats::worth::{Worth, Worths, rounded, text};
-use crate::store::order_columns::{FIRST_TOUCHES, IDS, OrderId};
+use crate::store::order_columns::{FIRST_TOUCHES, IDS, MONEY, OrderId};
 
 /// What a report wants to know of each order.
 #[derive(Debug, Clone, Copy, Default)]
@@ -155,6 +155,7 @@ pub(crate) async fn sales(
 ) -> Result<(), DatabaseError> {
     let choices = OrderChoices::of(snapshot, scope, money.is_by_session(), wanted.models).await?;
     let mut columns = choices.columns();
+    columns.extend(MONEY);
     columns.extend(wanted.id.map(|of| IDS[of as usize]));
     columns.extend(wanted.first_touch.then_some(FIRST_TOUCHES));
     let models = vec![Vec::new(); wanted.models.len().max(1)];

@@ -37,6 +37,7 @@ pub(crate) struct Wanted<'a> {
 }
 
 /// Sessions of one day.
+#[derive(Default)]
 pub(crate) struct Part {
     columns: Columns,
     day: Timestamp,
@@ -47,8 +48,8 @@ pub(crate) struct Part {
 
 impl Part {
     /// The places of the sessions that the report is about.
-    pub(crate) fn chosen(&self) -> impl Iterator<Item = usize> {
-        self.chosen.iter().copied()
+    pub(crate) fn chosen(&self) -> &[usize] {
+        &self.chosen
     }
 
     pub(crate) fn numbers(&self, of: Number) -> &[i64] {
@@ -97,32 +98,59 @@ impl Part {
         }
     }
 
+    /// Becomes a day that is packed.
+    fn read(&mut self, row: &Row) -> Result<(), DatabaseError> {
+        self.columns.read::<DatabaseError>(row)?;
+        let is_cut = !self.columns.numbers(Number::Hour).is_empty();
+        self.started = if is_cut { None } else { Some(row.try_get("first_start")?) };
+        self.day = row.try_get("session_day")?;
+        Ok(())
+    }
+
     /// Chooses.
     fn choose(&mut self, scope: &Scope, choices: &Choices, marked: &[i64]) {
-        let mut chosen: Vec<usize> = (0..self.columns.sessions()).collect();
+        let mut chosen = Chosen(std::mem::take(&mut self.chosen));
+        chosen.0.clear();
+        chosen.0.extend(0..self.columns.sessions());
         if self.started.is_none() {
             let (from, to) = scope.window();
             let since = |at: Timestamp| at.as_microsecond() - self.day.as_microsecond();
             let from = from.map_or(i64::MIN, since);
             let first_hour = from.saturating_sub(48 * HOUR);
             let (hours, starts) = (self.numbers(Number::Hour), self.numbers(Number::Start));
-            chosen.retain(|session| {
-                let (at, start) = (hours[*session] * HOUR, starts[*session]);
+            chosen.keep(|session| {
+                let (at, start) = (hours[session] * HOUR, starts[session]);
                 (from..since(to)).contains(&start)
                     && (first_hour..since(to)).contains(&at)
-                    && !marked.contains(&hours[*session])
+                    && !marked.contains(&hours[session])
             });
         }
         if let Some(are_bots) = scope.only_bots() {
             let flags = self.numbers(Number::Flags);
-            chosen.retain(|session| (flags[*session] & flags::BOT != 0) == are_bots);
+            chosen.keep(|session| (flags[session] & flags::BOT != 0) == are_bots);
         }
         for choice in &choices.all {
             let ids = self.ids(choice.of);
             let passes = choice.passes(&ids.list);
-            chosen.retain(|session| passes[ids.place(*session)]);
+            chosen.keep(|session| passes[ids.place(session)]);
         }
-        self.chosen = chosen;
+        self.chosen = chosen.0;
+    }
+}
+
+/// Places of sessions, less and less of them.
+struct Chosen(Vec<usize>);
+
+impl Chosen {
+    /// As `retain()`, but without a jump that hangs on the answer: nobody can foretell whose session is next.
+    fn keep(&mut self, passes: impl Fn(usize) -> bool) {
+        let mut kept = 0;
+        for next in 0..self.0.len() {
+            let session = self.0[next];
+            self.0[kept] = session;
+            kept += usize::from(passes(session));
+        }
+        self.0.truncate(kept);
     }
 }
 
@@ -230,8 +258,9 @@ pub(crate) async fn scan(
     parameters.push((&days, Type::TIMESTAMPTZ_ARRAY));
     parameters.push((&names, Type::TEXT_ARRAY));
     let mut stream = pin!(snapshot.stream(include_str!("sql/columns.sql"), parameters).await?);
+    let mut part = Part::default();
     while let Some(row) = stream.try_next().await? {
-        let mut part = read(&row)?;
+        part.read(&row)?;
         part.choose(scope, &choices, marks.get(&part.day).map_or(&[], Vec::as_slice));
         tell(&part);
     }
@@ -249,7 +278,7 @@ pub(crate) async fn scan(
             }
         }
         let mut stream = pin!(snapshot.stream(SESSIONS_OF_HOURS, of_hours).await?);
-        let begin = |day| Part { columns: Columns::default(), day, started: None, chosen: Vec::new() };
+        let begin = |day| Part { day, ..Part::default() };
         let mut part = begin(to);
         while let Some(row) = stream.try_next().await? {
             let (day, _) = day_and_hour(row.try_get("session_hour")?);
@@ -293,11 +322,4 @@ fn names(scope: &Scope, choices: &Choices, wanted: Wanted<'_>) -> Vec<&'static s
     let ids =
         IDS.iter().filter(|(id, _)| wanted.ids.contains(id) || choices.are_of(*id)).map(|(_, name)| *name);
     numbers.chain(ids).chain(lists.map(|(_, name, _)| *name)).collect()
-}
-
-fn read(row: &Row) -> Result<Part, DatabaseError> {
-    let columns = Columns::read::<DatabaseError>(row)?;
-    let is_cut = !columns.numbers(Number::Hour).is_empty();
-    let started = if is_cut { None } else { Some(row.try_get("first_start")?) };
-    Ok(Part { columns, day: row.try_get("session_day")?, started, chosen: Vec::new() })
 }

@@ -14,19 +14,18 @@ const GREATEST: usize = 53;
 /// Standard error of an estimate in percent: 1.04 / √4096.
 pub(crate) const ERROR_PERCENT: f64 = 1.6;
 
+/// How many registers have each value.
+type Counts = [u32; GREATEST + 1];
+
 /// The visitors seen so far.
 #[derive(Debug, Clone)]
 pub(crate) struct Sketch {
     registers: Vec<u8>,
-    /// How many registers have each value.
-    counts: [u32; GREATEST + 1],
 }
 
 impl Default for Sketch {
     fn default() -> Self {
-        let mut counts = [0; GREATEST + 1];
-        counts[0] = 4096;
-        Sketch { registers: vec![0; REGISTERS], counts }
+        Sketch { registers: vec![0; REGISTERS] }
     }
 }
 
@@ -39,39 +38,64 @@ impl Sketch {
     }
 
     /// Adds a visitor by its `sketch_code()`.
-    pub(crate) fn add_code(&mut self, code: i64) {
-        let [.., high, low, value] = code.to_be_bytes();
-        self.set(usize::from(high) << 8 | usize::from(low), value);
+    pub(crate) fn add_code(&mut self, code: u32) {
+        let (register, value) = parts(code);
+        self.set(register, value);
     }
 
     /// Adds the visitors of another sketch.
     pub(crate) fn merge(&mut self, other: &Sketch) {
-        for (register, value) in other.registers.iter().enumerate() {
-            self.set(register, *value);
+        for (known, value) in self.registers.iter_mut().zip(&other.registers) {
+            *known = (*known).max(*value);
         }
     }
 
     fn set(&mut self, register: usize, value: u8) {
         let Some(known) = self.registers.get_mut(register) else { return };
-        if value > *known && usize::from(value) <= GREATEST {
-            self.counts[usize::from(*known)] -= 1;
-            self.counts[usize::from(value)] += 1;
-            *known = value;
+        if usize::from(value) <= GREATEST {
+            *known = (*known).max(value);
         }
     }
 
     /// How many visitors it has seen, about.
-    #[allow(clippy::cast_possible_truncation, reason = "a number of visitors fits")]
     pub(crate) fn estimate(&self) -> i64 {
-        let registers = f64::from(4096_u32);
-        let share = |value: usize| f64::from(self.counts[value]) / registers;
-        let mut sum = registers * tau(1.0 - share(GREATEST));
-        for count in self.counts[1..GREATEST].iter().rev() {
-            sum = 0.5 * (sum + f64::from(*count));
-        }
-        sum += registers * sigma(share(0));
-        (registers * registers / (2.0 * std::f64::consts::LN_2) / sum).round() as i64
+        let mut counts = [0; GREATEST + 1];
+        self.registers.iter().for_each(|value| counts[usize::from(*value)] += 1);
+        estimate(&counts)
     }
+}
+
+/// What [`Sketch::estimate`] says of a sketch with these `sketch_code()`s: of a few it is soon said without one.
+pub(crate) fn estimate_few(mut codes: Vec<u32>) -> i64 {
+    codes.retain(|code| (0..REGISTERS).contains(&parts(*code).0) && usize::from(parts(*code).1) <= GREATEST);
+    codes.sort_unstable();
+    let mut counts = [0; GREATEST + 1];
+    counts[0] = 4096;
+    // The last one of a register has its greatest value.
+    for of_register in codes.chunk_by(|one, other| parts(*one).0 == parts(*other).0) {
+        let value = of_register.last().map_or(0, |code| parts(*code).1);
+        counts[0] -= 1;
+        counts[usize::from(value)] += 1;
+    }
+    estimate(&counts)
+}
+
+/// The register of a code, and the value.
+fn parts(code: u32) -> (usize, u8) {
+    let [.., value] = code.to_be_bytes();
+    ((code >> 8) as usize, value)
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "a number of visitors fits")]
+fn estimate(counts: &Counts) -> i64 {
+    let registers = f64::from(4096_u32);
+    let share = |value: usize| f64::from(counts[value]) / registers;
+    let mut sum = registers * tau(1.0 - share(GREATEST));
+    for count in counts[1..GREATEST].iter().rev() {
+        sum = 0.5 * (sum + f64::from(*count));
+    }
+    sum += registers * sigma(share(0));
+    (registers * registers / (2.0 * std::f64::consts::LN_2) / sum).round() as i64
 }
 
 fn sigma(mut x: f64) -> f64 {
@@ -126,6 +150,11 @@ mod tests {
         visitors.into_iter().flat_map(entry).collect()
     }
 
+    fn codes(bytes: &[u8]) -> Vec<u32> {
+        let code = |entry: &[u8]| u32::from_be_bytes([0, entry[0], entry[1], entry[2]]);
+        bytes.chunks_exact(3).map(code).collect()
+    }
+
     fn of(visitors: impl IntoIterator<Item = u128>) -> Sketch {
         let mut sketch = Sketch::default();
         sketch.add(&bytes(visitors));
@@ -178,17 +207,22 @@ mod tests {
             back.add(&portions.iter().rev().flatten().copied().collect::<Vec<_>>());
             prop_assert_eq!(&forth.registers, &whole.registers);
             prop_assert_eq!(&back.registers, &whole.registers);
-            prop_assert_eq!(back.counts, whole.counts);
             prop_assert_eq!(back.estimate(), whole.estimate());
             let mut merged = Sketch::default();
             for portion in &portions {
                 let mut sketch = Sketch::default();
-                for entry in portion.chunks_exact(3) {
-                    sketch.add_code(i64::from(entry[0]) << 16 | i64::from(entry[1]) << 8 | i64::from(entry[2]));
-                }
+                codes(portion).into_iter().for_each(|code| sketch.add_code(code));
                 merged.merge(&sketch);
             }
             prop_assert_eq!(merged.registers, whole.registers);
+        }
+
+        #[test]
+        fn few_are_estimated_as_by_a_sketch(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+            let mut sketch = Sketch::default();
+            let few: Vec<u32> = codes(&bytes).into_iter().map(|code| code & 0x001f_ff3f).collect();
+            few.iter().for_each(|code| sketch.add_code(*code));
+            prop_assert_eq!(estimate_few(few), sketch.estimate());
         }
 
         #[test]
@@ -196,7 +230,7 @@ mod tests {
             let mut sketch = Sketch::default();
             sketch.add(&bytes);
             prop_assert!(sketch.estimate() >= 0);
-            prop_assert_eq!(sketch.counts.iter().sum::<u32>(), 4096);
+            prop_assert!(estimate_few(codes(&bytes)) >= 0);
         }
     }
 }

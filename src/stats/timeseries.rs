@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Number, Value};
-use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use crate::stats::AppState;
@@ -21,7 +20,6 @@ use crate::stats::ratio::from_millionths;
 use crate::stats::sales::{Sales, Wanted, sales};
 use crate::stats::scan::{self, scan};
 use crate::stats::scope::{Money, Scope};
-use crate::stats::sketch::Sketch;
 use crate::stats::tally::Tally;
 use crate::stats::visitors::{People, Way};
 use crate::stats::worth::text;
@@ -208,45 +206,46 @@ async fn sessions(
     edges: &[Timestamp],
     sums: &mut [Bin],
 ) -> Result<i64, DatabaseError> {
-    let mut everybody = way.nobody();
+    let mut people = way.nobody();
     if way == Way::Rolled {
         let mut parameters = scope.parameters();
         parameters.push((&edges, Type::TIMESTAMPTZ_ARRAY));
-        let mut all = Sketch::default();
         for row in &snapshot.rows(include_str!("sql/timeseries_sessions.sql"), &parameters).await? {
-            let Some(bin) = bin(sums, row)? else { continue };
-            let mut sketch = Sketch::default();
-            sketch.add(row.try_get::<_, Option<&[u8]>>("sketch")?.unwrap_or_default());
-            all.merge(&sketch);
+            let bucket = row.try_get::<_, i32>("bucket")? - 1;
+            let Some(bin) = usize::try_from(bucket).ok().and_then(|bucket| sums.get_mut(bucket)) else {
+                continue;
+            };
             bin.sessions = Tally::read(row)?;
-            bin.visitors = sketch.estimate().min(bin.sessions.sessions);
+            let sketch = row.try_get::<_, Option<&[u8]>>("sketch")?.unwrap_or_default();
+            people.add_sketch(bucket.cast_unsigned(), sketch);
         }
-        return Ok(all.estimate().min(sums.iter().map(|bin| bin.sessions.sessions).sum()));
+        return Ok(in_each(sums, people));
     }
-    let mut people: Vec<People> = sums.iter().map(|_| way.nobody()).collect();
     let starts: Vec<i64> = edges.iter().map(|edge| edge.as_microsecond()).collect();
     let numbers = &[columns::Number::Flags, columns::Number::PageViews, way.column()];
     scan(snapshot, scope, scan::Wanted { numbers, ids: &[], lists: &[], edges }, |part| {
         let visitors = part.numbers(way.column());
-        for session in part.chosen() {
-            let start = part.start(session);
-            let bucket = starts.partition_point(|edge| *edge <= start);
-            let Some(bin) = bucket.checked_sub(1).and_then(|bucket| sums.get_mut(bucket)) else { continue };
-            bin.sessions += Tally::of(part, session);
-            people[bucket - 1].add(visitors[session]);
-            everybody.add(visitors[session]);
+        for sessions in part.chosen().chunk_by(|one, other| part.start(*one) == part.start(*other)) {
+            let start = sessions.first().map(|session| part.start(*session)).unwrap_or_default();
+            let Some(bucket) = starts.partition_point(|edge| *edge <= start).checked_sub(1) else { continue };
+            let (Some(bin), Ok(label)) = (sums.get_mut(bucket), u32::try_from(bucket)) else { continue };
+            bin.sessions += Tally::of(part, sessions);
+            people.add(label, sessions.iter().map(|session| visitors[*session]));
         }
     })
     .await?;
-    for (bin, people) in sums.iter_mut().zip(people) {
-        bin.visitors = people.number(bin.sessions.sessions);
-    }
-    Ok(everybody.number(sums.iter().map(|bin| bin.sessions.sessions).sum()))
+    Ok(in_each(sums, people))
 }
 
-fn bin<'a>(sums: &'a mut [Bin], row: &Row) -> Result<Option<&'a mut Bin>, DatabaseError> {
-    let bucket: i32 = row.try_get("bucket")?;
-    Ok(usize::try_from(bucket - 1).ok().and_then(|index| sums.get_mut(index)))
+/// Says how many people each bucket has; answers how many are in all of them.
+fn in_each(sums: &mut [Bin], people: People) -> i64 {
+    let buckets: Vec<u32> = (0..).take(sums.len()).collect();
+    let sessions: Vec<i64> = sums.iter().map(|bin| bin.sessions.sessions).collect();
+    let members = people.of_groups(&buckets, sums.len());
+    for (bin, visitors) in sums.iter_mut().zip(members.of_each(&sessions)) {
+        bin.visitors = visitors;
+    }
+    members.together(&sessions, |_| true)
 }
 
 /// What a bucket has.

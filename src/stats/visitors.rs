@@ -5,18 +5,21 @@
 use jiff::SignedDuration;
 use tokio_postgres::types::Type;
 
+use crate::stats::crowd::{Crowd, Pair};
 use crate::stats::database::{DatabaseError, Snapshot};
 use crate::stats::period::Window;
 use crate::stats::scope::Scope;
-use crate::stats::sketch::{ERROR_PERCENT, Sketch};
+use crate::stats::sketch::{ERROR_PERCENT, Sketch, estimate_few};
 use crate::store::columns::Number;
 
 /// Windows up to this length are counted whatever is in them: 31 days, one of which may have 25 hours.
 const COUNTED_SPAN: SignedDuration = SignedDuration::from_hours(31 * 24 + 1);
 /// Longer ones are counted up to this many sessions, whatever filters leave of them.
 const COUNTED_SESSIONS: i64 = 500_000;
-/// Hashes gathered before doubles are thrown away.
-const GATHERED: usize = 1 << 20;
+/// Codes of a label that need no sketch, which takes four kilobytes.
+const FEW: usize = 512;
+/// Labels that have a sketch; of later ones that are often seen doubles are thrown away.
+const SKETCHES: usize = 4096;
 
 /// How people are told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,63 +83,226 @@ impl Way {
     /// Nobody yet.
     pub(crate) fn nobody(self) -> People {
         match self {
-            Way::Counted => People::Counted { hashes: Vec::new(), limit: GATHERED },
-            Way::Estimated(_) | Way::Rolled => People::Estimated(Box::default()),
+            Way::Counted => People::Counted(Crowd::default()),
+            Way::Estimated(_) | Way::Rolled => People::Estimated { by_label: Vec::new(), sketches: 0 },
         }
     }
 }
 
 const NOT_KEPT: &str = "some of its sessions are no longer kept one by one";
 
-/// The people seen so far.
+/// Who has which label so far, whatever labels are of: they are numbers from 0.
 #[derive(Debug)]
 pub(crate) enum People {
-    Counted { hashes: Vec<i64>, limit: usize },
-    Estimated(Box<Sketch>),
+    Counted(Crowd),
+    Estimated {
+        by_label: Vec<Codes>,
+        /// How many labels have one.
+        sketches: usize,
+    },
 }
 
 impl People {
-    /// Adds somebody, by what [`Way::column`] has.
-    pub(crate) fn add(&mut self, who: i64) {
+    /// Adds those of a label, by what [`Way::column`] has.
+    pub(crate) fn add(&mut self, label: u32, who: impl Iterator<Item = i64>) {
         match self {
-            People::Counted { hashes, limit } => {
-                hashes.push(who);
-                if hashes.len() == *limit {
-                    once_each(hashes);
-                    *limit = GATHERED.max(2 * hashes.len());
-                }
+            People::Counted(crowd) => who.for_each(|hash| crowd.add((hash, label))),
+            People::Estimated { by_label, sketches } => {
+                let codes = Codes::of(by_label, label);
+                codes.few.extend(who.map(|code| u32::try_from(code).unwrap_or_default()));
+                codes.compact(sketches);
             }
-            People::Estimated(sketch) => sketch.add_code(who),
         }
     }
 
-    /// How many. Nobody can be more people than sessions.
-    pub(crate) fn number(self, sessions: i64) -> i64 {
+    /// Adds those of a label whom rollups tell.
+    pub(crate) fn add_sketch(&mut self, label: u32, bytes: &[u8]) {
+        if let People::Estimated { by_label, .. } = self {
+            Codes::of(by_label, label).sketch.get_or_insert_default().add(bytes);
+        }
+    }
+
+    /// Those of so many groups, which `groups` says of each label.
+    pub(crate) fn of_groups(self, groups: &[u32], count: usize) -> Members {
         match self {
-            People::Counted { mut hashes, .. } => {
-                once_each(&mut hashes);
-                i64::try_from(hashes.len()).unwrap_or(i64::MAX)
+            People::Counted(crowd) => Members::Counted(crowd.once_each(|label| groups[label as usize])),
+            People::Estimated { by_label, .. } => {
+                let mut of_groups = vec![Codes::default(); count];
+                for (codes, group) in by_label.into_iter().zip(groups) {
+                    of_groups[*group as usize].take(codes);
+                }
+                Members::Estimated(of_groups)
             }
-            People::Estimated(sketch) => sketch.estimate().min(sessions),
+        }
+    }
+
+    /// How many there are when all have the first label. Nobody can be more people than sessions.
+    pub(crate) fn number(self, sessions: i64) -> i64 {
+        self.of_groups(&[0], 1).together(&[sessions], |_| true)
+    }
+}
+
+/// Who is in which group.
+#[derive(Debug)]
+pub(crate) enum Members {
+    /// Shares of all: hash and group, each pair once, those of one hash side by side.
+    Counted(Vec<Vec<Pair>>),
+    /// Of each group.
+    Estimated(Vec<Codes>),
+}
+
+impl Members {
+    /// How many each group has, of so many sessions.
+    pub(crate) fn of_each(&self, sessions: &[i64]) -> Vec<i64> {
+        match self {
+            Members::Counted(shares) => {
+                let mut people = vec![0; sessions.len()];
+                shares.iter().flatten().for_each(|(_, group)| people[*group as usize] += 1);
+                people
+            }
+            Members::Estimated(codes) => {
+                codes.iter().zip(sessions).map(|(codes, sessions)| codes.estimate().min(*sessions)).collect()
+            }
+        }
+    }
+
+    /// How many there are in some of the groups, each once.
+    pub(crate) fn together(&self, sessions: &[i64], is_chosen: impl Fn(usize) -> bool) -> i64 {
+        match self {
+            Members::Counted(shares) => {
+                let mut people = 0;
+                for share in shares {
+                    let mut last = None;
+                    for (hash, _) in share.iter().filter(|(_, group)| is_chosen(*group as usize)) {
+                        people += i64::from(last != Some(hash));
+                        last = Some(hash);
+                    }
+                }
+                people
+            }
+            Members::Estimated(codes) => {
+                let (mut sketch, mut of_sessions) = (Sketch::default(), 0);
+                for (group, codes) in codes.iter().enumerate().filter(|(group, _)| is_chosen(*group)) {
+                    codes.add_to(&mut sketch);
+                    of_sessions += sessions[group];
+                }
+                sketch.estimate().min(of_sessions)
+            }
         }
     }
 }
 
-fn once_each(hashes: &mut Vec<i64>) {
-    hashes.sort_unstable();
-    hashes.dedup();
+/// The `sketch_code()`s of a label or a group: as they are while they are few, for most labels are seldom seen.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Codes {
+    sketch: Option<Sketch>,
+    few: Vec<u32>,
+    /// How many of these were left when doubles were thrown away.
+    left: usize,
+}
+
+impl Codes {
+    fn of(by_label: &mut Vec<Codes>, label: u32) -> &mut Codes {
+        if by_label.len() <= label as usize {
+            by_label.resize_with(label as usize + 1, Codes::default);
+        }
+        &mut by_label[label as usize]
+    }
+
+    /// Puts what are no longer few into a sketch, so many at a time that it stays in the processor's cache meanwhile.
+    fn compact(&mut self, sketches: &mut usize) {
+        if self.few.len() < FEW.max(2 * self.left) {
+            return;
+        }
+        if self.sketch.is_none() && *sketches < SKETCHES {
+            self.sketch = Some(Sketch::default());
+            *sketches += 1;
+        }
+        match &mut self.sketch {
+            Some(sketch) => self.few.drain(..).for_each(|code| sketch.add_code(code)),
+            None => {
+                self.few.sort_unstable();
+                self.few.dedup();
+                self.left = self.few.len();
+            }
+        }
+    }
+
+    fn take(&mut self, other: Codes) {
+        self.few.extend(other.few);
+        match (&mut self.sketch, other.sketch) {
+            (Some(sketch), Some(other)) => sketch.merge(&other),
+            (None, sketch) => self.sketch = sketch,
+            _ => {}
+        }
+    }
+
+    fn add_to(&self, sketch: &mut Sketch) {
+        self.few.iter().for_each(|code| sketch.add_code(*code));
+        if let Some(own) = &self.sketch {
+            sketch.merge(own);
+        }
+    }
+
+    fn estimate(&self) -> i64 {
+        if self.sketch.is_none() && self.few.len() < FEW {
+            return estimate_few(self.few.clone());
+        }
+        let mut sketch = Sketch::default();
+        self.add_to(&mut sketch);
+        sketch.estimate()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Of 100 labels each has so many people.
+    fn among(mut people: People) -> (Vec<i64>, i64, i64) {
+        let code = |who: u64| {
+            (who.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52 << 8 | u64::from(who.trailing_zeros() + 1))
+                .cast_signed()
+        };
+        for round in 0..3 {
+            for label in 0..100 {
+                people.add(label, (0..u64::from(label) * 20).map(|who| code(who + 1 + round)));
+            }
+        }
+        let groups: Vec<u32> = (0..100).map(|label| label / 50).collect();
+        let members = people.of_groups(&groups, 2);
+        let sessions = [1 << 20; 2];
+        (
+            members.of_each(&sessions),
+            members.together(&sessions, |_| true),
+            members.together(&sessions, |group| group == 0),
+        )
+    }
+
+    #[test]
+    fn labels_without_a_sketch_are_estimated_all_the_same() {
+        let few = |sketches| People::Estimated { by_label: Vec::new(), sketches };
+        let told = among(few(0));
+        assert_eq!(among(few(SKETCHES)), told);
+        assert_eq!(among(few(SKETCHES - 3)), told);
+        assert_eq!((told.0[1], told.0[0]), (told.1, told.2));
+        assert!(told.1 > told.2 && told.2 > 0, "{told:?}");
+    }
+
     #[test]
     fn people_are_counted_once_however_many_sessions_they_have() {
         let mut people = Way::Counted.nobody();
-        for session in 0..3 * GATHERED as i64 {
-            people.add(session % 700_001);
+        for session in 0..300 {
+            people.add(0, (session * 10_000..(session + 1) * 10_000).map(|session| session % 700_001));
         }
         assert_eq!(people.number(i64::MAX), 700_001);
+    }
+
+    #[test]
+    fn nobody_is_no_people() {
+        for way in [Way::Counted, Way::Rolled] {
+            assert_eq!(way.nobody().number(0), 0);
+            assert_eq!(way.nobody().of_groups(&[], 0).together(&[], |_| true), 0);
+        }
     }
 }

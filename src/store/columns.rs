@@ -327,9 +327,31 @@ impl Columns {
         Ok(Columns { sessions, ..Columns::default() })
     }
 
+    /// Empties all columns; room that a day before took is used again.
+    fn clear(&mut self) {
+        let Columns {
+            numbers,
+            ids,
+            actions,
+            kinds,
+            times,
+            products,
+            views,
+            view_times,
+            bought,
+            buyers,
+            sessions,
+        } = self;
+        *sessions = 0;
+        numbers.iter_mut().chain([times, view_times, buyers]).for_each(Vec::clear);
+        ids.iter_mut().chain([kinds, products]).for_each(Ids::clear);
+        [actions, views, bought].into_iter().for_each(|ends| ends.0.clear());
+    }
+
     /// Adds a packed column of the table.
     pub fn read_numbers(&mut self, of: Number, bytes: &[u8]) -> Result<(), Damaged> {
-        let numbers = unpack(bytes, self.sessions)?;
+        let numbers = &mut self.numbers[of as usize];
+        unpack_into(bytes, self.sessions, numbers)?;
         match of {
             Number::Actions => self.actions = Ends::of_counts(numbers.iter().copied())?,
             Number::Views => self.views = Ends::of_counts(numbers.iter().copied())?,
@@ -339,47 +361,45 @@ impl Columns {
             }
             _ => {}
         }
-        self.numbers[of as usize] = numbers;
         Ok(())
     }
 
     /// The same of ids.
     pub fn read_ids(&mut self, of: Id, bytes: &[u8]) -> Result<(), Damaged> {
-        self.ids[of as usize] = Ids::unpack(bytes, self.sessions)?;
-        Ok(())
+        self.ids[of as usize].read(bytes, self.sessions)
     }
 
     /// The same of lists; the numbers that say how many each session has come first.
     pub fn read_list(&mut self, of: List, bytes: &[u8]) -> Result<(), Damaged> {
         match of {
-            List::Kind => self.kinds = Ids::unpack(bytes, self.actions.last())?,
-            List::Time => self.times = unpack(bytes, self.actions.last())?,
-            List::Product => self.products = Ids::unpack(bytes, self.actions.last())?,
-            List::View => self.view_times = unpack(bytes, self.views.last())?,
-            List::Buyer => self.buyers = unpack(bytes, self.bought.last())?,
+            List::Kind => self.kinds.read(bytes, self.actions.last()),
+            List::Time => unpack_into(bytes, self.actions.last(), &mut self.times),
+            List::Product => self.products.read(bytes, self.actions.last()),
+            List::View => unpack_into(bytes, self.views.last(), &mut self.view_times),
+            List::Buyer => unpack_into(bytes, self.bought.last(), &mut self.buyers),
         }
-        Ok(())
     }
 
-    /// The columns of a row of the table that are not null.
-    pub fn read<E: From<Damaged> + From<tokio_postgres::Error>>(row: &Row) -> Result<Columns, E> {
-        let mut columns = Columns::of_sessions(row.try_get("sessions")?)?;
+    /// Becomes the columns of a row of the table that are not null.
+    pub fn read<E: From<Damaged> + From<tokio_postgres::Error>>(&mut self, row: &Row) -> Result<(), E> {
+        self.clear();
+        self.sessions = usize::try_from(row.try_get::<_, i32>("sessions")?).map_err(|_| Damaged)?;
         for (number, name) in NUMBERS {
             if let Some(bytes) = row.try_get(name)? {
-                columns.read_numbers(number, bytes)?;
+                self.read_numbers(number, bytes)?;
             }
         }
         for (id, name) in IDS {
             if let Some(bytes) = row.try_get(name)? {
-                columns.read_ids(id, bytes)?;
+                self.read_ids(id, bytes)?;
             }
         }
         for (list, name, _) in LISTS {
             if let Some(bytes) = row.try_get(name)? {
-                columns.read_list(list, bytes)?;
+                self.read_list(list, bytes)?;
             }
         }
-        Ok(columns)
+        Ok(())
     }
 
     /// All columns as the table has them.
@@ -452,15 +472,30 @@ impl Ids {
     }
 
     pub(super) fn unpack(bytes: &[u8], sessions: usize) -> Result<Ids, Damaged> {
+        let mut ids = Ids::default();
+        ids.read(bytes, sessions)?;
+        Ok(ids)
+    }
+
+    /// Becomes what these bytes have.
+    fn read(&mut self, bytes: &[u8], sessions: usize) -> Result<(), Damaged> {
+        self.clear();
         let (count, rest) = bytes.split_first_chunk::<4>().ok_or(Damaged)?;
         let count = u32::from_le_bytes(*count) as usize;
         let (list, rest) = rest.split_at_checked(count.saturating_mul(8)).ok_or(Damaged)?;
-        let list = list.as_chunks::<8>().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect();
-        let places = unpack(rest, sessions)?;
-        if places.iter().any(|place| !(0..=count as i64).contains(place)) {
+        unpack_into(rest, sessions, &mut self.places)?;
+        if self.places.iter().any(|place| !(0..=count as i64).contains(place)) {
+            self.clear();
             return Err(Damaged);
         }
-        Ok(Ids { list, places, known: HashMap::new() })
+        self.list.extend(list.as_chunks::<8>().0.iter().map(|bytes| i64::from_le_bytes(*bytes)));
+        Ok(())
+    }
+
+    fn clear(&mut self) {
+        self.list.clear();
+        self.places.clear();
+        self.known.clear();
     }
 }
 
@@ -501,34 +536,41 @@ pub(super) fn pack(numbers: &[i64]) -> Vec<u8> {
 }
 
 pub(super) fn unpack(bytes: &[u8], count: usize) -> Result<Vec<i64>, Damaged> {
+    let mut numbers = Vec::new();
+    unpack_into(bytes, count, &mut numbers)?;
+    Ok(numbers)
+}
+
+/// The same in place of what is there.
+fn unpack_into(bytes: &[u8], count: usize, numbers: &mut Vec<i64>) -> Result<(), Damaged> {
+    numbers.clear();
     let ([width], rest) = bytes.split_first_chunk::<1>().ok_or(Damaged)?;
     let (least, packed) = rest.split_first_chunk::<8>().ok_or(Damaged)?;
     let least = i64::from_le_bytes(*least);
     if packed.len() != count.checked_mul(usize::from(*width)).ok_or(Damaged)? {
         return Err(Damaged);
     }
-    Ok(match width {
-        0 => vec![least; count],
-        1 => widen::<1>(packed, least),
-        2 => widen::<2>(packed, least),
-        3 => widen::<3>(packed, least),
-        4 => widen::<4>(packed, least),
-        5 => widen::<5>(packed, least),
-        6 => widen::<6>(packed, least),
-        7 => widen::<7>(packed, least),
-        8 => widen::<8>(packed, least),
+    match width {
+        0 => numbers.resize(count, least),
+        1 => widen::<1>(packed, least, numbers),
+        2 => widen::<2>(packed, least, numbers),
+        3 => widen::<3>(packed, least, numbers),
+        4 => widen::<4>(packed, least, numbers),
+        5 => widen::<5>(packed, least, numbers),
+        6 => widen::<6>(packed, least, numbers),
+        7 => widen::<7>(packed, least, numbers),
+        8 => widen::<8>(packed, least, numbers),
         _ => return Err(Damaged),
-    })
+    }
+    Ok(())
 }
 
-fn widen<const WIDTH: usize>(packed: &[u8], least: i64) -> Vec<i64> {
-    let numbers = packed.as_chunks::<WIDTH>().0.iter();
-    let widened = numbers.map(|bytes| {
+fn widen<const WIDTH: usize>(packed: &[u8], least: i64, numbers: &mut Vec<i64>) {
+    numbers.extend(packed.as_chunks::<WIDTH>().0.iter().map(|bytes| {
         let mut wide = [0; 8];
         wide[..WIDTH].copy_from_slice(bytes);
         least.wrapping_add(i64::from_le_bytes(wide))
-    });
-    widened.collect()
+    }));
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::columns::{Damaged, Ids, first_eight, id_hash, pack, unpack};
 use super::order_shares::{Credits, Keys};
 
-/// The orders of days, `$1`, for [`Orders::add`].
+/// The orders of days, `$1`, for [`Orders::add`]; of what is looked up beside them, that of columns, `$4`.
 pub const ORDER_ROWS: &str = include_str!("sql/order_rows.sql");
 
 /// What the flags of an order say.
@@ -54,6 +54,10 @@ pub enum OrderId {
     Page,
 }
 
+/// The column of what flags say of credits and reports: all others they say where they are not asked for, too.
+pub const FLAGS: &str = "flags";
+/// The column of when sessions began: asked for, flags also say whether an order has one that is there, and what of it.
+pub const SESSION_STARTS: &str = "session_starts";
 /// The column of visitors.
 pub const VISITORS: &str = "visitors";
 /// The column of the first touches.
@@ -64,9 +68,20 @@ pub const KEYS: &str = "keys";
 const MICROSECONDS_OF_HOUR: i64 = 3_600_000_000;
 /// Columns of whole numbers; the last two are read where they are asked for.
 const NUMBERS: [&str; 8] =
-    ["starts", "hours", "session_starts", "flags", "scales", "currencies", VISITORS, FIRST_TOUCHES];
+    ["starts", "hours", SESSION_STARTS, FLAGS, "scales", "currencies", VISITORS, FIRST_TOUCHES];
 /// Columns of amounts.
 const AMOUNTS: [&str; 4] = ["gross", "paid", "refunded", "net"];
+/// What an order is worth, and in which currency.
+pub const MONEY: [&str; 6] = ["scales", "currencies", "gross", "paid", "refunded", "net"];
+/// Whether more was paid than refunded.
+pub const PAYMENTS: [&str; 2] = ["paid", "refunded"];
+/// Whether something is left after refunds.
+pub const NET: [&str; 1] = ["net"];
+
+/// The names of all columns but those of amounts.
+pub(super) fn columns() -> Vec<&'static str> {
+    NUMBERS.into_iter().chain(IDS).chain(MODELS).chain([KEYS]).collect()
+}
 
 /// Columns of a row with the keyed hashes that an order's entries name, and the letters of their kinds.
 const KINDS: [(&str, &[u8]); 3] = [("phones", b"p"), ("emails", b"e"), ("user_ids", b"u")];
@@ -83,7 +98,7 @@ pub struct Orders {
     keys: Keys,
 }
 
-/// What an order is worth, in its own currency.
+/// What an order is worth, in its own currency; 0 of columns that were not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Amounts {
     /// Digits after the point.
@@ -114,12 +129,12 @@ impl Orders {
         self.numbers[0][order]
     }
 
-    /// The hour of its session, from 1970; -1 when it is of none.
+    /// The hour of its session, from 1970; -1 when it is of none. With [`SESSION_STARTS`].
     pub fn hour(&self, order: usize) -> i64 {
         self.numbers[1][order]
     }
 
-    /// When its session began, where that is there: microseconds from the day.
+    /// When its session began, where that is there: microseconds from the day. Of [`SESSION_STARTS`].
     pub fn session_start(&self, order: usize) -> i64 {
         self.numbers[2][order]
     }
@@ -129,18 +144,20 @@ impl Orders {
         self.numbers[3][order]
     }
 
-    /// Its currency, if it has one.
+    /// Its currency, if it has one. Of [`MONEY`].
     pub fn currency(&self, order: usize) -> Option<&str> {
-        let place = usize::try_from(self.numbers[5][order]).ok()?.checked_sub(1)?;
+        let place = usize::try_from(*self.numbers[5].get(order)?).ok()?.checked_sub(1)?;
         self.currencies.get(place).map(String::as_str)
     }
 
     /// What it is worth.
     pub fn amounts(&self, order: usize) -> Amounts {
-        let [gross, paid, refunded, net] = self.amounts.each_ref().map(|amounts| amounts[order]);
+        let [gross, paid, refunded, net] =
+            self.amounts.each_ref().map(|amounts| amounts.get(order).copied().unwrap_or(0));
         let flags = self.flags(order);
+        let scale = self.numbers[4].get(order).copied().unwrap_or(0);
         Amounts {
-            scale: u32::try_from(self.numbers[4][order]).unwrap_or(0),
+            scale: u32::try_from(scale).unwrap_or(0),
             gross: (flags & flags::NO_GROSS == 0).then_some(gross),
             paid,
             refunded,
@@ -273,7 +290,9 @@ impl Orders {
             }
         }
         for (column, name) in orders.amounts.iter_mut().zip(AMOUNTS) {
-            *column = unpack(row.try_get(name)?, count)?.into_iter().map(i128::from).collect();
+            if let Some(bytes) = row.try_get(name)? {
+                *column = unpack(bytes, count)?.into_iter().map(i128::from).collect();
+            }
         }
         for (column, name) in orders.ids.iter_mut().zip(IDS) {
             if let Some(bytes) = row.try_get(name)? {

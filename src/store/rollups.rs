@@ -25,7 +25,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_util::sync::CancellationToken;
 
 use super::columns::{ACTIONS_OF_HOURS, Columns, Number, SESSIONS_OF_HOURS, day_and_hour, day_of};
-use super::order_columns::{ORDER_ROWS, Orders};
+use super::order_columns::{self, ORDER_ROWS, Orders};
 use super::{Store, StoreError, locks};
 use crate::telemetry::causes::Causes;
 use crate::telemetry::metrics::Metrics;
@@ -148,9 +148,10 @@ async fn pack(transaction: &Transaction<'_>, hours: &[Timestamp]) -> Result<(), 
         let day = row.get("session_day");
         let Some((taken, columns)) = days.get_mut(&day) else { continue };
         let is_older = row.try_get::<_, Option<&[u8]>>("actions")?.is_none();
-        match Columns::read::<StoreError>(&row) {
-            Ok(_) if is_older => anew.push(day),
-            Ok(whole) => columns.add_but(&whole, taken),
+        let mut whole = Columns::default();
+        match whole.read::<StoreError>(&row) {
+            Ok(()) if is_older => anew.push(day),
+            Ok(()) => columns.add_but(&whole, taken),
             Err(StoreError::Damaged(error)) => {
                 tracing::error!(%error, "a packed day of sessions is packed anew");
                 anew.push(day);
@@ -212,11 +213,12 @@ async fn pack_orders(
     let days = taken.iter().chain(&told).map(|row| (row.get("order_day"), Orders::default()));
     let mut days: BTreeMap<Timestamp, Orders> = days.collect();
     let list: Vec<Timestamp> = days.keys().copied().collect();
-    let always = None::<Timestamp>;
+    let (always, columns) = (None::<Timestamp>, order_columns::columns());
     let parameters = [
         (&list as _, Type::TIMESTAMPTZ_ARRAY),
         (&always as _, Type::TIMESTAMPTZ),
         (&always as _, Type::TIMESTAMPTZ),
+        (&columns as _, Type::TEXT_ARRAY),
     ];
     for row in transaction.query_typed(ORDER_ROWS, &parameters).await? {
         let day = day_of(row.get("placed_at"));

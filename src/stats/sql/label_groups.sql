@@ -1,6 +1,6 @@
 -- Which group of a list does each label belong to?
 --
--- $1 text      dimension, as in breakdown.sql
+-- $1 text      dimension, as breakdown.rs names it
 -- $2 bigint[]  ids of labels, null = without; $3 boolean[] of each without whether it is known that there is none, as of a session
 -- Rows in the order of the ids: place integer from 1; key_1, key_2, key_3 text
 SELECT l.place::integer AS place, g.key_1, g.key_2, g.key_3

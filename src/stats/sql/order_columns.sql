@@ -2,11 +2,18 @@
 --
 -- $1 timestamptz  first instant of the window, null = since ever, $2 timestamptz  first instant after it
 -- $3 timestamptz[] days with a mark, which are not told
--- $4 text[] columns beyond those of time and money
--- Rows by day: order_day, orders, currency_names, starts, hours, session_starts, flags, scales, gross, paid, refunded, net, currencies; the others,
---       null those not asked for
-SELECT c.order_day, c.orders, c.currency_names, c.starts, c.hours, c.session_starts, c.flags, c.scales, c.gross, c.paid, c.refunded, c.net, c.currencies,
-       CASE WHEN 'sites' = ANY ($4::text[]) THEN c.sites END AS sites,
+-- $4 text[] columns beyond starts and flags
+-- Rows by day: order_day, orders, currency_names, starts, flags; the others, null those not asked for; hours with session_starts
+SELECT c.order_day, c.orders, c.currency_names, c.starts, c.flags,
+       CASE WHEN 'session_starts' = ANY ($4::text[]) THEN c.hours END AS hours,
+       CASE WHEN 'session_starts' = ANY ($4) THEN c.session_starts END AS session_starts,
+       CASE WHEN 'scales' = ANY ($4) THEN c.scales END AS scales,
+       CASE WHEN 'gross' = ANY ($4) THEN c.gross END AS gross,
+       CASE WHEN 'paid' = ANY ($4) THEN c.paid END AS paid,
+       CASE WHEN 'refunded' = ANY ($4) THEN c.refunded END AS refunded,
+       CASE WHEN 'net' = ANY ($4) THEN c.net END AS net,
+       CASE WHEN 'currencies' = ANY ($4) THEN c.currencies END AS currencies,
+       CASE WHEN 'sites' = ANY ($4) THEN c.sites END AS sites,
        CASE WHEN 'agents' = ANY ($4) THEN c.agents END AS agents,
        CASE WHEN 'places' = ANY ($4) THEN c.places END AS places,
        CASE WHEN 'referrers' = ANY ($4) THEN c.referrers END AS referrers,

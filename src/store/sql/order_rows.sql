@@ -1,5 +1,7 @@
 -- The orders of some days, with what their sessions say, by whom they were earned and whose they are, as order_columns has them.
 -- $1 days, $2 the first and $3 the first instant after placed_at, null: whenever
+-- $4 columns of order_columns: what none of these says is not looked up, and is null. Flags say of sessions what session_starts needs,
+--   and of credits and reports where flags are asked for
 -- → by placed_at, site_id, order_id: placed_at, site_id, currency, gross, paid, refunded, net, visitor_id, session_hour, started_at, bot,
 --   left_out, agent_id, place_id, referrer_id, landing_page_id; models text[], campaigns bigint[] and credits integer[] of its touches in
 --   their order, null without, first_touch_at; ways smallint[], phones, emails, user_ids bytea[] of its reports, null without
@@ -19,6 +21,7 @@ LEFT JOIN LATERAL (
     SELECT f.started_at, f.bot, f.excluded_by IS NOT NULL AS left_out, f.agent_id, f.place_id, f.referrer_id, f.landing_page_id
     FROM session_facts f
     WHERE f.session_id = o.session_id AND f.session_hour = hour_of(o.session_id)
+      AND $4::text[] && ARRAY['session_starts', 'agents', 'places', 'referrers', 'landing_pages']
     ORDER BY f.visitor_id
     LIMIT 1
 ) s ON true
@@ -30,6 +33,8 @@ LEFT JOIN LATERAL (
         SELECT x.*
         FROM order_credits x
         WHERE x.site_id = o.site_id AND x.order_id = o.order_id
+          AND (x.model = ANY ($4) OR x.model = 'linear' AND 'first_touches' = ANY ($4) OR 'flags' = ANY ($4))
+          AND $4 && ARRAY['first', 'last', 'last_non_direct', 'last_paid', 'linear', 'position', 'time_decay', 'first_touches', 'flags']
         ORDER BY x.model, x."position"
     ) c
     OFFSET 0
@@ -39,7 +44,7 @@ LEFT JOIN LATERAL (
            array_agg(r.email) FILTER (WHERE r.email IS NOT NULL) AS emails,
            array_agg(r.user_id) FILTER (WHERE r.user_id IS NOT NULL) AS user_ids
     FROM order_entries r
-    WHERE r.site_id = o.site_id AND r.order_id = o.order_id
+    WHERE r.site_id = o.site_id AND r.order_id = o.order_id AND $4 && ARRAY['keys', 'flags']
     OFFSET 0
 ) e ON true
 ORDER BY o.placed_at, o.site_id, o.order_id
