@@ -222,7 +222,7 @@ async fn look(
     let way = if dimension.of_session().is_some() { way.of_sessions() } else { way };
     let groups = Groups::read(&snapshot, &scope, dimension.name(), dimension.label(), way).await?;
     let money = Money::of(params, &shared.config(), &snapshot).await?;
-    let sold = sold(&snapshot, &scope, &money, dimension).await?;
+    let sold = sold(&snapshot, &scope, &money, dimension, &groups).await?;
     let freshness = snapshot.conclude().await?;
     let mut lines = Line::all(&groups, &sold);
     let given = given(&mut lines, params, passed);
@@ -257,6 +257,7 @@ async fn sold(
     scope: &Scope,
     money: &Money,
     dimension: Dimension,
+    groups: &Groups,
 ) -> Result<BTreeMap<GroupKey, Sales>, DatabaseError> {
     let id = dimension.of_order();
     let mut by_label = HashMap::<Label, Sales>::new();
@@ -269,11 +270,16 @@ async fn sold(
         }
     })
     .await?;
-    let (labels, sums): (Vec<Label>, Vec<Sales>) = by_label.into_iter().unzip();
-    let keys = Label::keys(&labels, snapshot, dimension.name()).await?;
     let mut sold = BTreeMap::<GroupKey, Sales>::new();
-    for (key, sums) in keys.into_iter().zip(sums) {
-        *sold.entry(key).or_default() += sums;
+    // Most are labels of sessions, too, whose groups are known.
+    by_label.retain(|label, sums| {
+        let known = label.of_sessions().and_then(|label| groups.of_label(label));
+        known.map(|key| *sold.entry(key.clone()).or_default() += *sums).is_none()
+    });
+    let (labels, sums): (Vec<Label>, Vec<Sales>) = by_label.into_iter().unzip();
+    if !labels.is_empty() {
+        let keys = Label::keys(&labels, snapshot, dimension.name()).await?;
+        keys.into_iter().zip(sums).for_each(|(key, sums)| *sold.entry(key).or_default() += sums);
     }
     Ok(sold)
 }

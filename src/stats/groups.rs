@@ -19,6 +19,8 @@ pub(crate) type GroupKey = [String; 3];
 #[derive(Debug)]
 pub(crate) struct Groups {
     pub(crate) keys: Vec<GroupKey>,
+    /// By label.
+    by_label: HashMap<Option<i64>, u32>,
     pub(crate) visitors: Vec<i64>,
     pub(crate) sums: Vec<Tally>,
     members: Members,
@@ -51,9 +53,15 @@ impl Groups {
         let members = labels.people.of_groups(&groups, known.len());
         let mut keys = vec![GroupKey::default(); known.len()];
         known.into_iter().for_each(|(key, group)| keys[group as usize] = key);
-        let mut groups = Groups { keys, visitors: Vec::new(), sums, members };
+        let by_label = labels.ids.into_iter().zip(groups).collect();
+        let mut groups = Groups { keys, by_label, visitors: Vec::new(), sums, members };
         groups.visitors = groups.members.of_each(&groups.sessions());
         Ok(groups)
+    }
+
+    /// The group of a label that sessions have.
+    pub(crate) fn of_label(&self, label: Option<i64>) -> Option<&GroupKey> {
+        self.by_label.get(&label).map(|group| &self.keys[*group as usize])
     }
 
     fn sessions(&self) -> Vec<i64> {

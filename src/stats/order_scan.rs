@@ -31,17 +31,22 @@ pub(crate) enum Label {
 }
 
 impl Label {
+    /// As sessions have it, of which something is always known.
+    pub(crate) fn of_sessions(self) -> Option<Option<i64>> {
+        match self {
+            Label::Untracked => None,
+            Label::Direct => Some(None),
+            Label::Campaign(id) => Some(Some(id)),
+        }
+    }
+
     /// Their groups.
     pub(crate) async fn keys(
         labels: &[Label],
         snapshot: &Snapshot,
         dimension: &str,
     ) -> Result<Vec<GroupKey>, DatabaseError> {
-        let id = |label: &Label| match label {
-            Label::Campaign(id) => Some(*id),
-            Label::Direct | Label::Untracked => None,
-        };
-        let ids: Vec<Option<i64>> = labels.iter().map(id).collect();
+        let ids: Vec<Option<i64>> = labels.iter().map(|label| label.of_sessions().flatten()).collect();
         let are_known: Vec<bool> = labels.iter().map(|label| *label != Label::Untracked).collect();
         keys(snapshot, dimension, &ids, &are_known).await
     }

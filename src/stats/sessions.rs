@@ -3,8 +3,8 @@
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
@@ -16,11 +16,13 @@ use crate::stats::AppState;
 use crate::stats::answer::{Answer, ListMeta, rfc3339};
 use crate::stats::csv;
 use crate::stats::cursor::SessionCursor;
-use crate::stats::database::DatabaseError;
+use crate::stats::database::{DatabaseError, Snapshot};
 use crate::stats::details::{OrderDetails, TouchDetails, Verdict};
 use crate::stats::filters::contains_pattern;
 use crate::stats::money::amount;
-use crate::stats::params::{Accepts, Format};
+use crate::stats::params::{Accepts, Format, Params};
+use crate::stats::people::count;
+use crate::stats::period::Window;
 use crate::stats::problem::StatsError;
 use crate::stats::scope::Scope;
 
@@ -160,11 +162,10 @@ pub(crate) async fn sessions(
     let snapshot = shared.context.database.snapshot().await?;
     let scope = Scope::of(&params);
 
-    let stop = MOST_COUNTED + 1;
-    let mut parameters = scope.parameters();
-    parameters.push((&pattern, Type::TEXT));
-    parameters.push((&stop, Type::INT8));
-    let count = snapshot.row(include_str!("sql/sessions_count.sql"), &parameters).await?;
+    let counted = match &pattern {
+        Some(pattern) => found(&snapshot, &scope, pattern).await?,
+        None => counted(&snapshot, &params).await?,
+    };
 
     let (after_time, after_id) = (after.map(|after| after.started_at), after.map(|after| after.session_id));
     let one_more = i64::from(params.limit) + 1;
@@ -203,9 +204,7 @@ pub(crate) async fn sessions(
     if params.format == Format::Csv {
         return Ok(csv::attachment("sessions", &results));
     }
-    let counted: Option<i64> =
-        count.map(|row| row.try_get("sessions")).transpose().map_err(DatabaseError::from)?;
-    let totals = Count { sessions: counted.filter(|sessions| *sessions <= MOST_COUNTED) };
+    let totals = Count { sessions: counted };
     let uncounted = totals
         .sessions
         .is_none()
@@ -217,6 +216,32 @@ pub(crate) async fn sessions(
         .with_list(&params, list)
         .with_warning(uncounted)
         .into_response())
+}
+
+/// In how many sessions a pattern is found; none when these are more than are counted.
+async fn found(snapshot: &Snapshot, scope: &Scope, pattern: &str) -> Result<Option<i64>, DatabaseError> {
+    let stop = MOST_COUNTED + 1;
+    let mut parameters = scope.parameters();
+    parameters.push((&pattern, Type::TEXT));
+    parameters.push((&stop, Type::INT8));
+    let row = snapshot.row(include_str!("sql/sessions_count.sql"), &parameters).await?;
+    let sessions: Option<i64> = row.map(|row| row.try_get("sessions")).transpose()?;
+    Ok(sessions.filter(|sessions| *sessions <= MOST_COUNTED))
+}
+
+/// How many sessions there are. Mostly the last days have more than are counted: they are looked at first.
+async fn counted(snapshot: &Snapshot, params: &Params) -> Result<Option<i64>, DatabaseError> {
+    let window = params.window;
+    for days in [1, 8] {
+        let from = window.to.checked_sub(SignedDuration::from_hours(24 * days)).ok();
+        let Some(from) = from.filter(|from| window.from.is_none_or(|begin| begin < *from)) else { break };
+        let last = Scope::within(params, Window { from: Some(from), to: window.to });
+        if count(snapshot, &last).await? > MOST_COUNTED.cast_unsigned() {
+            return Ok(None);
+        }
+    }
+    let sessions = i64::try_from(count(snapshot, &Scope::of(params)).await?).ok();
+    Ok(sessions.filter(|sessions| *sessions <= MOST_COUNTED))
 }
 
 /// `GET /api/v1/sessions/{id}`

@@ -1,7 +1,7 @@
--- How many sessions does the list have? Counting stops at a bound, so that it stays quick.
+-- In how many sessions is a text found? Counting stops at a bound, so that it stays quick.
 --
 -- $1–$20   window and filters, as report_sessions() takes them
--- $21 text    LIKE pattern that one of the session's texts must match, null = all
+-- $21 text    LIKE pattern that one of the session's texts must match
 -- $22 bigint  where to stop
 -- One row: sessions bigint
 SELECT count(*) AS sessions
@@ -12,9 +12,8 @@ FROM (
     LEFT JOIN referrers r ON r.referrer_id = s.referrer_id
     LEFT JOIN agents a ON a.agent_id = s.agent_id
     LEFT JOIN places p ON p.place_id = s.place_id
-    WHERE $21::text IS NULL
-       OR lower(concat_ws(E'\n', s.source, s.medium, s.campaign, s.content, s.term, g.path, r.url, p.city, p.region,
+    WHERE lower(concat_ws(E'\n', s.source, s.medium, s.campaign, s.content, s.term, g.path, r.url, p.city, p.region,
                           p.country_name, s.country, a.browser_name, a.os_name, a.device_brand, a.device_model,
-                          host(s.address), s.visitor_id, s.session_id)) LIKE $21
+                          host(s.address), s.visitor_id, s.session_id)) LIKE $21::text
     LIMIT $22
 ) found
