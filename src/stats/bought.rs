@@ -21,12 +21,13 @@ pub(crate) struct Bought {
     pub(crate) revenue: Option<i64>,
 }
 
-/// Those placed between two instants, on the sites of a scope, by visitor.
+/// Those placed between two instants, on the sites of a scope, of visitors that are wanted; by visitor.
 pub(crate) async fn bought(
     snapshot: &Snapshot,
     scope: &Scope,
     money: &Money,
     (from, to): (Option<Timestamp>, Timestamp),
+    is_wanted: impl Fn(i64) -> bool,
 ) -> Result<Vec<Bought>, DatabaseError> {
     let scope = scope.of_sites(from, to);
     let choices = OrderChoices::of(snapshot, &scope, false, &[]).await?;
@@ -46,7 +47,7 @@ pub(crate) async fn bought(
     scan_orders(snapshot, choices.window(), &columns, |day| {
         let choices = choices.of_day(day);
         for order in choices.chosen() {
-            if let Some(visitor) = day.orders.visitor(order) {
+            if let Some(visitor) = day.orders.visitor(order).filter(|visitor| is_wanted(*visitor)) {
                 worths.tell(day, order, &(visitor, choices.at(order)), &mut tell);
             }
         }

@@ -181,7 +181,7 @@ impl Order {
         edges: &[Timestamp],
     ) -> Result<Vec<Order>, DatabaseError> {
         let (Some(first), Some(last)) = (edges.first(), edges.last()) else { return Ok(Vec::new()) };
-        let bought = bought(snapshot, scope, money, (Some(*first), *last)).await?;
+        let bought = bought(snapshot, scope, money, (Some(*first), *last), |_| true).await?;
         let orders = bought.iter().map(|order| Order {
             visitor: order.visitor,
             period: period(edges, order.at),

@@ -20,7 +20,7 @@ use crate::stats::database::{DatabaseError, Snapshot};
 use crate::stats::groups::keys;
 use crate::stats::money;
 use crate::stats::params::{Accepts, Format};
-use crate::stats::people::People;
+use crate::stats::people::{People, Sieve};
 use crate::stats::problem::StatsError;
 use crate::stats::ratio::mean;
 use crate::stats::scan::{Wanted, scan};
@@ -84,12 +84,14 @@ pub(crate) async fn ltv_comparison(
     let snapshot = shared.context.database.snapshot().await?;
     let scope = Scope::of(&params);
     let money = Money::of(&params, &shared.config(), &snapshot).await?;
-    let bought = bought(&snapshot, &scope, &money, (None, Timestamp::MAX)).await?;
     let mut labels = Labels::read(&snapshot, &scope).await?;
     let mut sums = Vec::new();
     for people in People::of(&snapshot, &scope).await? {
         let members = Member::all(&snapshot, &scope, people, &mut labels).await?;
         sums.resize(labels.sources.len(), Sums::default());
+        let theirs = Sieve::of(members.iter().map(|member| member.visitor));
+        let ever = (None, Timestamp::MAX);
+        let bought = bought(&snapshot, &scope, &money, ever, |visitor| theirs.may_have(visitor)).await?;
         let mut orders = bought.as_slice();
         for member in members {
             orders = &orders[orders.partition_point(|order| order.visitor < member.visitor)..];
@@ -178,23 +180,22 @@ impl Member {
         labels: &mut Labels,
     ) -> Result<Vec<Member>, DatabaseError> {
         let mut sessions: Vec<(i64, i64, Option<i64>)> = Vec::new();
+        let mut campaigns = vec![None];
         let numbers = &[Number::Visitor, Number::Number, Number::Start, Number::Begin];
         let wanted = Wanted { numbers, ids: &[Id::Campaign], lists: &[], edges: &[] };
         scan(snapshot, scope, wanted, |part| {
             let (visitors, numbers) = (part.numbers(Number::Visitor), part.numbers(Number::Number));
-            let (before, campaigns) = (part.numbers(Number::Begin), part.ids(Id::Campaign));
+            let (before, labels) = (part.numbers(Number::Begin), part.ids(Id::Campaign));
+            campaigns.extend(labels.list.iter().copied().map(Some));
             let first = part.chosen().iter().copied().filter(|session| numbers[*session] == 1);
             let first = first.filter(|session| people.have(visitors[*session]));
             sessions.extend(first.map(|session| {
-                (visitors[session], part.start(session) - before[session], campaigns.of(session))
+                (visitors[session], part.start(session) - before[session], labels.of(session))
             }));
         })
         .await?;
         sessions.sort_unstable();
-        let campaigns = sessions
-            .iter()
-            .map(|(visitor, _, campaign)| campaign.or_else(|| labels.later.get(visitor).copied()));
-        let campaigns = campaigns.chain(sessions.iter().map(|(.., campaign)| *campaign)).collect();
+        campaigns.extend(labels.later.values().copied().map(Some));
         labels.learn(snapshot, campaigns).await?;
         let members = sessions.chunk_by(|one, other| one.0 == other.0).map(|of_one| {
             let (visitor, began_at, _) = of_one[0];

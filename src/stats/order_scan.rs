@@ -12,7 +12,7 @@ use crate::stats::groups::{GroupKey, keys};
 use crate::stats::scan::Choices;
 use crate::stats::scope::Scope;
 use crate::store::columns::{Id, day_of};
-use crate::store::order_columns::{IDS, MODELS, ORDER_ROWS, OrderId, Orders, SESSION_STARTS, flags};
+use crate::store::order_columns::{IDS, MODELS, ORDER_ROWS, OrderId, Orders, SESSION_STARTS, flags, models};
 
 /// An order, in millionths, as all that counts orders.
 pub(crate) const WHOLE: i64 = 1_000_000;
@@ -86,11 +86,13 @@ pub(crate) async fn scan_orders(
     if marked.is_empty() {
         return Ok(());
     }
+    let models = models(columns);
     let parameters = vec![
         (&marked as _, Type::TIMESTAMPTZ_ARRAY),
         (&from as _, Type::TIMESTAMPTZ),
         (&to as _, Type::TIMESTAMPTZ),
         (&columns as _, Type::TEXT_ARRAY),
+        (&models as _, Type::TEXT_ARRAY),
     ];
     let mut day = Day { orders: Orders::default(), day: to };
     let mut stream = pin!(snapshot.stream(ORDER_ROWS, parameters).await?);

@@ -1,6 +1,8 @@
 //! The people of a report, a share of them at a time: what is kept of each has a bound then, however long the window is. The
 //! price is that columns are read again for each share.
 
+use tokio_postgres::types::Type;
+
 use crate::stats::database::{DatabaseError, Snapshot};
 use crate::stats::scan::{Wanted, scan};
 use crate::stats::scope::Scope;
@@ -21,15 +23,55 @@ impl People {
         snapshot: &Snapshot,
         scope: &Scope,
     ) -> Result<impl Iterator<Item = People> + use<>, DatabaseError> {
-        let shares = count(snapshot, scope).await?.div_ceil(SESSIONS).max(1);
+        // Few windows have so many that it matters how many the filters leave.
+        let sessions = match window_sessions(snapshot, scope).await? {
+            many if many > SESSIONS => count(snapshot, scope).await?,
+            few => few,
+        };
+        let shares = sessions.div_ceil(SESSIONS).max(1);
         Ok((0..shares).map(move |share| People { share, shares }))
     }
 
     /// Whether a visitor of this hash is one of them.
     pub(crate) fn have(self, visitor: i64) -> bool {
-        // The lower half of the bits is left to tables that tell visitors apart by them.
+        // The lower half of the bits is left to a sieve.
         (visitor.cast_unsigned() >> 32) % self.shares == self.share
     }
+}
+
+/// Some visitors, by a bit of each: who has none is not one of them.
+#[derive(Debug)]
+pub(crate) struct Sieve {
+    bits: Vec<bool>,
+}
+
+impl Sieve {
+    pub(crate) fn of(visitors: impl ExactSizeIterator<Item = i64>) -> Sieve {
+        let mut sieve = Sieve { bits: vec![false; (visitors.len() * 16).next_power_of_two()] };
+        for visitor in visitors {
+            let place = sieve.place(visitor);
+            sieve.bits[place] = true;
+        }
+        sieve
+    }
+
+    /// Whether a visitor may be one of them; of the others few may.
+    pub(crate) fn may_have(&self, visitor: i64) -> bool {
+        self.bits[self.place(visitor)]
+    }
+
+    fn place(&self, visitor: i64) -> usize {
+        usize::try_from(visitor & (self.bits.len() as i64 - 1)).unwrap_or_default()
+    }
+}
+
+/// About how many sessions the window of a scope has.
+pub(crate) async fn window_sessions(snapshot: &Snapshot, scope: &Scope) -> Result<u64, DatabaseError> {
+    let (from, to) = scope.window();
+    let edges = [(&from as _, Type::TIMESTAMPTZ), (&to as _, Type::TIMESTAMPTZ)];
+    let row = snapshot.row(include_str!("sql/window_sessions.sql"), &edges).await?;
+    let sessions: i64 = row.ok_or(DatabaseError::Failed)?.try_get("sessions")?;
+    Ok(u64::try_from(sessions).unwrap_or(0))
 }
 
 /// How many sessions a scope has.
@@ -43,6 +85,18 @@ pub(crate) async fn count(snapshot: &Snapshot, scope: &Scope) -> Result<u64, Dat
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sieve_has_all_and_few_others() {
+        let visitors = |from: i64| {
+            (from..from + 1000).map(|visitor| visitor.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64.cast_signed()))
+        };
+        let sieve = Sieve::of(visitors(0).collect::<Vec<_>>().into_iter());
+        assert!(visitors(0).all(|visitor| sieve.may_have(visitor)));
+        let others = visitors(5000).filter(|visitor| sieve.may_have(*visitor)).count();
+        assert!(others < 150, "{others}");
+        assert!(!Sieve::of(std::iter::empty::<i64>().collect::<Vec<_>>().into_iter()).may_have(7));
+    }
 
     #[test]
     fn everybody_is_in_one_share() {

@@ -1,7 +1,5 @@
 //! `returning-visitors`: whether sessions are somebody's first, and how often and how soon people come again.
 
-use std::collections::HashSet;
-
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use jiff::{SignedDuration, Timestamp};
@@ -13,7 +11,7 @@ use crate::stats::AppState;
 use crate::stats::answer::Answer;
 use crate::stats::database::{DatabaseError, Snapshot};
 use crate::stats::params::Accepts;
-use crate::stats::people::People;
+use crate::stats::people::{People, Sieve};
 use crate::stats::problem::StatsError;
 use crate::stats::ratio::{median_days, percent};
 use crate::stats::scan::{Wanted, scan};
@@ -145,25 +143,20 @@ async fn gaps(snapshot: &Snapshot, scope: &Scope, mut again: Vec<Begun>) -> Resu
     }
 }
 
-/// When sessions of these visitors began that reports count or a rule leaves out, in order.
+/// When sessions of these visitors, and of a few others, began that reports count or a rule leaves out, in order.
 async fn starts(
     snapshot: &Snapshot,
     (from, to): (Option<Timestamp>, Timestamp),
     visitors: &[Begun],
 ) -> Result<Vec<Begun>, DatabaseError> {
-    let people: HashSet<i64> = visitors.iter().map(|(visitor, _)| *visitor).collect();
-    // Most sessions are of nobody that is asked about: a look at a bit says so.
-    let mut sieve = vec![false; (people.len() * 16).next_power_of_two()];
-    let last = sieve.len() as i64 - 1;
-    let place = |visitor: i64| usize::try_from(visitor & last).unwrap_or_default();
-    people.iter().for_each(|visitor| sieve[place(*visitor)] = true);
+    let sieve = Sieve::of(visitors.iter().map(|(visitor, _)| *visitor));
     let mut starts = Vec::new();
     let wanted = Wanted { numbers: &[Number::Visitor, Number::Start], ids: &[], lists: &[], edges: &[] };
     scan(snapshot, &Scope::everything(from, to), wanted, |part| {
         let visitors = part.numbers(Number::Visitor);
         for &session in part.chosen() {
             let visitor = visitors[session];
-            if sieve[place(visitor)] && people.contains(&visitor) {
+            if sieve.may_have(visitor) {
                 starts.push((visitor, part.start(session)));
             }
         }
@@ -172,7 +165,7 @@ async fn starts(
     let window = [(&from as _, Type::TIMESTAMPTZ), (&to as _, Type::TIMESTAMPTZ)];
     for row in snapshot.rows(include_str!("sql/left_out_sessions.sql"), &window).await? {
         let visitor = id_hash(row.try_get("visitor_id")?);
-        if people.contains(&visitor) {
+        if sieve.may_have(visitor) {
             starts.push((visitor, row.try_get::<_, Timestamp>("started_at")?.as_microsecond()));
         }
     }

@@ -7,6 +7,7 @@ use tokio_postgres::types::Type;
 
 use crate::stats::crowd::{Crowd, Pair};
 use crate::stats::database::{DatabaseError, Snapshot};
+use crate::stats::people::window_sessions;
 use crate::stats::period::Window;
 use crate::stats::scope::Scope;
 use crate::stats::sketch::{ERROR_PERCENT, Sketch, estimate_few};
@@ -15,7 +16,7 @@ use crate::store::columns::Number;
 /// Windows up to this length are counted whatever is in them: 31 days, one of which may have 25 hours.
 const COUNTED_SPAN: SignedDuration = SignedDuration::from_hours(31 * 24 + 1);
 /// Longer ones are counted up to this many sessions, whatever filters leave of them.
-const COUNTED_SESSIONS: i64 = 500_000;
+const COUNTED_SESSIONS: u64 = 500_000;
 /// Codes of a label that need no sketch, which takes four kilobytes.
 const FEW: usize = 512;
 /// Labels that have a sketch; of later ones that are often seen doubles are thrown away.
@@ -43,9 +44,7 @@ impl Way {
         if window.from.is_some_and(|from| window.to.duration_since(from) <= COUNTED_SPAN) {
             return Ok(Way::Counted);
         }
-        let row = snapshot.row(include_str!("sql/window_sessions.sql"), &edges).await?;
-        let sessions: i64 = row.ok_or(DatabaseError::Failed)?.try_get("sessions")?;
-        Ok(if sessions <= COUNTED_SESSIONS {
+        Ok(if window_sessions(snapshot, scope).await? <= COUNTED_SESSIONS {
             Way::Counted
         } else {
             Way::Estimated("it is longer than 31 days and has more than 500,000 sessions")

@@ -13,7 +13,8 @@ use uuid::Uuid;
 use super::columns::{Damaged, Ids, first_eight, id_hash, pack, unpack};
 use super::order_shares::{Credits, Keys};
 
-/// The orders of days, `$1`, for [`Orders::add`]; of what is looked up beside them, that of columns, `$4`.
+/// The orders of days, `$1`, for [`Orders::add`]; of what is looked up beside them, that of columns, `$4`, with the credits of
+/// [`models`], `$5`.
 pub const ORDER_ROWS: &str = include_str!("sql/order_rows.sql");
 
 /// What the flags of an order say.
@@ -81,6 +82,15 @@ pub const NET: [&str; 1] = ["net"];
 /// The names of all columns but those of amounts.
 pub(super) fn columns() -> Vec<&'static str> {
     NUMBERS.into_iter().chain(IDS).chain(MODELS).chain([KEYS]).collect()
+}
+
+/// The models whose credits say what these columns have.
+pub fn models(columns: &[&str]) -> Vec<&'static str> {
+    let says = |model: &str| {
+        let is_first = model == "linear" && columns.contains(&FIRST_TOUCHES);
+        is_first || columns.contains(&FLAGS) || columns.contains(&model)
+    };
+    MODELS.into_iter().filter(|model| says(model)).collect()
 }
 
 /// Columns of a row with the keyed hashes that an order's entries name, and the letters of their kinds.

@@ -213,12 +213,13 @@ async fn pack_orders(
     let days = taken.iter().chain(&told).map(|row| (row.get("order_day"), Orders::default()));
     let mut days: BTreeMap<Timestamp, Orders> = days.collect();
     let list: Vec<Timestamp> = days.keys().copied().collect();
-    let (always, columns) = (None::<Timestamp>, order_columns::columns());
+    let (always, columns, models) = (None::<Timestamp>, order_columns::columns(), &order_columns::MODELS[..]);
     let parameters = [
         (&list as _, Type::TIMESTAMPTZ_ARRAY),
         (&always as _, Type::TIMESTAMPTZ),
         (&always as _, Type::TIMESTAMPTZ),
         (&columns as _, Type::TEXT_ARRAY),
+        (&models as _, Type::TEXT_ARRAY),
     ];
     for row in transaction.query_typed(ORDER_ROWS, &parameters).await? {
         let day = day_of(row.get("placed_at"));

@@ -40,8 +40,8 @@ const OF_TOLD: Question = question!(
 );
 
 /// The day of orders that are told one by one.
-const OF_ORDERS: [&str; 4] =
-    ["ARRAY['2026-06-12Z'::timestamptz]", "NULL", "NULL", "'{session_starts,linear,keys}'"];
+const OF_ORDERS: [&str; 5] =
+    ["ARRAY['2026-06-12Z'::timestamptz]", "NULL", "NULL", "'{session_starts,linear,keys}'", "'{linear}'"];
 
 const WINDOW: &str = "'2026-06-10Z'::timestamptz, '2026-06-20Z'::timestamptz, NULL, 'exclude'";
 

@@ -1,7 +1,7 @@
 -- The orders of some days, with what their sessions say, by whom they were earned and whose they are, as order_columns has them.
 -- $1 days, $2 the first and $3 the first instant after placed_at, null: whenever
--- $4 columns of order_columns: what none of these says is not looked up, and is null. Flags say of sessions what session_starts needs,
---   and of credits and reports where flags are asked for
+-- $4 columns of order_columns: what none of these says is not looked up, and is null; flags say of sessions where session_starts are
+--   asked for, and of reports where flags are. $5 models whose credits are looked up
 -- → by placed_at, site_id, order_id: placed_at, site_id, currency, gross, paid, refunded, net, visitor_id, session_hour, started_at, bot,
 --   left_out, agent_id, place_id, referrer_id, landing_page_id; models text[], campaigns bigint[] and credits integer[] of its touches in
 --   their order, null without, first_touch_at; ways smallint[], phones, emails, user_ids bytea[] of its reports, null without
@@ -33,8 +33,7 @@ LEFT JOIN LATERAL (
         SELECT x.*
         FROM order_credits x
         WHERE x.site_id = o.site_id AND x.order_id = o.order_id
-          AND (x.model = ANY ($4) OR x.model = 'linear' AND 'first_touches' = ANY ($4) OR 'flags' = ANY ($4))
-          AND $4 && ARRAY['first', 'last', 'last_non_direct', 'last_paid', 'linear', 'position', 'time_decay', 'first_touches', 'flags']
+          AND x.model = ANY ($5::text[])
         ORDER BY x.model, x."position"
     ) c
     OFFSET 0
