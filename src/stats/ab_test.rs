@@ -1,38 +1,40 @@
 //! `ab-test`: the contents of one campaign beside each other, with what can be concluded. Observational: the advertising
 //! platform chose who saw what.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tokio_postgres::Row;
-use tokio_postgres::types::Type;
 
 use crate::stats::AppState;
 use crate::stats::answer::Answer;
+use crate::stats::breakdown::{Dimension, sold};
 use crate::stats::csv;
 use crate::stats::database::{DatabaseError, Snapshot};
-use crate::stats::groups::keys;
+use crate::stats::groups::{GroupKey, keys};
 use crate::stats::money::each;
 use crate::stats::params::{Accepts, Format, ParameterError};
 use crate::stats::people::People;
 use crate::stats::problem::StatsError;
 use crate::stats::ratio::{Interval, from_millionths, percent, wilson};
+use crate::stats::sales::Sales;
 use crate::stats::scan::{Wanted, scan};
 use crate::stats::scope::{Money, Scope};
 use crate::stats::significance::{
     Share, difference, holm, probabilities_to_be_best, sample_size, split_p_value, test,
 };
+use crate::stats::worth::text;
 use crate::store::columns::{Id, Number, flags};
 
 pub(crate) const ACCEPTS: Accepts =
     Accepts { csv: true, own: &["baseline", "minimum_effect"], ..Accepts::MONEY };
 
 /// Contents that are compared, those with the most visitors.
-const MOST_VARIANTS: i64 = 20;
+const MOST_VARIANTS: usize = 20;
 
 /// The level of significance.
 const LEVEL: f64 = 0.05;
@@ -134,16 +136,12 @@ pub(crate) async fn ab_test(
     let scope = Scope::of(&params);
     let money = Money::of(&params, &shared.config(), &snapshot).await?;
     let seen = Seen::read(&snapshot, &scope).await?;
-    let mut parameters = scope.parameters();
-    parameters.extend(money.parameters());
-    parameters.push((&MOST_VARIANTS, Type::INT8));
-    parameters.push((&seen.contents, Type::TEXT_ARRAY));
-    parameters.push((&seen.visitors, Type::INT8_ARRAY));
-    parameters.push((&seen.sessions, Type::INT8_ARRAY));
-    parameters.push((&seen.conversions, Type::INT8_ARRAY));
-    let rows = snapshot.rows(include_str!("sql/ab_test.sql"), &parameters).await?;
+    let sold = sold(&snapshot, &scope, &money, Dimension::Content, |_| None).await?;
     let freshness = snapshot.conclude().await?;
-    let counts = rows.iter().map(Count::read).collect::<Result<Vec<_>, _>>().map_err(DatabaseError::from)?;
+    let overlapping = seen.overlapping;
+    let mut counts = seen.counts(&sold);
+    let contents = counts.len();
+    counts.truncate(MOST_VARIANTS);
 
     let baseline = match asked {
         None => counts.first().map(|_| 0),
@@ -151,10 +149,8 @@ pub(crate) async fn ab_test(
             ParameterError::new("baseline", "no content of this name was seen in the campaign")
         })?),
     };
-    let left_out = counts.iter().map(|count| count.left_out).sum();
-    let contents = counts.first().map_or(0, |count| count.contents);
-    let overlapping = seen.overlapping;
-    let given = i64::try_from(counts.len()).unwrap_or(i64::MAX);
+    let left_out = counts.iter().map(|count| count.sold.left_out).sum();
+    let given = counts.len();
     let warnings = [
         params.filters.only("source").is_none().then(|| {
             "the campaign's contents are pooled over all sources; source= compares those of one".to_owned()
@@ -197,7 +193,7 @@ impl Variant {
     }
 }
 
-/// What people saw of the campaign: one array for each column, as `ab_test.sql` takes them.
+/// What people saw of the campaign, by content.
 #[derive(Default)]
 struct Seen {
     contents: Vec<String>,
@@ -256,6 +252,25 @@ impl Seen {
         Ok(())
     }
 
+    /// All contents, also such as sold without being seen; those with the most visitors come first.
+    fn counts(self, sold: &BTreeMap<GroupKey, Sales>) -> Vec<Count> {
+        let shares =
+            self.conversions.into_iter().zip(self.visitors).map(|(part, whole)| Share { part, whole });
+        let seen = self.contents.into_iter().zip(shares).zip(self.sessions);
+        let mut by_content: BTreeMap<String, Count> = seen
+            .map(|((content, share), sessions)| {
+                (content.clone(), Count { content, share, sessions, ..Count::default() })
+            })
+            .collect();
+        for ([content, ..], sold) in sold {
+            let unseen = || Count { content: content.clone(), ..Count::default() };
+            by_content.entry(content.clone()).or_insert_with(unseen).sold += *sold;
+        }
+        let mut counts: Vec<Count> = by_content.into_values().collect();
+        counts.sort_by_key(|count| Reverse(count.share.whole));
+        counts
+    }
+
     /// Visitor, content, and whether it is a session without an order.
     fn count(&mut self, mut sessions: Vec<(i64, usize, bool)>) {
         sessions.sort_unstable();
@@ -277,28 +292,12 @@ impl Seen {
 }
 
 /// A content, as counted.
+#[derive(Debug, Default)]
 struct Count {
     content: String,
     share: Share,
     sessions: i64,
-    orders: i64,
-    left_out: i64,
-    revenue: String,
-    contents: i64,
-}
-
-impl Count {
-    fn read(row: &Row) -> Result<Count, tokio_postgres::Error> {
-        Ok(Count {
-            content: row.try_get("content")?,
-            share: Share { part: row.try_get("conversions")?, whole: row.try_get("visitors")? },
-            sessions: row.try_get("sessions")?,
-            orders: row.try_get("orders")?,
-            left_out: row.try_get("left_out")?,
-            revenue: row.try_get("revenue")?,
-            contents: row.try_get("contents")?,
-        })
-    }
+    sold: Sales,
 }
 
 fn conclude(
@@ -325,9 +324,9 @@ fn conclude(
             conversions: count.share.part,
             conversion_rate: percent(count.share.part, count.share.whole),
             conversion_rate_interval: wilson(count.share.part, count.share.whole),
-            orders: from_millionths(count.orders),
-            revenue_per_visitor: each(&count.revenue, count.share.whole, digits),
-            revenue: count.revenue,
+            orders: from_millionths(count.sold.orders),
+            revenue_per_visitor: each(&text(count.sold.revenue, digits), count.share.whole, digits),
+            revenue: text(count.sold.revenue, digits),
             probability_to_be_best: four_decimals(chance),
             minimum_visitors: minimum,
             missing_visitors: minimum.map(|minimum| (minimum - count.share.whole).max(0)),

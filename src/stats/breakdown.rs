@@ -222,7 +222,7 @@ async fn look(
     let way = if dimension.of_session().is_some() { way.of_sessions() } else { way };
     let groups = Groups::read(&snapshot, &scope, dimension.name(), dimension.label(), way).await?;
     let money = Money::of(params, &shared.config(), &snapshot).await?;
-    let sold = sold(&snapshot, &scope, &money, dimension, &groups).await?;
+    let sold = sold(&snapshot, &scope, &money, dimension, |label| groups.of_label(label)).await?;
     let freshness = snapshot.conclude().await?;
     let mut lines = Line::all(&groups, &sold);
     let given = given(&mut lines, params, passed);
@@ -251,13 +251,14 @@ async fn look(
     })
 }
 
-/// What was sold by each group: of what was tagged by the touches that earned it, else by the session that ordered.
-async fn sold(
+/// What was sold by each group: of what was tagged by the touches that earned it, else by the session that ordered. `known` is the
+/// group of what labels sessions, as far as it was asked for.
+pub(crate) async fn sold<'a>(
     snapshot: &Snapshot,
     scope: &Scope,
     money: &Money,
     dimension: Dimension,
-    groups: &Groups,
+    known: impl Fn(Option<i64>) -> Option<&'a GroupKey>,
 ) -> Result<BTreeMap<GroupKey, Sales>, DatabaseError> {
     let id = dimension.of_order();
     let mut by_label = HashMap::<Label, Sales>::new();
@@ -273,8 +274,11 @@ async fn sold(
     let mut sold = BTreeMap::<GroupKey, Sales>::new();
     // Most are labels of sessions, too, whose groups are known.
     by_label.retain(|label, sums| {
-        let known = label.of_sessions().and_then(|label| groups.of_label(label));
-        known.map(|key| *sold.entry(key.clone()).or_default() += *sums).is_none()
+        label
+            .of_sessions()
+            .and_then(&known)
+            .map(|key| *sold.entry(key.clone()).or_default() += *sums)
+            .is_none()
     });
     let (labels, sums): (Vec<Label>, Vec<Sales>) = by_label.into_iter().unzip();
     if !labels.is_empty() {

@@ -8,7 +8,7 @@ use crate::stats::scope::{Money, Scope};
 use crate::store::order_columns::{Amounts, KEYS, NET, PAYMENTS, VISITORS};
 
 /// An order of which something is left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Purchase {
     /// Microseconds since 1970.
     pub(crate) at: i64,
@@ -20,7 +20,7 @@ pub(crate) struct Purchase {
 #[derive(Debug, Default)]
 pub(crate) struct Customers {
     purchases: Vec<Purchase>,
-    /// Where the purchases of each end.
+    /// Where the purchases of each end; of those that became one customer with another nothing is there.
     ends: Vec<usize>,
     of_nobody: i64,
 }
@@ -67,7 +67,8 @@ impl Customers {
     /// The purchases of one customer after the other.
     pub(crate) fn each(&self) -> impl Iterator<Item = &[Purchase]> {
         let begins = std::iter::once(0).chain(self.ends.iter().copied());
-        begins.zip(&self.ends).map(|(begin, end)| &self.purchases[begin..*end])
+        let each = begins.zip(&self.ends).map(|(begin, end)| &self.purchases[begin..*end]);
+        each.filter(|purchases| !purchases.is_empty())
     }
 
     /// What the reader must know.
@@ -115,15 +116,25 @@ impl Known {
                 groups.join(pair[0].1 as usize, pair[1].1 as usize);
             }
         }
-        let mut by_customer: Vec<(usize, Purchase)> =
-            self.purchases.into_iter().enumerate().map(|(place, one)| (groups.root(place), one)).collect();
-        // Purchases of one time stay in their order.
-        by_customer.sort_by_key(|(customer, one)| (*customer, one.at));
-        let mut ends = Vec::new();
-        for of_one in by_customer.chunk_by(|one, other| one.0 == other.0) {
-            ends.push(ends.last().copied().unwrap_or(0) + of_one.len());
+        let customers: Vec<usize> = (0..self.purchases.len()).map(|place| groups.root(place)).collect();
+        let mut ends = vec![0; customers.len()];
+        customers.iter().for_each(|customer| ends[*customer] += 1);
+        let mut begin = 0;
+        for end in &mut ends {
+            (*end, begin) = (begin, begin + *end);
         }
-        let purchases = by_customer.into_iter().map(|(_, one)| one).collect();
+        let mut purchases = vec![Purchase::default(); customers.len()];
+        for (customer, purchase) in customers.iter().zip(self.purchases) {
+            let end = &mut ends[*customer];
+            purchases[*end] = purchase;
+            *end += 1;
+        }
+        let mut begin = 0;
+        for end in &ends {
+            // Purchases of one time stay in their order.
+            purchases[begin..*end].sort_by_key(|purchase| purchase.at);
+            begin = *end;
+        }
         Customers { purchases, ends, of_nobody: self.of_nobody }
     }
 }

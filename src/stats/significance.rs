@@ -18,7 +18,7 @@ const LEAST_EXPECTED: f64 = 5.0;
 const POINTS: u32 = 2_000;
 
 /// So many of so many.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Share {
     pub(crate) part: i64,
     pub(crate) whole: i64,
