@@ -447,7 +447,7 @@ impl Dimension {
         })
     }
 
-    /// The names of the keys of what only single sessions have, in the order in which the statement has them.
+    /// The names of the keys of what only single sessions have, in the order in which `label_groups.sql` has them.
     fn of_session(self) -> Option<&'static [&'static str]> {
         Some(match self {
             Dimension::Device => &["device", "brand", "model"],

@@ -104,8 +104,8 @@ impl Room {
         self.visitors.clear();
         self.whose.clear();
         for (hash, _) in pairs {
-            let [.., third, second, first, last] = hash.to_be_bytes();
-            let mut place = u32::from_be_bytes([third, second, first, last]) as usize & (places - 1);
+            let [low @ .., _, _, _, _] = hash.to_le_bytes();
+            let mut place = u32::from_le_bytes(low) as usize & (places - 1);
             let visitor = loop {
                 match self.table[place] {
                     NOBODY => {

@@ -1,7 +1,7 @@
 //! `ltv-comparison`: what visitors are worth, by the source that brought them first. Members are those whose first session is in the
 //! window; their first touch is that session's, else the first one known of the visitor. Their orders are all, whatever earned them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::pin::pin;
 
 use axum::extract::{RawQuery, State};
@@ -145,11 +145,13 @@ impl Labels {
     }
 
     /// Learns the sources of campaigns.
-    async fn learn(&mut self, snapshot: &Snapshot, campaigns: Vec<Option<i64>>) -> Result<(), DatabaseError> {
-        let mut new: Vec<Option<i64>> =
+    async fn learn(
+        &mut self,
+        snapshot: &Snapshot,
+        campaigns: HashSet<Option<i64>>,
+    ) -> Result<(), DatabaseError> {
+        let new: Vec<Option<i64>> =
             campaigns.into_iter().filter(|campaign| !self.by_campaign.contains_key(campaign)).collect();
-        new.sort_unstable();
-        new.dedup();
         let keys = keys(snapshot, "source", &new, &vec![true; new.len()]).await?;
         for (campaign, [source, ..]) in new.into_iter().zip(keys) {
             let place = self.sources.iter().position(|known| *known == source).unwrap_or_else(|| {
@@ -180,7 +182,7 @@ impl Member {
         labels: &mut Labels,
     ) -> Result<Vec<Member>, DatabaseError> {
         let mut sessions: Vec<(i64, i64, Option<i64>)> = Vec::new();
-        let mut campaigns = vec![None];
+        let mut campaigns = HashSet::from([None]);
         let numbers = &[Number::Visitor, Number::Number, Number::Start, Number::Begin];
         let wanted = Wanted { numbers, ids: &[Id::Campaign], lists: &[], edges: &[] };
         scan(snapshot, scope, wanted, |part| {

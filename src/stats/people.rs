@@ -42,26 +42,29 @@ impl People {
 /// Some visitors, by a bit of each: who has none is not one of them.
 #[derive(Debug)]
 pub(crate) struct Sieve {
-    bits: Vec<bool>,
+    words: Vec<u64>,
 }
 
 impl Sieve {
     pub(crate) fn of(visitors: impl ExactSizeIterator<Item = i64>) -> Sieve {
-        let mut sieve = Sieve { bits: vec![false; (visitors.len() * 16).next_power_of_two()] };
+        let mut sieve = Sieve { words: vec![0; (visitors.len() / 4 + 1).next_power_of_two()] };
         for visitor in visitors {
-            let place = sieve.place(visitor);
-            sieve.bits[place] = true;
+            let (word, bit) = sieve.place(visitor);
+            sieve.words[word] |= bit;
         }
         sieve
     }
 
     /// Whether a visitor may be one of them; of the others few may.
     pub(crate) fn may_have(&self, visitor: i64) -> bool {
-        self.bits[self.place(visitor)]
+        let (word, bit) = self.place(visitor);
+        self.words[word] & bit != 0
     }
 
-    fn place(&self, visitor: i64) -> usize {
-        usize::try_from(visitor & (self.bits.len() as i64 - 1)).unwrap_or_default()
+    /// A word, and a bit of it.
+    fn place(&self, visitor: i64) -> (usize, u64) {
+        let word = usize::try_from((visitor >> 6) & (self.words.len() as i64 - 1));
+        (word.unwrap_or_default(), 1 << (visitor & 63))
     }
 }
 

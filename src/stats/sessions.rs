@@ -232,11 +232,12 @@ async fn found(snapshot: &Snapshot, scope: &Scope, pattern: &str) -> Result<Opti
 /// How many sessions there are. Mostly the last days have more than are counted: they are looked at first.
 async fn counted(snapshot: &Snapshot, params: &Params) -> Result<Option<i64>, DatabaseError> {
     let window = params.window;
+    let last = window.to.min(params.now);
     for days in [1, 8] {
-        let from = window.to.checked_sub(SignedDuration::from_hours(24 * days)).ok();
+        let from = last.checked_sub(SignedDuration::from_hours(24 * days)).ok();
         let Some(from) = from.filter(|from| window.from.is_none_or(|begin| begin < *from)) else { break };
-        let last = Scope::within(params, Window { from: Some(from), to: window.to });
-        if count(snapshot, &last).await? > MOST_COUNTED.cast_unsigned() {
+        let late = Scope::within(params, Window { from: Some(from), to: window.to });
+        if count(snapshot, &late).await? > MOST_COUNTED.cast_unsigned() {
             return Ok(None);
         }
     }

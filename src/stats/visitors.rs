@@ -218,7 +218,10 @@ impl Codes {
             *sketches += 1;
         }
         match &mut self.sketch {
-            Some(sketch) => self.few.drain(..).for_each(|code| sketch.add_code(code)),
+            Some(sketch) => {
+                self.few.drain(..).for_each(|code| sketch.add_code(code));
+                self.few.shrink_to(FEW);
+            }
             None => {
                 self.few.sort_unstable();
                 self.few.dedup();

@@ -55,9 +55,9 @@ pub enum OrderId {
     Page,
 }
 
-/// The column of what flags say of credits and reports: all others they say where they are not asked for, too.
+/// Asks that days which are told from the orders look up credits and reports, for what flags say of these.
 pub const FLAGS: &str = "flags";
-/// The column of when sessions began: asked for, flags also say whether an order has one that is there, and what of it.
+/// When sessions began. It asks that days which are told from the orders look sessions up: for what flags say of these, too.
 pub const SESSION_STARTS: &str = "session_starts";
 /// The column of visitors.
 pub const VISITORS: &str = "visitors";
@@ -67,7 +67,7 @@ pub const FIRST_TOUCHES: &str = "first_touches";
 pub const KEYS: &str = "keys";
 
 const MICROSECONDS_OF_HOUR: i64 = 3_600_000_000;
-/// Columns of whole numbers; the last two are read where they are asked for.
+/// Columns of whole numbers; all but times and flags are read where they are asked for.
 const NUMBERS: [&str; 8] =
     ["starts", "hours", SESSION_STARTS, FLAGS, "scales", "currencies", VISITORS, FIRST_TOUCHES];
 /// Columns of amounts.
