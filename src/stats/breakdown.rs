@@ -364,7 +364,7 @@ impl<'a> Line<'a> {
 
 /// Puts those that are asked for in their places, and says which these are. Where a column has nothing, it is last.
 fn given(lines: &mut [Line<'_>], params: &Params, passed: u32) -> Range<usize> {
-    let (column, ascending) = (&*params.sort.column, params.sort.ascending);
+    let (column, ascending) = (params.sort.column, params.sort.ascending);
     let order = |one: &Line<'_>, other: &Line<'_>| {
         let ranks = match (one.rank(column), other.rank(column)) {
             (Some((one, of_one)), Some((other, of_other))) => {
