@@ -1,7 +1,7 @@
 //! Who has which label: pairs of a visitor's hash and a label, each once, those of one visitor side by side.
 //!
 //! Pairs are spread by their hashes over shares that fit into the processor's cache; there a table tells visitors apart. That is a
-//! third of the time that sorting all of them takes.
+//! third of the time that sorting all of them takes. Customers are found so, too: by the keys of orders, with the orders as labels.
 
 /// Shares, by the first byte of the hash.
 const SHARES: usize = 1 << 8;

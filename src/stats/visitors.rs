@@ -96,7 +96,7 @@ pub(crate) enum People {
     Counted(Crowd),
     Estimated {
         by_label: Vec<Codes>,
-        /// How many labels have one.
+        /// How many labels have a sketch.
         sketches: usize,
     },
 }
