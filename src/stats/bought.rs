@@ -1,5 +1,7 @@
 //! What visitors ordered, whatever earned it: for reports that follow people.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 
 use crate::stats::database::{DatabaseError, Snapshot};
@@ -21,7 +23,7 @@ pub(crate) struct Bought {
     pub(crate) revenue: Option<i64>,
 }
 
-/// Those placed between two instants, on the sites of a scope, of visitors that are wanted; by visitor.
+/// Those placed between two instants, on the sites of a scope, of visitors that are wanted.
 pub(crate) async fn bought(
     snapshot: &Snapshot,
     scope: &Scope,
@@ -54,8 +56,31 @@ pub(crate) async fn bought(
     })
     .await?;
     worths.tell_rest(snapshot, &mut tell).await?;
-    bought.sort_unstable_by_key(|order| (order.visitor, order.at));
     Ok(bought)
+}
+
+/// When the first of the orders before an instant was placed, of each visitor that is wanted.
+pub(crate) async fn earlier(
+    snapshot: &Snapshot,
+    scope: &Scope,
+    before: Timestamp,
+    is_wanted: impl Fn(i64) -> bool,
+) -> Result<HashMap<i64, Timestamp>, DatabaseError> {
+    let scope = scope.of_sites(None, before);
+    let choices = OrderChoices::of(snapshot, &scope, false, &[]).await?;
+    let mut columns = choices.columns();
+    columns.push(VISITORS);
+    let mut earlier = HashMap::new();
+    scan_orders(snapshot, choices.window(), &columns, |day| {
+        for order in 0..day.orders.orders() {
+            if let Some(visitor) = day.orders.visitor(order).filter(|visitor| is_wanted(*visitor)) {
+                let first = earlier.entry(visitor).or_insert(Timestamp::MAX);
+                *first = day.placed_at(order).min(*first);
+            }
+        }
+    })
+    .await?;
+    Ok(earlier)
 }
 
 /// Nobody buys for more.

@@ -1,7 +1,5 @@
 //! `cohort-analysis`: visitors by the day, week or month of their first session, and what they did in each one since.
 
-use std::collections::HashSet;
-
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
@@ -14,6 +12,7 @@ use serde_json::{Map, Value};
 use crate::stats::AppState;
 use crate::stats::answer::{Answer, rfc3339};
 use crate::stats::bought::bought;
+use crate::stats::crowd::Crowd;
 use crate::stats::csv;
 use crate::stats::database::{DatabaseError, Snapshot};
 use crate::stats::money::each;
@@ -110,9 +109,8 @@ pub(crate) async fn cohort_analysis(
     if let [first, .., last] = edges.as_slice() {
         let since = scope.unfiltered(Some(*first), *last);
         for people in People::of(&snapshot, &since).await? {
-            let members = Members::read(&snapshot, &scope, people, &edges).await?;
-            members.active(&snapshot, &since, people, &edges, &mut known).await?;
-            left_out += members.orders(&orders, &mut known);
+            let facts = read(&snapshot, (&scope, &since), people, &edges, &orders).await?;
+            left_out += count(facts, &orders, &mut known);
         }
     }
     let freshness = snapshot.conclude().await?;
@@ -192,90 +190,96 @@ impl Order {
     }
 }
 
-/// Some of those who first came in the window, by hash, with the period of it; filters choose them, and whatever they did since
-/// counts.
-struct Members(Vec<(i64, u16)>);
+/// What is known of a visitor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Fact {
+    /// A first session that the filters choose was in this period.
+    Began(u16),
+    /// Another session was in this period.
+    Came(u16),
+    /// The place of an order.
+    Ordered(u32),
+}
 
-impl Members {
-    async fn read(
-        snapshot: &Snapshot,
-        scope: &Scope,
-        people: People,
-        edges: &[Timestamp],
-    ) -> Result<Members, DatabaseError> {
-        let mut members = Vec::new();
-        let wanted = Wanted { numbers: &[Number::Visitor, Number::Number], ids: &[], lists: &[], edges };
-        scan(snapshot, scope, wanted, |part| {
-            let (visitors, numbers) = (part.numbers(Number::Visitor), part.numbers(Number::Number));
-            let first = part.chosen().iter().copied().filter(|session| numbers[*session] == 1);
-            let first = first.filter(|session| people.have(visitors[*session]));
-            members.extend(first.map(|session| (visitors[session], period(edges, part.start(session)))));
-        })
-        .await?;
-        members.sort_unstable();
-        // The earliest one holds.
-        members.dedup_by_key(|(visitor, _)| *visitor);
-        Ok(Members(members))
-    }
-
-    /// The cohort that somebody is of.
-    fn cohort<'a>(&self, visitor: i64, known: &'a mut [Cohort]) -> Option<(&'a mut Cohort, u16)> {
-        let member = self.0.binary_search_by_key(&visitor, |(visitor, _)| *visitor).ok()?;
-        let (_, cohort) = self.0[member];
-        Some((known.get_mut(usize::from(cohort).checked_sub(1)?)?, cohort))
-    }
-
-    /// Counts who came in each period since.
-    async fn active(
-        &self,
-        snapshot: &Snapshot,
-        since: &Scope,
-        people: People,
-        edges: &[Timestamp],
-        known: &mut [Cohort],
-    ) -> Result<(), DatabaseError> {
-        let mut came = Vec::new();
-        let wanted = Wanted { numbers: &[Number::Visitor], ids: &[], lists: &[], edges };
-        scan(snapshot, since, wanted, |part| {
-            let visitors = part.numbers(Number::Visitor);
-            let sessions = part.chosen().iter().copied().filter(|session| people.have(visitors[*session]));
-            came.extend(sessions.map(|session| (visitors[session], period(edges, part.start(session)))));
-        })
-        .await?;
-        came.sort_unstable();
-        came.dedup();
-        let mut members = self.0.iter().peekable();
-        for (visitor, period) in came {
-            while members.next_if(|(member, _)| *member < visitor).is_some() {}
-            let Some((_, cohort)) = members.peek().filter(|(member, _)| *member == visitor) else { continue };
-            let place = usize::from(*cohort).checked_sub(1).filter(|_| period >= *cohort);
-            if let Some(cohort) = place.and_then(|place| known.get_mut(place))
-                && let Some(active) = cohort.active.get_mut(usize::from(period) - 1)
-            {
-                *active += 1;
+/// Of some people, what is known of those who first came in the window, and of others; filters choose whose first session counts, and
+/// whatever they did `since` does.
+async fn read(
+    snapshot: &Snapshot,
+    (scope, since): (&Scope, &Scope),
+    people: People,
+    edges: &[Timestamp],
+    orders: &[Order],
+) -> Result<Crowd<Fact>, DatabaseError> {
+    let mut facts = Crowd::default();
+    let wanted = Wanted { numbers: &[Number::Visitor, Number::Number], ids: &[], lists: &[], edges };
+    let is_filtered = scope.is_filtered();
+    scan(snapshot, scope, wanted, |part| {
+        let (visitors, numbers) = (part.numbers(Number::Visitor), part.numbers(Number::Number));
+        for session in part.chosen().iter().copied().filter(|session| people.have(visitors[*session])) {
+            let period = period(edges, part.start(session));
+            match numbers[session] {
+                1 => facts.add((visitors[session], Fact::Began(period))),
+                _ if is_filtered => {}
+                _ => facts.add((visitors[session], Fact::Came(period))),
             }
         }
-        Ok(())
-    }
-
-    /// Adds what they ordered in each period since; how many of the orders have no exchange rate.
-    fn orders(&self, orders: &[Order], known: &mut [Cohort]) -> i64 {
-        let (mut buyers, mut left_out) = (HashSet::new(), 0);
-        for order in orders {
-            let Some((cohort, first)) = self.cohort(order.visitor, known) else { continue };
-            // A period before one's own is that one: whatever was ordered then was ordered as one came.
-            let place = usize::from(order.period.max(first)) - 1;
-            let (Some(orders), Some(revenue)) = (cohort.orders.get_mut(place), cohort.revenue.get_mut(place))
-            else {
-                continue;
-            };
-            *orders += 1;
-            *revenue += order.revenue;
-            cohort.converted += i64::from(buyers.insert(order.visitor));
-            left_out += i64::from(!order.counted);
+    })
+    .await?;
+    let members = facts.sieve();
+    // Of a window without filters all sessions are told.
+    let (first, last) = since.window();
+    let rest = since.unfiltered(if is_filtered { first } else { Some(scope.window().1) }, last);
+    let wanted = Wanted { numbers: &[Number::Visitor], ..wanted };
+    scan(snapshot, &rest, wanted, |part| {
+        let visitors = part.numbers(Number::Visitor);
+        for session in part.chosen().iter().copied().filter(|session| members.may_have(visitors[*session])) {
+            facts.add((visitors[session], Fact::Came(period(edges, part.start(session)))));
         }
-        left_out
+    })
+    .await?;
+    for (order, place) in orders.iter().zip(0..).filter(|(order, _)| members.may_have(order.visitor)) {
+        facts.add((order.visitor, Fact::Ordered(place)));
     }
+    Ok(facts)
+}
+
+/// Adds who came in each period since their first, and what they ordered; how many of the orders have no exchange rate.
+fn count(facts: Crowd<Fact>, orders: &[Order], known: &mut [Cohort]) -> i64 {
+    let mut left_out = 0;
+    for share in facts.once_each(|fact| fact) {
+        for of_visitor in share.chunk_by(|one, other| one.0 == other.0) {
+            // The earliest one holds.
+            let [(_, Fact::Began(first)), ..] = of_visitor else { continue };
+            let cohort = usize::from(*first).checked_sub(1).and_then(|place| known.get_mut(place));
+            let Some(cohort) = cohort else { continue };
+            let mut came = |period: u16| {
+                if let Some(active) = cohort.active.get_mut(usize::from(period) - 1) {
+                    *active += 1;
+                }
+            };
+            came(*first);
+            let mut has_ordered = false;
+            for (_, fact) in of_visitor {
+                match fact {
+                    Fact::Came(period) if period > first => came(*period),
+                    Fact::Ordered(place) => {
+                        let Some(order) = orders.get(*place as usize) else { continue };
+                        // A period before one's own is that one: whatever was ordered then was ordered as one came.
+                        let place = usize::from(order.period.max(*first)) - 1;
+                        let sums = (cohort.orders.get_mut(place), cohort.revenue.get_mut(place));
+                        let (Some(orders), Some(revenue)) = sums else { continue };
+                        *orders += 1;
+                        *revenue += order.revenue;
+                        cohort.converted += i64::from(!has_ordered);
+                        has_ordered = true;
+                        left_out += i64::from(!order.counted);
+                    }
+                    Fact::Began(_) | Fact::Came(_) => {}
+                }
+            }
+        }
+    }
+    left_out
 }
 
 struct Table<'a> {

@@ -1,4 +1,5 @@
-//! Who has which label: pairs of a visitor's hash and a label, each once, those of one visitor side by side.
+//! What is known of whom: pairs of a visitor's hash and a label, each once, those of one visitor side by side. A label is whatever
+//! a report knows of visitors: a group that they are in, a session, an order.
 //!
 //! Pairs are spread by their hashes over shares that fit into the processor's cache; there a table tells visitors apart. That is a
 //! third of the time that sorting all of them takes. Customers are found so, too: by the keys of orders, with the orders as labels.
@@ -11,31 +12,31 @@ const GATHERED: usize = 1 << 13;
 const NOBODY: u32 = u32::MAX;
 
 /// A visitor's hash and a label.
-pub(crate) type Pair = (i64, u32);
+pub(crate) type Pair<L = u32> = (i64, L);
 
 /// Pairs, some of them more than once.
 #[derive(Debug)]
-pub(crate) struct Crowd {
-    shares: Vec<Share>,
-    room: Room,
+pub(crate) struct Crowd<L = u32> {
+    shares: Vec<Share<L>>,
+    room: Room<L>,
 }
 
 #[derive(Debug, Clone)]
-struct Share {
-    pairs: Vec<Pair>,
+struct Share<L> {
+    pairs: Vec<Pair<L>>,
     /// How many may be there before doubles are thrown away.
     limit: usize,
 }
 
 /// Room that is used again.
-#[derive(Debug, Default)]
-struct Room {
+#[derive(Debug)]
+struct Room<L> {
     /// By the last bits of a hash, and the next places: the place of a visitor among `visitors`.
     table: Vec<u32>,
     visitors: Vec<Visitor>,
     /// Whose each pair is.
     whose: Vec<u32>,
-    by_visitor: Vec<Pair>,
+    by_visitor: Vec<Pair<L>>,
 }
 
 #[derive(Debug)]
@@ -45,15 +46,16 @@ struct Visitor {
     next: usize,
 }
 
-impl Default for Crowd {
+impl<L: Copy + Ord> Default for Crowd<L> {
     fn default() -> Self {
-        Crowd { shares: vec![Share { pairs: Vec::new(), limit: GATHERED }; SHARES], room: Room::default() }
+        let room = Room { table: Vec::new(), visitors: Vec::new(), whose: Vec::new(), by_visitor: Vec::new() };
+        Crowd { shares: vec![Share { pairs: Vec::new(), limit: GATHERED }; SHARES], room }
     }
 }
 
-impl Crowd {
+impl<L: Copy + Ord> Crowd<L> {
     /// Adds a pair.
-    pub(crate) fn add(&mut self, (hash, label): Pair) {
+    pub(crate) fn add(&mut self, (hash, label): Pair<L>) {
         let share = &mut self.shares[usize::from(hash.to_be_bytes()[0])];
         share.pairs.push((hash, label));
         if share.pairs.len() == share.limit {
@@ -62,27 +64,39 @@ impl Crowd {
         }
     }
 
-    /// All pairs, with the labels that those given become: each once, and those of a visitor side by side, by label.
-    pub(crate) fn once_each(mut self, becomes: impl Fn(u32) -> u32) -> Vec<Vec<Pair>> {
-        let shares = self.shares.into_iter().map(|share| {
+    /// The pairs of one share after the other, with the labels that those given become: each once, and those of a visitor side by
+    /// side, by label.
+    pub(crate) fn once_each(mut self, becomes: impl Fn(L) -> L) -> impl Iterator<Item = Vec<Pair<L>>> {
+        self.shares.into_iter().map(move |share| {
             let mut pairs = share.pairs;
             pairs.iter_mut().for_each(|(_, label)| *label = becomes(*label));
             self.room.once_each(&mut pairs);
             pairs
-        });
-        shares.collect()
+        })
+    }
+
+    /// Who is there, some more than once.
+    pub(crate) fn visitors(&self) -> impl Iterator<Item = i64> {
+        self.shares.iter().flat_map(|share| &share.pairs).map(|(hash, _)| *hash)
+    }
+
+    /// The same, to ask whether somebody is.
+    pub(crate) fn sieve(&self) -> Sieve {
+        let pairs = self.shares.iter().map(|share| share.pairs.len()).sum();
+        Sieve::of(pairs, self.visitors())
     }
 }
 
-impl Room {
-    fn once_each(&mut self, pairs: &mut Vec<Pair>) {
+impl<L: Copy + Ord> Room<L> {
+    fn once_each(&mut self, pairs: &mut Vec<Pair<L>>) {
+        let Some(any) = pairs.first().copied() else { return };
         self.tell_apart(pairs);
         let mut end = 0;
         for visitor in &mut self.visitors {
             (visitor.next, end) = (end, end + visitor.next);
         }
         self.by_visitor.clear();
-        self.by_visitor.resize(pairs.len(), (0, 0));
+        self.by_visitor.resize(pairs.len(), any);
         for (pair, visitor) in pairs.iter().zip(&self.whose) {
             let next = &mut self.visitors[*visitor as usize].next;
             self.by_visitor[*next] = *pair;
@@ -91,13 +105,13 @@ impl Room {
         pairs.clear();
         for of_visitor in self.by_visitor.chunk_by_mut(|one, other| one.0 == other.0) {
             of_visitor.sort_unstable();
-            let once = of_visitor.chunk_by(|one, other| one == other).filter_map(<[Pair]>::first);
+            let once = of_visitor.chunk_by(|one, other| one == other).filter_map(<[Pair<L>]>::first);
             pairs.extend(once);
         }
     }
 
     /// Finds whose each pair is, and how many pairs each visitor has.
-    fn tell_apart(&mut self, pairs: &[Pair]) {
+    fn tell_apart(&mut self, pairs: &[Pair<L>]) {
         let places = (2 * pairs.len()).next_power_of_two();
         self.table.clear();
         self.table.resize(places, NOBODY);
@@ -124,6 +138,36 @@ impl Room {
     }
 }
 
+/// Some visitors, by a bit of each: who has none is not one of them.
+#[derive(Debug)]
+pub(crate) struct Sieve {
+    words: Vec<u64>,
+}
+
+impl Sieve {
+    /// One of so many visitors, or fewer.
+    fn of(count: usize, visitors: impl Iterator<Item = i64>) -> Sieve {
+        let mut sieve = Sieve { words: vec![0; (count / 4 + 1).next_power_of_two()] };
+        for visitor in visitors {
+            let (word, bit) = sieve.place(visitor);
+            sieve.words[word] |= bit;
+        }
+        sieve
+    }
+
+    /// Whether a visitor may be one of them; of the others few may.
+    pub(crate) fn may_have(&self, visitor: i64) -> bool {
+        let (word, bit) = self.place(visitor);
+        self.words[word] & bit != 0
+    }
+
+    /// A word, and a bit of it.
+    fn place(&self, visitor: i64) -> (usize, u64) {
+        let word = usize::try_from((visitor >> 6) & (self.words.len() as i64 - 1));
+        (word.unwrap_or_default(), 1 << (visitor & 63))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,7 +175,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn told(crowd: Crowd) -> Vec<Pair> {
-        crowd.once_each(|label| label).concat()
+        crowd.once_each(|label| label).collect::<Vec<_>>().concat()
     }
 
     #[test]
@@ -142,6 +186,20 @@ mod tests {
         }
         assert!(crowd.shares[0].pairs.len() <= 2 * GATHERED, "{}", crowd.shares[0].pairs.len());
         assert_eq!(told(crowd).len(), GATHERED);
+    }
+
+    #[test]
+    fn a_sieve_has_all_and_few_others() {
+        let visitors = |from: i64| {
+            (from..from + 1000).map(|visitor| visitor.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64.cast_signed()))
+        };
+        let mut crowd = Crowd::default();
+        visitors(0).for_each(|visitor| crowd.add((visitor, 0)));
+        let sieve = crowd.sieve();
+        assert!(visitors(0).all(|visitor| sieve.may_have(visitor)));
+        let others = visitors(5000).filter(|visitor| sieve.may_have(*visitor)).count();
+        assert!(others < 150, "{others}");
+        assert!(!Crowd::<u32>::default().sieve().may_have(7));
     }
 
     proptest! {
@@ -165,7 +223,7 @@ mod tests {
             let mut crowd = Crowd::default();
             pairs.iter().for_each(|pair| crowd.add(*pair));
             let once: BTreeSet<Pair> = pairs.iter().map(|(hash, label)| (*hash, label / 3)).collect();
-            let told = crowd.once_each(|label| label / 3).concat();
+            let told = crowd.once_each(|label| label / 3).collect::<Vec<_>>().concat();
             prop_assert_eq!((told.len(), told.into_iter().collect::<BTreeSet<_>>()), (once.len(), once));
         }
     }

@@ -1,8 +1,7 @@
 //! The groups of a list: what their sessions add up to, and how many people they are of. A group is what labels (a campaign, an
 //! agent, a page …) are called alike; sessions are gathered by label, and no text is looked at before they are.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use tokio_postgres::types::Type;
 
 use crate::stats::database::{DatabaseError, Snapshot};
@@ -10,7 +9,7 @@ use crate::stats::scan::{Part, Wanted, scan};
 use crate::stats::scope::Scope;
 use crate::stats::tally::Tally;
 use crate::stats::visitors::{Members, People, Way};
-use crate::store::columns::{Id, Number};
+use crate::store::columns::{Id, Ids, Number};
 
 /// What one group is of.
 pub(crate) type GroupKey = [String; 3];
@@ -40,7 +39,7 @@ impl Groups {
             _ => Labels::scanned(snapshot, scope, label, way).await?,
         };
         let of_labels = self::keys(snapshot, dimension, &labels.ids, &vec![true; labels.ids.len()]).await?;
-        let mut known = HashMap::<GroupKey, u32>::with_capacity(labels.ids.len());
+        let mut known = HashMap::<GroupKey, u32>::default();
         let mut groups = Vec::with_capacity(labels.ids.len());
         for key in of_labels {
             let next = u32::try_from(known.len()).unwrap_or(u32::MAX);
@@ -106,37 +105,44 @@ impl Labels {
         way: Way,
     ) -> Result<Labels, DatabaseError> {
         let mut labels = Labels { ids: Vec::new(), sums: Vec::new(), people: way.nobody() };
-        let mut known = HashMap::new();
+        let (mut known, mut of_sessions) = (HashMap::default(), Vec::new());
         let numbers = &[Number::Flags, Number::Points, way.column()];
         scan(snapshot, scope, Wanted { numbers, ids: &[label], lists: &[], edges: &[] }, |part| {
-            labels.add(part, label, way.column(), &mut known);
+            labels.read(part, part.ids(label), &mut known, &mut of_sessions);
+            let who = part.numbers(way.column());
+            labels.people.add_each(part.chosen().iter().map(|session| who[*session]).zip(&of_sessions));
         })
         .await?;
         Ok(labels)
     }
 
-    fn add(&mut self, part: &Part, label: Id, who: Number, known: &mut HashMap<Option<i64>, u32>) {
-        let (ids, visitors) = (part.ids(label), part.numbers(who));
-        // By place in the day's list, so that what a label has so far is looked up once a day.
-        let mut ends = vec![0_usize; ids.list.len() + 2];
-        part.chosen().iter().for_each(|session| ends[ids.place(*session) + 1] += 1);
-        (1..ends.len()).for_each(|place| ends[place] += ends[place - 1]);
-        let mut sessions = vec![0; ends.last().copied().unwrap_or_default()];
-        for session in part.chosen() {
-            let end = &mut ends[ids.place(*session)];
-            sessions[*end] = *session;
-            *end += 1;
-        }
-        for of_label in sessions.chunk_by(|one, other| ids.place(*one) == ids.place(*other)) {
-            let Some(id) = of_label.first().map(|session| ids.of(*session)) else { continue };
-            let next = u32::try_from(self.ids.len()).unwrap_or(u32::MAX);
-            let label = *known.entry(id).or_insert_with_key(|id| {
-                self.ids.push(*id);
-                self.sums.push(Tally::default());
-                next
-            });
-            self.sums[label as usize] += Tally::of(part, of_label);
-            self.people.add(label, of_label.iter().map(|session| visitors[*session]));
+    /// Adds the sessions of a part, and tells the labels of these by their places.
+    fn read(
+        &mut self,
+        part: &Part,
+        ids: &Ids,
+        known: &mut HashMap<Option<i64>, u32>,
+        of_sessions: &mut Vec<u32>,
+    ) {
+        const UNKNOWN: u32 = u32::MAX;
+        // By place in the day's list, so that a label is looked up once a day.
+        let mut labels = vec![UNKNOWN; ids.list.len() + 1];
+        let (set, points) = (part.numbers(Number::Flags), part.numbers(Number::Points));
+        of_sessions.clear();
+        for &session in part.chosen() {
+            let label = &mut labels[ids.place(session)];
+            if *label == UNKNOWN {
+                *label = *known.entry(ids.of(session)).or_insert_with_key(|id| {
+                    self.ids.push(*id);
+                    self.sums.push(Tally::default());
+                    u32::try_from(self.ids.len() - 1).unwrap_or(UNKNOWN)
+                });
+            }
+            let sums = &mut self.sums[*label as usize];
+            sums.sessions += 1;
+            sums.points += points[session];
+            sums.add_flags(set[session]);
+            of_sessions.push(*label);
         }
     }
 

@@ -1,7 +1,7 @@
 //! `ltv-comparison`: what visitors are worth, by the source that brought them first. Members are those whose first session is in the
 //! window; their first touch is that session's, else the first one known of the visitor. Their orders are all, whatever earned them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::pin::pin;
 
 use axum::extract::{RawQuery, State};
@@ -14,13 +14,14 @@ use tokio_postgres::types::Type;
 
 use crate::stats::AppState;
 use crate::stats::answer::Answer;
-use crate::stats::bought::{Bought, bought};
+use crate::stats::bought::{Bought, bought, earlier};
+use crate::stats::crowd::{Crowd, Pair, Sieve};
 use crate::stats::csv;
 use crate::stats::database::{DatabaseError, Snapshot};
 use crate::stats::groups::keys;
 use crate::stats::money;
 use crate::stats::params::{Accepts, Format};
-use crate::stats::people::{People, Sieve};
+use crate::stats::people::People;
 use crate::stats::problem::StatsError;
 use crate::stats::ratio::mean;
 use crate::stats::scan::{Wanted, scan};
@@ -87,16 +88,21 @@ pub(crate) async fn ltv_comparison(
     let mut labels = Labels::read(&snapshot, &scope).await?;
     let mut sums = Vec::new();
     for people in People::of(&snapshot, &scope).await? {
-        let members = Member::all(&snapshot, &scope, people, &mut labels).await?;
+        let mut known = members(&snapshot, &scope, people, &mut labels).await?;
         sums.resize(labels.sources.len(), Sums::default());
-        let theirs = Sieve::of(members.iter().map(|member| member.visitor));
-        let ever = (None, Timestamp::MAX);
-        let bought = bought(&snapshot, &scope, &money, ever, |visitor| theirs.may_have(visitor)).await?;
-        let mut orders = bought.as_slice();
-        for member in members {
-            orders = &orders[orders.partition_point(|order| order.visitor < member.visitor)..];
-            let theirs = &orders[..orders.partition_point(|order| order.visitor == member.visitor)];
-            sums[member.source].add(&member, theirs, params.now.as_microsecond());
+        let members = known.sieve();
+        let since = first_order(&snapshot, &scope, &known, &members).await?;
+        let ever = (since, Timestamp::MAX);
+        let bought = bought(&snapshot, &scope, &money, ever, |visitor| members.may_have(visitor)).await?;
+        bought.iter().zip(0..).for_each(|(order, place)| known.add((order.visitor, Known::Ordered(place))));
+        let mut orders = Vec::new();
+        for share in known.once_each(|known| known) {
+            for of_visitor in share.chunk_by(|one, other| one.0 == other.0) {
+                let Some(member) = labels.member(of_visitor) else { continue };
+                orders.clear();
+                orders.extend(of_visitor.iter().filter_map(|(_, known)| known.order(&bought)));
+                sums[member.source].add(&member, &orders, params.now.as_microsecond());
+            }
         }
     }
     let freshness = snapshot.conclude().await?;
@@ -127,96 +133,138 @@ pub(crate) async fn ltv_comparison(
 /// The sources of campaigns, each once.
 struct Labels {
     sources: Vec<String>,
-    by_campaign: HashMap<Option<i64>, usize>,
+    /// The places of campaigns, and of none.
+    campaigns: HashMap<Option<i64>, u32>,
+    /// By the place of the campaign: that of its source.
+    by_campaign: Vec<usize>,
     /// The campaigns of first touches of visitors who had these later than they came.
-    later: HashMap<i64, i64>,
+    later: HashMap<i64, u32>,
 }
 
 impl Labels {
     async fn read(snapshot: &Snapshot, scope: &Scope) -> Result<Labels, DatabaseError> {
         let (from, to) = scope.window();
         let window = vec![(&from as _, Type::TIMESTAMPTZ), (&to as _, Type::TIMESTAMPTZ)];
-        let mut later = HashMap::new();
+        let campaigns = HashMap::from([(None, UNTOUCHED)]);
+        let mut labels =
+            Labels { sources: Vec::new(), campaigns, by_campaign: Vec::new(), later: HashMap::new() };
         let mut rows = pin!(snapshot.stream(include_str!("sql/later_touches.sql"), window).await?);
         while let Some(row) = rows.try_next().await? {
-            later.insert(id_hash(row.try_get("visitor_id")?), row.try_get("campaign_id")?);
+            let campaign = labels.place(row.try_get("campaign_id")?);
+            labels.later.insert(id_hash(row.try_get("visitor_id")?), campaign);
         }
-        Ok(Labels { sources: Vec::new(), by_campaign: HashMap::new(), later })
+        Ok(labels)
     }
 
-    /// Learns the sources of campaigns.
-    async fn learn(
-        &mut self,
-        snapshot: &Snapshot,
-        campaigns: HashSet<Option<i64>>,
-    ) -> Result<(), DatabaseError> {
-        let new: Vec<Option<i64>> =
-            campaigns.into_iter().filter(|campaign| !self.by_campaign.contains_key(campaign)).collect();
-        let keys = keys(snapshot, "source", &new, &vec![true; new.len()]).await?;
-        for (campaign, [source, ..]) in new.into_iter().zip(keys) {
+    fn place(&mut self, campaign: Option<i64>) -> u32 {
+        let next = u32::try_from(self.campaigns.len()).unwrap_or(u32::MAX);
+        *self.campaigns.entry(campaign).or_insert(next)
+    }
+
+    /// Learns the sources of campaigns that are new.
+    async fn learn(&mut self, snapshot: &Snapshot) -> Result<(), DatabaseError> {
+        let known = self.by_campaign.len();
+        let mut new: Vec<(u32, Option<i64>)> =
+            self.campaigns.iter().map(|(campaign, place)| (*place, *campaign)).collect();
+        new.retain(|(place, _)| *place as usize >= known);
+        new.sort_unstable();
+        let new: Vec<Option<i64>> = new.into_iter().map(|(_, campaign)| campaign).collect();
+        for [source, ..] in keys(snapshot, "source", &new, &vec![true; new.len()]).await? {
             let place = self.sources.iter().position(|known| *known == source).unwrap_or_else(|| {
                 self.sources.push(source);
                 self.sources.len() - 1
             });
-            self.by_campaign.insert(campaign, place);
+            self.by_campaign.push(place);
         }
         Ok(())
+    }
+
+    /// The member of whom this is known, if it is one.
+    fn member(&self, known: &[Pair<Known>]) -> Option<Member> {
+        let source = |campaign: u32| self.by_campaign[campaign as usize];
+        let came = || known.iter().filter_map(|(_, known)| known.came());
+        let (began_at, _) = came().next()?;
+        let later = self.later.get(&known.first()?.0).filter(|_| came().all(|(_, campaign)| campaign == UNTOUCHED));
+        // Of several first sessions, as of tabs that were opened at once, the one that is named first.
+        let first = || came().map(|(_, campaign)| source(campaign)).min_by_key(|source| &self.sources[*source]);
+        let source = later.map(|campaign| source(*campaign)).or_else(first)?;
+        Some(Member { began_at, source })
+    }
+}
+
+/// The place of no campaign.
+const UNTOUCHED: u32 = 0;
+
+/// What is known of a visitor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Known {
+    /// When a first session that passes began, microseconds since 1970, and the place of its campaign.
+    Came(i64, u32),
+    /// The place of an order.
+    Ordered(u32),
+}
+
+impl Known {
+    fn came(self) -> Option<(i64, u32)> {
+        match self {
+            Known::Came(at, campaign) => Some((at, campaign)),
+            Known::Ordered(_) => None,
+        }
+    }
+
+    fn order(self, bought: &[Bought]) -> Option<Bought> {
+        match self {
+            Known::Came(..) => None,
+            Known::Ordered(place) => bought.get(place as usize).copied(),
+        }
     }
 }
 
 /// A visitor whose first session is in the window and passes.
 struct Member {
-    visitor: i64,
     /// Microseconds since 1970.
     began_at: i64,
     /// The place of the source.
     source: usize,
 }
 
-impl Member {
-    /// Some of all, by visitor.
-    async fn all(
-        snapshot: &Snapshot,
-        scope: &Scope,
-        people: People,
-        labels: &mut Labels,
-    ) -> Result<Vec<Member>, DatabaseError> {
-        let mut sessions: Vec<(i64, i64, Option<i64>)> = Vec::new();
-        let mut campaigns = HashSet::from([None]);
-        let numbers = &[Number::Visitor, Number::Number, Number::Start, Number::Begin];
-        let wanted = Wanted { numbers, ids: &[Id::Campaign], lists: &[], edges: &[] };
-        scan(snapshot, scope, wanted, |part| {
-            let (visitors, numbers) = (part.numbers(Number::Visitor), part.numbers(Number::Number));
-            let (before, labels) = (part.numbers(Number::Begin), part.ids(Id::Campaign));
-            campaigns.extend(labels.list.iter().copied().map(Some));
-            let first = part.chosen().iter().copied().filter(|session| numbers[*session] == 1);
-            let first = first.filter(|session| people.have(visitors[*session]));
-            sessions.extend(first.map(|session| {
-                (visitors[session], part.start(session) - before[session], labels.of(session))
-            }));
-        })
-        .await?;
-        sessions.sort_unstable();
-        campaigns.extend(labels.later.values().copied().map(Some));
-        labels.learn(snapshot, campaigns).await?;
-        let members = sessions.chunk_by(|one, other| one.0 == other.0).map(|of_one| {
-            let (visitor, began_at, _) = of_one[0];
-            let later = || labels.later.get(&visitor).copied();
-            let is_touched = of_one.iter().any(|(.., campaign)| campaign.is_some());
-            let source =
-                |campaign: Option<i64>| labels.by_campaign.get(&campaign).copied().unwrap_or_default();
-            let source = match later() {
-                Some(campaign) if !is_touched => source(Some(campaign)),
-                // Of several first sessions, as of tabs that were opened at once, the one that is named first.
-                _ => {
-                    let sources = of_one.iter().map(|(.., campaign)| source(*campaign));
-                    sources.min_by_key(|source| &labels.sources[*source]).unwrap_or_default()
-                }
-            };
-            Member { visitor, began_at, source }
-        });
-        Ok(members.collect())
-    }
+/// Some of the members.
+async fn members(
+    snapshot: &Snapshot,
+    scope: &Scope,
+    people: People,
+    labels: &mut Labels,
+) -> Result<Crowd<Known>, DatabaseError> {
+    let mut known = Crowd::default();
+    let numbers = &[Number::Visitor, Number::Number, Number::Start, Number::Begin];
+    let wanted = Wanted { numbers, ids: &[Id::Campaign], lists: &[], edges: &[] };
+    scan(snapshot, scope, wanted, |part| {
+        let (visitors, numbers) = (part.numbers(Number::Visitor), part.numbers(Number::Number));
+        let (before, campaigns) = (part.numbers(Number::Begin), part.ids(Id::Campaign));
+        let places: Vec<u32> = campaigns.list.iter().map(|campaign| labels.place(Some(*campaign))).collect();
+        let first = part.chosen().iter().copied().filter(|session| numbers[*session] == 1);
+        for session in first.filter(|session| people.have(visitors[*session])) {
+            let campaign = campaigns.place(session).checked_sub(1).map_or(UNTOUCHED, |place| places[place]);
+            known.add((visitors[session], Known::Came(part.start(session) - before[session], campaign)));
+        }
+    })
+    .await?;
+    labels.learn(snapshot).await?;
+    Ok(known)
+}
+
+/// No later than the first order of these was placed; none where the window is since ever. Few ordered before the window, and what
+/// others did then need not be read.
+async fn first_order(
+    snapshot: &Snapshot,
+    scope: &Scope,
+    known: &Crowd<Known>,
+    members: &Sieve,
+) -> Result<Option<Timestamp>, DatabaseError> {
+    let (Some(from), _) = scope.window() else { return Ok(None) };
+    let earlier = earlier(snapshot, scope, from, |visitor| members.may_have(visitor)).await?;
+    let earlier = known.visitors().filter_map(|visitor| earlier.get(&visitor).copied());
+    Ok(Some(earlier.min().unwrap_or(from)))
 }
 
 /// What the members of a source add up to. Money is in minor units.

@@ -34,37 +34,8 @@ impl People {
 
     /// Whether a visitor of this hash is one of them.
     pub(crate) fn have(self, visitor: i64) -> bool {
-        // The lower half of the bits is left to a sieve.
+        // The lower half of the bits is left to sieves.
         (visitor.cast_unsigned() >> 32) % self.shares == self.share
-    }
-}
-
-/// Some visitors, by a bit of each: who has none is not one of them.
-#[derive(Debug)]
-pub(crate) struct Sieve {
-    words: Vec<u64>,
-}
-
-impl Sieve {
-    pub(crate) fn of(visitors: impl ExactSizeIterator<Item = i64>) -> Sieve {
-        let mut sieve = Sieve { words: vec![0; (visitors.len() / 4 + 1).next_power_of_two()] };
-        for visitor in visitors {
-            let (word, bit) = sieve.place(visitor);
-            sieve.words[word] |= bit;
-        }
-        sieve
-    }
-
-    /// Whether a visitor may be one of them; of the others few may.
-    pub(crate) fn may_have(&self, visitor: i64) -> bool {
-        let (word, bit) = self.place(visitor);
-        self.words[word] & bit != 0
-    }
-
-    /// A word, and a bit of it.
-    fn place(&self, visitor: i64) -> (usize, u64) {
-        let word = usize::try_from((visitor >> 6) & (self.words.len() as i64 - 1));
-        (word.unwrap_or_default(), 1 << (visitor & 63))
     }
 }
 
@@ -88,18 +59,6 @@ pub(crate) async fn count(snapshot: &Snapshot, scope: &Scope) -> Result<u64, Dat
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_sieve_has_all_and_few_others() {
-        let visitors = |from: i64| {
-            (from..from + 1000).map(|visitor| visitor.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64.cast_signed()))
-        };
-        let sieve = Sieve::of(visitors(0).collect::<Vec<_>>().into_iter());
-        assert!(visitors(0).all(|visitor| sieve.may_have(visitor)));
-        let others = visitors(5000).filter(|visitor| sieve.may_have(*visitor)).count();
-        assert!(others < 150, "{others}");
-        assert!(!Sieve::of(std::iter::empty::<i64>().collect::<Vec<_>>().into_iter()).may_have(7));
-    }
 
     #[test]
     fn everybody_is_in_one_share() {

@@ -42,14 +42,17 @@ impl Tally {
             ..Tally::default()
         };
         let set = part.numbers(Number::Flags);
-        for set in sessions.iter().filter_map(|session| set.get(*session)) {
-            let flag = |flag: i64| i64::from(set & flag != 0);
-            tally.bounces += flag(flags::BOUNCED);
-            tally.conversions += flag(flags::CONVERTED);
-            tally.leads += flag(flags::LEAD);
-            tally.registrations += flag(flags::REGISTRATION);
-        }
+        sessions.iter().filter_map(|session| set.get(*session)).for_each(|set| tally.add_flags(*set));
         tally
+    }
+
+    /// Adds what the flags of a session say.
+    pub(crate) fn add_flags(&mut self, set: i64) {
+        let flag = |flag: i64| i64::from(set & flag != 0);
+        self.bounces += flag(flags::BOUNCED);
+        self.conversions += flag(flags::CONVERTED);
+        self.leads += flag(flags::LEAD);
+        self.registrations += flag(flags::REGISTRATION);
     }
 
     /// As `general_sessions.sql` and its like have them.

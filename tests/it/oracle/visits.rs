@@ -61,9 +61,10 @@ pub fn returning(question: &Question, truth: &Truth) -> Value {
     let count = |from: u16, to: u16| {
         seen.iter().filter(|seen| (from..=to).contains(&seen.visit.number)).count() as i64
     };
-    let away = seen.iter().filter_map(|seen| {
-        let before = truth.visits_of(seen.visitor()).filter(|other| other.started < seen.started).last()?;
-        Some((seen.started - before.started) as f64 / DAY as f64)
+    // Not known is longer than everything.
+    let away = seen.iter().filter(|seen| seen.visit.number > 1).map(|seen| {
+        let before = truth.visits_of(seen.visitor()).filter(|other| other.started < seen.started).last();
+        before.map_or(f64::INFINITY, |before| (seen.started - before.started) as f64 / DAY as f64)
     });
     let rows = [("1", 1, 1), ("2", 2, 2), ("3-5", 3, 5), ("6-10", 6, 10), ("11+", 11, 999)].map(|(name, from, to)| {
         json!({"session_number": name, "sessions": count(from, to), "rate": percent(count(from, to), total)})
