@@ -1,7 +1,6 @@
 //! What visitors ordered, whatever earned it: for reports that follow people.
 
-use std::collections::HashMap;
-
+use foldhash::{HashMap, HashMapExt};
 use jiff::Timestamp;
 
 use crate::stats::database::{DatabaseError, Snapshot};

@@ -1,11 +1,11 @@
 //! `ltv-comparison`: what visitors are worth, by the source that brought them first. Members are those whose first session is in the
 //! window; their first touch is that session's, else the first one known of the visitor. Their orders are all, whatever earned them.
 
-use std::collections::HashMap;
 use std::pin::pin;
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
+use foldhash::{HashMap, HashMapExt};
 use futures_util::TryStreamExt;
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -145,7 +145,7 @@ impl Labels {
     async fn read(snapshot: &Snapshot, scope: &Scope) -> Result<Labels, DatabaseError> {
         let (from, to) = scope.window();
         let window = vec![(&from as _, Type::TIMESTAMPTZ), (&to as _, Type::TIMESTAMPTZ)];
-        let campaigns = HashMap::from([(None, UNTOUCHED)]);
+        let campaigns = HashMap::from_iter([(None, UNTOUCHED)]);
         let mut labels =
             Labels { sources: Vec::new(), campaigns, by_campaign: Vec::new(), later: HashMap::new() };
         let mut rows = pin!(snapshot.stream(include_str!("sql/later_touches.sql"), window).await?);
