@@ -72,13 +72,16 @@ pub(crate) async fn scan_orders(
     columns: &[&str],
     mut tell: impl FnMut(&Day),
 ) -> Result<(), DatabaseError> {
-    let window = [(&from as _, Type::TIMESTAMPTZ), (&to as _, Type::TIMESTAMPTZ)];
-    let marked = snapshot.rows(include_str!("sql/marked_orders.sql"), &window).await?;
+    let asked = [
+        (&from as _, Type::TIMESTAMPTZ),
+        (&to as _, Type::TIMESTAMPTZ),
+        (&columns as _, Type::TEXT_ARRAY),
+    ];
+    let marked = snapshot.rows(include_str!("sql/marked_orders.sql"), &asked).await?;
     let marked = marked.iter().map(|row| row.try_get("order_day"));
     let marked: Vec<Timestamp> = marked.collect::<Result<_, _>>()?;
-    let mut parameters = window.to_vec();
+    let mut parameters = asked.to_vec();
     parameters.push((&marked, Type::TIMESTAMPTZ_ARRAY));
-    parameters.push((&columns, Type::TEXT_ARRAY));
     let mut stream = pin!(snapshot.stream(include_str!("sql/order_columns.sql"), parameters).await?);
     while let Some(row) = stream.try_next().await? {
         tell(&Day { orders: Orders::read::<DatabaseError>(&row)?, day: row.try_get("order_day")? });
