@@ -72,11 +72,8 @@ pub(crate) async fn scan_orders(
     columns: &[&str],
     mut tell: impl FnMut(&Day),
 ) -> Result<(), DatabaseError> {
-    let asked = [
-        (&from as _, Type::TIMESTAMPTZ),
-        (&to as _, Type::TIMESTAMPTZ),
-        (&columns as _, Type::TEXT_ARRAY),
-    ];
+    let asked =
+        [(&from as _, Type::TIMESTAMPTZ), (&to as _, Type::TIMESTAMPTZ), (&columns as _, Type::TEXT_ARRAY)];
     let marked = snapshot.rows(include_str!("sql/marked_orders.sql"), &asked).await?;
     let marked = marked.iter().map(|row| row.try_get("order_day"));
     let marked: Vec<Timestamp> = marked.collect::<Result<_, _>>()?;

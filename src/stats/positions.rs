@@ -107,8 +107,7 @@ impl Positions {
             let place = places[position.product];
             let product = place.unwrap_or_else(|| self.place_of(&orders.products()[position.product]));
             places[position.product] = Some(product);
-            self.named[product].sold +=
-                Sold { purchases: 1, quantity: position.quantity, revenue: None };
+            self.named[product].sold += Sold { purchases: 1, quantity: position.quantity, revenue: None };
             self.named_by.extend(buyer.map(|buyer| (buyer, product)));
             if let Some(amount) = position.amount {
                 let amounts = amounts.with_gross(amount);

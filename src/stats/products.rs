@@ -376,12 +376,8 @@ const NONE: usize = usize::MAX;
 /// Adds what was done with products in the sessions of a scope.
 async fn add_done(snapshot: &Snapshot, scope: &Scope, lines: &mut Lines) -> Result<(), DatabaseError> {
     let kinds = kinds(snapshot, &KINDS).await?;
-    let wanted = Wanted {
-        numbers: &[],
-        ids: &[],
-        lists: &[List::Kind, List::Product, List::Buyer],
-        edges: &[],
-    };
+    let wanted =
+        Wanted { numbers: &[], ids: &[], lists: &[List::Kind, List::Product, List::Buyer], edges: &[] };
     let mut seen = Vec::new();
     scan(snapshot, scope, wanted, |part| {
         seen.clear();

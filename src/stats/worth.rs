@@ -16,7 +16,10 @@ const PORTION: usize = 10_000;
 
 /// Decimal text of minor units.
 pub(crate) fn text(amount: i128, digits: usize) -> String {
-    decimal(amount, digits).to_string()
+    let number = format!("{:0>1$}", amount.unsigned_abs(), digits + 1);
+    let (whole, rest) = number.split_at(number.len() - digits);
+    let (sign, point) = (if amount < 0 { "-" } else { "" }, if digits > 0 { "." } else { "" });
+    format!("{sign}{whole}{point}{rest}")
 }
 
 /// Minor units as a number.
@@ -170,9 +173,7 @@ impl<'a, T: Clone> Worths<'a, T> {
             let currencies: Vec<&str> = portion.iter().map(|one| one.currency.as_str()).collect();
             let times: Vec<Timestamp> = portion.iter().map(|one| one.placed_at).collect();
             let column = |of: &dyn Fn(Amounts) -> Option<i128>| -> Vec<Option<Decimal>> {
-                let number = |one: &Foreign<T>| {
-                    Some(exact(of(one.amounts)?, one.amounts.scale))
-                };
+                let number = |one: &Foreign<T>| Some(exact(of(one.amounts)?, one.amounts.scale));
                 portion.iter().map(number).collect()
             };
             let columns = [

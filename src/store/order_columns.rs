@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use super::columns::{Damaged, Ids, first_eight, id_hash, pack, unpack};
 use super::order_positions::Positions;
-use super::order_shares::{Credits, Keys};
 pub use super::order_positions::{Amount, Position, Product};
+use super::order_shares::{Credits, Keys};
 
 /// The orders of days, `$1`, for [`Orders::add`]; of what is looked up beside them, that of columns, `$4`, with the credits of
 /// [`models`], `$5`.
@@ -362,7 +362,13 @@ impl Orders {
         let products = self.positions.products().iter();
         let (product_ids, product_names) =
             products.map(|product| (product.id.as_str(), product.name.as_deref())).unzip();
-        Some(Packed { orders: self.orders, currencies: &self.currencies, product_ids, product_names, columns })
+        Some(Packed {
+            orders: self.orders,
+            currencies: &self.currencies,
+            product_ids,
+            product_names,
+            columns,
+        })
     }
 
     /// The columns of a row of the table, as far as they are not null.

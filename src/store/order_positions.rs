@@ -61,9 +61,8 @@ impl Amount {
         let (whole, digits) = text.split_once('.').unwrap_or((text, ""));
         let digits = &digits[..digits.len().min(MOST_DIGITS.saturating_sub(whole.len()))];
         let number = whole.bytes().chain(digits.bytes()).filter(u8::is_ascii_digit);
-        let number = number.fold(0_i128, |number, digit| {
-            number.saturating_mul(10).saturating_add(i128::from(digit - b'0'))
-        });
+        let number = number
+            .fold(0_i128, |number, digit| number.saturating_mul(10).saturating_add(i128::from(digit - b'0')));
         Amount { number, scale: u32::try_from(digits.len()).unwrap_or(0) }
     }
 
@@ -142,8 +141,7 @@ impl Positions {
             let digits = Some(digits).filter(|digits| (0..=MOST_SCALE).contains(digits)).ok_or(Damaged)?;
             u32::try_from(digits).map_err(|_| Damaged)
         };
-        let amount =
-            |number: i64, digits| Ok(Amount { number: i128::from(number), scale: scale(digits)? });
+        let amount = |number: i64, digits| Ok(Amount { number: i128::from(number), scale: scale(digits)? });
         let position = |place: usize| {
             let product = usize::try_from(products[place]).ok().filter(|product| *product < ids.len());
             let amount_of = digits_of_amounts[place];
@@ -168,7 +166,10 @@ mod tests {
     #[test]
     fn numbers_are_as_exact_as_they_are_told() {
         let told = |text| (Amount::parse(text).number, Amount::parse(text).scale);
-        assert_eq!([told("0"), told("12"), told("1.50"), told("0.000001")], [(0, 0), (12, 0), (150, 2), (1, 6)]);
+        assert_eq!(
+            [told("0"), told("12"), told("1.50"), told("0.000001")],
+            [(0, 0), (12, 0), (150, 2), (1, 6)]
+        );
         let long = "999999999999999999999999999.123456789012345678901234";
         assert_eq!(told(long), (999_999_999_999_999_999_999_999_999_123_456_789, 9));
         assert_eq!(Amount::parse(long).packed(), None);
@@ -176,8 +177,11 @@ mod tests {
 
     fn product() -> impl Strategy<Value = Product> {
         let name = prop::option::of(prop::sample::select(vec!["", "Boots", "Чоботи"]));
-        (0i64..3, prop::sample::select(vec!["", "a", "b", "ї"]), name)
-            .prop_map(|(site, id, name)| Product { site, id: id.to_owned(), name: name.map(str::to_owned) })
+        (0i64..3, prop::sample::select(vec!["", "a", "b", "ї"]), name).prop_map(|(site, id, name)| Product {
+            site,
+            id: id.to_owned(),
+            name: name.map(str::to_owned),
+        })
     }
 
     fn number() -> impl Strategy<Value = String> {
@@ -190,9 +194,11 @@ mod tests {
     fn packed(orders: &[Told]) -> Positions {
         let mut positions = Positions::default();
         for order in orders {
-            positions.push(order.iter().map(|(product, quantity, amount)| {
-                (product.clone(), quantity.as_str(), amount.as_deref())
-            }));
+            positions.push(
+                order.iter().map(|(product, quantity, amount)| {
+                    (product.clone(), quantity.as_str(), amount.as_deref())
+                }),
+            );
         }
         positions
     }
