@@ -12,10 +12,15 @@ use crate::stats::groups::{GroupKey, keys};
 use crate::stats::scan::Choices;
 use crate::stats::scope::Scope;
 use crate::store::columns::{Id, day_of};
-use crate::store::order_columns::{IDS, MODELS, ORDER_ROWS, OrderId, Orders, SESSION_STARTS, flags, models};
+use crate::store::order_columns::{
+    IDS, MODELS, ORDER_ROWS, OrderId, Orders, POSITION_ROWS, PositionsOf, SESSION_STARTS, are_of_positions,
+    flags, models, positions_of,
+};
 
 /// An order, in millionths, as all that counts orders.
 pub(crate) const WHOLE: i64 = 1_000_000;
+/// Days with a mark that are asked for at a time, so that memory has a bound.
+const DAYS_AT_ONCE: usize = 31;
 /// Microseconds.
 const HOUR: i64 = 3_600_000_000;
 /// What orders are filtered by beside their touches.
@@ -83,28 +88,31 @@ pub(crate) async fn scan_orders(
     while let Some(row) = stream.try_next().await? {
         tell(&Day { orders: Orders::read::<DatabaseError>(&row)?, day: row.try_get("order_day")? });
     }
-    if marked.is_empty() {
-        return Ok(());
-    }
     let models = models(columns);
-    let parameters = vec![
-        (&marked as _, Type::TIMESTAMPTZ_ARRAY),
-        (&from as _, Type::TIMESTAMPTZ),
-        (&to as _, Type::TIMESTAMPTZ),
-        (&columns as _, Type::TEXT_ARRAY),
-        (&models as _, Type::TEXT_ARRAY),
-    ];
-    let mut day = Day { orders: Orders::default(), day: to };
-    let mut stream = pin!(snapshot.stream(ORDER_ROWS, parameters).await?);
-    while let Some(row) = stream.try_next().await? {
-        let own = day_of(row.try_get("placed_at")?);
-        if day.day != own {
-            tell(&day);
-            day = Day { orders: Orders::default(), day: own };
+    for days in marked.chunks(DAYS_AT_ONCE) {
+        let mut parameters = vec![
+            (&days as _, Type::TIMESTAMPTZ_ARRAY),
+            (&from as _, Type::TIMESTAMPTZ),
+            (&to as _, Type::TIMESTAMPTZ),
+        ];
+        let mut bought = PositionsOf::new();
+        if are_of_positions(columns) {
+            bought = positions_of(snapshot.rows(POSITION_ROWS, &parameters).await?)?;
         }
-        day.orders.add(&row, own)?;
+        parameters.push((&columns, Type::TEXT_ARRAY));
+        parameters.push((&models, Type::TEXT_ARRAY));
+        let mut day = Day { orders: Orders::default(), day: to };
+        let mut stream = pin!(snapshot.stream(ORDER_ROWS, parameters).await?);
+        while let Some(row) = stream.try_next().await? {
+            let own = day_of(row.try_get("placed_at")?);
+            if day.day != own {
+                tell(&day);
+                day = Day { orders: Orders::default(), day: own };
+            }
+            day.orders.add(&row, &bought, own)?;
+        }
+        tell(&day);
     }
-    tell(&day);
     Ok(())
 }
 

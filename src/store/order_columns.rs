@@ -4,6 +4,8 @@
 //!
 //! Amounts are whole numbers of the order's own last digit: nothing is rounded here.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use sha2::{Digest, Sha256};
@@ -19,6 +21,8 @@ use super::order_shares::{Credits, Keys};
 /// The orders of days, `$1`, for [`Orders::add`]; of what is looked up beside them, that of columns, `$4`, with the credits of
 /// [`models`], `$5`.
 pub const ORDER_ROWS: &str = include_str!("sql/order_rows.sql");
+/// What was bought with the orders of days, `$1`, for [`positions_of`].
+pub const POSITION_ROWS: &str = include_str!("sql/order_positions.sql");
 
 /// What the flags of an order say.
 pub mod flags {
@@ -68,8 +72,7 @@ pub const VISITORS: &str = "visitors";
 pub const FIRST_TOUCHES: &str = "first_touches";
 /// The column of keys.
 pub const KEYS: &str = "keys";
-/// What was bought, and by which session: it asks for the names of products as well. Of an order without positions it is told what
-/// purchases name, so that the two are asked for together.
+/// What was bought, and by which session; with it come the names of products.
 pub const BOUGHT: [&str; 3] = ["buyers", POSITIONS, TOLD];
 const POSITIONS: &str = "positions";
 const TOLD: &str = "told";
@@ -90,6 +93,19 @@ pub const NET: [&str; 1] = ["net"];
 /// The names of all columns but those of amounts.
 pub(super) fn columns() -> Vec<&'static str> {
     NUMBERS.into_iter().chain(IDS).chain(MODELS).chain([KEYS, POSITIONS, TOLD]).collect()
+}
+
+/// Rows of [`POSITION_ROWS`], by site and order.
+pub type PositionsOf = HashMap<(i32, String), Row>;
+
+/// Those rows.
+pub fn positions_of(rows: Vec<Row>) -> Result<PositionsOf, tokio_postgres::Error> {
+    rows.into_iter().map(|row| Ok(((row.try_get("site_id")?, row.try_get("order_id")?), row))).collect()
+}
+
+/// Whether these columns say what was bought.
+pub fn are_of_positions(columns: &[&str]) -> bool {
+    columns.contains(&POSITIONS)
 }
 
 /// The models whose credits say what these columns have.
@@ -266,8 +282,13 @@ impl Orders {
         self.told.of(order)
     }
 
-    /// Adds an order that [`ORDER_ROWS`] gave; `day` is that of its time.
-    pub fn add(&mut self, row: &Row, day: Timestamp) -> Result<(), tokio_postgres::Error> {
+    /// Adds an order that [`ORDER_ROWS`] gave, with what was bought, as far as that is known; `day` is that of its time.
+    pub fn add(
+        &mut self,
+        row: &Row,
+        bought: &PositionsOf,
+        day: Timestamp,
+    ) -> Result<(), tokio_postgres::Error> {
         let since = |at: Timestamp| at.as_microsecond() - day.as_microsecond();
         let hour: Option<Timestamp> = row.try_get("session_hour")?;
         let started_at: Option<Timestamp> = row.try_get("started_at")?;
@@ -324,16 +345,26 @@ impl Orders {
             keys.extend(hashes.iter().map(|hash| key_of(kind, hash)));
         }
         self.keys.push(keys);
-        let (products, names): (Vec<String>, Vec<Option<String>>) =
-            (list(row, "product_ids")?, list(row, "product_names")?);
+        let bought = bought.get(&(site_id, row.try_get("order_id")?));
+        self.add_bought(bought, i64::from(site_id))?;
+        self.orders += 1;
+        Ok(())
+    }
+
+    fn add_bought(&mut self, bought: Option<&Row>, site: i64) -> Result<(), tokio_postgres::Error> {
+        let Some(bought) = bought else {
+            self.positions.push(std::iter::empty());
+            self.told.push(Vec::new());
+            return Ok(());
+        };
+        let (ids, names): (Vec<String>, Vec<Option<String>>) =
+            (list(bought, "product_ids")?, list(bought, "product_names")?);
         let (quantities, amounts): (Vec<&str>, Vec<Option<&str>>) =
-            (list(row, "quantities")?, list(row, "amounts")?);
-        let products =
-            products.into_iter().zip(names).map(|(id, name)| Product { site: i64::from(site_id), id, name });
+            (list(bought, "quantities")?, list(bought, "amounts")?);
+        let products = ids.into_iter().zip(names).map(|(id, name)| Product { site, id, name });
         let positions = products.zip(quantities).zip(amounts);
         self.positions.push(positions.map(|((product, quantity), amount)| (product, quantity, amount)));
-        self.told.push(list(row, "told")?);
-        self.orders += 1;
+        self.told.push(list(bought, "told")?);
         Ok(())
     }
 

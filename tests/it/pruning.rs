@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use utm_dispatcher::store::order_columns::ORDER_ROWS;
+use utm_dispatcher::store::order_columns::{ORDER_ROWS, POSITION_ROWS};
 use utm_dispatcher::store::partitions::{self, Month};
 
 use crate::stats::seed::{Order, Seed, Visit};
@@ -30,13 +30,8 @@ const OF_SESSIONS: [Question; 7] = [
     question!("export_actions", &[]),
 ];
 /// The day of orders that are told one by one.
-const OF_ORDERS: [&str; 5] = [
-    "ARRAY['2026-06-12Z'::timestamptz]",
-    "NULL",
-    "NULL",
-    "'{session_starts,linear,keys,positions,told}'",
-    "'{linear}'",
-];
+const OF_ORDERS: [&str; 5] =
+    ["ARRAY['2026-06-12Z'::timestamptz]", "NULL", "NULL", "'{session_starts,linear,keys}'", "'{linear}'"];
 
 const WINDOW: &str = "'2026-06-10Z'::timestamptz, '2026-06-20Z'::timestamptz, NULL, 'exclude'";
 
@@ -99,8 +94,11 @@ async fn months_outside_of_the_window_are_not_read() {
     let questions = OF_SESSIONS.iter().map(|(name, sql, more)| {
         (*name, filled(sql, &window.iter().chain(more.iter()).copied().collect::<Vec<&str>>()))
     });
-    let of_orders = ("order_rows", filled(ORDER_ROWS, &OF_ORDERS));
-    for (name, question) in questions.chain([of_orders]) {
+    let of_orders = [
+        ("order_rows", filled(ORDER_ROWS, &OF_ORDERS)),
+        ("order_positions", filled(POSITION_ROWS, &OF_ORDERS[..3])),
+    ];
+    for (name, question) in questions.chain(of_orders) {
         let explain = format!("EXPLAIN (ANALYZE, FORMAT JSON) {question}");
         let plan: Value = seed.client.query_one(&explain, &[]).await.unwrap().get(0);
         let mut months = BTreeSet::new();

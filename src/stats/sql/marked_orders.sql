@@ -2,7 +2,7 @@
 --
 -- $1 timestamptz  first instant of the window, null = since ever, $2 timestamptz  first instant after it
 -- $3 text[] columns that are asked for
--- Rows: order_day timestamptz, UTC days: with a mark, with an order of a session whose hour has one, or packed without
+-- Rows by day: order_day timestamptz, UTC days: with a mark, with an order of a session whose hour has one, or packed without
 --       keys, or without what was bought where that is asked for
 SELECT d.order_day
 FROM (
@@ -22,3 +22,4 @@ FROM (
     ) o
 ) d
 WHERE d.order_day > coalesce($1::timestamptz - interval '24 hours', '-infinity') AND d.order_day < $2::timestamptz
+ORDER BY d.order_day

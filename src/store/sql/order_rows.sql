@@ -1,18 +1,14 @@
--- The orders of some days, with what their sessions say, by whom they were earned, whose they are and what was bought, as order_columns
--- has them.
+-- The orders of some days, with what their sessions say, by whom they were earned and whose they are, as order_columns has them.
 -- $1 days, $2 the first and $3 the first instant after placed_at, null: whenever
 -- $4 columns of order_columns: what none of these says is not looked up, and is null; flags say of sessions where session_starts are
---   asked for, and of reports where flags are. positions and told are asked for together. $5 models whose credits are looked up
--- → by placed_at, site_id, order_id: placed_at, site_id, currency, gross, paid, refunded, net, visitor_id, session_id, session_hour, started_at,
---   bot, left_out, agent_id, place_id, referrer_id, landing_page_id; models text[], campaigns bigint[] and credits integer[] of its touches in
---   their order, null without, first_touch_at; ways smallint[], phones, emails, user_ids bytea[] of its reports, null without; of the
---   products of its positions product_ids, product_names, quantities and amounts text[], the last two decimal, null without; told
---   bigint[] keys of products that purchases name of an order without any, null without
-SELECT o.placed_at, o.site_id, o.currency, o.gross, o.paid, o.refunded, o.net, o.visitor_id, o.session_id,
+--   asked for, and of reports where flags are. $5 models whose credits are looked up
+-- → by placed_at, site_id, order_id: placed_at, site_id, order_id, currency, gross, paid, refunded, net, visitor_id, session_id, session_hour,
+--   started_at, bot, left_out, agent_id, place_id, referrer_id, landing_page_id; models text[], campaigns bigint[] and credits integer[] of
+--   its touches in their order, null without, first_touch_at; ways smallint[], phones, emails, user_ids bytea[] of its reports, null without
+SELECT o.placed_at, o.site_id, o.order_id, o.currency, o.gross, o.paid, o.refunded, o.net, o.visitor_id, o.session_id,
        CASE WHEN o.session_id IS NOT NULL THEN hour_of(o.session_id) END AS session_hour,
        s.started_at, s.bot, s.left_out, s.agent_id, s.place_id, s.referrer_id, s.landing_page_id,
-       k.models, k.campaigns, k.credits, k.first_touch_at, e.ways, e.phones, e.emails, e.user_ids,
-       p.product_ids, p.product_names, p.quantities, p.amounts, t.told
+       k.models, k.campaigns, k.credits, k.first_touch_at, e.ways, e.phones, e.emails, e.user_ids
 FROM unnest($1::timestamptz[]) AS d(order_day)
 CROSS JOIN LATERAL (
     SELECT x.*
@@ -50,50 +46,4 @@ LEFT JOIN LATERAL (
     WHERE r.site_id = o.site_id AND r.order_id = o.order_id AND $4 && ARRAY['keys', 'flags']
     OFFSET 0
 ) e ON true
-LEFT JOIN LATERAL (
-    SELECT array_agg(b.product_id) AS product_ids, array_agg(b.name) AS product_names, array_agg(b.quantity) AS quantities,
-           array_agg(b.amount) AS amounts
-    FROM (
-        SELECT i.product_id, max(i.name) AS name, sum(i.quantity)::text AS quantity,
-               trim_scale(sum(i.quantity * i.price))::text AS amount
-        FROM (
-            -- Each order's best report of them.
-            SELECT r.items
-            FROM order_entries r
-            WHERE r.site_id = o.site_id AND r.order_id = o.order_id AND r.items IS NOT NULL AND $4 && ARRAY['positions', 'told']
-            ORDER BY r.kind <> 1, r.way DESC, r.at, r.kind, r.reference
-            LIMIT 1
-        ) best
-        CROSS JOIN LATERAL (
-            SELECT j.position ->> 'product_id' AS product_id, j.position ->> 'name' AS name,
-                   CASE WHEN j.position ->> 'quantity' ~ '^[0-9]{1,12}([.][0-9]{1,12})?$'
-                        THEN (j.position ->> 'quantity')::numeric ELSE 1 END AS quantity,
-                   CASE WHEN j.position ->> 'price' ~ '^[0-9]{1,15}([.][0-9]{1,12})?$'
-                        THEN (j.position ->> 'price')::numeric END AS price
-            FROM jsonb_array_elements(CASE jsonb_typeof(best.items) WHEN 'array' THEN best.items ELSE '[]' END) AS j(position)
-        ) i
-        WHERE i.product_id IS NOT NULL
-        GROUP BY i.product_id
-    ) b
-    OFFSET 0
-) p ON true
-LEFT JOIN LATERAL (
-    -- A purchase is of the time of its session.
-    SELECT array_agg(DISTINCT w.product_key) AS told
-    FROM (
-        SELECT max(y.last_seen) AS last_seen
-        FROM sessions y
-        WHERE y.session_id = o.session_id AND y.session_hour = hour_of(o.session_id)
-    ) y
-    CROSS JOIN LATERAL (
-        SELECT x.kind_id, x.product_key
-        FROM events x
-        WHERE x.session_id = o.session_id AND x.order_id = o.order_id
-          AND x.at >= hour_of(o.session_id) AND x.at <= y.last_seen
-        OFFSET 0
-    ) w
-    WHERE p.product_ids IS NULL AND $4 && ARRAY['positions', 'told'] AND w.product_key IS NOT NULL
-      AND w.kind_id = (SELECT a.kind_id FROM action_kinds a WHERE a.name = 'purchase')
-    OFFSET 0
-) t ON true
 ORDER BY o.placed_at, o.site_id, o.order_id
