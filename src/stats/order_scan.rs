@@ -13,8 +13,8 @@ use crate::stats::scan::Choices;
 use crate::stats::scope::Scope;
 use crate::store::columns::{Id, day_of};
 use crate::store::order_columns::{
-    IDS, MODELS, ORDER_ROWS, OrderId, Orders, POSITION_ROWS, PositionsOf, SESSION_STARTS, are_of_positions,
-    flags, models, positions_of,
+    Bought, IDS, MODELS, ORDER_ROWS, OrderId, Orders, POSITION_ROWS, PURCHASE_ROWS, SESSION_STARTS,
+    are_of_positions, flags, models,
 };
 
 /// An order, in millionths, as all that counts orders.
@@ -95,9 +95,13 @@ pub(crate) async fn scan_orders(
             (&from as _, Type::TIMESTAMPTZ),
             (&to as _, Type::TIMESTAMPTZ),
         ];
-        let mut bought = PositionsOf::new();
+        let mut bought = Bought::default();
         if are_of_positions(columns) {
-            bought = positions_of(snapshot.rows(POSITION_ROWS, &parameters).await?)?;
+            let unnamed;
+            (bought, unnamed) = Bought::of(snapshot.rows(POSITION_ROWS, &parameters).await?)?;
+            if let Some(unnamed) = unnamed {
+                bought.add_purchases(snapshot.rows(PURCHASE_ROWS, &unnamed.parameters()).await?)?;
+            }
         }
         parameters.push((&columns, Type::TEXT_ARRAY));
         parameters.push((&models, Type::TEXT_ARRAY));

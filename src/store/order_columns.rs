@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use rust_decimal::Decimal;
 use sha2::{Digest, Sha256};
 use tokio_postgres::Row;
-use tokio_postgres::types::FromSql;
+use tokio_postgres::types::{FromSql, ToSql, Type};
 use uuid::Uuid;
 
 use super::columns::{Damaged, Ids, first_eight, id_hash, pack, unpack};
@@ -21,8 +21,10 @@ use super::order_shares::{Credits, Keys};
 /// The orders of days, `$1`, for [`Orders::add`]; of what is looked up beside them, that of columns, `$4`, with the credits of
 /// [`models`], `$5`.
 pub const ORDER_ROWS: &str = include_str!("sql/order_rows.sql");
-/// What was bought with the orders of days, `$1`, for [`positions_of`].
+/// What was bought with the orders of days, `$1`, for [`Bought::of`].
 pub const POSITION_ROWS: &str = include_str!("sql/order_positions.sql");
+/// What purchases name of orders without positions, for [`Bought::add_purchases`].
+pub const PURCHASE_ROWS: &str = include_str!("sql/order_purchases.sql");
 
 /// What the flags of an order say.
 pub mod flags {
@@ -95,12 +97,69 @@ pub(super) fn columns() -> Vec<&'static str> {
     NUMBERS.into_iter().chain(IDS).chain(MODELS).chain([KEYS, POSITIONS, TOLD]).collect()
 }
 
-/// Rows of [`POSITION_ROWS`], by site and order.
-pub type PositionsOf = HashMap<(i32, String), Row>;
+/// What was bought with some orders, by site and order, as statements tell it.
+#[derive(Debug, Default)]
+pub struct Bought {
+    /// Rows of [`POSITION_ROWS`].
+    positions: HashMap<(i32, String), Row>,
+    /// Rows of [`PURCHASE_ROWS`].
+    purchases: HashMap<(i32, String), Row>,
+}
 
-/// Those rows.
-pub fn positions_of(rows: Vec<Row>) -> Result<PositionsOf, tokio_postgres::Error> {
-    rows.into_iter().map(|row| Ok(((row.try_get("site_id")?, row.try_get("order_id")?), row))).collect()
+/// Orders without positions: what [`PURCHASE_ROWS`] asks about, in the order of its parameters.
+#[derive(Debug)]
+#[allow(missing_docs, reason = "the statement says what they are")]
+pub struct Unnamed {
+    pub sites: Vec<i32>,
+    pub orders: Vec<String>,
+    pub sessions: Vec<Uuid>,
+    pub first_hour: Timestamp,
+    pub last_hour: Timestamp,
+}
+
+impl Bought {
+    /// What rows of [`POSITION_ROWS`] tell, and the orders whose purchases are still to be asked for.
+    pub fn of(rows: Vec<Row>) -> Result<(Bought, Option<Unnamed>), tokio_postgres::Error> {
+        let mut bought = Bought::default();
+        let (mut sites, mut orders, mut sessions, mut hours) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for row in rows {
+            let (site, order): (i32, String) = (row.try_get("site_id")?, row.try_get("order_id")?);
+            if row.try_get::<_, Option<Vec<&str>>>("product_ids")?.is_some() {
+                bought.positions.insert((site, order), row);
+            } else if let Some(session) = row.try_get("session_id")? {
+                sites.push(site);
+                orders.push(order);
+                sessions.push(session);
+                hours.push(row.try_get("session_hour")?);
+            }
+        }
+        let ends = hours.iter().min().copied().zip(hours.iter().max().copied());
+        let unnamed =
+            ends.map(|(first_hour, last_hour)| Unnamed { sites, orders, sessions, first_hour, last_hour });
+        Ok((bought, unnamed))
+    }
+
+    /// Adds what rows of [`PURCHASE_ROWS`] tell.
+    pub fn add_purchases(&mut self, rows: Vec<Row>) -> Result<(), tokio_postgres::Error> {
+        for row in rows {
+            self.purchases.insert((row.try_get("site_id")?, row.try_get("order_id")?), row);
+        }
+        Ok(())
+    }
+}
+
+impl Unnamed {
+    /// Those of [`PURCHASE_ROWS`].
+    pub fn parameters(&self) -> [(&(dyn ToSql + Sync), Type); 5] {
+        [
+            (&self.sites, Type::INT4_ARRAY),
+            (&self.orders, Type::TEXT_ARRAY),
+            (&self.sessions, Type::UUID_ARRAY),
+            (&self.first_hour, Type::TIMESTAMPTZ),
+            (&self.last_hour, Type::TIMESTAMPTZ),
+        ]
+    }
 }
 
 /// Whether these columns say what was bought.
@@ -283,12 +342,7 @@ impl Orders {
     }
 
     /// Adds an order that [`ORDER_ROWS`] gave, with what was bought, as far as that is known; `day` is that of its time.
-    pub fn add(
-        &mut self,
-        row: &Row,
-        bought: &PositionsOf,
-        day: Timestamp,
-    ) -> Result<(), tokio_postgres::Error> {
+    pub fn add(&mut self, row: &Row, bought: &Bought, day: Timestamp) -> Result<(), tokio_postgres::Error> {
         let since = |at: Timestamp| at.as_microsecond() - day.as_microsecond();
         let hour: Option<Timestamp> = row.try_get("session_hour")?;
         let started_at: Option<Timestamp> = row.try_get("started_at")?;
@@ -345,16 +399,17 @@ impl Orders {
             keys.extend(hashes.iter().map(|hash| key_of(kind, hash)));
         }
         self.keys.push(keys);
-        let bought = bought.get(&(site_id, row.try_get("order_id")?));
-        self.add_bought(bought, i64::from(site_id))?;
+        let order = (site_id, row.try_get("order_id")?);
+        self.add_positions(bought.positions.get(&order), i64::from(site_id))?;
+        let purchases = bought.purchases.get(&order);
+        self.told.push(purchases.map_or(Ok(Vec::new()), |purchases| purchases.try_get("told"))?);
         self.orders += 1;
         Ok(())
     }
 
-    fn add_bought(&mut self, bought: Option<&Row>, site: i64) -> Result<(), tokio_postgres::Error> {
+    fn add_positions(&mut self, bought: Option<&Row>, site: i64) -> Result<(), tokio_postgres::Error> {
         let Some(bought) = bought else {
             self.positions.push(std::iter::empty());
-            self.told.push(Vec::new());
             return Ok(());
         };
         let (ids, names): (Vec<String>, Vec<Option<String>>) =
@@ -364,7 +419,6 @@ impl Orders {
         let products = ids.into_iter().zip(names).map(|(id, name)| Product { site, id, name });
         let positions = products.zip(quantities).zip(amounts);
         self.positions.push(positions.map(|((product, quantity), amount)| (product, quantity, amount)));
-        self.told.push(list(bought, "told")?);
         Ok(())
     }
 

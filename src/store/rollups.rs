@@ -25,7 +25,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_util::sync::CancellationToken;
 
 use super::columns::{ACTIONS_OF_HOURS, Columns, Number, SESSIONS_OF_HOURS, day_and_hour, day_of};
-use super::order_columns::{self, ORDER_ROWS, Orders, POSITION_ROWS, Packed, positions_of};
+use super::order_columns::{self, Bought, ORDER_ROWS, Orders, POSITION_ROWS, PURCHASE_ROWS, Packed};
 use super::{Store, StoreError, locks};
 use crate::telemetry::causes::Causes;
 use crate::telemetry::metrics::Metrics;
@@ -221,7 +221,10 @@ async fn pack_orders(
         (&columns as _, Type::TEXT_ARRAY),
         (&models as _, Type::TEXT_ARRAY),
     ];
-    let bought = positions_of(transaction.query_typed(POSITION_ROWS, &parameters[..3]).await?)?;
+    let (mut bought, unnamed) = Bought::of(transaction.query_typed(POSITION_ROWS, &parameters[..3]).await?)?;
+    if let Some(unnamed) = unnamed {
+        bought.add_purchases(transaction.query_typed(PURCHASE_ROWS, &unnamed.parameters()).await?)?;
+    }
     for row in transaction.query_typed(ORDER_ROWS, &parameters).await? {
         let day = day_of(row.get("placed_at"));
         if let Some(orders) = days.get_mut(&day) {

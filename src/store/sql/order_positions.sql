@@ -1,8 +1,8 @@
--- What was bought with the orders of some days, as order_columns has it.
+-- What was bought with the orders of some days, by their positions, as order_columns has it.
 -- $1 days, $2 the first and $3 the first instant after placed_at, null: whenever
--- → of orders of which something is known: site_id, order_id; of the products of its positions product_ids, product_names, quantities and
---   amounts text[], the last two decimal, null without; told bigint[], keys of products that purchases name of an order without any
-SELECT o.site_id, o.order_id, p.product_ids, p.product_names, p.quantities, p.amounts, t.told
+-- → site_id, order_id, session_id, session_hour; of the products of its positions product_ids, product_names, quantities and amounts text[],
+--   the last two decimal, null without
+SELECT o.site_id, o.order_id, o.session_id, hour_of(o.session_id) AS session_hour, p.product_ids, p.product_names, p.quantities, p.amounts
 FROM unnest($1::timestamptz[]) AS d(order_day)
 CROSS JOIN LATERAL (
     SELECT x.site_id, x.order_id, x.session_id
@@ -38,23 +38,3 @@ LEFT JOIN LATERAL (
     ) b
     OFFSET 0
 ) p ON true
-LEFT JOIN LATERAL (
-    -- A purchase is of the time of its session.
-    SELECT array_agg(DISTINCT e.product_key) AS told
-    FROM (
-        SELECT max(x.last_seen) AS last_seen
-        FROM sessions x
-        WHERE x.session_id = o.session_id AND x.session_hour = hour_of(o.session_id)
-    ) s
-    CROSS JOIN LATERAL (
-        SELECT x.kind_id, x.product_key
-        FROM events x
-        WHERE x.session_id = o.session_id AND x.order_id = o.order_id
-          AND x.at >= hour_of(o.session_id) AND x.at <= s.last_seen
-        OFFSET 0
-    ) e
-    WHERE p.product_ids IS NULL AND e.product_key IS NOT NULL
-      AND e.kind_id = (SELECT k.kind_id FROM action_kinds k WHERE k.name = 'purchase')
-    OFFSET 0
-) t ON true
-WHERE p.product_ids IS NOT NULL OR t.told IS NOT NULL

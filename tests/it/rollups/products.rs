@@ -50,33 +50,38 @@ async fn action(seed: &Seed, session: Uuid, kind: &str, product: &str, order: &s
     seed.client.execute(named, &[&order, &session]).await.unwrap();
 }
 
+/// An order of 100 that an ad earned, but for what changes; with a visitor it has a session, which is answered.
+async fn place(
+    seed: &Seed,
+    id: &str,
+    placed: &str,
+    visitor: Option<u128>,
+    change: fn(&mut Order),
+) -> Option<Uuid> {
+    let mut order = Order {
+        id: id.to_owned(),
+        at: at(placed),
+        visitor,
+        gross: Some("100.00"),
+        net: Some("100.00"),
+        credits: vec![(Some(AD), 1_000_000)],
+        ..Order::default()
+    };
+    change(&mut order);
+    if let Some(visitor) = visitor {
+        let began = order.at - jiff::SignedDuration::from_mins(30);
+        let (site, tags) = (order.site, Some(AD));
+        let visit = Visit { site, at: began, visitor, order_count: 1, tags, ..Visit::default() };
+        order.session = Some(seed.visit(&visit).await);
+    }
+    seed.order(&order).await;
+    order.session
+}
+
 async fn shop() -> Shop {
     let seed = Seed::new().await;
     let order = async |id: &str, placed: &str, visitor: Option<u128>, change: fn(&mut Order)| {
-        let mut order = Order {
-            id: id.to_owned(),
-            at: at(placed),
-            visitor,
-            gross: Some("100.00"),
-            net: Some("100.00"),
-            credits: vec![(Some(AD), 1_000_000)],
-            ..Order::default()
-        };
-        change(&mut order);
-        if let Some(visitor) = visitor {
-            let began = order.at - jiff::SignedDuration::from_mins(30);
-            let visit = Visit {
-                site: order.site,
-                at: began,
-                visitor,
-                order_count: 1,
-                tags: Some(AD),
-                ..Visit::default()
-            };
-            order.session = Some(seed.visit(&visit).await);
-        }
-        seed.order(&order).await;
-        order.session
+        place(&seed, id, placed, visitor, change).await
     };
     let one = order("1", "2026-11-10T10:30:00Z", Some(1), |_| {}).await.unwrap();
     for (kind, product) in [("product_view", "a"), ("add_to_cart", "a"), ("product_view", "e")] {
