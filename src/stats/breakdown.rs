@@ -1,8 +1,8 @@
 //! `sources`, `campaigns`, `content`, `channels`, and by what only single sessions have `devices`, `browsers`,
 //! `operating-systems`, `geo`, `referrers`, `landing-pages`: how the groups of a dimension compare. Rows and `other` add up to `totals`.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap};
-use std::ops::Range;
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
@@ -18,6 +18,7 @@ use crate::stats::groups::{GroupKey, Groups};
 use crate::stats::order_scan::Label;
 use crate::stats::params::{Accepts, Format, Params};
 use crate::stats::problem::StatsError;
+use crate::stats::rank::given;
 use crate::stats::ratio::{from_millionths, percent};
 use crate::stats::replica::Freshness;
 use crate::stats::sales::{Sales, Wanted, sales};
@@ -225,7 +226,7 @@ async fn look(
     let sold = sold(&snapshot, &scope, &money, dimension, |label| groups.of_label(label)).await?;
     let freshness = snapshot.conclude().await?;
     let mut lines = Line::all(&groups, &sold);
-    let given = given(&mut lines, params, passed);
+    let given = given(&mut lines, params, passed, |line| line.rank(params.sort.column), Line::stands_by);
     let (mut all, mut others) = (Line::default(), Line::default());
     let mut are_given = vec![false; groups.keys.len()];
     for (place, line) in lines.iter().enumerate() {
@@ -346,6 +347,12 @@ impl<'a> Line<'a> {
         (whole != 0).then_some((part, whole.into()))
     }
 
+    /// Which of two of one rank comes first.
+    fn stands_by(&self, other: &Line<'_>) -> Ordering {
+        let sums = |line: &Line<'_>| (line.sessions.sessions, line.sold.revenue);
+        sums(other).cmp(&sums(self)).then_with(|| self.key.cmp(other.key))
+    }
+
     fn sums(&self, digits: usize) -> Sums {
         let Tally { sessions, conversions, bounces, points, .. } = self.sessions;
         Sums {
@@ -360,30 +367,6 @@ impl<'a> Line<'a> {
             bounce_rate: percent(bounces, sessions),
         }
     }
-}
-
-/// Puts those that are asked for in their places, and says which these are. Where a column has nothing, it is last.
-fn given(lines: &mut [Line<'_>], params: &Params, passed: u32) -> Range<usize> {
-    let (column, ascending) = (params.sort.column, params.sort.ascending);
-    let order = |one: &Line<'_>, other: &Line<'_>| {
-        let ranks = match (one.rank(column), other.rank(column)) {
-            (Some((one, of_one)), Some((other, of_other))) => {
-                let ranks = one.saturating_mul(of_other).cmp(&other.saturating_mul(of_one));
-                if ascending { ranks } else { ranks.reverse() }
-            }
-            (one, other) => other.is_some().cmp(&one.is_some()),
-        };
-        ranks
-            .then_with(|| other.sessions.sessions.cmp(&one.sessions.sessions))
-            .then_with(|| other.sold.revenue.cmp(&one.sold.revenue))
-            .then_with(|| one.key.cmp(other.key))
-    };
-    let end = (passed as usize).saturating_add(params.limit as usize).min(lines.len());
-    if end < lines.len() {
-        lines.select_nth_unstable_by(end, order);
-    }
-    lines[..end].sort_unstable_by(order);
-    (passed as usize).min(end)..end
 }
 
 async fn breakdown(

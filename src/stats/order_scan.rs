@@ -12,10 +12,15 @@ use crate::stats::groups::{GroupKey, keys};
 use crate::stats::scan::Choices;
 use crate::stats::scope::Scope;
 use crate::store::columns::{Id, day_of};
-use crate::store::order_columns::{IDS, MODELS, ORDER_ROWS, OrderId, Orders, SESSION_STARTS, flags, models};
+use crate::store::order_columns::{
+    Bought, IDS, MODELS, ORDER_ROWS, OrderId, Orders, POSITION_ROWS, PURCHASE_ROWS, SESSION_STARTS,
+    are_of_positions, flags, models,
+};
 
 /// An order, in millionths, as all that counts orders.
 pub(crate) const WHOLE: i64 = 1_000_000;
+/// Days with a mark that are asked for at a time, so that memory has a bound.
+const DAYS_AT_ONCE: usize = 31;
 /// Microseconds.
 const HOUR: i64 = 3_600_000_000;
 /// What orders are filtered by beside their touches.
@@ -72,39 +77,46 @@ pub(crate) async fn scan_orders(
     columns: &[&str],
     mut tell: impl FnMut(&Day),
 ) -> Result<(), DatabaseError> {
-    let window = [(&from as _, Type::TIMESTAMPTZ), (&to as _, Type::TIMESTAMPTZ)];
-    let marked = snapshot.rows(include_str!("sql/marked_orders.sql"), &window).await?;
+    let asked =
+        [(&from as _, Type::TIMESTAMPTZ), (&to as _, Type::TIMESTAMPTZ), (&columns as _, Type::TEXT_ARRAY)];
+    let marked = snapshot.rows(include_str!("sql/marked_orders.sql"), &asked).await?;
     let marked = marked.iter().map(|row| row.try_get("order_day"));
     let marked: Vec<Timestamp> = marked.collect::<Result<_, _>>()?;
-    let mut parameters = window.to_vec();
+    let mut parameters = asked.to_vec();
     parameters.push((&marked, Type::TIMESTAMPTZ_ARRAY));
-    parameters.push((&columns, Type::TEXT_ARRAY));
     let mut stream = pin!(snapshot.stream(include_str!("sql/order_columns.sql"), parameters).await?);
     while let Some(row) = stream.try_next().await? {
         tell(&Day { orders: Orders::read::<DatabaseError>(&row)?, day: row.try_get("order_day")? });
     }
-    if marked.is_empty() {
-        return Ok(());
-    }
     let models = models(columns);
-    let parameters = vec![
-        (&marked as _, Type::TIMESTAMPTZ_ARRAY),
-        (&from as _, Type::TIMESTAMPTZ),
-        (&to as _, Type::TIMESTAMPTZ),
-        (&columns as _, Type::TEXT_ARRAY),
-        (&models as _, Type::TEXT_ARRAY),
-    ];
-    let mut day = Day { orders: Orders::default(), day: to };
-    let mut stream = pin!(snapshot.stream(ORDER_ROWS, parameters).await?);
-    while let Some(row) = stream.try_next().await? {
-        let own = day_of(row.try_get("placed_at")?);
-        if day.day != own {
-            tell(&day);
-            day = Day { orders: Orders::default(), day: own };
+    for days in marked.chunks(DAYS_AT_ONCE) {
+        let mut parameters = vec![
+            (&days as _, Type::TIMESTAMPTZ_ARRAY),
+            (&from as _, Type::TIMESTAMPTZ),
+            (&to as _, Type::TIMESTAMPTZ),
+        ];
+        let mut bought = Bought::default();
+        if are_of_positions(columns) {
+            let unnamed;
+            (bought, unnamed) = Bought::of(snapshot.rows(POSITION_ROWS, &parameters).await?)?;
+            if let Some(unnamed) = unnamed {
+                bought.add_purchases(snapshot.rows(PURCHASE_ROWS, &unnamed.parameters()).await?)?;
+            }
         }
-        day.orders.add(&row, own)?;
+        parameters.push((&columns, Type::TEXT_ARRAY));
+        parameters.push((&models, Type::TEXT_ARRAY));
+        let mut day = Day { orders: Orders::default(), day: to };
+        let mut stream = pin!(snapshot.stream(ORDER_ROWS, parameters).await?);
+        while let Some(row) = stream.try_next().await? {
+            let own = day_of(row.try_get("placed_at")?);
+            if day.day != own {
+                tell(&day);
+                day = Day { orders: Orders::default(), day: own };
+            }
+            day.orders.add(&row, &bought, own)?;
+        }
+        tell(&day);
     }
-    tell(&day);
     Ok(())
 }
 

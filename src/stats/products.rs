@@ -1,30 +1,33 @@
 //! `products`: how often each was seen, put into the cart and bought. Rows and `other` add up to `totals`.
 //!
-//! What was bought is told by the positions of orders, the rest by what was done in sessions, added up by the keys of products. In
-//! which visits a product was both is found by the sessions of its orders. Of orders without positions the purchases are looked
-//! up, but for those of sessions in which no purchase names a product.
+//! What was bought is told by orders, the rest by what was done in sessions, added up by the keys of products. In which visits a
+//! product was both is found by the sessions of its orders.
 
-use std::collections::HashMap;
+use std::cmp::Ordering;
+use std::collections::{BTreeSet, HashMap};
+use std::ops::{AddAssign, Range};
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Serialize;
-use tokio_postgres::Row;
 use tokio_postgres::types::Type;
-use uuid::Uuid;
 
 use crate::stats::AppState;
 use crate::stats::answer::{Answer, ListMeta};
 use crate::stats::csv;
 use crate::stats::cursor::{decode_rank, encode_rank};
-use crate::stats::database::{DatabaseError, Parameter, Snapshot};
+use crate::stats::database::{DatabaseError, Snapshot};
 use crate::stats::params::{Accepts, Format};
+use crate::stats::positions::{Positions, Sold};
 use crate::stats::problem::StatsError;
+use crate::stats::rank::given;
 use crate::stats::ratio::percent;
 use crate::stats::scan::{Part, Wanted, kinds, scan};
 use crate::stats::scope::{Money, Scope};
-use crate::store::columns::{List, id_hash};
+use crate::stats::worth::text;
+use crate::store::columns::List;
+use crate::store::order_columns::Amount;
 
 pub(crate) const ACCEPTS: Accepts = Accepts {
     list: Some((
@@ -78,151 +81,39 @@ pub(crate) async fn products(
     let snapshot = shared.context.database.snapshot().await?;
     let scope = Scope::of(&params);
     let money = Money::of(&params, &shared.config(), &snapshot).await?;
-    let mut bought = Bought::read(&snapshot, &scope, &money).await?;
-    let mut done = Done::read(&snapshot, &scope, &mut bought).await?;
-    bought.look_up(&snapshot, &scope, &mut done).await?;
-    let (limit, offset) = (i64::from(params.limit), i64::from(passed));
-    let digits = i32::try_from(money.minor_units()).unwrap_or(2);
-    let mut parameters: Vec<Parameter<'_>> = vec![
-        (&params.sort.column, Type::TEXT),
-        (&params.sort.ascending, Type::BOOL),
-        (&offset, Type::INT8),
-        (&limit, Type::INT8),
-        (&digits, Type::INT4),
-    ];
-    parameters.push((&done.products, Type::INT8_ARRAY));
-    parameters.extend(done.sums.iter().map(|column| (column as _, Type::INT8_ARRAY)));
-    parameters.extend(bought.parameters());
-    let rows = snapshot.rows(include_str!("sql/products.sql"), &parameters).await?;
+    let bought = Positions::read(&snapshot, &scope, &money).await?;
+    let left_out = bought.left_out;
+    let mut lines = Lines::of(bought, &snapshot).await?;
+    add_done(&snapshot, &scope, &mut lines).await?;
+    let mut lines = lines.known(&snapshot).await?;
+    let all = lines.len();
+    let given = given(&mut lines, &params, passed, |line| line.rank(params.sort.column), Line::stands_by);
+    let (digits, mut totals, mut other) = (money.minor_units(), Sum::default(), Sum::default());
+    for (place, line) in lines.iter().enumerate() {
+        totals += line.sum;
+        if !given.contains(&place) {
+            other += line.sum;
+        }
+    }
+    let products = called(&snapshot, &lines[given.clone()], digits).await?;
     let freshness = snapshot.conclude().await?;
-    let [products @ .., other, totals] = rows.as_slice() else { return Err(DatabaseError::Failed.into()) };
-    let products =
-        products.iter().map(Product::read).collect::<Result<Vec<_>, _>>().map_err(DatabaseError::from)?;
     if params.format == Format::Csv {
         return Ok(csv::attachment("products", &products));
     }
-    let given = passed.saturating_add(u32::try_from(products.len()).unwrap_or(u32::MAX));
-    let all: i64 = totals.try_get("products").map_err(DatabaseError::from)?;
     let list = ListMeta {
-        totals: Sums::read(totals).map_err(DatabaseError::from)?,
-        other: Some(Sums::read(other).map_err(DatabaseError::from)?),
-        next_cursor: (i64::from(given) < all).then(|| encode_rank(given)),
+        totals: totals.told(digits),
+        other: Some(other.told(digits)),
+        next_cursor: (given.end < all).then(|| encode_rank(u32::try_from(given.end).unwrap_or(u32::MAX))),
     };
     Ok(Answer::of_window(freshness, &params, products)
-        .with_money(&params, money.currency(), bought.left_out)
+        .with_money(&params, money.currency(), left_out)
         .with_list(&params, list)
         .into_response())
 }
 
-/// What was bought, by product: one array for each column, as `products.sql` takes them.
-#[derive(Debug, Default)]
-struct Bought {
-    sites: Vec<i32>,
-    products: Vec<String>,
-    names: Vec<Option<String>>,
-    purchases: Vec<i64>,
-    quantities: Vec<String>,
-    revenues: Vec<Option<String>>,
-    /// Orders whose worth is not known.
-    left_out: i64,
-    /// Sessions, as `id_hash()` has them, and keys of the products that their orders have, in this order.
-    by_session: Vec<(i64, i64)>,
-    /// Of orders without positions, by their sessions: the order, and the session.
-    unnamed: HashMap<i64, Vec<(String, Uuid)>>,
-}
-
-impl Bought {
-    async fn read(snapshot: &Snapshot, scope: &Scope, money: &Money) -> Result<Bought, DatabaseError> {
-        let mut parameters = scope.parameters();
-        parameters.extend(money.parameters());
-        let mut bought = Bought::default();
-        for row in snapshot.rows(include_str!("sql/products_bought.sql"), &parameters).await? {
-            let sessions: Vec<Uuid> = row.try_get::<_, Option<_>>("sessions")?.unwrap_or_default();
-            let Some(product) = row.try_get("product_id")? else {
-                bought.left_out += row.try_get::<_, i64>("left_out")?;
-                let orders: Vec<String> = row.try_get::<_, Option<_>>("orders")?.unwrap_or_default();
-                for (order, session) in orders.into_iter().zip(sessions) {
-                    bought.unnamed.entry(id_hash(session)).or_default().push((order, session));
-                }
-                continue;
-            };
-            let (quantity, revenue) = (row.try_get("quantity")?, row.try_get("revenue")?);
-            bought.push(&row, product, quantity, revenue)?;
-            if let Some(key) = row.try_get("product_key")? {
-                bought.by_session.extend(sessions.iter().map(|session| (id_hash(*session), key)));
-            }
-        }
-        bought.by_session.sort_unstable();
-        Ok(bought)
-    }
-
-    /// Adds what purchases name of the orders that are still unnamed.
-    async fn look_up(
-        &mut self,
-        snapshot: &Snapshot,
-        scope: &Scope,
-        done: &mut Done,
-    ) -> Result<(), DatabaseError> {
-        if self.unnamed.is_empty() {
-            return Ok(());
-        }
-        let (orders, sessions): (Vec<String>, Vec<Uuid>) =
-            std::mem::take(&mut self.unnamed).into_values().flatten().unzip();
-        let (_, to) = scope.window();
-        let parameters: [Parameter<'_>; 3] =
-            [(&orders, Type::TEXT_ARRAY), (&sessions, Type::UUID_ARRAY), (&to, Type::TIMESTAMPTZ)];
-        for row in snapshot.rows(include_str!("sql/products_told.sql"), &parameters).await? {
-            let purchases: i64 = row.try_get("purchases")?;
-            self.push(&row, row.try_get("product_id")?, purchases.to_string(), None)?;
-            let key = row.try_get("product_key")?;
-            for session in row.try_get::<_, Vec<Uuid>>("sessions")? {
-                let visit = (id_hash(session), key);
-                if self.by_session.binary_search(&visit).is_err() {
-                    done.add_bought(key, done.named.get(&visit).copied().unwrap_or_default());
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn push(
-        &mut self,
-        row: &Row,
-        product: String,
-        quantity: String,
-        revenue: Option<String>,
-    ) -> Result<(), DatabaseError> {
-        self.sites.push(row.try_get("site_id")?);
-        self.products.push(product);
-        self.names.push(row.try_get("name")?);
-        self.purchases.push(row.try_get("purchases")?);
-        self.quantities.push(quantity);
-        self.revenues.push(revenue);
-        Ok(())
-    }
-
-    /// The keys of the products that the orders of a session have.
-    fn of(&self, session: i64) -> impl Iterator<Item = i64> {
-        let begin = self.by_session.partition_point(|(of, _)| *of < session);
-        let of_session = self.by_session.iter().skip(begin).take_while(move |(of, _)| *of == session);
-        of_session.map(|(_, product)| *product)
-    }
-
-    fn parameters(&self) -> [Parameter<'_>; 6] {
-        [
-            (&self.sites, Type::INT4_ARRAY),
-            (&self.products, Type::TEXT_ARRAY),
-            (&self.names, Type::TEXT_ARRAY),
-            (&self.purchases, Type::INT8_ARRAY),
-            (&self.quantities, Type::TEXT_ARRAY),
-            (&self.revenues, Type::TEXT_ARRAY),
-        ]
-    }
-}
-
-/// Columns of sums, in the order in which `products.sql` takes them.
+/// What was done with a product: of these as many, and of visits.
 #[derive(Debug, Clone, Copy)]
-enum Sum {
+enum Count {
     Views,
     Adds,
     Removes,
@@ -234,137 +125,264 @@ enum Sum {
     ViewedBought,
 }
 
-/// What was done with products in the sessions of a scope.
-#[derive(Debug, Default)]
-struct Done {
-    /// Keys.
-    products: Vec<i64>,
-    /// Of each product, by [`Sum`].
-    sums: [Vec<i64>; 8],
-    /// The places of keys.
-    known: HashMap<i64, usize>,
-    /// Of sessions with an order without positions in which purchases name products: each product there, whether it was viewed and
-    /// whether it was put into the cart.
-    named: HashMap<(i64, i64), [bool; 2]>,
+/// By [`Count`].
+type Counts = [i64; 8];
+
+/// What was done with a product, and what was bought of it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sum {
+    counts: Counts,
+    sold: Sold,
 }
 
-/// What is counted, and what names products of orders.
-const KINDS: [&str; 4] = ["product_view", "add_to_cart", "remove_from_cart", "purchase"];
-const PURCHASE: usize = 3;
+impl AddAssign for Sum {
+    fn add_assign(&mut self, other: Sum) {
+        self.counts.iter_mut().zip(other.counts).for_each(|(count, more)| *count += more);
+        self.sold += other.sold;
+    }
+}
 
-impl Done {
-    async fn read(snapshot: &Snapshot, scope: &Scope, bought: &mut Bought) -> Result<Done, DatabaseError> {
-        let kinds = kinds(snapshot, &KINDS).await?;
-        let mut done = Done::default();
-        let lists = &[List::Kind, List::Product, List::Buyer];
-        let wanted = Wanted { numbers: &[], ids: &[], lists, edges: &[] };
-        scan(snapshot, scope, wanted, |part| done.add(part, &kinds, bought)).await?;
-        Ok(done)
+impl Sum {
+    fn of(&self, count: Count) -> i64 {
+        self.counts[count as usize]
     }
 
-    fn add(&mut self, part: &Part, kinds: &[Option<i64>], bought: &mut Bought) {
-        let (of_kinds, of_products) = (part.kinds(), part.products());
-        let known: Vec<Option<usize>> =
-            of_kinds.list.iter().map(|kind| kinds.iter().position(|known| *known == Some(*kind))).collect();
-        // Places in [`KINDS`] and in the day's list of products.
-        let what = |action| {
-            let kind = known[of_kinds.place(action).checked_sub(1)?]?;
-            Some((kind, of_products.place(action).checked_sub(1)?))
+    fn told(&self, digits: usize) -> Sums {
+        let rate = |part, whole| percent(self.of(part), self.of(whole));
+        let Amount { number, scale } = self.sold.quantity;
+        Sums {
+            views: self.of(Count::Views),
+            cart_adds: self.of(Count::Adds),
+            cart_removes: self.of(Count::Removes),
+            purchases: self.sold.purchases,
+            quantity: text(number, scale as usize),
+            revenue: self.sold.revenue.map(|revenue| text(revenue, digits)),
+            view_to_cart_rate: rate(Count::ViewedCarted, Count::Viewed),
+            cart_to_purchase_rate: rate(Count::CartedBought, Count::Carted),
+            view_to_purchase_rate: rate(Count::ViewedBought, Count::Viewed),
+        }
+    }
+}
+
+/// A product that somebody did something with, or bought.
+#[derive(Debug, Default)]
+struct Line {
+    site: i32,
+    /// The shop's id.
+    id: String,
+    /// Where something was done with it, or a purchase names it: it is called what is known of it then.
+    key: Option<i64>,
+    /// What positions call it.
+    names: BTreeSet<String>,
+    sum: Sum,
+}
+
+impl Line {
+    /// By what it is sorted: a fraction, none where there is none.
+    fn rank(&self, column: &str) -> Option<(i128, i128)> {
+        let (part, whole) = match column {
+            "cart_adds" => (self.sum.of(Count::Adds), 1),
+            "purchases" => (self.sum.sold.purchases, 1),
+            "revenue" => return self.sum.sold.revenue.map(|revenue| (revenue, 1)),
+            "view_to_cart_rate" => (self.sum.of(Count::ViewedCarted), self.sum.of(Count::Viewed)),
+            "cart_to_purchase_rate" => (self.sum.of(Count::CartedBought), self.sum.of(Count::Carted)),
+            "view_to_purchase_rate" => (self.sum.of(Count::ViewedBought), self.sum.of(Count::Viewed)),
+            _ => (self.sum.of(Count::Views), 1),
         };
-        // Of each product of the day its place, and the last sessions that viewed it and put it into the cart.
-        let mut places = vec![None; of_products.list.len()];
-        let mut last = vec![[usize::MAX; 2]; of_products.list.len()];
+        (whole != 0).then_some((part.into(), whole.into()))
+    }
+
+    /// Which of two of one rank comes first.
+    fn stands_by(&self, other: &Line) -> Ordering {
+        let counts = |line: &Line| (line.sum.of(Count::Views), line.sum.sold.purchases);
+        counts(other).cmp(&counts(self)).then_with(|| (self.site, &self.id).cmp(&(other.site, &other.id)))
+    }
+}
+
+/// All products of a report.
+#[derive(Debug, Default)]
+struct Lines {
+    lines: Vec<Line>,
+    /// How many of the first ones positions name.
+    named: usize,
+    /// Of each line by itself, since they are counted one by one.
+    counts: Vec<Counts>,
+    /// The lines of keys.
+    by_key: HashMap<i64, usize>,
+    /// Sessions, as `id_hash()` has them, and the lines that their orders have, in this order.
+    by_session: Vec<(i64, usize)>,
+}
+
+impl Lines {
+    async fn of(bought: Positions, snapshot: &Snapshot) -> Result<Lines, DatabaseError> {
+        let mut lines = Lines { by_session: bought.named_by, ..Lines::default() };
+        for named in bought.named {
+            lines.lines.push(Line {
+                site: i32::try_from(named.site).unwrap_or_default(),
+                id: named.id,
+                key: None,
+                names: named.names,
+                sum: Sum { counts: Counts::default(), sold: named.sold },
+            });
+        }
+        lines.named = lines.lines.len();
+        lines.counts.resize(lines.named, Counts::default());
+        let sites: Vec<i32> = lines.lines.iter().map(|line| line.site).collect();
+        let ids: Vec<&str> = lines.lines.iter().map(|line| line.id.as_str()).collect();
+        let parameters = [(&sites as _, Type::INT4_ARRAY), (&ids as _, Type::TEXT_ARRAY)];
+        for row in snapshot.rows(include_str!("sql/keys_of_products.sql"), &parameters).await? {
+            let place: i32 = row.try_get("place")?;
+            let line = usize::try_from(place - 1).map_err(|_| DatabaseError::Failed)?;
+            lines.by_key.insert(row.try_get("product_key")?, line);
+        }
+        for (key, orders) in bought.told {
+            let quantity = Amount { number: orders.into(), scale: 0 };
+            let line = lines.done_with(key);
+            lines.lines[line].sum.sold += Sold { purchases: orders, quantity, revenue: None };
+        }
+        let told_by = bought.told_by.into_iter().map(|(session, key)| (session, lines.by_key[&key]));
+        lines.by_session.extend(told_by);
+        lines.by_session.sort_unstable();
+        lines.by_session.dedup();
+        Ok(lines)
+    }
+
+    /// The line of a product that something was done with.
+    fn done_with(&mut self, key: i64) -> usize {
+        let line = *self.by_key.entry(key).or_insert_with(|| {
+            self.lines.push(Line::default());
+            self.counts.push(Counts::default());
+            self.lines.len() - 1
+        });
+        self.lines[line].key = Some(key);
+        line
+    }
+
+    /// The places of a session in [`Lines::by_session`].
+    fn of_session(&self, session: i64) -> Range<usize> {
+        let begin = self.by_session.partition_point(|(of, _)| *of < session);
+        let count = self.by_session[begin..].iter().take_while(|(of, _)| *of == session).count();
+        begin..begin + count
+    }
+
+    fn count(&mut self, count: Count, line: usize) {
+        self.counts[line][count as usize] += 1;
+    }
+
+    /// Adds what was done in sessions of a day; `seen` is of its products.
+    fn add(&mut self, part: &Part, kinds: &[Option<i64>], seen: &mut [Seen]) {
+        let (of_kinds, of_products) = (part.kinds(), part.products());
+        // By places from 1: which of KINDS it is.
+        let which = |kind: &i64| kinds.iter().position(|known| *known == Some(*kind)).unwrap_or(NONE);
+        let which: Vec<usize> = std::iter::once(NONE).chain(of_kinds.list.iter().map(which)).collect();
+        let what = |action: usize| (which[of_kinds.place(action)], of_products.place(action).wrapping_sub(1));
         for &session in part.chosen() {
-            for (kind, product) in part.actions(session).filter_map(what) {
+            for action in part.actions(session) {
+                let (kind, product) = what(action);
                 let (count, visits) = match kind {
-                    0 => (Sum::Views, Some(Sum::Viewed)),
-                    1 => (Sum::Adds, Some(Sum::Carted)),
-                    2 => (Sum::Removes, None),
+                    0 => (Count::Views, Some(Count::Viewed)),
+                    1 => (Count::Adds, Some(Count::Carted)),
+                    2 => (Count::Removes, None),
                     _ => continue,
                 };
-                let place = *places[product].get_or_insert_with(|| self.place(of_products.list[product]));
-                self.count(count, place);
-                let last = &mut last[product];
-                if let Some(visits) = visits.filter(|_| last[kind] != session) {
-                    last[kind] = session;
-                    self.count(visits, place);
-                    if last[1 - kind] == session {
-                        self.count(Sum::ViewedCarted, place);
+                let Some(of_product) = seen.get_mut(product) else { continue };
+                if of_product.line == NONE {
+                    of_product.line = self.done_with(of_products.list[product]);
+                }
+                let line = of_product.line;
+                self.count(count, line);
+                if let Some(visits) = visits.filter(|_| of_product.last[kind] != session) {
+                    of_product.last[kind] = session;
+                    self.count(visits, line);
+                    if of_product.last[1 - kind] == session {
+                        self.count(Count::ViewedCarted, line);
                     }
                 }
             }
             if let Some(buyer) = part.buyer(session) {
-                let done = part.actions(session).filter_map(what);
-                let done: Vec<(usize, i64)> =
-                    done.map(|(kind, product)| (kind, of_products.list[product])).collect();
-                self.add_buyer(buyer, &done, bought);
+                for place in self.of_session(buyer) {
+                    let (_, line) = self.by_session[place];
+                    // Whether it was viewed in the session with the order, and put into the cart.
+                    for (kind, count) in [(0, Count::ViewedBought), (1, Count::CartedBought)] {
+                        let mut done = part.actions(session).map(what);
+                        let is = |(of, product): (usize, usize)| {
+                            of == kind && seen.get(product).is_some_and(|seen| seen.line == line)
+                        };
+                        if done.any(is) {
+                            self.count(count, line);
+                        }
+                    }
+                }
             }
         }
     }
 
-    /// Adds whether what a session with an order bought was viewed there, and put into the cart.
-    fn add_buyer(&mut self, buyer: i64, done: &[(usize, i64)], bought: &mut Bought) {
-        let did = |product| [0, 1].map(|kind| done.contains(&(kind, product)));
-        for product in bought.of(buyer) {
-            self.add_bought(product, did(product));
+    /// Those whose product is there.
+    async fn known(mut self, snapshot: &Snapshot) -> Result<Vec<Line>, DatabaseError> {
+        for (line, counts) in self.lines.iter_mut().zip(&self.counts) {
+            line.sum.counts = *counts;
         }
-        if !bought.unnamed.contains_key(&buyer) {
-            return;
+        let alone = self.lines.split_off(self.named);
+        let keys: Vec<Option<i64>> = alone.iter().map(|line| line.key).collect();
+        let parameters = [(&keys as _, Type::INT8_ARRAY)];
+        let rows = snapshot.rows(include_str!("sql/products_of_keys.sql"), &parameters).await?;
+        for (mut line, row) in alone.into_iter().zip(&rows) {
+            if let (Some(site), Some(id)) = (row.try_get("site_id")?, row.try_get("product_id")?) {
+                (line.site, line.id) = (site, id);
+                self.lines.push(line);
+            }
         }
-        if done.iter().any(|(kind, _)| *kind == PURCHASE) {
-            self.named.extend(done.iter().map(|(_, product)| ((buyer, *product), did(*product))));
-        } else {
-            bought.unnamed.remove(&buyer);
-        }
-    }
-
-    fn add_bought(&mut self, product: i64, [viewed, carted]: [bool; 2]) {
-        for (_, sum) in
-            [(viewed, Sum::ViewedBought), (carted, Sum::CartedBought)].into_iter().filter(|(did, _)| *did)
-        {
-            let place = self.place(product);
-            self.count(sum, place);
-        }
-    }
-
-    fn place(&mut self, product: i64) -> usize {
-        *self.known.entry(product).or_insert_with(|| {
-            self.products.push(product);
-            self.sums.iter_mut().for_each(|column| column.push(0));
-            self.products.len() - 1
-        })
-    }
-
-    fn count(&mut self, sum: Sum, place: usize) {
-        self.sums[sum as usize][place] += 1;
+        Ok(self.lines)
     }
 }
 
-impl Product {
-    fn read(row: &Row) -> Result<Product, tokio_postgres::Error> {
+/// What is told of these.
+async fn called(snapshot: &Snapshot, lines: &[Line], digits: usize) -> Result<Vec<Product>, DatabaseError> {
+    let sites: Vec<i32> = lines.iter().map(|line| line.site).collect();
+    let keys: Vec<Option<i64>> = lines.iter().map(|line| line.key).collect();
+    let named = (1..).zip(lines).flat_map(|(place, line)| line.names.iter().map(move |name| (place, name)));
+    let (places, names): (Vec<i32>, Vec<&str>) = named.map(|(place, name)| (place, name.as_str())).unzip();
+    let parameters = [
+        (&sites as _, Type::INT4_ARRAY),
+        (&keys as _, Type::INT8_ARRAY),
+        (&places as _, Type::INT4_ARRAY),
+        (&names as _, Type::TEXT_ARRAY),
+    ];
+    let rows = snapshot.rows(include_str!("sql/product_names.sql"), &parameters).await?;
+    let told = lines.iter().zip(&rows).map(|(line, row)| {
         Ok(Product {
-            product_id: row.try_get("product_id")?,
+            product_id: line.id.clone(),
             name: row.try_get("name")?,
             site: row.try_get("site")?,
-            sums: Sums::read(row)?,
+            sums: line.sum.told(digits),
         })
-    }
+    });
+    told.collect()
 }
 
-impl Sums {
-    fn read(row: &Row) -> Result<Sums, tokio_postgres::Error> {
-        let count = |column: &str| row.try_get::<_, i64>(column);
-        let (viewed, carted) = (count("viewed")?, count("carted")?);
-        Ok(Sums {
-            views: count("views")?,
-            cart_adds: count("cart_adds")?,
-            cart_removes: count("cart_removes")?,
-            purchases: count("purchases")?,
-            quantity: row.try_get("quantity")?,
-            revenue: row.try_get("revenue")?,
-            view_to_cart_rate: percent(count("viewed_carted")?, viewed),
-            cart_to_purchase_rate: percent(count("carted_bought")?, carted),
-            view_to_purchase_rate: percent(count("viewed_bought")?, viewed),
-        })
-    }
+/// What counts.
+const KINDS: [&str; 3] = ["product_view", "add_to_cart", "remove_from_cart"];
+
+/// A product of a day: its line, and the last sessions that viewed it and put it into the cart.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    line: usize,
+    last: [usize; 2],
+}
+
+/// Of a product with which nothing was done so far, or a session that is none.
+const NONE: usize = usize::MAX;
+
+/// Adds what was done with products in the sessions of a scope.
+async fn add_done(snapshot: &Snapshot, scope: &Scope, lines: &mut Lines) -> Result<(), DatabaseError> {
+    let kinds = kinds(snapshot, &KINDS).await?;
+    let wanted =
+        Wanted { numbers: &[], ids: &[], lists: &[List::Kind, List::Product, List::Buyer], edges: &[] };
+    let mut seen = Vec::new();
+    scan(snapshot, scope, wanted, |part| {
+        seen.clear();
+        seen.resize(part.products().list.len(), Seen { line: NONE, last: [NONE; 2] });
+        lines.add(part, &kinds, &mut seen);
+    })
+    .await
 }

@@ -16,7 +16,10 @@ const PORTION: usize = 10_000;
 
 /// Decimal text of minor units.
 pub(crate) fn text(amount: i128, digits: usize) -> String {
-    decimal(amount, digits).to_string()
+    let number = format!("{:0>1$}", amount.unsigned_abs(), digits + 1);
+    let (whole, rest) = number.split_at(number.len() - digits);
+    let (sign, point) = (if amount < 0 { "-" } else { "" }, if digits > 0 { "." } else { "" });
+    format!("{sign}{whole}{point}{rest}")
 }
 
 /// Minor units as a number.
@@ -28,8 +31,9 @@ pub(crate) fn decimal(amount: i128, digits: usize) -> Decimal {
 
 /// Halves away from zero, as Postgres rounds; `by` is positive.
 pub(crate) fn rounded(amount: i128, by: i128) -> i128 {
-    let half = (amount.abs() * 2 + by) / (by * 2);
-    half * amount.signum()
+    let whole = amount / by;
+    let rest = amount - whole * by;
+    whole + if rest.abs() >= by - rest.abs() { amount.signum() } else { 0 }
 }
 
 /// What an order is worth in the report's currency, in minor units.
@@ -131,7 +135,19 @@ impl<'a, T: Clone> Worths<'a, T> {
         what: &T,
         tell: &mut impl FnMut(&T, Option<Worth>),
     ) {
-        let (amounts, currency) = (day.orders.amounts(order), day.orders.currency(order));
+        self.tell_so(day, order, day.orders.amounts(order), what, tell);
+    }
+
+    /// The same with other amounts than an order has.
+    pub(crate) fn tell_so(
+        &mut self,
+        day: &Day,
+        order: usize,
+        amounts: Amounts,
+        what: &T,
+        tell: &mut impl FnMut(&T, Option<Worth>),
+    ) {
+        let currency = day.orders.currency(order);
         match (currency, self.money.day_zone()) {
             (Some(other), Some(_)) if currency != self.money.currency() => self.foreign.push(Foreign {
                 what: what.clone(),
@@ -157,9 +173,7 @@ impl<'a, T: Clone> Worths<'a, T> {
             let currencies: Vec<&str> = portion.iter().map(|one| one.currency.as_str()).collect();
             let times: Vec<Timestamp> = portion.iter().map(|one| one.placed_at).collect();
             let column = |of: &dyn Fn(Amounts) -> Option<i128>| -> Vec<Option<Decimal>> {
-                let number = |one: &Foreign<T>| {
-                    Some(Decimal::from_i128_with_scale(of(one.amounts)?, one.amounts.scale))
-                };
+                let number = |one: &Foreign<T>| Some(exact(of(one.amounts)?, one.amounts.scale));
                 portion.iter().map(number).collect()
             };
             let columns = [
@@ -182,6 +196,18 @@ impl<'a, T: Clone> Worths<'a, T> {
             }
         }
         Ok(())
+    }
+}
+
+/// An amount with as many of its digits as there is room for.
+fn exact(mut amount: i128, mut scale: u32) -> Decimal {
+    loop {
+        match (Decimal::try_from_i128_with_scale(amount, scale), scale.checked_sub(1)) {
+            (Ok(exact), _) => return exact,
+            (Err(_), Some(less)) => (amount, scale) = (amount / 10, less),
+            (Err(_), None) if amount < 0 => return Decimal::MIN,
+            (Err(_), None) => return Decimal::MAX,
+        }
     }
 }
 

@@ -11,6 +11,7 @@ pub mod judge;
 pub mod locks;
 pub mod migrate;
 pub mod order_columns;
+mod order_positions;
 mod order_shares;
 pub mod partitions;
 pub mod retention;

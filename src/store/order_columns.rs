@@ -1,21 +1,30 @@
-//! A day of orders, column by column, as `migrations/V31__order_columns.sql` and `V32__order_keys.sql` keep it: packed as sessions
-//! are (`columns.rs`), with the touches that earned each order by each attribution model, and the keys by which its customer is known.
+//! A day of orders, column by column, as `migrations/V31__order_columns.sql`, `V32__order_keys.sql` and `V41__order_positions.sql` keep
+//! it: packed as sessions are (`columns.rs`), with the touches that earned each order by each attribution model, the keys by which its
+//! customer is known, and what was bought.
 //!
 //! Amounts are whole numbers of the order's own last digit: nothing is rounded here.
+
+use std::collections::HashMap;
 
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use sha2::{Digest, Sha256};
 use tokio_postgres::Row;
-use tokio_postgres::types::FromSql;
+use tokio_postgres::types::{FromSql, ToSql, Type};
 use uuid::Uuid;
 
 use super::columns::{Damaged, Ids, first_eight, id_hash, pack, unpack};
+use super::order_positions::Positions;
+pub use super::order_positions::{Amount, Position, Product};
 use super::order_shares::{Credits, Keys};
 
 /// The orders of days, `$1`, for [`Orders::add`]; of what is looked up beside them, that of columns, `$4`, with the credits of
 /// [`models`], `$5`.
 pub const ORDER_ROWS: &str = include_str!("sql/order_rows.sql");
+/// What was bought with the orders of days, `$1`, for [`Bought::of`].
+pub const POSITION_ROWS: &str = include_str!("sql/order_positions.sql");
+/// What purchases name of orders without positions, for [`Bought::add_purchases`].
+pub const PURCHASE_ROWS: &str = include_str!("sql/order_purchases.sql");
 
 /// What the flags of an order say.
 pub mod flags {
@@ -65,11 +74,15 @@ pub const VISITORS: &str = "visitors";
 pub const FIRST_TOUCHES: &str = "first_touches";
 /// The column of keys.
 pub const KEYS: &str = "keys";
+/// What was bought, and by which session; with it come the names of products.
+pub const BOUGHT: [&str; 3] = ["buyers", POSITIONS, TOLD];
+const POSITIONS: &str = "positions";
+const TOLD: &str = "told";
 
 const MICROSECONDS_OF_HOUR: i64 = 3_600_000_000;
 /// Columns of whole numbers; all but times and flags are read where they are asked for.
-const NUMBERS: [&str; 8] =
-    ["starts", "hours", SESSION_STARTS, FLAGS, "scales", "currencies", VISITORS, FIRST_TOUCHES];
+const NUMBERS: [&str; 9] =
+    ["starts", "hours", SESSION_STARTS, FLAGS, "scales", "currencies", VISITORS, FIRST_TOUCHES, "buyers"];
 /// Columns of amounts.
 const AMOUNTS: [&str; 4] = ["gross", "paid", "refunded", "net"];
 /// What an order is worth, and in which currency.
@@ -81,7 +94,77 @@ pub const NET: [&str; 1] = ["net"];
 
 /// The names of all columns but those of amounts.
 pub(super) fn columns() -> Vec<&'static str> {
-    NUMBERS.into_iter().chain(IDS).chain(MODELS).chain([KEYS]).collect()
+    NUMBERS.into_iter().chain(IDS).chain(MODELS).chain([KEYS, POSITIONS, TOLD]).collect()
+}
+
+/// What was bought with some orders, by site and order, as statements tell it.
+#[derive(Debug, Default)]
+pub struct Bought {
+    /// Rows of [`POSITION_ROWS`].
+    positions: HashMap<(i32, String), Row>,
+    /// Rows of [`PURCHASE_ROWS`].
+    purchases: HashMap<(i32, String), Row>,
+}
+
+/// Orders without positions: what [`PURCHASE_ROWS`] asks about, in the order of its parameters.
+#[derive(Debug)]
+#[allow(missing_docs, reason = "the statement says what they are")]
+pub struct Unnamed {
+    pub sites: Vec<i32>,
+    pub orders: Vec<String>,
+    pub sessions: Vec<Uuid>,
+    pub first_hour: Timestamp,
+    pub last_hour: Timestamp,
+}
+
+impl Bought {
+    /// What rows of [`POSITION_ROWS`] tell, and the orders whose purchases are still to be asked for.
+    pub fn of(rows: Vec<Row>) -> Result<(Bought, Option<Unnamed>), tokio_postgres::Error> {
+        let mut bought = Bought::default();
+        let (mut sites, mut orders, mut sessions, mut hours) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for row in rows {
+            let (site, order): (i32, String) = (row.try_get("site_id")?, row.try_get("order_id")?);
+            if row.try_get::<_, Option<Vec<&str>>>("product_ids")?.is_some() {
+                bought.positions.insert((site, order), row);
+            } else if let Some(session) = row.try_get("session_id")? {
+                sites.push(site);
+                orders.push(order);
+                sessions.push(session);
+                hours.push(row.try_get("session_hour")?);
+            }
+        }
+        let ends = hours.iter().min().copied().zip(hours.iter().max().copied());
+        let unnamed =
+            ends.map(|(first_hour, last_hour)| Unnamed { sites, orders, sessions, first_hour, last_hour });
+        Ok((bought, unnamed))
+    }
+
+    /// Adds what rows of [`PURCHASE_ROWS`] tell.
+    pub fn add_purchases(&mut self, rows: Vec<Row>) -> Result<(), tokio_postgres::Error> {
+        for row in rows {
+            self.purchases.insert((row.try_get("site_id")?, row.try_get("order_id")?), row);
+        }
+        Ok(())
+    }
+}
+
+impl Unnamed {
+    /// Those of [`PURCHASE_ROWS`].
+    pub fn parameters(&self) -> [(&(dyn ToSql + Sync), Type); 5] {
+        [
+            (&self.sites, Type::INT4_ARRAY),
+            (&self.orders, Type::TEXT_ARRAY),
+            (&self.sessions, Type::UUID_ARRAY),
+            (&self.first_hour, Type::TIMESTAMPTZ),
+            (&self.last_hour, Type::TIMESTAMPTZ),
+        ]
+    }
+}
+
+/// Whether these columns say what was bought.
+pub fn are_of_positions(columns: &[&str]) -> bool {
+    columns.contains(&POSITIONS)
 }
 
 /// The models whose credits say what these columns have.
@@ -106,6 +189,23 @@ pub struct Orders {
     ids: [Ids; IDS.len()],
     credits: [Credits; MODELS.len()],
     keys: Keys,
+    positions: Positions,
+    told: Keys,
+}
+
+/// A day as the table has it.
+#[derive(Debug)]
+pub struct Packed<'a> {
+    /// How many orders.
+    pub orders: usize,
+    /// The names of its currencies.
+    pub currencies: &'a [String],
+    /// The shops' ids of products.
+    pub product_ids: Vec<&'a str>,
+    /// What each of these is called.
+    pub product_names: Vec<Option<&'a str>>,
+    /// All other columns in the order of the table.
+    pub columns: Vec<Vec<u8>>,
 }
 
 /// What an order is worth, in its own currency; 0 of columns that were not read.
@@ -121,6 +221,22 @@ pub struct Amounts {
     pub refunded: i128,
     /// Null when nobody told the gross amount.
     pub net: Option<i128>,
+}
+
+impl Amounts {
+    /// The same of an order whose gross amount is this.
+    #[must_use]
+    pub fn with_gross(self, gross: Amount) -> Amounts {
+        let scale = self.scale.max(gross.scale);
+        let own = |amount: i128| amount.saturating_mul(10_i128.pow(scale - self.scale));
+        Amounts {
+            scale,
+            gross: Some(gross.number.saturating_mul(10_i128.pow(scale - gross.scale))),
+            paid: own(self.paid),
+            refunded: own(self.refunded),
+            net: self.net.map(own),
+        }
+    }
 }
 
 /// The hour of a session's id, from 1970.
@@ -205,13 +321,35 @@ impl Orders {
         self.keys.of(order)
     }
 
-    /// Adds an order that [`ORDER_ROWS`] gave; `day` is that of its time.
-    pub fn add(&mut self, row: &Row, day: Timestamp) -> Result<(), tokio_postgres::Error> {
+    /// By what the session of an order is known, as `session_columns` have it; none where there is none, or [`BOUGHT`] was not read.
+    pub fn buyer(&self, order: usize) -> Option<i64> {
+        self.numbers[8].get(order).copied().filter(|buyer| *buyer != 0)
+    }
+
+    /// What [`Orders::positions`] name. Of [`BOUGHT`].
+    pub fn products(&self) -> &[Product] {
+        self.positions.products()
+    }
+
+    /// What an order has of each product, by its positions. Of [`BOUGHT`].
+    pub fn positions(&self, order: usize) -> &[Position] {
+        self.positions.of(order)
+    }
+
+    /// The keys of the products that purchases name of an order without positions. Of [`BOUGHT`].
+    pub fn told(&self, order: usize) -> &[i64] {
+        self.told.of(order)
+    }
+
+    /// Adds an order that [`ORDER_ROWS`] gave, with what was bought, as far as that is known; `day` is that of its time.
+    pub fn add(&mut self, row: &Row, bought: &Bought, day: Timestamp) -> Result<(), tokio_postgres::Error> {
         let since = |at: Timestamp| at.as_microsecond() - day.as_microsecond();
         let hour: Option<Timestamp> = row.try_get("session_hour")?;
         let started_at: Option<Timestamp> = row.try_get("started_at")?;
         let visitor: Option<Uuid> = row.try_get("visitor_id")?;
         let first_touch_at: Option<Timestamp> = row.try_get("first_touch_at")?;
+        let session_id: Option<Uuid> = row.try_get("session_id")?;
+        let site_id: i32 = row.try_get("site_id")?;
         let (gross, net): (Option<Decimal>, Option<Decimal>) = (row.try_get("gross")?, row.try_get("net")?);
         let amounts = [gross, Some(row.try_get("paid")?), Some(row.try_get("refunded")?), net];
         let scale = amounts.iter().flatten().map(Decimal::scale).max().unwrap_or(0);
@@ -225,6 +363,7 @@ impl Orders {
             currency.map_or(0, |currency| self.place_of(currency)),
             visitor.map_or(0, id_hash),
             first_touch_at.map_or(0, since),
+            session_id.map_or(0, id_hash),
         ];
         for (column, number) in self.numbers.iter_mut().zip(numbers) {
             column.push(number);
@@ -237,7 +376,7 @@ impl Orders {
             );
         }
         let ids = [
-            Some(i64::from(row.try_get::<_, i32>("site_id")?)),
+            Some(i64::from(site_id)),
             row.try_get("agent_id")?,
             row.try_get("place_id")?,
             row.try_get("referrer_id")?,
@@ -260,7 +399,26 @@ impl Orders {
             keys.extend(hashes.iter().map(|hash| key_of(kind, hash)));
         }
         self.keys.push(keys);
+        let order = (site_id, row.try_get("order_id")?);
+        self.add_positions(bought.positions.get(&order), i64::from(site_id))?;
+        let purchases = bought.purchases.get(&order);
+        self.told.push(purchases.map_or(Ok(Vec::new()), |purchases| purchases.try_get("told"))?);
         self.orders += 1;
+        Ok(())
+    }
+
+    fn add_positions(&mut self, bought: Option<&Row>, site: i64) -> Result<(), tokio_postgres::Error> {
+        let Some(bought) = bought else {
+            self.positions.push(std::iter::empty());
+            return Ok(());
+        };
+        let (ids, names): (Vec<String>, Vec<Option<String>>) =
+            (list(bought, "product_ids")?, list(bought, "product_names")?);
+        let (quantities, amounts): (Vec<&str>, Vec<Option<&str>>) =
+            (list(bought, "quantities")?, list(bought, "amounts")?);
+        let products = ids.into_iter().zip(names).map(|(id, name)| Product { site, id, name });
+        let positions = products.zip(quantities).zip(amounts);
+        self.positions.push(positions.map(|((product, quantity), amount)| (product, quantity, amount)));
         Ok(())
     }
 
@@ -272,10 +430,9 @@ impl Orders {
         place as i64 + 1
     }
 
-    /// The names of its currencies, and all other columns in the order of the table; none when an amount is beyond 64 bits: such
-    /// a day is not packed.
-    pub fn packed(&self) -> Option<(&[String], Vec<Vec<u8>>)> {
-        let [starts, hours, session_starts, flags, scales, currencies, visitors, first_touches] =
+    /// None when a number is beyond 64 bits: such a day is not packed.
+    pub fn packed(&self) -> Option<Packed<'_>> {
+        let [starts, hours, session_starts, flags, scales, currencies, visitors, first_touches, buyers] =
             self.numbers.each_ref().map(|numbers| pack(numbers));
         let mut columns = vec![starts, hours, session_starts, flags, scales];
         for amounts in &self.amounts {
@@ -285,8 +442,18 @@ impl Orders {
         columns.push(currencies);
         columns.extend(self.ids.iter().map(Ids::packed));
         columns.extend(self.credits.iter().map(Credits::packed));
-        columns.extend([visitors, first_touches, self.keys.packed()]);
-        Some((&self.currencies, columns))
+        columns.extend([visitors, first_touches, self.keys.packed(), buyers]);
+        columns.extend([self.positions.packed()?, self.told.packed()]);
+        let products = self.positions.products().iter();
+        let (product_ids, product_names) =
+            products.map(|product| (product.id.as_str(), product.name.as_deref())).unzip();
+        Some(Packed {
+            orders: self.orders,
+            currencies: &self.currencies,
+            product_ids,
+            product_names,
+            columns,
+        })
     }
 
     /// The columns of a row of the table, as far as they are not null.
@@ -316,6 +483,13 @@ impl Orders {
         }
         if let Some(bytes) = row.try_get(KEYS)? {
             orders.keys = Keys::unpack(bytes, count)?;
+        }
+        if let Some(bytes) = row.try_get(POSITIONS)? {
+            let (ids, names) = (list(row, "product_ids")?, list(row, "product_names")?);
+            orders.positions = Positions::unpack(bytes, ids, names, count)?;
+        }
+        if let Some(bytes) = row.try_get(TOLD)? {
+            orders.told = Keys::unpack(bytes, count)?;
         }
         Ok(orders)
     }

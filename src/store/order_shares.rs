@@ -7,9 +7,9 @@ use super::columns::{Damaged, Ids, MOST_LISTED, pack, unpack};
 
 /// Which parts of a list are each order's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Shares {
+pub(super) struct Shares {
     /// How many each order has.
-    counts: Vec<i64>,
+    pub(super) counts: Vec<i64>,
     /// Where those of each order begin, and the last ones end.
     begins: Vec<usize>,
 }
@@ -30,18 +30,18 @@ pub(super) struct Keys {
 }
 
 /// Bytes with their length in front.
-fn measured(part: Vec<u8>) -> impl Iterator<Item = u8> {
+pub(super) fn measured(part: Vec<u8>) -> impl Iterator<Item = u8> {
     u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes().into_iter().chain(part)
 }
 
 /// Such bytes, and what follows them.
-fn part(bytes: &[u8]) -> Result<(&[u8], &[u8]), Damaged> {
+pub(super) fn part(bytes: &[u8]) -> Result<(&[u8], &[u8]), Damaged> {
     let (length, rest) = bytes.split_first_chunk::<4>().ok_or(Damaged)?;
     rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or(Damaged)
 }
 
 impl Shares {
-    fn push(&mut self, count: usize) {
+    pub(super) fn push(&mut self, count: usize) {
         if self.begins.is_empty() {
             self.begins.push(0);
         }
@@ -50,16 +50,16 @@ impl Shares {
     }
 
     /// The places of an order's.
-    fn of(&self, order: usize) -> Range<usize> {
+    pub(super) fn of(&self, order: usize) -> Range<usize> {
         self.begins[order]..self.begins[order + 1]
     }
 
     /// How many all orders have.
-    fn all(&self) -> usize {
+    pub(super) fn all(&self) -> usize {
         self.begins.last().copied().unwrap_or_default()
     }
 
-    fn unpack(bytes: &[u8], orders: usize) -> Result<Shares, Damaged> {
+    pub(super) fn unpack(bytes: &[u8], orders: usize) -> Result<Shares, Damaged> {
         let counts = unpack(bytes, orders)?;
         let mut begins = vec![0_usize];
         for count in &counts {

@@ -25,7 +25,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_util::sync::CancellationToken;
 
 use super::columns::{ACTIONS_OF_HOURS, Columns, Number, SESSIONS_OF_HOURS, day_and_hour, day_of};
-use super::order_columns::{self, ORDER_ROWS, Orders};
+use super::order_columns::{self, Bought, ORDER_ROWS, Orders, POSITION_ROWS, PURCHASE_ROWS, Packed};
 use super::{Store, StoreError, locks};
 use crate::telemetry::causes::Causes;
 use crate::telemetry::metrics::Metrics;
@@ -221,10 +221,14 @@ async fn pack_orders(
         (&columns as _, Type::TEXT_ARRAY),
         (&models as _, Type::TEXT_ARRAY),
     ];
+    let (mut bought, unnamed) = Bought::of(transaction.query_typed(POSITION_ROWS, &parameters[..3]).await?)?;
+    if let Some(unnamed) = unnamed {
+        bought.add_purchases(transaction.query_typed(PURCHASE_ROWS, &unnamed.parameters()).await?)?;
+    }
     for row in transaction.query_typed(ORDER_ROWS, &parameters).await? {
         let day = day_of(row.get("placed_at"));
         if let Some(orders) = days.get_mut(&day) {
-            orders.add(&row, day)?;
+            orders.add(&row, &bought, day)?;
         }
     }
     let list = [(&list as _, Type::TIMESTAMPTZ_ARRAY)];
@@ -232,9 +236,7 @@ async fn pack_orders(
     let mut left = Vec::new();
     for (day, orders) in &days {
         match orders.packed() {
-            Some((currencies, columns)) if orders.orders() > 0 => {
-                put_orders(transaction, *day, orders.orders(), currencies, &columns).await?;
-            }
+            Some(packed) if packed.orders > 0 => put_orders(transaction, *day, &packed).await?,
             Some(_) => {}
             None => left.push(*day),
         }
@@ -249,13 +251,16 @@ async fn pack_orders(
 async fn put_orders(
     transaction: &Transaction<'_>,
     day: Timestamp,
-    orders: usize,
-    currencies: &[String],
-    columns: &[Vec<u8>],
+    packed: &Packed<'_>,
 ) -> Result<(), tokio_postgres::Error> {
-    let orders = i32::try_from(orders).unwrap_or(i32::MAX);
-    let mut parameters: Vec<(&(dyn ToSql + Sync), Type)> =
-        vec![(&day, Type::TIMESTAMPTZ), (&orders, Type::INT4), (&currencies, Type::TEXT_ARRAY)];
-    parameters.extend(columns.iter().map(|column| (column as _, Type::BYTEA)));
+    let orders = i32::try_from(packed.orders).unwrap_or(i32::MAX);
+    let mut parameters: Vec<(&(dyn ToSql + Sync), Type)> = vec![
+        (&day, Type::TIMESTAMPTZ),
+        (&orders, Type::INT4),
+        (&packed.currencies, Type::TEXT_ARRAY),
+        (&packed.product_ids, Type::TEXT_ARRAY),
+        (&packed.product_names, Type::TEXT_ARRAY),
+    ];
+    parameters.extend(packed.columns.iter().map(|column| (column as _, Type::BYTEA)));
     transaction.query_typed(include_str!("sql/fill_order_columns.sql"), &parameters).await.map(drop)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use utm_dispatcher::store::order_columns::ORDER_ROWS;
+use utm_dispatcher::store::order_columns::{ORDER_ROWS, PURCHASE_ROWS};
 use utm_dispatcher::store::partitions::{self, Month};
 
 use crate::stats::seed::{Order, Seed, Visit};
@@ -29,19 +29,18 @@ const OF_SESSIONS: [Question; 7] = [
     question!("export_touches", &[]),
     question!("export_actions", &[]),
 ];
-/// Of an order of the twelfth of June.
-const OF_TOLD: Question = question!(
-    "products_told",
-    &[
-        "ARRAY['612']",
-        "(SELECT array_agg(o.session_id) FROM orders o WHERE o.order_id = '612')",
-        "'2026-06-20Z'::timestamptz",
-    ]
-);
-
 /// The day of orders that are told one by one.
 const OF_ORDERS: [&str; 5] =
     ["ARRAY['2026-06-12Z'::timestamptz]", "NULL", "NULL", "'{session_starts,linear,keys}'", "'{linear}'"];
+
+/// An order of the twelfth of June.
+const OF_PURCHASES: [&str; 5] = [
+    "ARRAY[1]",
+    "ARRAY['612']",
+    "(SELECT array_agg(o.session_id) FROM orders o WHERE o.order_id = '612')",
+    "'2026-06-12Z'",
+    "'2026-06-13Z'",
+];
 
 const WINDOW: &str = "'2026-06-10Z'::timestamptz, '2026-06-20Z'::timestamptz, NULL, 'exclude'";
 
@@ -104,10 +103,11 @@ async fn months_outside_of_the_window_are_not_read() {
     let questions = OF_SESSIONS.iter().map(|(name, sql, more)| {
         (*name, filled(sql, &window.iter().chain(more.iter()).copied().collect::<Vec<&str>>()))
     });
-    let of_orders = ("order_rows", filled(ORDER_ROWS, &OF_ORDERS));
-    let (name, sql, parameters) = OF_TOLD;
-    let told = (name, filled(sql, parameters));
-    for (name, question) in questions.chain([of_orders, told]) {
+    let of_orders = [
+        ("order_rows", filled(ORDER_ROWS, &OF_ORDERS)),
+        ("order_purchases", filled(PURCHASE_ROWS, &OF_PURCHASES)),
+    ];
+    for (name, question) in questions.chain(of_orders) {
         let explain = format!("EXPLAIN (ANALYZE, FORMAT JSON) {question}");
         let plan: Value = seed.client.query_one(&explain, &[]).await.unwrap().get(0);
         let mut months = BTreeSet::new();

@@ -2,19 +2,19 @@
 -- $1 days, $2 the first and $3 the first instant after placed_at, null: whenever
 -- $4 columns of order_columns: what none of these says is not looked up, and is null; flags say of sessions where session_starts are
 --   asked for, and of reports where flags are. $5 models whose credits are looked up
--- → by placed_at, site_id, order_id: placed_at, site_id, currency, gross, paid, refunded, net, visitor_id, session_hour, started_at, bot,
---   left_out, agent_id, place_id, referrer_id, landing_page_id; models text[], campaigns bigint[] and credits integer[] of its touches in
---   their order, null without, first_touch_at; ways smallint[], phones, emails, user_ids bytea[] of its reports, null without
-SELECT o.placed_at, o.site_id, o.currency, o.gross, o.paid, o.refunded, o.net, o.visitor_id,
+-- → by placed_at, site_id, order_id: placed_at, site_id, order_id, currency, gross, paid, refunded, net, visitor_id, session_id, session_hour,
+--   started_at, bot, left_out, agent_id, place_id, referrer_id, landing_page_id; models text[], campaigns bigint[] and credits integer[] of
+--   its touches in their order, null without, first_touch_at; ways smallint[], phones, emails, user_ids bytea[] of its reports, null without
+SELECT o.placed_at, o.site_id, o.order_id, o.currency, o.gross, o.paid, o.refunded, o.net, o.visitor_id, o.session_id,
        CASE WHEN o.session_id IS NOT NULL THEN hour_of(o.session_id) END AS session_hour,
        s.started_at, s.bot, s.left_out, s.agent_id, s.place_id, s.referrer_id, s.landing_page_id,
        k.models, k.campaigns, k.credits, k.first_touch_at, e.ways, e.phones, e.emails, e.user_ids
-FROM unnest($1::timestamptz[]) AS t(order_day)
+FROM unnest($1::timestamptz[]) AS d(order_day)
 CROSS JOIN LATERAL (
     SELECT x.*
     FROM orders x
-    WHERE x.placed_at >= greatest(t.order_day, $2::timestamptz)
-      AND x.placed_at < least(t.order_day + interval '24 hours', $3::timestamptz)
+    WHERE x.placed_at >= greatest(d.order_day, $2::timestamptz)
+      AND x.placed_at < least(d.order_day + interval '24 hours', $3::timestamptz)
     OFFSET 0
 ) o
 LEFT JOIN LATERAL (

@@ -92,6 +92,7 @@ fn question() -> impl Strategy<Value = String> {
         "funnel?steps=page_view,add_to_cart,page_view,purchase",
         "products",
         "products?sort=view_to_purchase_rate",
+        "products?sort=revenue&date_basis=session",
     ]);
     let zone = prop::sample::select(vec![
         "UTC",
@@ -134,7 +135,8 @@ async fn act(seed: &Seed, visit: &Visit, session: uuid::Uuid) {
     for number in 0..visit.page_views + visit.actions {
         let kind = kinds[(usize::try_from(visit.seconds).unwrap() + number as usize * 3) % kinds.len()];
         let product = ["a", "b"][(visit.visitor as usize + number as usize) % 2];
-        let at = visit.at + SignedDuration::from_secs(visit.seconds * i64::from(number) / 3);
+        let seconds = (visit.seconds * i64::from(number) / 3).min(visit.seconds);
+        let at = visit.at + SignedDuration::from_secs(seconds);
         seed.action(session, visit.visitor, at, kind, Some(product).filter(|_| kind != "page_view")).await;
     }
     if visit.order_count > 0 && visit.site == "default" {
@@ -150,8 +152,14 @@ async fn act(seed: &Seed, visit: &Visit, session: uuid::Uuid) {
         };
         seed.order(&order).await;
         let product = ["a", "b"][visit.visitor as usize % 2];
-        let items = json!([{"product_id": product, "price": "10.00"}]);
-        seed.entry(&order.id, visit.at, Some(items), None, None).await;
+        let quantity = ["1", "0.50", "many"][visit.visitor as usize % 3];
+        let items = json!([{"product_id": product, "name": format!("{product}{}", visit.number), "quantity": quantity, "price": "3.335"}]);
+        // Of a third nothing tells but what purchases name.
+        let has_positions = visit.seconds % 3 > 0;
+        seed.entry(&order.id, visit.at, Some(items).filter(|_| has_positions), None, None).await;
+        let named = "UPDATE events SET order_id = $1 FROM action_kinds k
+                     WHERE k.kind_id = events.kind_id AND k.name = 'purchase' AND session_id = $2";
+        seed.client.execute(named, &[&order.id, &session]).await.unwrap();
     }
 }
 

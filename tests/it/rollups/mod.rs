@@ -3,6 +3,7 @@
 mod agreement;
 mod dropped;
 mod orders;
+mod products;
 mod program;
 mod refreshing;
 

@@ -196,13 +196,15 @@ async fn an_order_or_a_customer_leads_to_the_person_and_to_all_their_orders() {
     }
 }
 
-/// What packed days of orders have of customers and visitors.
+/// What packed days of orders have of customers, visitors and sessions.
 async fn packed_names(client: &Client) -> BTreeSet<i64> {
     let mut names = BTreeSet::new();
     for row in client.query("SELECT * FROM order_columns", &[]).await.unwrap() {
         let orders = Orders::read::<StoreError>(&row).unwrap();
         for order in 0..orders.orders() {
-            names.extend(orders.keys(order).iter().copied().chain(orders.visitor(order)));
+            names.extend(
+                orders.keys(order).iter().copied().chain(orders.visitor(order)).chain(orders.buyer(order)),
+            );
         }
     }
     names
@@ -230,14 +232,14 @@ async fn packed_orders_know_nobody_who_is_forgotten() {
     };
     let digest = Sha256::digest([b"p".as_slice(), &phone].concat());
     let key = i64::from_be_bytes(digest[..8].try_into().unwrap());
-    let names = BTreeSet::from([key, id_hash(person.visitor_id)]);
+    let names = BTreeSet::from([key, id_hash(person.visitor_id), id_hash(person.session_id)]);
     assert_eq!(pack().await, names);
     assert_eq!(
         outcome(&mut shipper, &mut journal, Subject::Visitor(person.visitor_id)).await,
         Outcome::Forgotten
     );
     let replaced = pack().await;
-    assert_eq!((replaced.len(), replaced.is_disjoint(&names)), (2, true));
+    assert_eq!((replaced.len(), replaced.is_disjoint(&names)), (3, true));
 }
 
 #[tokio::test]
