@@ -4,7 +4,7 @@
 use tokio_postgres::types::Type;
 
 use crate::stats::database::{DatabaseError, Snapshot};
-use crate::stats::scan::{Wanted, scan};
+use crate::stats::scan::{Choices, Wanted, scan_chosen};
 use crate::stats::scope::Scope;
 
 /// Sessions of a share, about; 16 bytes of each are 32 MiB. Tests, which have few, have several shares all the same.
@@ -25,7 +25,7 @@ impl People {
     ) -> Result<impl Iterator<Item = People> + use<>, DatabaseError> {
         // Few windows have so many that it matters how many the filters leave.
         let sessions = match window_sessions(snapshot, scope).await? {
-            many if many > SESSIONS => count(snapshot, scope).await?,
+            many if many > SESSIONS => count(snapshot, scope, &Choices::of(snapshot, scope).await?).await?,
             few => few,
         };
         let shares = sessions.div_ceil(SESSIONS).max(1);
@@ -78,10 +78,14 @@ pub(crate) async fn window_sessions(snapshot: &Snapshot, scope: &Scope) -> Resul
 }
 
 /// How many sessions a scope has.
-pub(crate) async fn count(snapshot: &Snapshot, scope: &Scope) -> Result<u64, DatabaseError> {
+pub(crate) async fn count(
+    snapshot: &Snapshot,
+    scope: &Scope,
+    choices: &Choices,
+) -> Result<u64, DatabaseError> {
     let mut sessions = 0;
     let nothing = Wanted { numbers: &[], ids: &[], lists: &[], edges: &[] };
-    scan(snapshot, scope, nothing, |part| sessions += part.chosen().len() as u64).await?;
+    scan_chosen(snapshot, scope, choices, nothing, |part| sessions += part.chosen().len() as u64).await?;
     Ok(sessions)
 }
 

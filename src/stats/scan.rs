@@ -236,9 +236,20 @@ pub(crate) async fn scan(
     snapshot: &Snapshot,
     scope: &Scope,
     wanted: Wanted<'_>,
-    mut tell: impl FnMut(&Part),
+    tell: impl FnMut(&Part),
 ) -> Result<(), DatabaseError> {
     let choices = Choices::of(snapshot, scope).await?;
+    scan_chosen(snapshot, scope, &choices, wanted, tell).await
+}
+
+/// The same where it is known what passes the filters, whatever the window.
+pub(crate) async fn scan_chosen(
+    snapshot: &Snapshot,
+    scope: &Scope,
+    choices: &Choices,
+    wanted: Wanted<'_>,
+    mut tell: impl FnMut(&Part),
+) -> Result<(), DatabaseError> {
     let (from, to) = scope.window();
     let window = [(&from as _, Type::TIMESTAMPTZ), (&to as _, Type::TIMESTAMPTZ)];
     let rows = snapshot.rows(include_str!("sql/marked_hours.sql"), &window).await?;
@@ -252,7 +263,7 @@ pub(crate) async fn scan(
     }
 
     let days: Vec<Timestamp> = marks.keys().copied().collect();
-    let names = names(scope, &choices, wanted);
+    let names = names(scope, choices, wanted);
     let mut parameters = window.to_vec();
     parameters.push((&wanted.edges, Type::TIMESTAMPTZ_ARRAY));
     parameters.push((&days, Type::TIMESTAMPTZ_ARRAY));
@@ -261,7 +272,7 @@ pub(crate) async fn scan(
     let mut part = Part::default();
     while let Some(row) = stream.try_next().await? {
         part.read(&row)?;
-        part.choose(scope, &choices, marks.get(&part.day).map_or(&[], Vec::as_slice));
+        part.choose(scope, choices, marks.get(&part.day).map_or(&[], Vec::as_slice));
         tell(&part);
     }
 
@@ -283,13 +294,13 @@ pub(crate) async fn scan(
         while let Some(row) = stream.try_next().await? {
             let (day, _) = day_and_hour(row.try_get("session_hour")?);
             if part.day != day || part.columns.sessions() == PORTION {
-                part.choose(scope, &choices, &[]);
+                part.choose(scope, choices, &[]);
                 tell(&part);
                 part = begin(day);
             }
             part.columns.add(&row, &done, day)?;
         }
-        part.choose(scope, &choices, &[]);
+        part.choose(scope, choices, &[]);
         tell(&part);
     }
     Ok(())

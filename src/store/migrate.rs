@@ -62,6 +62,7 @@ const FILES: &[(&str, &str)] = files![
     "V38__sessions_started_once",
     "V39__first_hour",
     "V40__beginnings",
+    "V43__session_names",
 ];
 
 /// How the database's schema stands to this binary.

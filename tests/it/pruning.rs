@@ -116,3 +116,34 @@ async fn months_outside_of_the_window_are_not_read() {
         assert_eq!(months.len(), 1, "{name} reads months {months:?} for ten days of June");
     }
 }
+
+/// Names of the relations that a plan has, whether it reads them or not.
+fn planned<'a>(plan: &'a Value, names: &mut BTreeSet<&'a str>) {
+    match plan {
+        Value::Array(parts) => parts.iter().for_each(|part| planned(part, names)),
+        Value::Object(node) => {
+            names.extend(node.get("Relation Name").and_then(Value::as_str));
+            node.values().for_each(|part| planned(part, names));
+        }
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_sessions_is_planned_for_its_own_months() {
+    let seed = Seed::by_month().await;
+    let at: Timestamp = "2026-06-12T10:00:00Z".parse().unwrap();
+    let months =
+        (1..=12).filter_map(|month| Month::of(format!("2026-{month:02}-15T10:00:00Z").parse().unwrap()));
+    partitions::ensure(&mut seed.database.store().office().await.unwrap(), &months.collect()).await.unwrap();
+    let session = seed.visit(&Visit { at, visitor: 7, ..Visit::default() }).await;
+    let parameters =
+        [&format!("'{{{session}}}'"), "'{2026-06-12T10:00:00Z}'", "'{00000000-0000-0000-0000-000000000007}'"];
+    let details = filled(include_str!("../../src/stats/sql/sessions_details.sql"), &parameters);
+    let explain = format!("EXPLAIN (FORMAT JSON) {details}");
+    let plan: Value = seed.client.query_one(&explain, &[]).await.unwrap().get(0);
+    let mut names = BTreeSet::new();
+    planned(&plan, &mut names);
+    let of_months: Vec<&str> = names.into_iter().filter(|name| name.contains("_2026_")).collect();
+    assert_eq!(of_months, ["session_cookies_2026_06", "sessions_2026_06", "touches_2026_06"]);
+}

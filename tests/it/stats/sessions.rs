@@ -49,6 +49,43 @@ async fn pages_of_sessions_have_each_session_once_newest_first() {
 }
 
 #[tokio::test]
+async fn pages_reach_as_far_back_as_the_window() {
+    let seed = Seed::new().await;
+    let now = Timestamp::now();
+    // Denser and denser, as far as a page looks in its first steps and farther.
+    let hours = [9000, 1500, 800, 770, 760, 30, 25, 23, 20, 2, 1, 0];
+    for (number, hours) in (1..).zip(hours) {
+        let at = now - SignedDuration::from_hours(hours) - SignedDuration::from_mins(5);
+        let device = if number % 3 == 0 { "mobile" } else { "desktop" };
+        let first_hit_lost = now - SignedDuration::from_hours(hours + 20);
+        let hour = first_hit_lost.round((jiff::Unit::Hour, 1)).unwrap();
+        let hour = (number % 4 == 0).then_some(hour);
+        seed.visit(&Visit { at, hour, visitor: number, device, ..Visit::default() }).await;
+    }
+    let server = Server::start(&seed.database.url).await;
+    for (filter, count) in [("", 12), ("&device=mobile", 4), ("&device=desktop", 8)] {
+        for limit in [1, 2, 5, 50] {
+            let mut given: Vec<Timestamp> = Vec::new();
+            let mut cursor = String::new();
+            loop {
+                let question = format!("sessions?period=all_time&limit={limit}&cursor={cursor}{filter}");
+                let page = server.report(&question).await;
+                assert_eq!(page["meta"]["totals"]["sessions"], count, "{question}");
+                let seen = page["results"].as_array().unwrap().iter();
+                let begins = seen.map(|session| session["first_seen"].as_str().unwrap());
+                given.extend(begins.map(|begin| begin.parse::<Timestamp>().unwrap()));
+                match page["meta"]["next_cursor"].as_str() {
+                    Some(next) => next.clone_into(&mut cursor),
+                    None => break,
+                }
+            }
+            assert_eq!(given.len(), count, "{limit}{filter}");
+            assert!(given.windows(2).all(|pair| pair[0] > pair[1]), "{limit}{filter}: {given:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_session_tells_its_touches_actions_and_orders() {
     let seed = Seed::new().await;
     let session_id = journey(&seed).await;
