@@ -67,6 +67,7 @@ pub(crate) mod spend_item;
 mod tag_health;
 mod tally;
 mod timeseries;
+mod told_orders;
 mod visitors;
 mod worth;
 

@@ -39,6 +39,19 @@ const OF_TOLD: Question = question!(
     ]
 );
 
+/// Of the same order, and of clicks of some days.
+const OF_CLICKS: [&str; 7] = [
+    "'{2026-06-12T10:00:00Z}'::timestamptz[]",
+    "'{1}'::bigint[]",
+    "'2026-06-12T10:00:00Z'::timestamptz",
+    "'2026-06-12T10:00:00Z'::timestamptz",
+    "'2026-06-10Z'::timestamptz",
+    "'2026-06-14Z'::timestamptz",
+    "'Purchase'",
+];
+const BY_CLICKS: [Question; 2] =
+    [question!("export_google", &OF_CLICKS), question!("export_meta", &OF_CLICKS)];
+
 /// The day of orders that are told one by one.
 const OF_ORDERS: [&str; 5] =
     ["ARRAY['2026-06-12Z'::timestamptz]", "NULL", "NULL", "'{session_starts,linear,keys}'", "'{linear}'"];
@@ -93,6 +106,7 @@ async fn months_outside_of_the_window_are_not_read() {
                 at: at(month, day),
                 visitor: Some(visitor),
                 session: Some(session),
+                gross: Some("10"),
                 ..Order::default()
             };
             seed.order(&order).await;
@@ -105,9 +119,9 @@ async fn months_outside_of_the_window_are_not_read() {
         (*name, filled(sql, &window.iter().chain(more.iter()).copied().collect::<Vec<&str>>()))
     });
     let of_orders = ("order_rows", filled(ORDER_ROWS, &OF_ORDERS));
-    let (name, sql, parameters) = OF_TOLD;
-    let told = (name, filled(sql, parameters));
-    for (name, question) in questions.chain([of_orders, told]) {
+    let told =
+        BY_CLICKS.iter().chain([&OF_TOLD]).map(|(name, sql, parameters)| (*name, filled(sql, parameters)));
+    for (name, question) in questions.chain([of_orders]).chain(told) {
         let explain = format!("EXPLAIN (ANALYZE, FORMAT JSON) {question}");
         let plan: Value = seed.client.query_one(&explain, &[]).await.unwrap().get(0);
         let mut months = BTreeSet::new();
