@@ -4,7 +4,7 @@
 //! Which ids pass a filter is asked once; a session then passes by a look at a table of the ids that its day has.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::pin::pin;
 
 use futures_util::TryStreamExt;
@@ -236,19 +236,23 @@ pub(crate) async fn scan(
     snapshot: &Snapshot,
     scope: &Scope,
     wanted: Wanted<'_>,
-    tell: impl FnMut(&Part),
+    mut tell: impl FnMut(&Part),
 ) -> Result<(), DatabaseError> {
     let choices = Choices::of(snapshot, scope).await?;
-    scan_chosen(snapshot, scope, &choices, wanted, tell).await
+    let tell_all = |part: &Part| {
+        tell(part);
+        ControlFlow::Continue(())
+    };
+    scan_until(snapshot, scope, &choices, wanted, tell_all).await
 }
 
-/// The same where it is known what passes the filters, whatever the window.
-pub(crate) async fn scan_chosen(
+/// The same where it is known what passes the filters, whatever the window; until whoever is told has enough.
+pub(crate) async fn scan_until(
     snapshot: &Snapshot,
     scope: &Scope,
     choices: &Choices,
     wanted: Wanted<'_>,
-    mut tell: impl FnMut(&Part),
+    mut tell: impl FnMut(&Part) -> ControlFlow<()>,
 ) -> Result<(), DatabaseError> {
     let (from, to) = scope.window();
     let window = [(&from as _, Type::TIMESTAMPTZ), (&to as _, Type::TIMESTAMPTZ)];
@@ -273,7 +277,9 @@ pub(crate) async fn scan_chosen(
     while let Some(row) = stream.try_next().await? {
         part.read(&row)?;
         part.choose(scope, choices, marks.get(&part.day).map_or(&[], Vec::as_slice));
-        tell(&part);
+        if tell(&part).is_break() {
+            return Ok(());
+        }
     }
 
     // What was done is read of a day at a time, so that memory has a bound.
@@ -295,13 +301,17 @@ pub(crate) async fn scan_chosen(
             let (day, _) = day_and_hour(row.try_get("session_hour")?);
             if part.day != day || part.columns.sessions() == PORTION {
                 part.choose(scope, choices, &[]);
-                tell(&part);
+                if tell(&part).is_break() {
+                    return Ok(());
+                }
                 part = begin(day);
             }
             part.columns.add(&row, &done, day)?;
         }
         part.choose(scope, choices, &[]);
-        tell(&part);
+        if tell(&part).is_break() {
+            return Ok(());
+        }
     }
     Ok(())
 }

@@ -32,10 +32,10 @@ pub(crate) const LIST: Accepts =
 pub(crate) const ONE: Accepts = Accepts::NOTHING;
 
 /// Counting a list's sessions stops here.
-const MOST_COUNTED: i64 = 10_000;
+const MOST_COUNTED: u64 = 10_000;
 
 /// Of so many hours sessions are counted first.
-const HOURS_COUNTED: [i64; 4] = [24, 8 * 24, 64 * 24, 512 * 24];
+const HOURS_COUNTED: [i64; 3] = [8 * 24, 64 * 24, 512 * 24];
 
 /// In so many hours a page is looked for first.
 const HOURS_LOOKED_AT: [i64; 3] = [1, 24, 32 * 24];
@@ -218,13 +218,14 @@ pub(crate) async fn sessions(
 
 /// In how many sessions a pattern is found; none when these are more than are counted.
 async fn found(snapshot: &Snapshot, scope: &Scope, pattern: &str) -> Result<Option<i64>, DatabaseError> {
-    let stop = MOST_COUNTED + 1;
+    let most = MOST_COUNTED.cast_signed();
+    let stop = most + 1;
     let mut parameters = scope.parameters();
     parameters.push((&pattern, Type::TEXT));
     parameters.push((&stop, Type::INT8));
     let row = snapshot.row(include_str!("sql/sessions_count.sql"), &parameters).await?;
     let sessions: Option<i64> = row.map(|row| row.try_get("sessions")).transpose()?;
-    Ok(sessions.filter(|sessions| *sessions <= MOST_COUNTED))
+    Ok(sessions.filter(|sessions| *sessions <= most))
 }
 
 /// How many sessions there are. Mostly the last days have more than are counted: they are looked at first, a part after the other.
@@ -233,14 +234,14 @@ async fn counted(snapshot: &Snapshot, params: &Params) -> Result<Option<i64>, Da
     let choices = Choices::of(snapshot, &scope).await?;
     let (mut late, mut to) = (0, params.window.to);
     for from in since(params, params.now, &HOURS_COUNTED) {
-        late += count(snapshot, &scope.between(from, to), &choices).await?;
-        if late > MOST_COUNTED.cast_unsigned() {
+        late += count(snapshot, &scope.between(from, to), &choices, MOST_COUNTED - late).await?;
+        if late > MOST_COUNTED {
             return Ok(None);
         }
         to = from;
     }
-    let sessions = i64::try_from(count(snapshot, &scope, &choices).await?).ok();
-    Ok(sessions.filter(|sessions| *sessions <= MOST_COUNTED))
+    let sessions = count(snapshot, &scope, &choices, MOST_COUNTED).await?;
+    Ok(i64::try_from(sessions).ok().filter(|_| sessions <= MOST_COUNTED))
 }
 
 /// The sessions of a page. They are looked for among the newest first, further and further back: few pages need the whole window.
@@ -271,8 +272,8 @@ async fn newest(
     Ok(page)
 }
 
-/// Has the statements that follow planned as they are written: first what they are about, then the names of what is known of it. To weigh
-/// every other order takes longer than to run them.
+/// Has the statements that follow planned as they are written: first what they are about, then the names of what is known of it, each
+/// looked up.
 async fn plan_as_written(snapshot: &Snapshot) -> Result<(), DatabaseError> {
     snapshot.rows(include_str!("sql/page_settings.sql"), &[]).await?;
     Ok(())

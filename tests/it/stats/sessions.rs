@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio_postgres::types::ToSql;
+use utm_dispatcher::store::rollups::refresh;
 use uuid::Uuid;
 
 use super::seed::{Order, Seed, Tags, Visit};
@@ -83,6 +84,47 @@ async fn pages_reach_as_far_back_as_the_window() {
             assert!(given.windows(2).all(|pair| pair[0] > pair[1]), "{limit}{filter}: {given:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn up_to_ten_thousand_sessions_are_counted_and_more_are_not() {
+    let seed = Seed::new().await;
+    let now = Timestamp::now();
+    let mut ids = Vec::new();
+    for (visitor, hours) in [(1, 3), (2, 100), (3, 300), (4, 2000)] {
+        let at = now - SignedDuration::from_hours(hours);
+        ids.push(seed.visit(&Visit { at, visitor, ..Visit::default() }).await);
+    }
+    let copies = "INSERT INTO sessions
+         SELECT (jsonb_populate_record(s, jsonb_build_object('session_id',
+             overlay(s.session_id::text PLACING lpad(to_hex(n), 12, '0') FROM 25)))).*
+         FROM sessions s
+         CROSS JOIN generate_series($2::integer, $3::integer) AS n
+         WHERE s.session_id = $1";
+    for id in &ids {
+        seed.client.execute(copies, &[id, &1, &2499]).await.unwrap();
+    }
+    let server = Server::start(&seed.database.url).await;
+    let whole = async || {
+        let page = server.report("sessions?period=all_time&limit=3").await;
+        assert_eq!(page["results"].as_array().unwrap().len(), 3);
+        (page["meta"]["totals"]["sessions"].clone(), page["meta"]["warnings"].as_array().unwrap().len())
+    };
+    assert_eq!(whole().await, (json!(10_000), 0));
+    pack(&seed).await;
+    assert_eq!(whole().await, (json!(10_000), 0));
+    for id in &ids {
+        seed.client.execute(copies, &[id, &5000, &5000]).await.unwrap();
+        assert_eq!(whole().await, (Value::Null, 1));
+    }
+    pack(&seed).await;
+    assert_eq!(whole().await, (Value::Null, 1));
+}
+
+/// Packs all that is there.
+async fn pack(seed: &Seed) {
+    let later = Timestamp::now() + SignedDuration::from_hours(24);
+    while refresh(&seed.database.store(), later).await.unwrap().unwrap().hours > 0 {}
 }
 
 #[tokio::test]
