@@ -205,6 +205,50 @@ async fn clicked(server: &Server, filter: &str) -> [BTreeMap<String, String>; 2]
     ]
 }
 
+/// Orders of browsers that are a customer's: one is known by an order, one by what was said in it.
+async fn browsers_of_a_customer(seed: &Seed) {
+    for (visitor, order) in [(20_u128, "customer"), (21, "customer-too"), (22, "named")] {
+        placed(seed, order, visitor).await;
+    }
+    click(seed, 21, SignedDuration::from_hours(3), "other-browser").await;
+    click(seed, 23, SignedDuration::from_hours(2), "said-so").await;
+    seed.entry("named", PLACED.parse().unwrap(), None, Some("phone"), None).await;
+    seed.client
+        .execute(
+            "INSERT INTO identifications (site_id, hash, subject, kind, is_session, is_browser, at)
+             SELECT e.site_id, e.phone, $1, 'phone', false, true, e.at FROM order_entries e WHERE e.order_id = 'named'",
+            &[&Uuid::from_u128(23)],
+        )
+        .await
+        .unwrap();
+    seed.client
+        .batch_execute("UPDATE orders SET customer = 'customer' WHERE order_id LIKE 'customer%'")
+        .await
+        .unwrap();
+}
+
+/// An order after a visit that began without a cookie, by a click.
+async fn landed_without_a_cookie(seed: &Seed) {
+    let (first, begun) = (SignedDuration::from_hours(5), PLACED.parse::<Timestamp>().unwrap());
+    let landing = begun - first;
+    let hour = Some("2026-11-10T00:00:00Z".parse().unwrap());
+    let visit = Visit { visitor: 30, at: landing, hour, tags: Some(ADS), ..Visit::default() };
+    let beginning = seed.visit(&visit).await;
+    seed.visit(&Visit { visitor: 31, at: landing + SignedDuration::from_mins(2), ..Visit::default() }).await;
+    placed(seed, "landed", 31).await;
+    seed.client
+        .batch_execute(&format!(
+            "UPDATE sessions SET identity = 2 WHERE session_id = '{beginning}';
+             UPDATE touches SET click_ids = '{{\"gclid\": \"before\", \"fbclid\": \"before\"}}' WHERE session_id = '{beginning}';
+             INSERT INTO visitors (visitor_id, site_id, identity, first_seen, last_seen, minted_from)
+             VALUES ('{}', 0, 1, '{landing}'::timestamptz + interval '2 minutes', '{begun}', '{}')",
+            Uuid::from_u128(31),
+            Uuid::from_u128(30),
+        ))
+        .await
+        .unwrap();
+}
+
 #[tokio::test]
 async fn a_click_counts_for_ninety_days_and_for_all_who_are_the_customer() {
     let seed = Seed::new().await;
@@ -243,44 +287,8 @@ async fn a_click_counts_for_ninety_days_and_for_all_who_are_the_customer() {
             .await
             .unwrap();
     }
-    // Other browsers of a customer: one is known by an order, one by what was said in it.
-    for (visitor, order) in [(20_u128, "customer"), (21, "customer-too"), (22, "named")] {
-        placed(&seed, order, visitor).await;
-    }
-    click(&seed, 21, SignedDuration::from_hours(3), "other-browser").await;
-    click(&seed, 23, SignedDuration::from_hours(2), "said-so").await;
-    seed.entry("named", PLACED.parse().unwrap(), None, Some("phone"), None).await;
-    client
-        .execute(
-            "INSERT INTO identifications (site_id, hash, subject, kind, is_session, is_browser, at)
-             SELECT e.site_id, e.phone, $1, 'phone', false, true, e.at FROM order_entries e WHERE e.order_id = 'named'",
-            &[&Uuid::from_u128(23)],
-        )
-        .await
-        .unwrap();
-    client
-        .batch_execute("UPDATE orders SET customer = 'customer' WHERE order_id LIKE 'customer%'")
-        .await
-        .unwrap();
-    // A click before the cookie.
-    let (first, begun) = (SignedDuration::from_hours(5), PLACED.parse::<Timestamp>().unwrap());
-    let landing = begun - first;
-    let hour = Some("2026-11-10T00:00:00Z".parse().unwrap());
-    let visit = Visit { visitor: 30, at: landing, hour, tags: Some(ADS), ..Visit::default() };
-    let beginning = seed.visit(&visit).await;
-    seed.visit(&Visit { visitor: 31, at: landing + SignedDuration::from_mins(2), ..Visit::default() }).await;
-    placed(&seed, "landed", 31).await;
-    client
-        .batch_execute(&format!(
-            "UPDATE sessions SET identity = 2 WHERE session_id = '{beginning}';
-             UPDATE touches SET click_ids = '{{\"gclid\": \"before\", \"fbclid\": \"before\"}}' WHERE session_id = '{beginning}';
-             INSERT INTO visitors (visitor_id, site_id, identity, first_seen, last_seen, minted_from)
-             VALUES ('{}', 0, 1, '{landing}'::timestamptz + interval '2 minutes', '{begun}', '{}')",
-            Uuid::from_u128(31),
-            Uuid::from_u128(30),
-        ))
-        .await
-        .unwrap();
+    browsers_of_a_customer(&seed).await;
+    landed_without_a_cookie(&seed).await;
     let expected = |google: bool| -> BTreeMap<String, String> {
         let mut all = vec![
             ("just-in-time", "just-in-time"),
