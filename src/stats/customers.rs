@@ -48,12 +48,7 @@ impl Customers {
                 if !choices.is_of_sites(order) || !is_purchase(orders.amounts(order), money.is_as_paid()) {
                     continue;
                 }
-                let mut chosen = choices.choose(order);
-                if chosen {
-                    touches.clear();
-                    choices.touches(0, order, &mut touches);
-                    chosen = touches.iter().any(|(label, credit)| label.is_some() && *credit > 0);
-                }
+                let chosen = choices.is_earned(order, &mut touches);
                 let purchase = Purchase { at: day.placed_at(order).as_microsecond(), chosen };
                 if purchase.chosen || purchase.at < end {
                     known.add(purchase, orders.keys(order).iter().copied().chain(orders.visitor(order)));

@@ -16,8 +16,9 @@ use crate::stats::sales::{Sales, Wanted, sales};
 use crate::stats::scan::{self, scan};
 use crate::stats::scope::{Money, Scope};
 use crate::stats::tally::{TALLIED, Tally};
-use crate::stats::visitors::Way;
+use crate::stats::visitors::{People, Way};
 use crate::stats::worth::text;
+use crate::store::columns::Number;
 
 pub(crate) const ACCEPTS: Accepts = Accepts { csv: true, ..Accepts::MONEY };
 
@@ -31,7 +32,7 @@ pub(crate) struct GeneralStats {
     pages_per_session: Option<f64>,
     bounce_rate: Option<f64>,
     avg_session_seconds: Option<f64>,
-    pub(crate) total_conversions: i64,
+    total_conversions: i64,
     conversion_rate: Option<f64>,
     conversion_rate_interval: Option<Interval>,
     lead_sessions: i64,
@@ -39,11 +40,11 @@ pub(crate) struct GeneralStats {
     registrations: i64,
     total_orders: serde_json::Number,
     paid_orders: serde_json::Number,
-    pub(crate) total_revenue: String,
+    total_revenue: String,
     gross_revenue: String,
     paid_revenue: String,
     refunds: String,
-    pub(crate) avg_order_value: Option<String>,
+    avg_order_value: Option<String>,
     total_score: i64,
     avg_score_per_session: Option<f64>,
 }
@@ -98,25 +99,50 @@ pub(crate) async fn sold(snapshot: &Snapshot, scope: &Scope, money: &Money) -> R
     Ok(sold)
 }
 
+/// How many sessions of a window had an order.
+pub(crate) async fn conversions(
+    snapshot: &Snapshot,
+    scope: &Scope,
+    window: Window,
+) -> Result<i64, DatabaseError> {
+    let way = Way::of(snapshot, scope, window).await?;
+    Ok(tally(snapshot, scope, way, &[Number::Flags], None).await?.conversions)
+}
+
 /// What the sessions of a scope add up to, and how many people they are of.
 async fn sessions(snapshot: &Snapshot, scope: &Scope, way: Way) -> Result<(Tally, i64), DatabaseError> {
     let mut people = way.nobody();
+    let numbers = [&TALLIED[..], &[way.column()]].concat();
+    let tally = tally(snapshot, scope, way, &numbers, Some(&mut people)).await?;
+    Ok((tally, people.number(tally.sessions)))
+}
+
+/// What these columns of the sessions of a scope add up to; whose they are, where that is asked.
+async fn tally(
+    snapshot: &Snapshot,
+    scope: &Scope,
+    way: Way,
+    numbers: &[Number],
+    mut people: Option<&mut People>,
+) -> Result<Tally, DatabaseError> {
     if way == Way::Rolled {
         let row = snapshot.row(include_str!("sql/general_sessions.sql"), &scope.parameters()).await?;
         let row = row.ok_or(DatabaseError::Failed)?;
-        let tally = Tally::read(&row)?;
-        people.add_sketch(0, row.try_get::<_, Option<&[u8]>>("sketch")?.unwrap_or_default());
-        return Ok((tally, people.number(tally.sessions)));
+        if let Some(people) = people {
+            people.add_sketch(0, row.try_get::<_, Option<&[u8]>>("sketch")?.unwrap_or_default());
+        }
+        return Ok(Tally::read(&row)?);
     }
     let mut tally = Tally::default();
-    let numbers = [&TALLIED[..], &[way.column()]].concat();
-    scan(snapshot, scope, scan::Wanted { numbers: &numbers, ids: &[], lists: &[], edges: &[] }, |part| {
-        let visitors = part.numbers(way.column());
+    scan(snapshot, scope, scan::Wanted { numbers, ids: &[], lists: &[], edges: &[] }, |part| {
         tally += Tally::of(part, part.chosen());
-        people.add(0, part.chosen().iter().map(|session| visitors[*session]));
+        if let Some(people) = &mut people {
+            let visitors = part.numbers(way.column());
+            people.add(0, part.chosen().iter().map(|session| visitors[*session]));
+        }
     })
     .await?;
-    Ok((tally, people.number(tally.sessions)))
+    Ok(tally)
 }
 
 fn together(tally: &Tally, unique_visitors: i64, orders: &Sales, digits: usize) -> GeneralStats {

@@ -69,6 +69,7 @@ pub(crate) mod spend_item;
 mod tag_health;
 mod tally;
 mod timeseries;
+mod told_orders;
 mod visitors;
 mod worth;
 

@@ -194,6 +194,16 @@ impl DayChoices<'_> {
         self.is_of_window(order) && (0..FILTERS.len()).all(|filter| self.passes(filter, order))
     }
 
+    /// Whether it is, and something that earned it passes, by the first of the models; `touches` is room for them.
+    pub(crate) fn is_earned(&self, order: usize, touches: &mut Vec<(Option<Label>, i64)>) -> bool {
+        if !self.choose(order) {
+            return false;
+        }
+        touches.clear();
+        self.touches(0, order, touches);
+        touches.iter().any(|(label, credit)| label.is_some() && *credit > 0)
+    }
+
     /// Whether it is of a site that is asked about.
     pub(crate) fn is_of_sites(&self, order: usize) -> bool {
         self.passes(0, order)

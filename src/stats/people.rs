@@ -1,10 +1,12 @@
 //! The people of a report, a share of them at a time: what is kept of each has a bound then, however long the window is. The
 //! price is that columns are read again for each share.
 
+use std::ops::ControlFlow;
+
 use tokio_postgres::types::Type;
 
 use crate::stats::database::{DatabaseError, Snapshot};
-use crate::stats::scan::{Wanted, scan};
+use crate::stats::scan::{Choices, Wanted, scan_until};
 use crate::stats::scope::Scope;
 
 /// Sessions of a share, about; 16 bytes of each are 32 MiB. Tests, which have few, have several shares all the same.
@@ -25,7 +27,9 @@ impl People {
     ) -> Result<impl Iterator<Item = People> + use<>, DatabaseError> {
         // Few windows have so many that it matters how many the filters leave.
         let sessions = match window_sessions(snapshot, scope).await? {
-            many if many > SESSIONS => count(snapshot, scope).await?,
+            many if many > SESSIONS => {
+                count(snapshot, scope, &Choices::of(snapshot, scope).await?, u64::MAX).await?
+            }
             few => few,
         };
         let shares = sessions.div_ceil(SESSIONS).max(1);
@@ -48,11 +52,20 @@ pub(crate) async fn window_sessions(snapshot: &Snapshot, scope: &Scope) -> Resul
     Ok(u64::try_from(sessions).unwrap_or(0))
 }
 
-/// How many sessions a scope has.
-pub(crate) async fn count(snapshot: &Snapshot, scope: &Scope) -> Result<u64, DatabaseError> {
+/// How many sessions a scope has; once there are more than `most`, the others are not counted.
+pub(crate) async fn count(
+    snapshot: &Snapshot,
+    scope: &Scope,
+    choices: &Choices,
+    most: u64,
+) -> Result<u64, DatabaseError> {
     let mut sessions = 0;
     let nothing = Wanted { numbers: &[], ids: &[], lists: &[], edges: &[] };
-    scan(snapshot, scope, nothing, |part| sessions += part.chosen().len() as u64).await?;
+    scan_until(snapshot, scope, choices, nothing, |part| {
+        sessions += part.chosen().len() as u64;
+        if sessions > most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })
+    .await?;
     Ok(sessions)
 }
 

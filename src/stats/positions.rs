@@ -79,10 +79,8 @@ impl Positions {
             let choices = choices.of_day(day);
             places.clear();
             places.resize(day.orders.products().len(), None);
-            for order in choices.chosen() {
-                touches.clear();
-                choices.touches(0, order, &mut touches);
-                if touches.iter().any(|(label, credit)| label.is_some() && *credit > 0) {
+            for order in 0..day.orders.orders() {
+                if choices.is_earned(order, &mut touches) {
                     bought.add(day, order, &mut places, &mut worths);
                 }
             }

@@ -10,12 +10,13 @@ use serde::Serialize;
 use crate::stats::AppState;
 use crate::stats::answer::Answer;
 use crate::stats::customers::Customers;
-use crate::stats::general::count;
+use crate::stats::general::{conversions, sold};
 use crate::stats::params::{Accepts, ParameterError, Params};
 use crate::stats::problem::StatsError;
 use crate::stats::ratio::two_decimals;
 use crate::stats::scope::{Money, Scope};
 use crate::stats::spend::Spend;
+use crate::stats::worth::text;
 
 pub(crate) const ACCEPTS: Accepts = Accepts { csv: true, own: &["ad_spend", "margin"], ..Accepts::MONEY };
 
@@ -48,8 +49,10 @@ pub(crate) async fn roi(State(shared): AppState, RawQuery(query): RawQuery) -> R
     let margin = decimal(&params, "margin", Decimal::ONE_HUNDRED)?;
     let snapshot = shared.context.database.snapshot().await?;
     let money = Money::of(&params, &shared.config(), &snapshot).await?;
-    let counted = count(&snapshot, &params, params.window, &money).await?;
-    let customers = Customers::read(&snapshot, &Scope::of(&params), &money).await?;
+    let scope = Scope::of(&params);
+    let conversions = conversions(&snapshot, &scope, params.window).await?;
+    let sold = sold(&snapshot, &scope, &money).await?;
+    let customers = Customers::read(&snapshot, &scope, &money).await?;
     let stored = match given {
         Some(_) => Spend::default(),
         None => Spend::stored(&snapshot, &params, &money).await?,
@@ -60,28 +63,29 @@ pub(crate) async fn roi(State(shared): AppState, RawQuery(query): RawQuery) -> R
     let new_customers = i64::try_from(new_customers.count()).unwrap_or(i64::MAX);
 
     let digits = money.minor_units();
-    let text = |amount: Decimal| {
+    let as_text = |amount: Decimal| {
         let places = u32::try_from(digits).unwrap_or(2);
         let amount = amount.round_dp_with_strategy(places, RoundingStrategy::MidpointAwayFromZero);
         format!("{amount:.digits$}")
     };
-    let revenue: Decimal = counted.stats.total_revenue.parse().unwrap_or_default();
+    let total_revenue = text(sold.revenue, digits);
+    let revenue: Decimal = total_revenue.parse().unwrap_or_default();
     let earned = margin.map_or(revenue, |margin| revenue * margin / Decimal::ONE_HUNDRED);
     let profit = spend.map(|spend| earned - spend);
-    let for_each = |count: i64| spend.and_then(|spend| spend.checked_div(count.into())).map(text);
+    let for_each = |count: i64| spend.and_then(|spend| spend.checked_div(count.into())).map(as_text);
     let ratio = |part: Decimal, whole: Option<Decimal>| part.checked_div(whole?)?.to_f64().map(two_decimals);
     let results = Roi {
-        ad_spend: spend.map(text),
+        ad_spend: spend.map(as_text),
         ad_spend_is: given.map(|_| "given").or_else(|| stored.cost.map(|_| "stored")),
-        profit: profit.map(text),
+        profit: profit.map(as_text),
         roi: profit.and_then(|profit| ratio(profit * Decimal::ONE_HUNDRED, spend)),
         roas: ratio(revenue, spend),
-        conversions: counted.stats.total_conversions,
-        cost_per_conversion: for_each(counted.stats.total_conversions),
+        conversions,
+        cost_per_conversion: for_each(conversions),
         new_customers,
         cac: for_each(new_customers),
-        avg_order_value: counted.stats.avg_order_value,
-        revenue: counted.stats.total_revenue,
+        avg_order_value: sold.average(digits),
+        revenue: total_revenue,
     };
     let missing = spend.is_none().then(|| {
         "what the advertising cost is not known: POST /api/v1/ad-spend keeps it by the day, and ad_spend=1500.00 tells \
@@ -89,7 +93,7 @@ pub(crate) async fn roi(State(shared): AppState, RawQuery(query): RawQuery) -> R
             .to_owned()
     });
     let mut answer = Answer::of_window(freshness, &params, results)
-        .with_money(&params, money.currency(), counted.left_out)
+        .with_money(&params, money.currency(), sold.left_out)
         .with_warning(missing)
         .with_warning(customers.warning());
     for warning in stored.warnings {

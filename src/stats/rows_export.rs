@@ -1,6 +1,7 @@
 //! `export`: all rows of a window, as CSV or as JSON lines. They go out as the database gives them: whatever their number, a few
-//! hundred are in memory. What sessions have is read a part of the window after the other (`parts.rs`), in one snapshot. An
-//! export that breaks off ends the connection, so that nobody takes a part for the whole.
+//! hundred are in memory. What sessions have is read a part of the window after the other (`parts.rs`), what platforms are told of
+//! orders some orders after the others (`told_orders.rs`), in one snapshot. An export that breaks off ends the connection, so that
+//! nobody takes a part for the whole.
 
 use std::fmt::Write;
 use std::pin::pin;
@@ -32,6 +33,7 @@ use crate::stats::parts::Parts;
 use crate::stats::period::Window;
 use crate::stats::problem::StatsError;
 use crate::stats::scope::{Money, Scope};
+use crate::stats::told_orders::{self, ToldOrders};
 use crate::stats::{AppState, breakdown};
 
 pub(crate) const ACCEPTS: Accepts =
@@ -46,21 +48,26 @@ const LONGEST: Duration = Duration::from_secs(900);
 /// How long a reader may take for one piece.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What is exported row by row, and whether its statement takes money and the name of a conversion.
+/// What is exported row by row, and what its statement takes.
 const STREAMED: [(&str, &str, Takes); 6] = [
     ("sessions", include_str!("sql/export_sessions.sql"), Takes::Window),
     ("actions", include_str!("sql/export_actions.sql"), Takes::Window),
     ("touches", include_str!("sql/export_touches.sql"), Takes::Window),
     ("orders", include_str!("sql/export_orders.sql"), Takes::Money),
-    ("google-offline-conversions", include_str!("sql/export_google.sql"), Takes::Name),
-    ("meta-conversions", include_str!("sql/export_meta.sql"), Takes::Money),
+    ("google-offline-conversions", include_str!("sql/export_google.sql"), Takes::NamedOrders),
+    ("meta-conversions", include_str!("sql/export_meta.sql"), Takes::Orders),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Takes {
+    /// A part of the window after the other, and filters.
     Window,
+    /// The window, filters and money.
     Money,
-    Name,
+    /// Some orders after the others.
+    Orders,
+    /// And what they are called.
+    NamedOrders,
 }
 
 /// How rows are written.
@@ -99,30 +106,67 @@ pub(crate) async fn export(
     let permit = Arc::clone(&shared.exports).try_acquire_owned().map_err(|_| StatsError::ExportsBusy)?;
     let mut snapshot = shared.context.database.snapshot().await?;
     snapshot.allow(LONGEST).await?;
-    let mut parts = match takes {
-        Takes::Window => {
-            snapshot.rows(include_str!("sql/export_settings.sql"), &[]).await?;
-            match snapshot.row(include_str!("sql/first_session.sql"), &[]).await? {
-                Some(first) => {
-                    let begin = first.try_get("session_hour").map_err(DatabaseError::from)?;
-                    Parts::since(begin, params.window)
-                }
-                None => Parts::one(params.window),
-            }
-        }
-        Takes::Money | Takes::Name => Parts::one(params.window),
-    };
     let money = Money::of(&params, &shared.config(), &snapshot).await?;
+    let mut portions = Portions::of(*takes, &snapshot, &params, &money).await?;
     let question = Question { sql, takes: *takes, params, money, conversion };
-    let rows = question.ask(&snapshot, parts.first()).await?;
+    let rows = match portions.next(None) {
+        Some(first) => Some(question.ask(&snapshot, &first).await?),
+        None => None,
+    };
     let (out, pieces) = mpsc::channel(PIECES);
     let is_whole = Arc::new(AtomicBool::new(false));
-    let reading = Reading { snapshot, question, parts, rows, _permit: permit };
+    let reading = Reading { snapshot, question, portions, rows, _permit: permit };
     tokio::spawn(send(reading, writer, out, Arc::clone(&is_whole)));
     Ok(answer(name, shape, Body::new(Pieces { pieces, is_whole })))
 }
 
-/// What is asked of a window, or of a part of it.
+/// What is asked about, one after the other.
+enum Portions {
+    Window(Parts),
+    Orders(ToldOrders),
+}
+
+enum Portion {
+    Window(Window),
+    Orders(told_orders::Portion),
+}
+
+impl Portions {
+    async fn of(
+        takes: Takes,
+        snapshot: &Snapshot,
+        params: &Params,
+        money: &Money,
+    ) -> Result<Portions, DatabaseError> {
+        Ok(match takes {
+            Takes::Window => {
+                snapshot.rows(include_str!("sql/export_settings.sql"), &[]).await?;
+                let first = snapshot.row(include_str!("sql/first_session.sql"), &[]).await?;
+                Portions::Window(match first {
+                    Some(first) => Parts::since(first.try_get("session_hour")?, params.window),
+                    None => Parts::one(params.window),
+                })
+            }
+            Takes::Money => Portions::Window(Parts::one(params.window)),
+            Takes::Orders | Takes::NamedOrders => {
+                Portions::Orders(ToldOrders::of(snapshot, params, money).await?)
+            }
+        })
+    }
+
+    /// The next, after one of so many rows.
+    fn next(&mut self, rows: Option<usize>) -> Option<Portion> {
+        match self {
+            Portions::Window(parts) => match rows {
+                Some(rows) => parts.next(rows).map(Portion::Window),
+                None => Some(Portion::Window(parts.first())),
+            },
+            Portions::Orders(orders) => orders.next().map(Portion::Orders),
+        }
+    }
+}
+
+/// What is asked of each.
 struct Question {
     sql: &'static str,
     takes: Takes,
@@ -132,14 +176,19 @@ struct Question {
 }
 
 impl Question {
-    async fn ask(&self, snapshot: &Snapshot, part: Window) -> Result<RowStream, DatabaseError> {
-        let scope = Scope::within(&self.params, part);
-        let mut parameters = scope.parameters();
-        if self.takes != Takes::Window {
-            parameters.extend(self.money.parameters());
-        }
-        if self.takes == Takes::Name {
-            parameters.push((&self.conversion, Type::TEXT));
+    async fn ask(&self, snapshot: &Snapshot, portion: &Portion) -> Result<RowStream, DatabaseError> {
+        let scope;
+        let mut parameters = match portion {
+            Portion::Window(part) => {
+                scope = Scope::within(&self.params, *part);
+                scope.parameters()
+            }
+            Portion::Orders(orders) => orders.parameters(),
+        };
+        match self.takes {
+            Takes::Window | Takes::Orders => {}
+            Takes::Money => parameters.extend(self.money.parameters()),
+            Takes::NamedOrders => parameters.push((&self.conversion, Type::TEXT)),
         }
         snapshot.stream(self.sql, parameters).await
     }
@@ -158,27 +207,29 @@ fn answer(name: &str, shape: Shape, body: Body) -> Response {
 struct Reading {
     snapshot: Snapshot,
     question: Question,
-    parts: Parts,
-    /// Of the first part.
-    rows: RowStream,
+    portions: Portions,
+    /// Of the first portion, if there is one.
+    rows: Option<RowStream>,
     _permit: OwnedSemaphorePermit,
 }
 
 async fn send(reading: Reading, mut writer: Writer, out: mpsc::Sender<Bytes>, is_whole: Arc<AtomicBool>) {
-    let Reading { snapshot, question, mut parts, mut rows, _permit } = reading;
+    let Reading { snapshot, question, mut portions, mut rows, _permit } = reading;
     let sent = async {
-        loop {
+        while let Some(portion) = rows {
             let mut count = 0;
-            let mut part = pin!(rows);
-            while let Some(row) = part.next().await {
+            let mut portion = pin!(portion);
+            while let Some(row) = portion.next().await {
                 count += 1;
                 writer.push_row(&row?)?;
                 if writer.text.len() >= CHUNK_BYTES {
                     hand_on(&mut writer.text, &out).await?;
                 }
             }
-            let Some(next) = parts.next(count) else { break };
-            rows = question.ask(&snapshot, next).await?;
+            rows = match portions.next(Some(count)) {
+                Some(next) => Some(question.ask(&snapshot, &next).await?),
+                None => None,
+            };
         }
         hand_on(&mut writer.text, &out).await
     };

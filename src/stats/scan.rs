@@ -4,7 +4,7 @@
 //! Which ids pass a filter is asked once; a session then passes by a look at a table of the ids that its day has.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::pin::pin;
 
 use futures_util::TryStreamExt;
@@ -239,6 +239,21 @@ pub(crate) async fn scan(
     mut tell: impl FnMut(&Part),
 ) -> Result<(), DatabaseError> {
     let choices = Choices::of(snapshot, scope).await?;
+    let tell_all = |part: &Part| {
+        tell(part);
+        ControlFlow::Continue(())
+    };
+    scan_until(snapshot, scope, &choices, wanted, tell_all).await
+}
+
+/// The same where it is known what passes the filters, whatever the window; until whoever is told has enough.
+pub(crate) async fn scan_until(
+    snapshot: &Snapshot,
+    scope: &Scope,
+    choices: &Choices,
+    wanted: Wanted<'_>,
+    mut tell: impl FnMut(&Part) -> ControlFlow<()>,
+) -> Result<(), DatabaseError> {
     let (from, to) = scope.window();
     let window = [(&from as _, Type::TIMESTAMPTZ), (&to as _, Type::TIMESTAMPTZ)];
     let rows = snapshot.rows(include_str!("sql/marked_hours.sql"), &window).await?;
@@ -252,7 +267,7 @@ pub(crate) async fn scan(
     }
 
     let days: Vec<Timestamp> = marks.keys().copied().collect();
-    let names = names(scope, &choices, wanted);
+    let names = names(scope, choices, wanted);
     let mut parameters = window.to_vec();
     parameters.push((&wanted.edges, Type::TIMESTAMPTZ_ARRAY));
     parameters.push((&days, Type::TIMESTAMPTZ_ARRAY));
@@ -261,8 +276,10 @@ pub(crate) async fn scan(
     let mut part = Part::default();
     while let Some(row) = stream.try_next().await? {
         part.read(&row)?;
-        part.choose(scope, &choices, marks.get(&part.day).map_or(&[], Vec::as_slice));
-        tell(&part);
+        part.choose(scope, choices, marks.get(&part.day).map_or(&[], Vec::as_slice));
+        if tell(&part).is_break() {
+            return Ok(());
+        }
     }
 
     // What was done is read of a day at a time, so that memory has a bound.
@@ -283,14 +300,18 @@ pub(crate) async fn scan(
         while let Some(row) = stream.try_next().await? {
             let (day, _) = day_and_hour(row.try_get("session_hour")?);
             if part.day != day || part.columns.sessions() == PORTION {
-                part.choose(scope, &choices, &[]);
-                tell(&part);
+                part.choose(scope, choices, &[]);
+                if tell(&part).is_break() {
+                    return Ok(());
+                }
                 part = begin(day);
             }
             part.columns.add(&row, &done, day)?;
         }
-        part.choose(scope, &choices, &[]);
-        tell(&part);
+        part.choose(scope, choices, &[]);
+        if tell(&part).is_break() {
+            return Ok(());
+        }
     }
     Ok(())
 }

@@ -22,8 +22,8 @@ use crate::stats::filters::contains_pattern;
 use crate::stats::money::amount;
 use crate::stats::params::{Accepts, Format, Params};
 use crate::stats::people::count;
-use crate::stats::period::Window;
 use crate::stats::problem::StatsError;
+use crate::stats::scan::Choices;
 use crate::stats::scope::Scope;
 
 pub(crate) const LIST: Accepts =
@@ -32,7 +32,13 @@ pub(crate) const LIST: Accepts =
 pub(crate) const ONE: Accepts = Accepts::NOTHING;
 
 /// Counting a list's sessions stops here.
-const MOST_COUNTED: i64 = 10_000;
+const MOST_COUNTED: u64 = 10_000;
+
+/// Of so many hours sessions are counted first.
+const HOURS_COUNTED: [i64; 3] = [8 * 24, 64 * 24, 512 * 24];
+
+/// In so many hours a page is looked for first.
+const HOURS_LOOKED_AT: [i64; 3] = [1, 24, 32 * 24];
 
 /// The identity of sessions and visitors who are forgotten.
 const FORGOTTEN: i16 = 0;
@@ -160,21 +166,12 @@ pub(crate) async fn sessions(
     let after = params.cursor.as_deref().map(SessionCursor::decode).transpose()?;
     let pattern = params.search.as_ref().map(|text| contains_pattern(&text.trim().to_lowercase()));
     let snapshot = shared.context.database.snapshot().await?;
-    let scope = Scope::of(&params);
 
     let counted = match &pattern {
-        Some(pattern) => found(&snapshot, &scope, pattern).await?,
+        Some(pattern) => found(&snapshot, &Scope::of(&params), pattern).await?,
         None => counted(&snapshot, &params).await?,
     };
-
-    let (after_time, after_id) = (after.map(|after| after.started_at), after.map(|after| after.session_id));
-    let one_more = i64::from(params.limit) + 1;
-    let mut parameters = scope.parameters();
-    parameters.push((&pattern, Type::TEXT));
-    parameters.push((&after_time, Type::TIMESTAMPTZ));
-    parameters.push((&after_id, Type::UUID));
-    parameters.push((&one_more, Type::INT8));
-    let page = snapshot.rows(include_str!("sql/sessions.sql"), &parameters).await?;
+    let page = newest(&snapshot, &params, pattern.as_ref(), after).await?;
     let column = |name: &str| page.iter().map(|row| row.try_get(name)).collect::<Result<Vec<Uuid>, _>>();
     let (ids, visitors) = (
         column("session_id").map_err(DatabaseError::from)?,
@@ -187,6 +184,7 @@ pub(crate) async fn sessions(
         (&hours as _, Type::TIMESTAMPTZ_ARRAY),
         (&visitors as _, Type::UUID_ARRAY),
     ];
+    plan_as_written(&snapshot).await?;
     let mut rows = snapshot.rows(include_str!("sql/sessions_details.sql"), &of_page).await?;
     let freshness = snapshot.conclude().await?;
 
@@ -220,29 +218,73 @@ pub(crate) async fn sessions(
 
 /// In how many sessions a pattern is found; none when these are more than are counted.
 async fn found(snapshot: &Snapshot, scope: &Scope, pattern: &str) -> Result<Option<i64>, DatabaseError> {
-    let stop = MOST_COUNTED + 1;
+    let most = MOST_COUNTED.cast_signed();
+    let stop = most + 1;
     let mut parameters = scope.parameters();
     parameters.push((&pattern, Type::TEXT));
     parameters.push((&stop, Type::INT8));
     let row = snapshot.row(include_str!("sql/sessions_count.sql"), &parameters).await?;
     let sessions: Option<i64> = row.map(|row| row.try_get("sessions")).transpose()?;
-    Ok(sessions.filter(|sessions| *sessions <= MOST_COUNTED))
+    Ok(sessions.filter(|sessions| *sessions <= most))
 }
 
-/// How many sessions there are. Mostly the last days have more than are counted: they are looked at first.
+/// How many sessions there are. Mostly the last days have more than are counted: they are looked at first, a part after the other.
 async fn counted(snapshot: &Snapshot, params: &Params) -> Result<Option<i64>, DatabaseError> {
-    let window = params.window;
-    let last = window.to.min(params.now);
-    for days in [1, 8] {
-        let from = last.checked_sub(SignedDuration::from_hours(24 * days)).ok();
-        let Some(from) = from.filter(|from| window.from.is_none_or(|begin| begin < *from)) else { break };
-        let late = Scope::within(params, Window { from: Some(from), to: window.to });
-        if count(snapshot, &late).await? > MOST_COUNTED.cast_unsigned() {
+    let scope = Scope::of(params);
+    let choices = Choices::of(snapshot, &scope).await?;
+    let (mut late, mut to) = (0, params.window.to);
+    for from in since(params, params.now, &HOURS_COUNTED) {
+        late += count(snapshot, &scope.between(from, to), &choices, MOST_COUNTED - late).await?;
+        if late > MOST_COUNTED {
             return Ok(None);
         }
+        to = from;
     }
-    let sessions = i64::try_from(count(snapshot, &Scope::of(params)).await?).ok();
-    Ok(sessions.filter(|sessions| *sessions <= MOST_COUNTED))
+    let sessions = count(snapshot, &scope, &choices, MOST_COUNTED).await?;
+    Ok(i64::try_from(sessions).ok().filter(|_| sessions <= MOST_COUNTED))
+}
+
+/// The sessions of a page. They are looked for among the newest first, further and further back: few pages need the whole window.
+/// (One that began more than two days after its hour is not found so, as in any window that begins between the two.)
+async fn newest(
+    snapshot: &Snapshot,
+    params: &Params,
+    pattern: Option<&String>,
+    after: Option<SessionCursor>,
+) -> Result<Vec<Row>, DatabaseError> {
+    let (after_time, after_id) = (after.map(|after| after.started_at), after.map(|after| after.session_id));
+    let one_more = i64::from(params.limit) + 1;
+    let scope = Scope::of(params);
+    let end = after_time.map_or(params.now, |time| time.min(params.now));
+    let late = since(params, end, &HOURS_LOOKED_AT).map(|from| scope.between(from, params.window.to));
+    let mut page = Vec::new();
+    for part in late.chain([scope.clone()]) {
+        let mut parameters = part.parameters();
+        parameters.push((&pattern, Type::TEXT));
+        parameters.push((&after_time, Type::TIMESTAMPTZ));
+        parameters.push((&after_id, Type::UUID));
+        parameters.push((&one_more, Type::INT8));
+        page = snapshot.rows(include_str!("sql/sessions.sql"), &parameters).await?;
+        if page.len() > params.limit as usize {
+            break;
+        }
+    }
+    Ok(page)
+}
+
+/// Has the statements that follow planned as they are written: first what they are about, then the names of what is known of it, each
+/// looked up.
+async fn plan_as_written(snapshot: &Snapshot) -> Result<(), DatabaseError> {
+    snapshot.rows(include_str!("sql/page_settings.sql"), &[]).await?;
+    Ok(())
+}
+
+/// So many hours before an end, or the end of the window: those that the window has.
+fn since(params: &Params, end: Timestamp, hours: &[i64]) -> impl Iterator<Item = Timestamp> {
+    let (from, last) = (params.window.from, end.min(params.window.to));
+    let times =
+        hours.iter().filter_map(move |hours| last.checked_sub(SignedDuration::from_hours(*hours)).ok());
+    times.filter(move |time| from.is_none_or(|from| from < *time))
 }
 
 /// `GET /api/v1/sessions/{id}`
@@ -255,6 +297,7 @@ pub(crate) async fn session(
     let params = shared.params(query.as_deref(), &ONE)?;
     let Some(id) = id.ok().and_then(|Path(id)| Uuid::parse_str(&id).ok()) else { return Err(NO_SESSION) };
     let snapshot = shared.context.database.snapshot().await?;
+    plan_as_written(&snapshot).await?;
     let by_id = [(&id as _, Type::UUID)];
     let Some(row) = snapshot.row(include_str!("sql/session.sql"), &by_id).await? else {
         snapshot.finish().await?;

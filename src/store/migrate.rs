@@ -63,6 +63,7 @@ const FILES: &[(&str, &str)] = files![
     "V39__first_hour",
     "V40__beginnings",
     "V41__order_positions",
+    "V43__session_names",
 ];
 
 /// How the database's schema stands to this binary.

@@ -29,6 +29,19 @@ const OF_SESSIONS: [Question; 7] = [
     question!("export_touches", &[]),
     question!("export_actions", &[]),
 ];
+/// Of an order of the twelfth of June, and of clicks of some days.
+const OF_CLICKS: [&str; 7] = [
+    "'{2026-06-12T10:00:00Z}'::timestamptz[]",
+    "'{1}'::bigint[]",
+    "'2026-06-12T10:00:00Z'::timestamptz",
+    "'2026-06-12T10:00:00Z'::timestamptz",
+    "'2026-06-10Z'::timestamptz",
+    "'2026-06-14Z'::timestamptz",
+    "'Purchase'",
+];
+const BY_CLICKS: [Question; 2] =
+    [question!("export_google", &OF_CLICKS), question!("export_meta", &OF_CLICKS)];
+
 /// The day of orders that are told one by one.
 const OF_ORDERS: [&str; 5] =
     ["ARRAY['2026-06-12Z'::timestamptz]", "NULL", "NULL", "'{session_starts,linear,keys}'", "'{linear}'"];
@@ -92,6 +105,7 @@ async fn months_outside_of_the_window_are_not_read() {
                 at: at(month, day),
                 visitor: Some(visitor),
                 session: Some(session),
+                gross: Some("10"),
                 ..Order::default()
             };
             seed.order(&order).await;
@@ -107,7 +121,8 @@ async fn months_outside_of_the_window_are_not_read() {
         ("order_rows", filled(ORDER_ROWS, &OF_ORDERS)),
         ("order_purchases", filled(PURCHASE_ROWS, &OF_PURCHASES)),
     ];
-    for (name, question) in questions.chain(of_orders) {
+    let of_clicks = BY_CLICKS.iter().map(|(name, sql, parameters)| (*name, filled(sql, parameters)));
+    for (name, question) in questions.chain(of_orders).chain(of_clicks) {
         let explain = format!("EXPLAIN (ANALYZE, FORMAT JSON) {question}");
         let plan: Value = seed.client.query_one(&explain, &[]).await.unwrap().get(0);
         let mut months = BTreeSet::new();
@@ -115,4 +130,35 @@ async fn months_outside_of_the_window_are_not_read() {
         assert!(months.contains("06"), "{name} reads nothing: {plan:#}");
         assert_eq!(months.len(), 1, "{name} reads months {months:?} for ten days of June");
     }
+}
+
+/// Names of the relations that a plan has, whether it reads them or not.
+fn planned<'a>(plan: &'a Value, names: &mut BTreeSet<&'a str>) {
+    match plan {
+        Value::Array(parts) => parts.iter().for_each(|part| planned(part, names)),
+        Value::Object(node) => {
+            names.extend(node.get("Relation Name").and_then(Value::as_str));
+            node.values().for_each(|part| planned(part, names));
+        }
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_sessions_is_planned_for_its_own_months() {
+    let seed = Seed::by_month().await;
+    let at: Timestamp = "2026-06-12T10:00:00Z".parse().unwrap();
+    let months =
+        (1..=12).filter_map(|month| Month::of(format!("2026-{month:02}-15T10:00:00Z").parse().unwrap()));
+    partitions::ensure(&mut seed.database.store().office().await.unwrap(), &months.collect()).await.unwrap();
+    let session = seed.visit(&Visit { at, visitor: 7, ..Visit::default() }).await;
+    let parameters =
+        [&format!("'{{{session}}}'"), "'{2026-06-12T10:00:00Z}'", "'{00000000-0000-0000-0000-000000000007}'"];
+    let details = filled(include_str!("../../src/stats/sql/sessions_details.sql"), &parameters);
+    let explain = format!("EXPLAIN (FORMAT JSON) {details}");
+    let plan: Value = seed.client.query_one(&explain, &[]).await.unwrap().get(0);
+    let mut names = BTreeSet::new();
+    planned(&plan, &mut names);
+    let of_months: Vec<&str> = names.into_iter().filter(|name| name.contains("_2026_")).collect();
+    assert_eq!(of_months, ["session_cookies_2026_06", "sessions_2026_06", "touches_2026_06"]);
 }

@@ -9,7 +9,8 @@ FROM (
     SELECT c.session_day + h.hours * interval '1 hour'
     FROM session_columns c
     CROSS JOIN generate_series(0, 23) AS h(hours)
-    WHERE c.actions IS NULL
+    WHERE c.actions IS NULL AND c.session_day > coalesce($1::timestamptz - interval '72 hours', '-infinity')
+      AND c.session_day < $2::timestamptz
 ) d
-WHERE d.session_hour >= coalesce($1::timestamptz - interval '48 hours', '-infinity') AND d.session_hour < $2::timestamptz
+WHERE d.session_hour >= coalesce($1 - interval '48 hours', '-infinity') AND d.session_hour < $2
 ORDER BY d.session_hour

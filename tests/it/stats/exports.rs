@@ -1,12 +1,18 @@
 //! `export`: every row, whole or not at all; and what advertising platforms are told.
 
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use utm_dispatcher::store::rollups::refresh;
+use uuid::Uuid;
 
 use super::reports::shop_with_carts;
 use super::seed::{Order, Seed, Tags, Visit};
 use super::server::{Server, problem};
 
 const WINDOW: &str = "from=2026-11-01&to=2026-12-01";
+const ADS: Tags = ("google", "cpc", "shoes");
 
 async fn text(server: &Server, target: &str) -> String {
     let response = server.get(&format!("/api/v1/{target}")).send().await.unwrap();
@@ -112,7 +118,6 @@ async fn an_export_that_breaks_off_is_no_answer() {
 #[tokio::test]
 async fn platforms_are_told_of_orders_by_the_click_that_they_gave() {
     let seed = Seed::new().await;
-    let ads: Tags = ("google", "cpc", "shoes");
     let order = |id: &str, visitor, session| Order {
         id: id.into(),
         at: "2026-11-10T10:30:00Z".parse().unwrap(),
@@ -120,7 +125,7 @@ async fn platforms_are_told_of_orders_by_the_click_that_they_gave() {
         session: Some(session),
         gross: Some("1499.00"),
         net: Some("1399.00"),
-        credits: vec![(Some(ads), 1_000_000)],
+        credits: vec![(Some(ADS), 1_000_000)],
         ..Order::default()
     };
     let clicks = [
@@ -130,14 +135,14 @@ async fn platforms_are_told_of_orders_by_the_click_that_they_gave() {
         (4, json!({})),
     ];
     for (visitor, ids) in &clicks {
-        let session = seed.visit(&Visit { visitor: *visitor, tags: Some(ads), ..Visit::default() }).await;
+        let session = seed.visit(&Visit { visitor: *visitor, tags: Some(ADS), ..Visit::default() }).await;
         seed.client
             .execute("UPDATE touches SET click_ids = $2 WHERE session_id = $1", &[&session, ids])
             .await
             .unwrap();
         seed.order(&order(&visitor.to_string(), *visitor, session)).await;
     }
-    seed.order(&Order { net: Some("0"), ..order("cancelled", 1, uuid::Uuid::nil()) }).await;
+    seed.order(&Order { net: Some("0"), ..order("cancelled", 1, Uuid::nil()) }).await;
     let server = Server::start(&seed.database.url).await;
     let google =
         text(&server, &format!("export?type=google-offline-conversions&{WINDOW}&conversion_name=Sale")).await;
@@ -153,5 +158,202 @@ async fn platforms_are_told_of_orders_by_the_click_that_they_gave() {
             "event_name": "Purchase", "event_time": 1_794_306_600_i64, "event_id": "3", "action_source": "website",
             "fbc": "fb.1.1794304800000.F-3", "fbp": null, "external_id": null, "value": "1399.00", "currency": "UAH",
         })]
+    );
+}
+
+/// When all of the orders are placed.
+const PLACED: &str = "2026-11-10T10:30:00Z";
+
+/// A click: so long before the order, of a visitor, with an id of Google's and of Meta's.
+async fn click(seed: &Seed, visitor: u128, before: SignedDuration, id: &str) -> Uuid {
+    let at = PLACED.parse::<Timestamp>().unwrap() - before;
+    let session = seed.visit(&Visit { visitor, at, tags: Some(ADS), ..Visit::default() }).await;
+    let ids = json!({"gclid": id, "fbclid": id});
+    seed.client
+        .execute("UPDATE touches SET click_ids = $2 WHERE session_id = $1", &[&session, &ids])
+        .await
+        .unwrap();
+    session
+}
+
+/// An order of a visitor; who has none is nobody.
+async fn placed(seed: &Seed, id: &str, visitor: u128) {
+    let order = Order {
+        id: id.into(),
+        at: PLACED.parse().unwrap(),
+        visitor: (visitor > 0).then_some(visitor),
+        gross: Some("10.00"),
+        credits: if visitor > 0 { vec![(Some(ADS), 1_000_000)] } else { Vec::new() },
+        ..Order::default()
+    };
+    seed.order(&order).await;
+}
+
+/// Orders and the clicks by which platforms know them.
+async fn clicked(server: &Server, filter: &str) -> [BTreeMap<String, String>; 2] {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let google = format!("export?type=google-offline-conversions&format=ndjson&{WINDOW}{filter}");
+    let google = objects(server, &google).await;
+    let meta = objects(server, &format!("export?type=meta-conversions&format=ndjson&{WINDOW}{filter}")).await;
+    let meta = meta.iter().filter_map(|row| {
+        let id = row["fbc"].as_str()?.rsplit('.').next()?.to_owned();
+        Some((text(&row["event_id"]), id))
+    });
+    [
+        google.iter().map(|row| (text(&row["Order ID"]), text(&row["Google Click ID"]))).collect(),
+        meta.collect(),
+    ]
+}
+
+/// Orders of browsers that are a customer's: one is known by an order, one by what was said in it.
+async fn browsers_of_a_customer(seed: &Seed) {
+    for (visitor, order) in [(20_u128, "customer"), (21, "customer-too"), (22, "named")] {
+        placed(seed, order, visitor).await;
+    }
+    click(seed, 21, SignedDuration::from_hours(3), "other-browser").await;
+    click(seed, 23, SignedDuration::from_hours(2), "said-so").await;
+    seed.entry("named", PLACED.parse().unwrap(), None, Some("phone"), None).await;
+    seed.client
+        .execute(
+            "INSERT INTO identifications (site_id, hash, subject, kind, is_session, is_browser, at)
+             SELECT e.site_id, e.phone, $1, 'phone', false, true, e.at FROM order_entries e WHERE e.order_id = 'named'",
+            &[&Uuid::from_u128(23)],
+        )
+        .await
+        .unwrap();
+    seed.client
+        .batch_execute("UPDATE orders SET customer = 'customer' WHERE order_id LIKE 'customer%'")
+        .await
+        .unwrap();
+}
+
+/// An order after a visit that began without a cookie, by a click.
+async fn landed_without_a_cookie(seed: &Seed) {
+    let (first, begun) = (SignedDuration::from_hours(5), PLACED.parse::<Timestamp>().unwrap());
+    let landing = begun - first;
+    let hour = Some("2026-11-10T00:00:00Z".parse().unwrap());
+    let visit = Visit { visitor: 30, at: landing, hour, tags: Some(ADS), ..Visit::default() };
+    let beginning = seed.visit(&visit).await;
+    seed.visit(&Visit { visitor: 31, at: landing + SignedDuration::from_mins(2), ..Visit::default() }).await;
+    placed(seed, "landed", 31).await;
+    seed.client
+        .batch_execute(&format!(
+            "UPDATE sessions SET identity = 2 WHERE session_id = '{beginning}';
+             UPDATE touches SET click_ids = '{{\"gclid\": \"before\", \"fbclid\": \"before\"}}' WHERE session_id = '{beginning}';
+             INSERT INTO visitors (visitor_id, site_id, identity, first_seen, last_seen, minted_from)
+             VALUES ('{}', 0, 1, '{landing}'::timestamptz + interval '2 minutes', '{begun}', '{}')",
+            Uuid::from_u128(31),
+            Uuid::from_u128(30),
+        ))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_click_counts_for_ninety_days_and_for_all_who_are_the_customer() {
+    let seed = Seed::new().await;
+    let (days, instant) = (SignedDuration::from_hours(90 * 24), SignedDuration::from_millis(1));
+    let client = &seed.client;
+    for (visitor, order, before) in [
+        (1_u128, "too-old", days),
+        (2, "just-in-time", days - instant),
+        (3, "at-once", SignedDuration::ZERO),
+        (4, "too-late", -instant),
+        (5, "cut", SignedDuration::from_hours(1)),
+        (6, "two", SignedDuration::from_hours(50)),
+        (7, "told", SignedDuration::from_hours(1)),
+        (8, "forgotten", SignedDuration::from_hours(1)),
+        (9, "free", SignedDuration::from_hours(1)),
+    ] {
+        click(&seed, visitor, before, order).await;
+        placed(&seed, order, visitor).await;
+    }
+    click(&seed, 6, SignedDuration::from_hours(49), "later").await;
+    client
+        .batch_execute(
+            "UPDATE touches SET flags = 8 WHERE click_ids ->> 'gclid' = 'cut';
+             UPDATE orders SET forgotten_at = now() WHERE order_id = 'forgotten';
+             UPDATE orders SET net = 0 WHERE order_id = 'free'",
+        )
+        .await
+        .unwrap();
+    // What the shop told goes before what was seen, of whomever it is.
+    placed(&seed, "nobody", 0).await;
+    for order in ["told", "nobody"] {
+        seed.entry(order, PLACED.parse().unwrap(), None, None, None).await;
+        let ids = json!({"gclid": format!("{order}-by-shop")});
+        client
+            .execute("UPDATE order_entries SET click_ids = $2 WHERE order_id = $1", &[&order, &ids])
+            .await
+            .unwrap();
+    }
+    browsers_of_a_customer(&seed).await;
+    landed_without_a_cookie(&seed).await;
+    let expected = |google: bool| -> BTreeMap<String, String> {
+        let mut all = vec![
+            ("just-in-time", "just-in-time"),
+            ("at-once", "at-once"),
+            ("two", "later"),
+            ("customer", "other-browser"),
+            ("customer-too", "other-browser"),
+            ("named", "said-so"),
+            ("landed", "before"),
+        ];
+        let told = [("told", "told-by-shop"), ("nobody", "nobody-by-shop")];
+        all.extend(if google { &told[..] } else { &[("told", "told")] });
+        all.into_iter().map(|(order, id)| (order.to_owned(), id.to_owned())).collect()
+    };
+    let server = Server::start(&seed.database.url).await;
+    // All are of one instant: read from the orders, and packed.
+    for _ in 0..2 {
+        let [google, meta] = clicked(&server, "").await;
+        assert_eq!(google, expected(true));
+        assert_eq!(meta, expected(false));
+        let [google, meta] = clicked(&server, "&source=google").await;
+        assert_eq!(google.len(), expected(true).len() - 1, "nobody came from nowhere");
+        assert_eq!(meta, expected(false));
+        assert_eq!(clicked(&server, "&source=facebook").await, [BTreeMap::new(), BTreeMap::new()]);
+        let now = "2027-01-01T00:00:00Z".parse().unwrap();
+        while refresh(&seed.database.store(), now).await.unwrap().unwrap().hours > 0 {}
+    }
+}
+
+#[tokio::test]
+async fn of_clicks_of_one_instant_one_is_told_and_cookies_go_before_clicks() {
+    let seed = Seed::new().await;
+    let an_hour = SignedDuration::from_hours(1);
+    placed(&seed, "twins", 1).await;
+    let twins = click(&seed, 1, an_hour, "greater").await;
+    placed(&seed, "cookies", 2).await;
+    let clicked_in = click(&seed, 2, an_hour, "click").await;
+    let bought_in = click(&seed, 2, an_hour * 3, "before").await;
+    seed.client
+        .batch_execute(&format!(
+            "INSERT INTO touches
+             SELECT (jsonb_populate_record(t, jsonb_build_object('evidence', t.evidence - 1, 'click_ids',
+                 '{{\"gclid\": \"less\", \"fbclid\": \"less\"}}'::jsonb))).*
+             FROM touches t WHERE t.session_id = '{twins}';
+             UPDATE orders SET session_id = '{bought_in}' WHERE order_id = 'cookies';
+             INSERT INTO session_cookies (session_id, visitor_id, session_hour, at, name, value)
+             SELECT s.session_id, s.visitor_id, s.session_hour, s.started_at, '_fbc', 'fb.1.1.' || c.value
+             FROM (VALUES ('{clicked_in}'::uuid, 'by-click'), ('{bought_in}', 'by-order')) AS c(session_id, value)
+             JOIN sessions s USING (session_id);
+             INSERT INTO session_cookies (session_id, visitor_id, session_hour, at, name, value)
+             SELECT s.session_id, s.visitor_id, s.session_hour, s.started_at, '_fbp', 'fb.1.1.2'
+             FROM sessions s WHERE s.session_id = '{bought_in}'"
+        ))
+        .await
+        .unwrap();
+    let server = Server::start(&seed.database.url).await;
+    let [google, meta] = clicked(&server, "").await;
+    let pairs = |of: &BTreeMap<String, String>| -> Vec<String> {
+        of.iter().map(|(order, id)| format!("{order} {id}")).collect()
+    };
+    assert_eq!(pairs(&google), ["cookies click", "twins less"]);
+    assert_eq!(pairs(&meta), ["cookies by-click", "twins less"]);
+    let meta = objects(&server, &format!("export?type=meta-conversions&format=ndjson&{WINDOW}")).await;
+    assert_eq!(
+        meta.iter().map(|row| row["fbp"].clone()).collect::<Vec<_>>(),
+        [json!("fb.1.1.2"), Value::Null]
     );
 }

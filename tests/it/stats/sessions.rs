@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio_postgres::types::ToSql;
+use utm_dispatcher::store::rollups::refresh;
 use uuid::Uuid;
 
 use super::seed::{Order, Seed, Tags, Visit};
@@ -46,6 +47,84 @@ async fn pages_of_sessions_have_each_session_once_newest_first() {
     assert_eq!(found("q=50%25").await, (12, json!(12)));
     assert_eq!(found("q=5%25").await, (0, json!(0)), "a percent sign is itself");
     assert_eq!(found("source=google&limit=3").await, (3, json!(12)));
+}
+
+#[tokio::test]
+async fn pages_reach_as_far_back_as_the_window() {
+    let seed = Seed::new().await;
+    let now = Timestamp::now();
+    // Denser and denser, as far as a page looks in its first steps and farther.
+    let hours = [9000, 1500, 800, 770, 760, 30, 25, 23, 20, 2, 1, 0];
+    for (number, hours) in (1..).zip(hours) {
+        let at = now - SignedDuration::from_hours(hours) - SignedDuration::from_mins(5);
+        let device = if number % 3 == 0 { "mobile" } else { "desktop" };
+        let first_hit_lost = now - SignedDuration::from_hours(hours + 20);
+        let hour = first_hit_lost.round((jiff::Unit::Hour, 1)).unwrap();
+        let hour = (number % 4 == 0).then_some(hour);
+        seed.visit(&Visit { at, hour, visitor: number, device, ..Visit::default() }).await;
+    }
+    let server = Server::start(&seed.database.url).await;
+    for (filter, count) in [("", 12), ("&device=mobile", 4), ("&device=desktop", 8)] {
+        for limit in [1, 2, 5, 50] {
+            let mut given: Vec<Timestamp> = Vec::new();
+            let mut cursor = String::new();
+            loop {
+                let question = format!("sessions?period=all_time&limit={limit}&cursor={cursor}{filter}");
+                let page = server.report(&question).await;
+                assert_eq!(page["meta"]["totals"]["sessions"], count, "{question}");
+                let seen = page["results"].as_array().unwrap().iter();
+                let begins = seen.map(|session| session["first_seen"].as_str().unwrap());
+                given.extend(begins.map(|begin| begin.parse::<Timestamp>().unwrap()));
+                match page["meta"]["next_cursor"].as_str() {
+                    Some(next) => next.clone_into(&mut cursor),
+                    None => break,
+                }
+            }
+            assert_eq!(given.len(), count, "{limit}{filter}");
+            assert!(given.windows(2).all(|pair| pair[0] > pair[1]), "{limit}{filter}: {given:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn up_to_ten_thousand_sessions_are_counted_and_more_are_not() {
+    let seed = Seed::new().await;
+    let now = Timestamp::now();
+    let mut ids = Vec::new();
+    for (visitor, hours) in [(1, 3), (2, 100), (3, 300), (4, 2000)] {
+        let at = now - SignedDuration::from_hours(hours);
+        ids.push(seed.visit(&Visit { at, visitor, ..Visit::default() }).await);
+    }
+    let copies = "INSERT INTO sessions
+         SELECT (jsonb_populate_record(s, jsonb_build_object('session_id',
+             overlay(s.session_id::text PLACING lpad(to_hex(n), 12, '0') FROM 25)))).*
+         FROM sessions s
+         CROSS JOIN generate_series($2::integer, $3::integer) AS n
+         WHERE s.session_id = $1";
+    for id in &ids {
+        seed.client.execute(copies, &[id, &1, &2499]).await.unwrap();
+    }
+    let server = Server::start(&seed.database.url).await;
+    let whole = async || {
+        let page = server.report("sessions?period=all_time&limit=3").await;
+        assert_eq!(page["results"].as_array().unwrap().len(), 3);
+        (page["meta"]["totals"]["sessions"].clone(), page["meta"]["warnings"].as_array().unwrap().len())
+    };
+    assert_eq!(whole().await, (json!(10_000), 0));
+    pack(&seed).await;
+    assert_eq!(whole().await, (json!(10_000), 0));
+    for id in &ids {
+        seed.client.execute(copies, &[id, &5000, &5000]).await.unwrap();
+        assert_eq!(whole().await, (Value::Null, 1));
+    }
+    pack(&seed).await;
+    assert_eq!(whole().await, (Value::Null, 1));
+}
+
+/// Packs all that is there.
+async fn pack(seed: &Seed) {
+    let later = Timestamp::now() + SignedDuration::from_hours(24);
+    while refresh(&seed.database.store(), later).await.unwrap().unwrap().hours > 0 {}
 }
 
 #[tokio::test]
