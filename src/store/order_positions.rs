@@ -27,7 +27,7 @@ pub struct Amount {
 /// What an order has of a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
-    /// Its place in [`Positions::products`].
+    /// Its place in [`Orders::products`](super::order_columns::Orders::products).
     pub product: usize,
     /// Pieces.
     pub quantity: Amount,
