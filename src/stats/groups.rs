@@ -90,22 +90,6 @@ pub(crate) async fn keys(
     keys.collect()
 }
 
-/// Bins in which sessions of labels beyond the first so many wait, by the remainder of the label: what there is of thousands of labels
-/// does not fit the processor's cache, what there is of one bin's does.
-const BINS: usize = 64;
-/// Sessions of a bin.
-const BIN: usize = 1024;
-
-/// A session, as labels are added up.
-#[derive(Debug, Clone, Copy)]
-struct Seen {
-    label: u32,
-    flags: i64,
-    points: i64,
-    /// By what [`Way::column`] has.
-    visitor: i64,
-}
-
 /// What there is of each label.
 struct Labels {
     ids: Vec<Option<i64>>,
@@ -121,31 +105,30 @@ impl Labels {
         way: Way,
     ) -> Result<Labels, DatabaseError> {
         let mut labels = Labels { ids: Vec::new(), sums: Vec::new(), people: way.nobody() };
-        let mut known = HashMap::default();
-        let mut bins = vec![Vec::with_capacity(BIN); BINS];
+        let (mut known, mut of_sessions) = (HashMap::default(), Vec::new());
         let numbers = &[Number::Flags, Number::Points, way.column()];
         scan(snapshot, scope, Wanted { numbers, ids: &[label], lists: &[], edges: &[] }, |part| {
-            labels.read(part, part.ids(label), way.column(), &mut known, &mut bins);
+            labels.read(part, part.ids(label), &mut known, &mut of_sessions);
+            let who = part.numbers(way.column());
+            labels.people.add_each(part.chosen().iter().map(|session| who[*session]).zip(&of_sessions));
         })
         .await?;
-        bins.iter_mut().for_each(|bin| labels.empty(bin));
         Ok(labels)
     }
 
-    /// Adds the sessions of a part, or leaves them in bins.
+    /// Adds the sessions of a part, and tells the labels of these by their places.
     fn read(
         &mut self,
         part: &Part,
         ids: &Ids,
-        who: Number,
         known: &mut HashMap<Option<i64>, u32>,
-        bins: &mut [Vec<Seen>],
+        of_sessions: &mut Vec<u32>,
     ) {
         const UNKNOWN: u32 = u32::MAX;
         // By place in the day's list, so that a label is looked up once a day.
         let mut labels = vec![UNKNOWN; ids.list.len() + 1];
-        let (flags, points) = (part.numbers(Number::Flags), part.numbers(Number::Points));
-        let visitors = part.numbers(who);
+        let (set, points) = (part.numbers(Number::Flags), part.numbers(Number::Points));
+        of_sessions.clear();
         for &session in part.chosen() {
             let label = &mut labels[ids.place(session)];
             if *label == UNKNOWN {
@@ -155,34 +138,12 @@ impl Labels {
                     u32::try_from(self.ids.len() - 1).unwrap_or(UNKNOWN)
                 });
             }
-            let seen = Seen {
-                label: *label,
-                flags: flags[session],
-                points: points[session],
-                visitor: visitors[session],
-            };
-            if (seen.label as usize) < BINS {
-                self.add(seen);
-                continue;
-            }
-            let bin = &mut bins[seen.label as usize % BINS];
-            bin.push(seen);
-            if bin.len() == BIN {
-                self.empty(bin);
-            }
+            let sums = &mut self.sums[*label as usize];
+            sums.sessions += 1;
+            sums.points += points[session];
+            sums.add_flags(set[session]);
+            of_sessions.push(*label);
         }
-    }
-
-    fn empty(&mut self, bin: &mut Vec<Seen>) {
-        bin.drain(..).for_each(|seen| self.add(seen));
-    }
-
-    fn add(&mut self, seen: Seen) {
-        let sums = &mut self.sums[seen.label as usize];
-        sums.sessions += 1;
-        sums.points += seen.points;
-        sums.add_flags(seen.flags);
-        self.people.add(seen.label, std::iter::once(seen.visitor));
     }
 
     async fn rolled(snapshot: &Snapshot, scope: &Scope) -> Result<Labels, DatabaseError> {

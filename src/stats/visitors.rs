@@ -114,6 +114,20 @@ impl People {
         }
     }
 
+    /// Adds people with their labels.
+    pub(crate) fn add_each<'a>(&mut self, people: impl Iterator<Item = (i64, &'a u32)>) {
+        match self {
+            People::Counted(crowd) => people.for_each(|(hash, label)| crowd.add((hash, *label))),
+            People::Estimated { by_label, sketches } => {
+                for (code, label) in people {
+                    let codes = Codes::of(by_label, *label);
+                    codes.few.push(u32::try_from(code).unwrap_or_default());
+                    codes.compact(sketches);
+                }
+            }
+        }
+    }
+
     /// Adds those of a label whom rollups tell.
     pub(crate) fn add_sketch(&mut self, label: u32, bytes: &[u8]) {
         if let People::Estimated { by_label, .. } = self {
