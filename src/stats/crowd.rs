@@ -48,7 +48,8 @@ struct Visitor {
 
 impl<L: Copy + Ord> Default for Crowd<L> {
     fn default() -> Self {
-        let room = Room { table: Vec::new(), visitors: Vec::new(), whose: Vec::new(), by_visitor: Vec::new() };
+        let room =
+            Room { table: Vec::new(), visitors: Vec::new(), whose: Vec::new(), by_visitor: Vec::new() };
         Crowd { shares: vec![Share { pairs: Vec::new(), limit: GATHERED }; SHARES], room }
     }
 }

@@ -184,9 +184,11 @@ impl Labels {
         let source = |campaign: u32| self.by_campaign[campaign as usize];
         let came = || known.iter().filter_map(|(_, known)| known.came());
         let (began_at, _) = came().next()?;
-        let later = self.later.get(&known.first()?.0).filter(|_| came().all(|(_, campaign)| campaign == UNTOUCHED));
+        let later =
+            self.later.get(&known.first()?.0).filter(|_| came().all(|(_, campaign)| campaign == UNTOUCHED));
         // Of several first sessions, as of tabs that were opened at once, the one that is named first.
-        let first = || came().map(|(_, campaign)| source(campaign)).min_by_key(|source| &self.sources[*source]);
+        let first =
+            || came().map(|(_, campaign)| source(campaign)).min_by_key(|source| &self.sources[*source]);
         let source = later.map(|campaign| source(*campaign)).or_else(first)?;
         Some(Member { began_at, source })
     }

@@ -97,7 +97,8 @@ type Stretch = (Option<Timestamp>, Timestamp);
 
 /// Where the session before one of the window is looked for: each stretch ends where the one before began. Most came back soon.
 fn stretches((from, to): Stretch) -> Vec<Stretch> {
-    let before = |days: i64| from.and_then(|from| from.checked_sub(SignedDuration::from_hours(24 * days)).ok());
+    let before =
+        |days: i64| from.and_then(|from| from.checked_sub(SignedDuration::from_hours(24 * days)).ok());
     let mut stretches = vec![(before(32), to)];
     for since in [before(160), None] {
         stretches.extend(stretches.last().and_then(|last| last.0).map(|reached| (since, reached)));
@@ -163,9 +164,7 @@ impl Visits {
     fn tell_median(&self, reached: Timestamp) -> bool {
         let unknown = self.unknown.iter().flatten();
         let least = unknown.map(|(_, start)| start - reached.as_microsecond()).min();
-        least.is_none_or(|least| {
-            self.away.iter().filter(|time| **time <= least).count() > self.count() / 2
-        })
+        least.is_none_or(|least| self.away.iter().filter(|time| **time <= least).count() > self.count() / 2)
     }
 
     fn median_days_away(mut self) -> Option<f64> {
@@ -244,7 +243,8 @@ mod tests {
 
     #[test]
     fn a_visit_is_held_against_the_one_before_at_another_time() {
-        let sessions = [(7, (100, 0)), (7, (350, 1)), (7, (350, 2)), (7, (350, 0)), (7, (400, 3)), (8, (90, 4))];
+        let sessions =
+            [(7, (100, 0)), (7, (350, 1)), (7, (350, 2)), (7, (350, 0)), (7, (400, 3)), (8, (90, 4))];
         let mut known = Crowd::default();
         sessions.into_iter().for_each(|session| known.add(session));
         let mut away = Vec::new();

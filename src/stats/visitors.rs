@@ -138,7 +138,9 @@ impl People {
     /// Those of so many groups, which `groups` says of each label.
     pub(crate) fn of_groups(self, groups: &[u32], count: usize) -> Members {
         match self {
-            People::Counted(crowd) => Members::Counted(crowd.once_each(|label| groups[label as usize]).collect()),
+            People::Counted(crowd) => {
+                Members::Counted(crowd.once_each(|label| groups[label as usize]).collect())
+            }
             People::Estimated { by_label, .. } => {
                 let mut of_groups = vec![Codes::default(); count];
                 for (codes, group) in by_label.into_iter().zip(groups) {
