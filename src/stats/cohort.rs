@@ -195,7 +195,7 @@ impl Order {
 enum Fact {
     /// A first session that the filters choose was in this period.
     Began(u16),
-    /// Another session was in this period.
+    /// Some session was in this period.
     Came(u16),
     /// The place of an order.
     Ordered(u32),
@@ -217,10 +217,11 @@ async fn read(
         let (visitors, numbers) = (part.numbers(Number::Visitor), part.numbers(Number::Number));
         for session in part.chosen().iter().copied().filter(|session| people.have(visitors[*session])) {
             let period = period(edges, part.start(session));
-            match numbers[session] {
-                1 => facts.add((visitors[session], Fact::Began(period))),
-                _ if is_filtered => {}
-                _ => facts.add((visitors[session], Fact::Came(period))),
+            if numbers[session] == 1 {
+                facts.add((visitors[session], Fact::Began(period)));
+            }
+            if !is_filtered {
+                facts.add((visitors[session], Fact::Came(period)));
             }
         }
     })
