@@ -47,10 +47,8 @@ pub(crate) async fn bought(
     };
     scan_orders(snapshot, choices.window(), &columns, |day| {
         let choices = choices.of_day(day);
-        for order in choices.chosen() {
-            if let Some(visitor) = day.orders.visitor(order).filter(|visitor| is_wanted(*visitor)) {
-                worths.tell(day, order, &(visitor, choices.at(order)), &mut tell);
-            }
+        for (order, visitor) in choices.of_visitors(&is_wanted) {
+            worths.tell(day, order, &(visitor, choices.at(order)), &mut tell);
         }
     })
     .await?;
@@ -71,11 +69,9 @@ pub(crate) async fn earlier(
     columns.push(VISITORS);
     let mut earlier = HashMap::new();
     scan_orders(snapshot, choices.window(), &columns, |day| {
-        for order in 0..day.orders.orders() {
-            if let Some(visitor) = day.orders.visitor(order).filter(|visitor| is_wanted(*visitor)) {
-                let first = earlier.entry(visitor).or_insert(Timestamp::MAX);
-                *first = day.placed_at(order).min(*first);
-            }
+        for (order, visitor) in choices.of_day(day).of_visitors(&is_wanted) {
+            let first = earlier.entry(visitor).or_insert(Timestamp::MAX);
+            *first = day.placed_at(order).min(*first);
         }
     })
     .await?;

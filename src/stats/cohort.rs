@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::stats::AppState;
 use crate::stats::answer::{Answer, rfc3339};
 use crate::stats::bought::bought;
-use crate::stats::crowd::Crowd;
+use crate::stats::crowd::{Crowd, Pair};
 use crate::stats::csv;
 use crate::stats::database::{DatabaseError, Snapshot};
 use crate::stats::money::each;
@@ -252,35 +252,40 @@ fn count(facts: Crowd<Fact>, orders: &[Order], known: &mut [Cohort]) -> i64 {
             // The earliest one holds.
             let [(_, Fact::Began(first)), ..] = of_visitor else { continue };
             let cohort = usize::from(*first).checked_sub(1).and_then(|place| known.get_mut(place));
-            let Some(cohort) = cohort else { continue };
-            let mut came = |period: u16| {
-                if let Some(active) = cohort.active.get_mut(usize::from(period) - 1) {
-                    *active += 1;
-                }
-            };
-            came(*first);
-            let mut has_ordered = false;
-            for (_, fact) in of_visitor {
-                match fact {
-                    Fact::Came(period) if period > first => came(*period),
-                    Fact::Ordered(place) => {
-                        let Some(order) = orders.get(*place as usize) else { continue };
-                        // A period before one's own is that one: whatever was ordered then was ordered as one came.
-                        let place = usize::from(order.period.max(*first)) - 1;
-                        let sums = (cohort.orders.get_mut(place), cohort.revenue.get_mut(place));
-                        let (Some(orders), Some(revenue)) = sums else { continue };
-                        *orders += 1;
-                        *revenue += order.revenue;
-                        cohort.converted += i64::from(!has_ordered);
-                        has_ordered = true;
-                        left_out += i64::from(!order.counted);
-                    }
-                    Fact::Began(_) | Fact::Came(_) => {}
-                }
-            }
+            left_out += cohort.map_or(0, |cohort| cohort.add(*first, of_visitor, orders));
         }
     }
     left_out
+}
+
+impl Cohort {
+    /// Adds a member who first came in this period; how many of their orders have no exchange rate.
+    fn add(&mut self, first: u16, facts: &[Pair<Fact>], orders: &[Order]) -> i64 {
+        let (mut has_ordered, mut left_out) = (false, 0);
+        for (_, fact) in facts {
+            match fact {
+                Fact::Came(period) if *period >= first => {
+                    if let Some(active) = self.active.get_mut(usize::from(*period) - 1) {
+                        *active += 1;
+                    }
+                }
+                Fact::Began(_) | Fact::Came(_) => {}
+                Fact::Ordered(place) => {
+                    let Some(order) = orders.get(*place as usize) else { continue };
+                    // A period before one's own is that one: whatever was ordered then was ordered as one came.
+                    let place = usize::from(order.period.max(first)) - 1;
+                    let sums = (self.orders.get_mut(place), self.revenue.get_mut(place));
+                    let (Some(orders), Some(revenue)) = sums else { continue };
+                    *orders += 1;
+                    *revenue += order.revenue;
+                    self.converted += i64::from(!has_ordered);
+                    has_ordered = true;
+                    left_out += i64::from(!order.counted);
+                }
+            }
+        }
+        left_out
+    }
 }
 
 struct Table<'a> {

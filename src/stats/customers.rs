@@ -32,10 +32,7 @@ impl Customers {
         scope: &Scope,
         money: &Money,
     ) -> Result<Customers, DatabaseError> {
-        // Where nothing is asked of touches, credits are not looked at.
-        let models = [money.model()];
-        let models: &[&str] = if scope.is_filtered() { &models } else { &[] };
-        let choices = OrderChoices::of(snapshot, scope, money.is_by_session(), models).await?;
+        let choices = OrderChoices::of_earned(snapshot, scope, money).await?;
         let mut columns = choices.columns();
         columns.extend([VISITORS, KEYS]);
         columns.extend(if money.is_as_paid() { &PAYMENTS[..] } else { &NET });

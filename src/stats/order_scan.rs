@@ -10,7 +10,7 @@ use tokio_postgres::types::Type;
 use crate::stats::database::{DatabaseError, Snapshot};
 use crate::stats::groups::{GroupKey, keys};
 use crate::stats::scan::Choices;
-use crate::stats::scope::Scope;
+use crate::stats::scope::{Money, Scope};
 use crate::store::columns::{Id, day_of};
 use crate::store::order_columns::{
     Bought, IDS, MODELS, ORDER_ROWS, OrderId, Orders, POSITION_ROWS, PURCHASE_ROWS, SESSION_STARTS,
@@ -19,7 +19,7 @@ use crate::store::order_columns::{
 
 /// An order, in millionths, as all that counts orders.
 pub(crate) const WHOLE: i64 = 1_000_000;
-/// Days with a mark that are asked for at a time, so that memory has a bound.
+/// Days with a mark that are asked for at a time: what was bought on them is kept meanwhile.
 const DAYS_AT_ONCE: usize = 31;
 /// Microseconds.
 const HOUR: i64 = 3_600_000_000;
@@ -142,6 +142,17 @@ impl<'a> OrderChoices<'a> {
         Ok(OrderChoices { scope, by_session, ids, models: models.collect() })
     }
 
+    /// Those for [`DayChoices::is_earned`] by the model of a report. Where nothing is asked of touches, credits are not looked at.
+    pub(crate) async fn of_earned(
+        snapshot: &Snapshot,
+        scope: &'a Scope,
+        money: &Money,
+    ) -> Result<OrderChoices<'a>, DatabaseError> {
+        let models = [money.model()];
+        let models: &[&str] = if scope.is_filtered() { &models } else { &[] };
+        OrderChoices::of(snapshot, scope, money.is_by_session(), models).await
+    }
+
     /// When orders may have been placed. By the beginning of its session that was whenever.
     pub(crate) fn window(&self) -> (Option<Timestamp>, Timestamp) {
         if self.by_session { (None, Timestamp::MAX) } else { self.scope.window() }
@@ -187,6 +198,12 @@ impl DayChoices<'_> {
     /// Those of the window that pass, whatever earned them.
     pub(crate) fn chosen(&self) -> impl Iterator<Item = usize> {
         (0..self.day.orders.orders()).filter(|order| self.choose(*order))
+    }
+
+    /// The same of visitors who are wanted, with these.
+    pub(crate) fn of_visitors(&self, is_wanted: impl Fn(i64) -> bool) -> impl Iterator<Item = (usize, i64)> {
+        let visitor = move |order| self.day.orders.visitor(order).filter(|visitor| is_wanted(*visitor));
+        self.chosen().filter_map(move |order| Some((order, visitor(order)?)))
     }
 
     /// Whether an order is one of [`DayChoices::chosen`].

@@ -9,7 +9,7 @@ use crate::stats::database::{DatabaseError, Snapshot};
 use crate::stats::scan::{Choices, Wanted, scan_until};
 use crate::stats::scope::Scope;
 
-/// Sessions of a share, about; 16 bytes of each are 32 MiB. Tests, which have few, have several shares all the same.
+/// Sessions of a share, about; 24 bytes of each are 48 MiB. Tests, which have few, have several shares all the same.
 const SESSIONS: u64 = if cfg!(debug_assertions) { 1000 } else { 2 << 20 };
 
 /// Some of all visitors, chosen by their hashes.

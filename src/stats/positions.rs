@@ -69,7 +69,7 @@ impl Positions {
         scope: &Scope,
         money: &Money,
     ) -> Result<Positions, DatabaseError> {
-        let choices = OrderChoices::of(snapshot, scope, money.is_by_session(), &[money.model()]).await?;
+        let choices = OrderChoices::of_earned(snapshot, scope, money).await?;
         let mut columns = choices.columns();
         columns.extend(MONEY);
         columns.extend(BOUGHT);

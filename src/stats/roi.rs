@@ -16,7 +16,7 @@ use crate::stats::problem::StatsError;
 use crate::stats::ratio::two_decimals;
 use crate::stats::scope::{Money, Scope};
 use crate::stats::spend::Spend;
-use crate::stats::worth::text;
+use crate::stats::worth;
 
 pub(crate) const ACCEPTS: Accepts = Accepts { csv: true, own: &["ad_spend", "margin"], ..Accepts::MONEY };
 
@@ -63,21 +63,20 @@ pub(crate) async fn roi(State(shared): AppState, RawQuery(query): RawQuery) -> R
     let new_customers = i64::try_from(new_customers.count()).unwrap_or(i64::MAX);
 
     let digits = money.minor_units();
-    let as_text = |amount: Decimal| {
+    let text = |amount: Decimal| {
         let places = u32::try_from(digits).unwrap_or(2);
         let amount = amount.round_dp_with_strategy(places, RoundingStrategy::MidpointAwayFromZero);
         format!("{amount:.digits$}")
     };
-    let total_revenue = text(sold.revenue, digits);
-    let revenue: Decimal = total_revenue.parse().unwrap_or_default();
+    let revenue = worth::decimal(sold.revenue, digits);
     let earned = margin.map_or(revenue, |margin| revenue * margin / Decimal::ONE_HUNDRED);
     let profit = spend.map(|spend| earned - spend);
-    let for_each = |count: i64| spend.and_then(|spend| spend.checked_div(count.into())).map(as_text);
+    let for_each = |count: i64| spend.and_then(|spend| spend.checked_div(count.into())).map(text);
     let ratio = |part: Decimal, whole: Option<Decimal>| part.checked_div(whole?)?.to_f64().map(two_decimals);
     let results = Roi {
-        ad_spend: spend.map(as_text),
+        ad_spend: spend.map(text),
         ad_spend_is: given.map(|_| "given").or_else(|| stored.cost.map(|_| "stored")),
-        profit: profit.map(as_text),
+        profit: profit.map(text),
         roi: profit.and_then(|profit| ratio(profit * Decimal::ONE_HUNDRED, spend)),
         roas: ratio(revenue, spend),
         conversions,
@@ -85,7 +84,7 @@ pub(crate) async fn roi(State(shared): AppState, RawQuery(query): RawQuery) -> R
         new_customers,
         cac: for_each(new_customers),
         avg_order_value: sold.average(digits),
-        revenue: total_revenue,
+        revenue: worth::text(sold.revenue, digits),
     };
     let missing = spend.is_none().then(|| {
         "what the advertising cost is not known: POST /api/v1/ad-spend keeps it by the day, and ad_spend=1500.00 tells \

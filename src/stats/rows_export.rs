@@ -1,7 +1,7 @@
 //! `export`: all rows of a window, as CSV or as JSON lines. They go out as the database gives them: whatever their number, a few
-//! hundred are in memory. What sessions have is read a part of the window after the other (`parts.rs`), what platforms are told of
-//! orders some orders after the others (`told_orders.rs`), in one snapshot. An export that breaks off ends the connection, so that
-//! nobody takes a part for the whole.
+//! hundred are in memory, and 16 bytes of each order that platforms are told of. What sessions have is read a part of the window
+//! after the other (`parts.rs`), what platforms are told of orders some orders after the others (`told_orders.rs`), in one snapshot.
+//! An export that breaks off ends the connection, so that nobody takes a part for the whole.
 
 use std::fmt::Write;
 use std::pin::pin;

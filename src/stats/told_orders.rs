@@ -48,10 +48,7 @@ impl ToldOrders {
         money: &Money,
     ) -> Result<ToldOrders, DatabaseError> {
         let scope = Scope::of(params);
-        // Where nothing is asked of touches, credits are not looked at.
-        let models = [money.model()];
-        let models: &[&str] = if scope.is_filtered() { &models } else { &[] };
-        let choices = OrderChoices::of(snapshot, &scope, money.is_by_session(), models).await?;
+        let choices = OrderChoices::of_earned(snapshot, &scope, money).await?;
         let (mut orders, mut touches) = (Vec::new(), Vec::new());
         scan_orders(snapshot, choices.window(), &choices.columns(), |day| {
             let choices = choices.of_day(day);

@@ -1,6 +1,6 @@
 -- What do purchases name of some orders? One is of the time of its session.
 -- $1 site_id, $2 order_id, $3 session_id of the orders; $4 the first and $5 the last hour of the sessions' ids: the planner leaves other
---   months alone
+--   months of sessions, and earlier ones of events, alone
 -- → of orders for which there is one: site_id, order_id; told bigint[], keys of products
 SELECT o.site_id, o.order_id, t.told
 FROM unnest($1::integer[], $2::text[], $3::uuid[]) AS o(site_id, order_id, session_id)
