@@ -58,13 +58,14 @@ CREATE FUNCTION history.day_of(i bigint, sessions bigint) RETURNS double precisi
 $$;
 
 -- When session `i` of so many began, in the two years before `to_at`: in the afternoon rather than at night, on four days of a
--- week rather than on the other three, and twice as many at the end as at the beginning.
+-- week rather than on the other three, and twice as many at the end as at the beginning. What would be later began a week before.
 CREATE FUNCTION history.begin_of(i bigint, sessions bigint, to_at timestamptz) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT least(to_at - interval '1 minute',
-                 to_at + interval '24 hours'
+    SELECT b.at - CASE WHEN b.at >= to_at THEN interval '7 days' ELSE interval '0' END
+    FROM (SELECT to_at + interval '24 hours'
                  * (history.day_of(i, sessions) - 730 + 0.15 + 0.4 * (history.chance(i, 2) + history.chance(i, 3))
-                    + CASE WHEN history.day_of(i, sessions)::integer % 7 >= 4 AND history.chance(i, 1) < 0.3 THEN 3 ELSE 0 END))
+                    + CASE WHEN history.day_of(i, sessions)::integer % 7 >= 4 AND history.chance(i, 1) < 0.3 THEN 3 ELSE 0 END) AS at
+          OFFSET 0) b
 $$;
 
 CREATE FUNCTION history.id(at timestamptz, random text) RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use axum::extract::connect_info::ConnectInfo;
+use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
 use axum::http::request::Parts;
@@ -16,8 +16,8 @@ use axum::http::uri::Authority;
 use axum::http::{Method, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::serve::IncomingStream;
-use tokio::net::TcpListener;
+use axum::serve::{IncomingStream, Listener};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::config::{Config, Scope};
 use crate::stats::problem::StatsError;
@@ -33,8 +33,26 @@ pub(crate) struct Peers {
     pub(crate) remote: Option<SocketAddr>,
 }
 
-impl axum::extract::connect_info::Connected<IncomingStream<'_, TcpListener>> for Peers {
-    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Peers {
+/// The port's listener. What is streamed goes out piece by piece: none waits for the one before to be acknowledged (RFC 896).
+pub(crate) struct Port(pub(crate) TcpListener);
+
+impl Listener for Port {
+    type Io = TcpStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+        let (tcp, remote) = Listener::accept(&mut self.0).await;
+        let _ = tcp.set_nodelay(true);
+        (tcp, remote)
+    }
+
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+impl Connected<IncomingStream<'_, Port>> for Peers {
+    fn connect_info(stream: IncomingStream<'_, Port>) -> Peers {
         Peers { local: stream.io().local_addr().ok(), remote: Some(*stream.remote_addr()) }
     }
 }

@@ -223,7 +223,7 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let listen = listener.local_addr()?;
     let service = router(context, listen, shutdown.clone()).into_make_service_with_connect_info::<Peers>();
-    axum::serve(listener, service).with_graceful_shutdown(shutdown.cancelled_owned()).await
+    axum::serve(access::Port(listener), service).with_graceful_shutdown(shutdown.cancelled_owned()).await
 }
 
 fn router(context: StatsContext, listen: SocketAddr, shutdown: CancellationToken) -> Router {

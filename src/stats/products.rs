@@ -4,11 +4,12 @@
 //! product was both is found by the sessions of its orders.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::ops::{AddAssign, Range};
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
+use foldhash::HashMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::types::Type;
@@ -210,12 +211,14 @@ struct Lines {
     /// The lines of keys.
     by_key: HashMap<i64, usize>,
     /// Sessions, as `id_hash()` has them, and the lines that their orders have, in this order.
-    by_session: Vec<(i64, usize)>,
+    of_orders: Vec<(i64, usize)>,
+    /// Where there those of a session are.
+    by_session: HashMap<i64, Range<usize>>,
 }
 
 impl Lines {
     async fn of(bought: Positions, snapshot: &Snapshot) -> Result<Lines, DatabaseError> {
-        let mut lines = Lines { by_session: bought.named_by, ..Lines::default() };
+        let mut lines = Lines { of_orders: bought.named_by, ..Lines::default() };
         for named in bought.named {
             lines.lines.push(Line {
                 site: i32::try_from(named.site).unwrap_or_default(),
@@ -241,9 +244,16 @@ impl Lines {
             lines.lines[line].sum.sold += Sold { purchases: orders, quantity, revenue: None };
         }
         let told_by = bought.told_by.into_iter().map(|(session, key)| (session, lines.by_key[&key]));
-        lines.by_session.extend(told_by);
-        lines.by_session.sort_unstable();
-        lines.by_session.dedup();
+        lines.of_orders.extend(told_by);
+        lines.of_orders.sort_unstable();
+        lines.of_orders.dedup();
+        let mut end = 0;
+        lines.by_session.reserve(lines.of_orders.len());
+        for of_session in lines.of_orders.chunk_by(|(one, _), (other, _)| one == other) {
+            let begin = end;
+            end += of_session.len();
+            lines.by_session.extend(of_session.first().map(|(session, _)| (*session, begin..end)));
+        }
         Ok(lines)
     }
 
@@ -258,13 +268,6 @@ impl Lines {
         line
     }
 
-    /// The places of a session in [`Lines::by_session`].
-    fn of_session(&self, session: i64) -> Range<usize> {
-        let begin = self.by_session.partition_point(|(of, _)| *of < session);
-        let count = self.by_session[begin..].iter().take_while(|(of, _)| *of == session).count();
-        begin..begin + count
-    }
-
     fn count(&mut self, count: Count, line: usize) {
         self.counts[line][count as usize] += 1;
     }
@@ -276,32 +279,26 @@ impl Lines {
         let which = |kind: &i64| kinds.iter().position(|known| *known == Some(*kind)).unwrap_or(NONE);
         let which: Vec<usize> = std::iter::once(NONE).chain(of_kinds.list.iter().map(which)).collect();
         let what = |action: usize| (which[of_kinds.place(action)], of_products.place(action).wrapping_sub(1));
-        for &session in part.chosen() {
-            for action in part.actions(session) {
-                let (kind, product) = what(action);
-                let (count, visits) = match kind {
-                    0 => (Count::Views, Some(Count::Viewed)),
-                    1 => (Count::Adds, Some(Count::Carted)),
-                    2 => (Count::Removes, None),
-                    _ => continue,
-                };
-                let Some(of_product) = seen.get_mut(product) else { continue };
-                if of_product.line == NONE {
-                    of_product.line = self.done_with(of_products.list[product]);
-                }
-                let line = of_product.line;
-                self.count(count, line);
-                if let Some(visits) = visits.filter(|_| of_product.last[kind] != session) {
-                    of_product.last[kind] = session;
-                    self.count(visits, line);
-                    if of_product.last[1 - kind] == session {
-                        self.count(Count::ViewedCarted, line);
-                    }
+        for (session, action) in part.done() {
+            let (kind, product) = what(action);
+            let (Some(count), Some(of_product)) = (COUNTS.get(kind), seen.get_mut(product)) else { continue };
+            if of_product.line == NONE {
+                of_product.line = self.done_with(of_products.list[product]);
+            }
+            let line = of_product.line;
+            self.count(*count, line);
+            if let Some(visits) = VISITS.get(kind).filter(|_| of_product.last[kind] != session) {
+                of_product.last[kind] = session;
+                self.count(*visits, line);
+                if of_product.last[1 - kind] == session {
+                    self.count(Count::ViewedCarted, line);
                 }
             }
+        }
+        for &session in part.chosen() {
             if let Some(buyer) = part.buyer(session) {
-                for place in self.of_session(buyer) {
-                    let (_, line) = self.by_session[place];
+                for place in self.by_session.get(&buyer).cloned().into_iter().flatten() {
+                    let (_, line) = self.of_orders[place];
                     // Whether it was viewed in the session with the order, and put into the cart.
                     for (kind, count) in [(0, Count::ViewedBought), (1, Count::CartedBought)] {
                         let mut done = part.actions(session).map(what);
@@ -362,6 +359,10 @@ async fn called(snapshot: &Snapshot, lines: &[Line], digits: usize) -> Result<Ve
 
 /// What counts.
 const KINDS: [&str; 3] = ["product_view", "add_to_cart", "remove_from_cart"];
+/// As what, each of them.
+const COUNTS: [Count; 3] = [Count::Views, Count::Adds, Count::Removes];
+/// And as what the visits with the first two.
+const VISITS: [Count; 2] = [Count::Viewed, Count::Carted];
 
 /// A product of a day: its line, and the last sessions that viewed it and put it into the cart.
 #[derive(Debug, Clone, Copy)]

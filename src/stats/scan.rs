@@ -65,6 +65,15 @@ impl Part {
         self.columns.actions(session)
     }
 
+    /// What was done in the sessions that the report is about: the place of the session, and of the action.
+    pub(crate) fn done(&self) -> impl Iterator<Item = (usize, usize)> {
+        let mut are_chosen = vec![false; self.columns.sessions()];
+        self.chosen.iter().for_each(|session| are_chosen[*session] = true);
+        // Action by action rather than session by session: nobody can foretell how many each has.
+        let all = self.columns.doers().into_iter().zip(0..);
+        all.filter(move |(session, _)| are_chosen[*session])
+    }
+
     /// The kinds of actions.
     pub(crate) fn kinds(&self) -> &Ids {
         self.columns.kinds()

@@ -83,7 +83,7 @@ impl Way {
     pub(crate) fn nobody(self) -> People {
         match self {
             Way::Counted => People::Counted(Crowd::default()),
-            Way::Estimated(_) | Way::Rolled => People::Estimated { by_label: Vec::new(), sketches: 0 },
+            Way::Estimated(_) | Way::Rolled => People::Estimated(Estimated::default()),
         }
     }
 }
@@ -94,11 +94,17 @@ const NOT_KEPT: &str = "some of its sessions are no longer kept one by one";
 #[derive(Debug)]
 pub(crate) enum People {
     Counted(Crowd),
-    Estimated {
-        by_label: Vec<Codes>,
-        /// How many labels have a sketch.
-        sketches: usize,
-    },
+    Estimated(Estimated),
+}
+
+/// By sketches.
+#[derive(Debug, Default)]
+pub(crate) struct Estimated {
+    /// Those that wait, by label.
+    waiting: Vec<Waiting>,
+    by_label: Vec<Codes>,
+    /// How many labels have a sketch.
+    sketches: usize,
 }
 
 impl People {
@@ -106,11 +112,7 @@ impl People {
     pub(crate) fn add(&mut self, label: u32, who: impl Iterator<Item = i64>) {
         match self {
             People::Counted(crowd) => who.for_each(|hash| crowd.add((hash, label))),
-            People::Estimated { by_label, sketches } => {
-                let codes = Codes::of(by_label, label);
-                codes.few.extend(who.map(|code| u32::try_from(code).unwrap_or_default()));
-                codes.compact(sketches);
-            }
+            People::Estimated(estimated) => estimated.add_all(label, who),
         }
     }
 
@@ -118,20 +120,16 @@ impl People {
     pub(crate) fn add_each<'a>(&mut self, people: impl Iterator<Item = (i64, &'a u32)>) {
         match self {
             People::Counted(crowd) => people.for_each(|(hash, label)| crowd.add((hash, *label))),
-            People::Estimated { by_label, sketches } => {
-                for (code, label) in people {
-                    let codes = Codes::of(by_label, *label);
-                    codes.few.push(u32::try_from(code).unwrap_or_default());
-                    codes.compact(sketches);
-                }
+            People::Estimated(estimated) => {
+                people.for_each(|(code, label)| estimated.add(*label, code));
             }
         }
     }
 
     /// Adds those of a label whom rollups tell.
     pub(crate) fn add_sketch(&mut self, label: u32, bytes: &[u8]) {
-        if let People::Estimated { by_label, .. } = self {
-            Codes::of(by_label, label).sketch.get_or_insert_default().add(bytes);
+        if let People::Estimated(estimated) = self {
+            estimated.codes(label).sketch.get_or_insert_default().add(bytes);
         }
     }
 
@@ -141,9 +139,9 @@ impl People {
             People::Counted(crowd) => {
                 Members::Counted(crowd.once_each(|label| groups[label as usize]).collect())
             }
-            People::Estimated { by_label, .. } => {
+            People::Estimated(estimated) => {
                 let mut of_groups = vec![Codes::default(); count];
-                for (codes, group) in by_label.into_iter().zip(groups) {
+                for (codes, group) in estimated.by_label().into_iter().zip(groups) {
                     of_groups[*group as usize].take(codes);
                 }
                 Members::Estimated(of_groups)
@@ -207,6 +205,69 @@ impl Members {
     }
 }
 
+impl Estimated {
+    #[inline(never)]
+    fn grow(&mut self, label: u32) {
+        let labels = self.by_label.len().max(label as usize + 1);
+        self.waiting.resize(labels, Waiting::default());
+        self.by_label.resize_with(labels, Codes::default);
+    }
+
+    fn codes(&mut self, label: u32) -> &mut Codes {
+        if self.by_label.len() <= label as usize {
+            self.grow(label);
+        }
+        &mut self.by_label[label as usize]
+    }
+
+    #[inline]
+    fn add(&mut self, label: u32, code: i64) {
+        if self.waiting.len() <= label as usize {
+            self.grow(label);
+        }
+        let waiting = &mut self.waiting[label as usize];
+        waiting.codes[waiting.count] = u32::try_from(code).unwrap_or_default();
+        waiting.count += 1;
+        if waiting.count == WAITING {
+            self.put(label);
+        }
+    }
+
+    /// Puts the codes that wait to the others of their label.
+    #[inline(never)]
+    fn put(&mut self, label: u32) {
+        let waiting = &mut self.waiting[label as usize];
+        waiting.count = 0;
+        let codes = &mut self.by_label[label as usize];
+        codes.few.extend(waiting.codes);
+        codes.compact(&mut self.sketches);
+    }
+
+    fn add_all(&mut self, label: u32, who: impl Iterator<Item = i64>) {
+        self.codes(label).few.extend(who.map(|code| u32::try_from(code).unwrap_or_default()));
+        self.by_label[label as usize].compact(&mut self.sketches);
+    }
+
+    /// All codes of each label.
+    fn by_label(mut self) -> Vec<Codes> {
+        for (waiting, codes) in self.waiting.iter().zip(&mut self.by_label) {
+            codes.few.extend(&waiting.codes[..waiting.count]);
+        }
+        self.by_label
+    }
+}
+
+/// Codes of a label that are put to its others together: these lie far from another label's, which is next.
+#[derive(Debug, Clone, Default)]
+#[repr(align(64))]
+struct Waiting {
+    codes: [u32; WAITING],
+    count: usize,
+}
+
+/// Codes that fit a line of the processor's cache, with their number.
+const WAITING: usize = 14;
+
 /// The `sketch_code()`s of a label or a group: as they are while they are few, for most labels are seldom seen.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Codes {
@@ -217,13 +278,6 @@ pub(crate) struct Codes {
 }
 
 impl Codes {
-    fn of(by_label: &mut Vec<Codes>, label: u32) -> &mut Codes {
-        if by_label.len() <= label as usize {
-            by_label.resize_with(label as usize + 1, Codes::default);
-        }
-        &mut by_label[label as usize]
-    }
-
     /// Puts what are no longer few into a sketch, so many at a time that it stays in the processor's cache meanwhile.
     fn compact(&mut self, sketches: &mut usize) {
         if self.few.len() < FEW.max(2 * self.left) {
@@ -299,7 +353,7 @@ mod tests {
 
     #[test]
     fn labels_without_a_sketch_are_estimated_all_the_same() {
-        let few = |sketches| People::Estimated { by_label: Vec::new(), sketches };
+        let few = |sketches| People::Estimated(Estimated { sketches, ..Estimated::default() });
         let told = among(few(0));
         assert_eq!(among(few(SKETCHES)), told);
         assert_eq!(among(few(SKETCHES - 3)), told);

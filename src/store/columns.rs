@@ -197,6 +197,11 @@ impl Columns {
         self.actions.of(session)
     }
 
+    /// Whose each action is: the places of sessions.
+    pub fn doers(&self) -> Vec<usize> {
+        self.actions.whose()
+    }
+
     /// The kinds of actions.
     pub fn kinds(&self) -> &Ids {
         &self.kinds
@@ -348,11 +353,11 @@ impl Columns {
         let numbers = &mut self.numbers[of as usize];
         unpack_into(bytes, self.sessions, numbers)?;
         match of {
-            Number::Actions => self.actions = Ends::of_counts(numbers.iter().copied())?,
-            Number::Views => self.views = Ends::of_counts(numbers.iter().copied())?,
+            Number::Actions => self.actions.read(numbers.iter().copied())?,
+            Number::Views => self.views.read(numbers.iter().copied())?,
             Number::Flags => {
                 let has_order = |flags: &i64| i64::from(flags & flags::CONVERTED != 0);
-                self.bought = Ends::of_counts(numbers.iter().map(has_order))?;
+                self.bought.read(numbers.iter().map(has_order))?;
             }
             _ => {}
         }
@@ -417,14 +422,33 @@ fn list<'a, T: FromSql<'a>>(done: Option<&'a Row>, column: &str) -> Result<Vec<T
 }
 
 impl Ends {
-    fn of_counts(counts: impl Iterator<Item = i64>) -> Result<Ends, Damaged> {
-        let mut end = 0_usize;
-        let ends = counts.map(|count| {
-            end = usize::try_from(count).ok().and_then(|count| end.checked_add(count))?;
-            Some(end)
-        });
-        let ends = Ends(ends.collect::<Option<_>>().ok_or(Damaged)?);
-        if ends.last() > MOST_LISTED { Err(Damaged) } else { Ok(ends) }
+    /// Becomes those of so many of each.
+    fn read(&mut self, counts: impl Iterator<Item = i64>) -> Result<(), Damaged> {
+        self.0.clear();
+        let (mut end, mut signs) = (0_i64, 0);
+        self.0.extend(counts.map(|count| {
+            signs |= count;
+            end = end.saturating_add(count);
+            usize::try_from(end).unwrap_or(usize::MAX)
+        }));
+        if signs < 0 || self.last() > MOST_LISTED {
+            self.0.clear();
+            return Err(Damaged);
+        }
+        Ok(())
+    }
+
+    /// Whose each place is: as many have ended before it as stand before whoever has it.
+    fn whose(&self) -> Vec<usize> {
+        let mut whose = vec![0; self.last() + 1];
+        self.0.iter().for_each(|end| whose[*end] += 1);
+        whose.pop();
+        let mut ended = 0;
+        for place in &mut whose {
+            ended += *place;
+            *place = ended;
+        }
+        whose
     }
 
     fn of(&self, session: usize) -> Range<usize> {
@@ -567,6 +591,49 @@ fn widen<const WIDTH: usize>(packed: &[u8], least: i64, numbers: &mut Vec<i64>) 
     }));
 }
 
+/// In the place of a width: numbers beyond 64 bits follow, the low halves of all with their length in front, and the high ones.
+const WIDE: u8 = 9;
+
+/// The same of numbers of which few are beyond 64 bits.
+pub(super) fn pack_wide(numbers: &[i128]) -> Vec<u8> {
+    let narrow: Result<Vec<i64>, _> = numbers.iter().map(|number| i64::try_from(*number)).collect();
+    narrow.map_or_else(
+        |_| {
+            let halves: (Vec<i64>, Vec<i64>) = numbers.iter().map(|number| halves(*number)).unzip();
+            std::iter::once(WIDE).chain(measured(pack(&halves.0))).chain(pack(&halves.1)).collect()
+        },
+        |numbers| pack(&numbers),
+    )
+}
+
+pub(super) fn unpack_wide(bytes: &[u8], count: usize) -> Result<Vec<i128>, Damaged> {
+    let Some((&WIDE, halves)) = bytes.split_first() else {
+        return Ok(unpack(bytes, count)?.into_iter().map(i128::from).collect());
+    };
+    let (low, high) = part(halves)?;
+    let (low, high) = (unpack(low, count)?, unpack(high, count)?);
+    let whole = |(low, high): (i64, i64)| i128::from(high) << 64 | i128::from(low.cast_unsigned());
+    Ok(low.into_iter().zip(high).map(whole).collect())
+}
+
+/// The low half of a number, and the high one.
+fn halves(number: i128) -> (i64, i64) {
+    let bytes = number.to_le_bytes();
+    let half = |half: usize| i64::from_le_bytes(bytes.as_chunks().0[half]);
+    (half(0), half(1))
+}
+
+/// Bytes with their length in front.
+pub(super) fn measured(part: Vec<u8>) -> impl Iterator<Item = u8> {
+    u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes().into_iter().chain(part)
+}
+
+/// Such bytes, and what follows them.
+pub(super) fn part(bytes: &[u8]) -> Result<(&[u8], &[u8]), Damaged> {
+    let (length, rest) = bytes.split_first_chunk::<4>().ok_or(Damaged)?;
+    rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or(Damaged)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -617,6 +684,9 @@ mod tests {
         let told = |session| {
             (day.ids(Id::Agent).of(session).unwrap(), day.numbers(Number::Points)[session], done(session))
         };
+        let doers: Vec<usize> =
+            (0..day.sessions()).flat_map(|session| day.actions(session).map(move |_| session)).collect();
+        assert_eq!(day.doers(), doers);
         (0..day.sessions()).map(told).collect()
     }
 
@@ -658,6 +728,20 @@ mod tests {
             ],
         ) {
             prop_assert_eq!(unpack(&pack(&numbers), numbers.len()), Ok(numbers));
+        }
+
+        #[test]
+        fn numbers_beyond_64_bits_come_back_and_others_take_no_more_room(
+            numbers in prop_oneof![
+                prop::collection::vec(any::<i128>(), 0..40),
+                prop::collection::vec(any::<i64>().prop_map(i128::from), 0..40),
+                prop::collection::vec(prop_oneof![any::<i128>(), any::<i64>().prop_map(i128::from)], 0..40),
+            ],
+        ) {
+            let bytes = pack_wide(&numbers);
+            let narrow: Result<Vec<_>, _> = numbers.iter().map(|number| i64::try_from(*number)).collect();
+            prop_assert!(narrow.map_or(true, |narrow| pack(&narrow) == bytes));
+            prop_assert_eq!(unpack_wide(&bytes, numbers.len()), Ok(numbers));
         }
 
         #[test]

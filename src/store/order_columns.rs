@@ -13,7 +13,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql, Type};
 use uuid::Uuid;
 
-use super::columns::{Damaged, Ids, first_eight, id_hash, pack, unpack};
+use super::columns::{Damaged, Ids, first_eight, id_hash, pack, pack_wide, unpack, unpack_wide};
 use super::order_positions::Positions;
 pub use super::order_positions::{Amount, Position, Product};
 use super::order_shares::{Credits, Keys};
@@ -83,6 +83,8 @@ const MICROSECONDS_OF_HOUR: i64 = 3_600_000_000;
 /// Columns of whole numbers; all but times and flags are read where they are asked for.
 const NUMBERS: [&str; 9] =
     ["starts", "hours", SESSION_STARTS, FLAGS, "scales", "currencies", VISITORS, FIRST_TOUCHES, "buyers"];
+/// Digits behind the point that amounts have at most: as many as [`Decimal`] has.
+const MOST_SCALE: i64 = 28;
 /// Columns of amounts.
 const AMOUNTS: [&str; 4] = ["gross", "paid", "refunded", "net"];
 /// What an order is worth, and in which currency.
@@ -430,30 +432,21 @@ impl Orders {
         place as i64 + 1
     }
 
-    /// None when a number is beyond 64 bits: such a day is not packed.
-    pub fn packed(&self) -> Option<Packed<'_>> {
+    /// All columns as the table has them.
+    pub fn packed(&self) -> Packed<'_> {
         let [starts, hours, session_starts, flags, scales, currencies, visitors, first_touches, buyers] =
             self.numbers.each_ref().map(|numbers| pack(numbers));
         let mut columns = vec![starts, hours, session_starts, flags, scales];
-        for amounts in &self.amounts {
-            let amounts = amounts.iter().map(|amount| i64::try_from(*amount)).collect::<Result<Vec<_>, _>>();
-            columns.push(pack(&amounts.ok()?));
-        }
+        columns.extend(self.amounts.iter().map(|amounts| pack_wide(amounts)));
         columns.push(currencies);
         columns.extend(self.ids.iter().map(Ids::packed));
         columns.extend(self.credits.iter().map(Credits::packed));
         columns.extend([visitors, first_touches, self.keys.packed(), buyers]);
-        columns.extend([self.positions.packed()?, self.told.packed()]);
+        columns.extend([self.positions.packed(), self.told.packed()]);
         let products = self.positions.products().iter();
         let (product_ids, product_names) =
             products.map(|product| (product.id.as_str(), product.name.as_deref())).unzip();
-        Some(Packed {
-            orders: self.orders,
-            currencies: &self.currencies,
-            product_ids,
-            product_names,
-            columns,
-        })
+        Packed { orders: self.orders, currencies: &self.currencies, product_ids, product_names, columns }
     }
 
     /// The columns of a row of the table, as far as they are not null.
@@ -466,9 +459,12 @@ impl Orders {
                 *column = unpack(bytes, count)?;
             }
         }
+        if orders.numbers[4].iter().any(|scale| !(0..=MOST_SCALE).contains(scale)) {
+            return Err(Damaged.into());
+        }
         for (column, name) in orders.amounts.iter_mut().zip(AMOUNTS) {
             if let Some(bytes) = row.try_get(name)? {
-                *column = unpack(bytes, count)?.into_iter().map(i128::from).collect();
+                *column = unpack_wide(bytes, count)?;
             }
         }
         for (column, name) in orders.ids.iter_mut().zip(IDS) {

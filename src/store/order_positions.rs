@@ -5,13 +5,13 @@
 
 use std::collections::HashMap;
 
-use super::columns::{Damaged, pack, unpack};
-use super::order_shares::{Shares, measured, part};
+use super::columns::{Damaged, measured, pack, pack_wide, part, unpack, unpack_wide};
+use super::order_shares::Shares;
 
 /// More digits than this are cut off behind the point: no rounding to minor units looks at them.
 const MOST_DIGITS: usize = 36;
-/// Digits behind the point that packed numbers have at most.
-const MOST_SCALE: i64 = 30;
+/// Digits behind the point that numbers have at most.
+const MOST_SCALE: usize = 30;
 /// In the place of digits behind the point.
 const UNKNOWN: i64 = -1;
 
@@ -59,16 +59,11 @@ impl Amount {
     /// What Postgres writes of a number that is none below zero.
     fn parse(text: &str) -> Amount {
         let (whole, digits) = text.split_once('.').unwrap_or((text, ""));
-        let digits = &digits[..digits.len().min(MOST_DIGITS.saturating_sub(whole.len()))];
+        let digits = &digits[..digits.len().min(MOST_DIGITS.saturating_sub(whole.len())).min(MOST_SCALE)];
         let number = whole.bytes().chain(digits.bytes()).filter(u8::is_ascii_digit);
         let number = number
             .fold(0_i128, |number, digit| number.saturating_mul(10).saturating_add(i128::from(digit - b'0')));
         Amount { number, scale: u32::try_from(digits.len()).unwrap_or(0) }
-    }
-
-    /// What columns have of it: the number, and the digits behind the point.
-    fn packed(self) -> Option<(i64, i64)> {
-        Some((i64::try_from(self.number).ok()?, i64::from(self.scale)))
     }
 }
 
@@ -102,19 +97,27 @@ impl Positions {
     }
 
     /// Columns with their lengths in front: how many each order has, the places of products, pieces and their digits behind the
-    /// point, what they cost and its digits; then the sites of products. None when a number is beyond 64 bits.
-    pub(super) fn packed(&self) -> Option<Vec<u8>> {
-        let mut columns: [Vec<i64>; 5] = Default::default();
+    /// point, what they cost and its digits; then the sites of products.
+    pub(super) fn packed(&self) -> Vec<u8> {
+        let (mut places, mut quantities, mut digits) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut amounts, mut digits_of_amounts) = (Vec::new(), Vec::new());
         for position in &self.positions {
-            let (quantity, digits) = position.quantity.packed()?;
-            let (amount, digits_of_amount) = position.amount.map_or(Some((0, UNKNOWN)), Amount::packed)?;
-            let numbers = [position.product as i64, quantity, digits, amount, digits_of_amount];
-            columns.iter_mut().zip(numbers).for_each(|(column, number)| column.push(number));
+            places.push(position.product as i64);
+            quantities.push(position.quantity.number);
+            digits.push(i64::from(position.quantity.scale));
+            amounts.push(position.amount.map_or(0, |amount| amount.number));
+            digits_of_amounts.push(position.amount.map_or(UNKNOWN, |amount| i64::from(amount.scale)));
         }
+        let columns = [
+            pack(&self.shares.counts),
+            pack(&places),
+            pack_wide(&quantities),
+            pack(&digits),
+            pack_wide(&amounts),
+            pack(&digits_of_amounts),
+        ];
         let sites: Vec<i64> = self.products.iter().map(|product| product.site).collect();
-        let columns = std::iter::once(&self.shares.counts).chain(&columns);
-        let columns = columns.flat_map(|column| measured(pack(column)));
-        Some(columns.chain(pack(&sites)).collect())
+        columns.into_iter().flat_map(measured).chain(pack(&sites)).collect()
     }
 
     /// Of the names of products there are as many as ids.
@@ -124,24 +127,25 @@ impl Positions {
         names: Vec<Option<String>>,
         orders: usize,
     ) -> Result<Positions, Damaged> {
-        let (counts, mut rest) = part(bytes)?;
+        let (counts, rest) = part(bytes)?;
+        let (products, rest) = part(rest)?;
+        let (quantities, rest) = part(rest)?;
+        let (digits, rest) = part(rest)?;
+        let (amounts, rest) = part(rest)?;
+        let (digits_of_amounts, sites) = part(rest)?;
         let shares = Shares::unpack(counts, orders)?;
-        let mut columns: [Vec<i64>; 5] = Default::default();
-        for column in &mut columns {
-            let (own, after) = part(rest)?;
-            *column = unpack(own, shares.all())?;
-            rest = after;
-        }
-        let sites = unpack(rest, ids.len())?;
+        let (products, sites) = (unpack(products, shares.all())?, unpack(sites, ids.len())?);
+        let (quantities, digits) = (unpack_wide(quantities, shares.all())?, unpack(digits, shares.all())?);
+        let amounts = unpack_wide(amounts, shares.all())?;
+        let digits_of_amounts = unpack(digits_of_amounts, shares.all())?;
         if ids.len() != names.len() {
             return Err(Damaged);
         }
-        let [products, quantities, digits, amounts, digits_of_amounts] = &columns;
-        let scale = |digits: i64| {
-            let digits = Some(digits).filter(|digits| (0..=MOST_SCALE).contains(digits)).ok_or(Damaged)?;
-            u32::try_from(digits).map_err(|_| Damaged)
+        let amount = |number: i128, digits: i64| {
+            let digits =
+                usize::try_from(digits).ok().filter(|digits| *digits <= MOST_SCALE).ok_or(Damaged)?;
+            Ok(Amount { number, scale: u32::try_from(digits).map_err(|_| Damaged)? })
         };
-        let amount = |number: i64, digits| Ok(Amount { number: i128::from(number), scale: scale(digits)? });
         let position = |place: usize| {
             let product = usize::try_from(products[place]).ok().filter(|product| *product < ids.len());
             let amount_of = digits_of_amounts[place];
@@ -172,7 +176,7 @@ mod tests {
         );
         let long = "999999999999999999999999999.123456789012345678901234";
         assert_eq!(told(long), (999_999_999_999_999_999_999_999_999_123_456_789, 9));
-        assert_eq!(Amount::parse(long).packed(), None);
+        assert_eq!(told(&format!("0.{}", "1".repeat(40))).1, 30);
     }
 
     fn product() -> impl Strategy<Value = Product> {
@@ -185,7 +189,7 @@ mod tests {
     }
 
     fn number() -> impl Strategy<Value = String> {
-        (0u32..300_000, prop::option::of("[0-9]{1,12}"))
+        (prop_oneof![0u64..300_000, any::<u64>()], prop::option::of("[0-9]{1,16}"))
             .prop_map(|(whole, rest)| rest.map_or(whole.to_string(), |rest| format!("{whole}.{rest}")))
     }
 
@@ -222,7 +226,7 @@ mod tests {
         ) {
             let positions = packed(&orders);
             let (ids, names) = lists(&positions);
-            let read = Positions::unpack(&positions.packed().unwrap(), ids, names, orders.len()).unwrap();
+            let read = Positions::unpack(&positions.packed(), ids, names, orders.len()).unwrap();
             let told = |position: &Position| {
                 (read.products()[position.product].clone(), text(position.quantity), position.amount.map(text))
             };
@@ -238,7 +242,7 @@ mod tests {
             cut in prop::option::of(any::<prop::sample::Index>()),
         ) {
             let positions = packed(&orders);
-            let mut bytes = positions.packed().unwrap();
+            let mut bytes = positions.packed();
             for (place, byte) in damage {
                 let place = place.index(bytes.len());
                 bytes[place] = byte;

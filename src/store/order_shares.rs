@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::columns::{Damaged, Ids, MOST_LISTED, pack, unpack};
+use super::columns::{Damaged, Ids, MOST_LISTED, measured, pack, part, unpack};
 
 /// Which parts of a list are each order's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,17 +29,6 @@ pub(super) struct Keys {
     keys: Vec<i64>,
 }
 
-/// Bytes with their length in front.
-pub(super) fn measured(part: Vec<u8>) -> impl Iterator<Item = u8> {
-    u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes().into_iter().chain(part)
-}
-
-/// Such bytes, and what follows them.
-pub(super) fn part(bytes: &[u8]) -> Result<(&[u8], &[u8]), Damaged> {
-    let (length, rest) = bytes.split_first_chunk::<4>().ok_or(Damaged)?;
-    rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or(Damaged)
-}
-
 impl Shares {
     pub(super) fn push(&mut self, count: usize) {
         if self.begins.is_empty() {
@@ -49,9 +38,12 @@ impl Shares {
         self.begins.push(self.all() + count);
     }
 
-    /// The places of an order's.
+    /// The places of an order's; none of what was not read.
     pub(super) fn of(&self, order: usize) -> Range<usize> {
-        self.begins[order]..self.begins[order + 1]
+        match self.begins.get(order..order + 2) {
+            Some(&[begin, end]) => begin..end,
+            _ => 0..0,
+        }
     }
 
     /// How many all orders have.

@@ -233,17 +233,10 @@ async fn pack_orders(
     }
     let list = [(&list as _, Type::TIMESTAMPTZ_ARRAY)];
     transaction.query_typed(include_str!("sql/clear_order_columns.sql"), &list).await?;
-    let mut left = Vec::new();
     for (day, orders) in &days {
-        match orders.packed() {
-            Some(packed) if packed.orders > 0 => put_orders(transaction, *day, &packed).await?,
-            Some(_) => {}
-            None => left.push(*day),
+        if orders.orders() > 0 {
+            put_orders(transaction, *day, &orders.packed()).await?;
         }
-    }
-    if !left.is_empty() {
-        let left = [(&left as _, Type::TIMESTAMPTZ_ARRAY)];
-        transaction.query_typed(include_str!("sql/mark_order_days.sql"), &left).await?;
     }
     Ok(days.len())
 }
