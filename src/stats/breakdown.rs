@@ -218,7 +218,7 @@ async fn look(
 ) -> Result<Looked, DatabaseError> {
     let snapshot = shared.context.database.snapshot().await?;
     let scope = Scope::of(params);
-    let way = Way::of(&snapshot, &scope, params.window).await?;
+    let way = Way::of(&snapshot, &scope).await?;
     // What only sessions have no rollup tells.
     let way = if dimension.of_session().is_some() { way.of_sessions() } else { way };
     let groups = Groups::read(&snapshot, &scope, dimension.name(), dimension.label(), way).await?;

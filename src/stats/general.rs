@@ -82,7 +82,7 @@ pub(crate) async fn count(
     money: &Money,
 ) -> Result<Counted, DatabaseError> {
     let scope = Scope::within(params, window);
-    let way = Way::of(snapshot, &scope, window).await?;
+    let way = Way::of(snapshot, &scope).await?;
     let (tally, visitors) = sessions(snapshot, &scope, way).await?;
     let orders = sold(snapshot, &scope, money).await?;
     let stats = together(&tally, visitors, &orders, money.minor_units());
@@ -100,12 +100,8 @@ pub(crate) async fn sold(snapshot: &Snapshot, scope: &Scope, money: &Money) -> R
 }
 
 /// How many sessions of a window had an order.
-pub(crate) async fn conversions(
-    snapshot: &Snapshot,
-    scope: &Scope,
-    window: Window,
-) -> Result<i64, DatabaseError> {
-    let way = Way::of(snapshot, scope, window).await?;
+pub(crate) async fn conversions(snapshot: &Snapshot, scope: &Scope) -> Result<i64, DatabaseError> {
+    let way = Way::of(snapshot, scope).await?;
     Ok(tally(snapshot, scope, way, &[Number::Flags], None).await?.conversions)
 }
 

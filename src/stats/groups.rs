@@ -8,7 +8,7 @@ use crate::stats::database::{DatabaseError, Snapshot};
 use crate::stats::scan::{Part, Wanted, scan};
 use crate::stats::scope::Scope;
 use crate::stats::tally::Tally;
-use crate::stats::visitors::{Members, People, Way};
+use crate::stats::visitors::{Members, People, Way, are_kept};
 use crate::store::columns::{Id, Ids, Number, flags};
 
 /// What one group is of.
@@ -88,6 +88,35 @@ pub(crate) async fn keys(
     let keys =
         rows.iter().map(|row| Ok([row.try_get("key_1")?, row.try_get("key_2")?, row.try_get("key_3")?]));
     keys.collect()
+}
+
+/// Campaigns, and how many sessions each has.
+pub(crate) async fn sessions_by_campaign(
+    snapshot: &Snapshot,
+    scope: &Scope,
+) -> Result<(Vec<i64>, Vec<i64>), DatabaseError> {
+    let mut sessions = HashMap::<i64, i64>::default();
+    if scope.is_of_sessions() || are_kept(snapshot, scope).await? {
+        scan(
+            snapshot,
+            scope,
+            Wanted { numbers: &[], ids: &[Id::Campaign], lists: &[], edges: &[] },
+            |part| {
+                let ids = part.ids(Id::Campaign);
+                let mut of_places = vec![0; ids.list.len() + 1];
+                part.chosen().iter().for_each(|session| of_places[ids.place(*session)] += 1);
+                for (id, count) in ids.list.iter().zip(&of_places[1..]).filter(|(_, count)| **count > 0) {
+                    *sessions.entry(*id).or_default() += count;
+                }
+            },
+        )
+        .await?;
+    } else {
+        let rolled = Labels::rolled(snapshot, scope).await?;
+        let known = rolled.ids.iter().zip(&rolled.sums);
+        sessions.extend(known.filter_map(|(id, sums)| Some(((*id)?, sums.sessions))));
+    }
+    Ok(sessions.into_iter().unzip())
 }
 
 /// What lists tell of a label's sessions, small enough that those of many labels stay in the processor's cache.

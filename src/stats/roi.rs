@@ -50,7 +50,7 @@ pub(crate) async fn roi(State(shared): AppState, RawQuery(query): RawQuery) -> R
     let snapshot = shared.context.database.snapshot().await?;
     let money = Money::of(&params, &shared.config(), &snapshot).await?;
     let scope = Scope::of(&params);
-    let conversions = conversions(&snapshot, &scope, params.window).await?;
+    let conversions = conversions(&snapshot, &scope).await?;
     let sold = sold(&snapshot, &scope, &money).await?;
     let customers = Customers::read(&snapshot, &scope, &money).await?;
     let stored = match given {

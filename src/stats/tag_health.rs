@@ -14,6 +14,7 @@ use crate::stats::AppState;
 use crate::stats::answer::{Answer, ListMeta};
 use crate::stats::csv;
 use crate::stats::database::DatabaseError;
+use crate::stats::groups::sessions_by_campaign;
 use crate::stats::params::{Accepts, Format, ParameterError};
 use crate::stats::problem::StatsError;
 use crate::stats::scope::Scope;
@@ -58,9 +59,12 @@ pub(crate) async fn tag_health(
     let snapshot = shared.context.database.snapshot().await?;
     let scope = Scope::of(&params);
     let (of_links, limit) = (params.filters.by_field().is_empty(), i64::from(params.limit));
-    let mut parameters = scope.parameters();
+    let (campaigns, hits) = sessions_by_campaign(&snapshot, &scope).await?;
+    let mut parameters = scope.parameters_of_sites();
     parameters.push((&of_links, Type::BOOL));
     parameters.push((&limit, Type::INT8));
+    parameters.push((&campaigns, Type::INT8_ARRAY));
+    parameters.push((&hits, Type::INT8_ARRAY));
     let rows = snapshot.rows(include_str!("sql/tag_health.sql"), &parameters).await?;
     let freshness = snapshot.conclude().await?;
     let findings =

@@ -173,7 +173,7 @@ async fn read(
         })?;
     let window = Window { from: Some(from), to };
     let scope = Scope::within(params, window);
-    let way = Way::of(snapshot, &scope, window).await?;
+    let way = Way::of(snapshot, &scope).await?;
     let mut sums = vec![Bin::default(); edges.len() - 1];
     let visitors = sessions(snapshot, &scope, way, &edges, &mut sums).await?;
     let models = [money.model()];

@@ -8,7 +8,6 @@ use tokio_postgres::types::Type;
 use crate::stats::crowd::{Crowd, Pair};
 use crate::stats::database::{DatabaseError, Snapshot};
 use crate::stats::people::window_sessions;
-use crate::stats::period::Window;
 use crate::stats::scope::Scope;
 use crate::stats::sketch::{ERROR_PERCENT, Sketch, estimate_few};
 use crate::store::columns::Number;
@@ -35,13 +34,12 @@ pub(crate) enum Way {
 
 impl Way {
     /// The way for a window.
-    pub(crate) async fn of(snapshot: &Snapshot, scope: &Scope, window: Window) -> Result<Way, DatabaseError> {
-        let edges = [(&window.from as _, Type::TIMESTAMPTZ), (&window.to as _, Type::TIMESTAMPTZ)];
-        let kept = snapshot.row(include_str!("sql/sessions_kept.sql"), &edges).await?;
-        if !kept.ok_or(DatabaseError::Failed)?.try_get::<_, bool>("kept")? {
+    pub(crate) async fn of(snapshot: &Snapshot, scope: &Scope) -> Result<Way, DatabaseError> {
+        if !are_kept(snapshot, scope).await? {
             return Ok(if scope.is_of_sessions() { Way::Rolled.of_sessions() } else { Way::Rolled });
         }
-        if window.from.is_some_and(|from| window.to.duration_since(from) <= COUNTED_SPAN) {
+        let (from, to) = scope.window();
+        if from.is_some_and(|from| to.duration_since(from) <= COUNTED_SPAN) {
             return Ok(Way::Counted);
         }
         Ok(if window_sessions(snapshot, scope).await? <= COUNTED_SESSIONS {
@@ -86,6 +84,14 @@ impl Way {
             Way::Estimated(_) | Way::Rolled => People::Estimated(Estimated::default()),
         }
     }
+}
+
+/// Whether all sessions of a window are there: of months that are over for long only rollups are.
+pub(crate) async fn are_kept(snapshot: &Snapshot, scope: &Scope) -> Result<bool, DatabaseError> {
+    let (from, to) = scope.window();
+    let edges = [(&from as _, Type::TIMESTAMPTZ), (&to as _, Type::TIMESTAMPTZ)];
+    let kept = snapshot.row(include_str!("sql/sessions_kept.sql"), &edges).await?;
+    Ok(kept.ok_or(DatabaseError::Failed)?.try_get("kept")?)
 }
 
 const NOT_KEPT: &str = "some of its sessions are no longer kept one by one";

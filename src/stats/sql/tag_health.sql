@@ -1,15 +1,13 @@
 -- What is wrong with the tags of links, by what they say; and with links within the shop, by where they lead?
 --
--- $1–$20   window and filters, as report_sums() takes them
--- $21 boolean  links within the shop, too: they have no source, so that no filter knows them
--- $22 bigint   rows to give
+-- $1 timestamptz first instant of the window, null = since ever, $2 timestamptz first instant after it, $3 text[] sites, null = all
+-- $4 boolean   links within the shop, too: they have no source, so that no filter knows them
+-- $5 bigint    rows to give
+-- $6 bigint[]  campaigns, $7 bigint[] how many sessions came by each
 -- Rows, the most hits first: finding text, source, medium, campaign, content, term text (as seen), landing_host, landing_page
 --          text (of links), hits bigint (sessions; of links page views by UTC day), total bigint (rows there are)
 WITH used AS (
-    SELECT s.campaign_id, sum(s.sessions)::bigint AS hits
-    FROM report_sums($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) s
-    WHERE s.campaign_id <> 0
-    GROUP BY s.campaign_id
+    SELECT u.campaign_id, u.hits FROM unnest($6::bigint[], $7::bigint[]) AS u(campaign_id, hits)
 ), tags AS (
     SELECT u.hits, c.source, c.medium, c.campaign, c.content, c.term,
            concat_ws(E'\n', c.source, c.medium, c.campaign, c.content, c.term) AS texts,
@@ -42,7 +40,7 @@ WITH used AS (
            sum(l.hits)::bigint
     FROM link_findings l
     LEFT JOIN pages g ON g.page_id = l.page_id
-    WHERE $21::boolean AND ($1::timestamptz IS NULL OR l.day >= ($1 AT TIME ZONE 'UTC')::date)
+    WHERE $4::boolean AND ($1::timestamptz IS NULL OR l.day >= ($1 AT TIME ZONE 'UTC')::date)
       AND l.day < $2::timestamptz AT TIME ZONE 'UTC'
       AND ($3::text[] IS NULL OR l.site_id IN (SELECT n.site_id FROM sites n WHERE n.name = ANY ($3)))
     GROUP BY l.finding, g.host, g.path
@@ -50,4 +48,4 @@ WITH used AS (
 SELECT f.*, count(*) OVER () AS total
 FROM findings f
 ORDER BY f.hits DESC, f.finding, f.source, f.medium, f.campaign, f.content, f.term, f.landing_page
-LIMIT $22::bigint
+LIMIT $5::bigint
