@@ -112,9 +112,10 @@ pub(crate) async fn sessions_by_campaign(
         )
         .await?;
     } else {
-        let rolled = Labels::rolled(snapshot, scope).await?;
-        let known = rolled.ids.iter().zip(&rolled.sums);
-        sessions.extend(known.filter_map(|(id, sums)| Some(((*id)?, sums.sessions))));
+        let rolled = include_str!("sql/sessions_by_campaign.sql");
+        for row in snapshot.rows(rolled, &scope.parameters()).await? {
+            sessions.insert(row.try_get("campaign_id")?, row.try_get("sessions")?);
+        }
     }
     Ok(sessions.into_iter().unzip())
 }

@@ -19,8 +19,9 @@ use crate::store::order_columns::{
 
 /// An order, in millionths, as all that counts orders.
 pub(crate) const WHOLE: i64 = 1_000_000;
-/// Days with a mark that are asked for at a time; of what was bought, which is kept meanwhile, it is one.
+/// Days with a mark that are asked for at a time, and when what was bought on them is kept meanwhile.
 const DAYS_AT_ONCE: usize = 31;
+const DAYS_BOUGHT_AT_ONCE: usize = 7;
 /// Microseconds.
 const HOUR: i64 = 3_600_000_000;
 /// What orders are filtered by beside their touches.
@@ -89,7 +90,7 @@ pub(crate) async fn scan_orders(
         tell(&Day { orders: Orders::read::<DatabaseError>(&row)?, day: row.try_get("order_day")? });
     }
     let models = models(columns);
-    let days_at_once = if are_of_positions(columns) { 1 } else { DAYS_AT_ONCE };
+    let days_at_once = if are_of_positions(columns) { DAYS_BOUGHT_AT_ONCE } else { DAYS_AT_ONCE };
     for days in marked.chunks(days_at_once) {
         let mut parameters = vec![
             (&days as _, Type::TIMESTAMPTZ_ARRAY),

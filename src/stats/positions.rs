@@ -25,7 +25,8 @@ impl AddAssign for Sold {
         self.purchases += other.purchases;
         self.quantity = sum(self.quantity, other.quantity);
         if let Some(revenue) = other.revenue {
-            *self.revenue.get_or_insert_default() += revenue;
+            let known = self.revenue.get_or_insert_default();
+            *known = known.saturating_add(revenue);
         }
     }
 }

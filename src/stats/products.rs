@@ -212,7 +212,7 @@ struct Lines {
     by_key: HashMap<i64, usize>,
     /// Sessions, as `id_hash()` has them, and the lines that their orders have, in this order.
     of_orders: Vec<(i64, usize)>,
-    /// Where there those of a session are.
+    /// Where those of each session are in `of_orders`.
     by_session: HashMap<i64, Range<usize>>,
 }
 

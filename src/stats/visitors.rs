@@ -118,7 +118,9 @@ impl People {
     pub(crate) fn add(&mut self, label: u32, who: impl Iterator<Item = i64>) {
         match self {
             People::Counted(crowd) => who.for_each(|hash| crowd.add((hash, label))),
-            People::Estimated(estimated) => estimated.add_all(label, who),
+            People::Estimated(estimated) => {
+                estimated.add_codes(label, who.map(|code| u32::try_from(code).unwrap_or_default()));
+            }
         }
     }
 
@@ -212,16 +214,9 @@ impl Members {
 }
 
 impl Estimated {
-    #[inline(never)]
-    fn grow(&mut self, label: u32) {
-        let labels = self.by_label.len().max(label as usize + 1);
-        self.waiting.resize(labels, Waiting::default());
-        self.by_label.resize_with(labels, Codes::default);
-    }
-
     fn codes(&mut self, label: u32) -> &mut Codes {
         if self.by_label.len() <= label as usize {
-            self.grow(label);
+            self.by_label.resize_with(label as usize + 1, Codes::default);
         }
         &mut self.by_label[label as usize]
     }
@@ -229,7 +224,7 @@ impl Estimated {
     #[inline]
     fn add(&mut self, label: u32, code: i64) {
         if self.waiting.len() <= label as usize {
-            self.grow(label);
+            self.waiting.resize(label as usize + 1, Waiting::default());
         }
         let waiting = &mut self.waiting[label as usize];
         waiting.codes[waiting.count] = u32::try_from(code).unwrap_or_default();
@@ -243,22 +238,19 @@ impl Estimated {
     #[inline(never)]
     fn put(&mut self, label: u32) {
         let waiting = &mut self.waiting[label as usize];
-        waiting.count = 0;
-        let codes = &mut self.by_label[label as usize];
-        codes.few.extend(waiting.codes);
-        codes.compact(&mut self.sketches);
+        let (codes, count) = (waiting.codes, std::mem::take(&mut waiting.count));
+        self.add_codes(label, codes.into_iter().take(count));
     }
 
-    fn add_all(&mut self, label: u32, who: impl Iterator<Item = i64>) {
-        self.codes(label).few.extend(who.map(|code| u32::try_from(code).unwrap_or_default()));
+    /// Adds to those of a label.
+    fn add_codes(&mut self, label: u32, codes: impl Iterator<Item = u32>) {
+        self.codes(label).few.extend(codes);
         self.by_label[label as usize].compact(&mut self.sketches);
     }
 
     /// All codes of each label.
     fn by_label(mut self) -> Vec<Codes> {
-        for (waiting, codes) in self.waiting.iter().zip(&mut self.by_label) {
-            codes.few.extend(&waiting.codes[..waiting.count]);
-        }
+        (0..u32::try_from(self.waiting.len()).unwrap_or(u32::MAX)).for_each(|label| self.put(label));
         self.by_label
     }
 }
@@ -337,14 +329,19 @@ mod tests {
     use super::*;
 
     /// Of 100 labels each has so many people.
-    fn among(mut people: People) -> (Vec<i64>, i64, i64) {
+    fn among(mut people: People, one_by_one: bool) -> (Vec<i64>, i64, i64) {
         let code = |who: u64| {
             (who.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52 << 8 | u64::from(who.trailing_zeros() + 1))
                 .cast_signed()
         };
         for round in 0..3 {
             for label in 0..100 {
-                people.add(label, (0..u64::from(label) * 20).map(|who| code(who + 1 + round)));
+                let who = (0..u64::from(label) * 20).map(|who| code(who + 1 + round));
+                if one_by_one {
+                    who.for_each(|code| people.add_each(std::iter::once((code, &label))));
+                } else {
+                    people.add(label, who);
+                }
             }
         }
         let groups: Vec<u32> = (0..100).map(|label| label / 50).collect();
@@ -360,9 +357,13 @@ mod tests {
     #[test]
     fn labels_without_a_sketch_are_estimated_all_the_same() {
         let few = |sketches| People::Estimated(Estimated { sketches, ..Estimated::default() });
-        let told = among(few(0));
-        assert_eq!(among(few(SKETCHES)), told);
-        assert_eq!(among(few(SKETCHES - 3)), told);
+        let told = among(few(0), false);
+        for sketches in [0, SKETCHES - 3, SKETCHES] {
+            assert_eq!(
+                (among(few(sketches), false), among(few(sketches), true)),
+                (told.clone(), told.clone())
+            );
+        }
         assert_eq!((told.0[1], told.0[0]), (told.1, told.2));
         assert!(told.1 > told.2 && told.2 > 0, "{told:?}");
     }

@@ -87,7 +87,7 @@ impl Worth {
             let mut left = amount;
             turns.clear();
             for (touch, credit) in credits.iter().enumerate() {
-                let share = amount * i128::from(*credit);
+                let share = amount.saturating_mul(i128::from(*credit));
                 parts[touch][which] = share.div_euclid(whole);
                 if shared(credit) {
                     left -= parts[touch][which];
@@ -103,7 +103,7 @@ impl Worth {
 
 /// What of an order counts as revenue, in its own currency.
 fn revenue(amounts: Amounts, as_paid: bool) -> i128 {
-    if as_paid { amounts.paid - amounts.refunded } else { amounts.net.unwrap_or(0) }
+    if as_paid { amounts.paid.saturating_sub(amounts.refunded) } else { amounts.net.unwrap_or(0) }
 }
 
 /// Says of one order after the other what it is worth; of those in another currency when all are read, since their rates are asked for

@@ -1,5 +1,6 @@
 //! A day of sessions, column by column, as `migrations/V26__columns.sql` keeps it: one number of every session each. Packed, a
-//! column is as wide as its greatest number needs; ids are places in a list of those that the day has.
+//! column is as wide as its greatest number needs; ids are places in a list of those that the day has. What may have numbers beyond
+//! 64 bits, which orders have, is packed in two halves then.
 //!
 //! What was done in sessions (`migrations/V33__session_actions.sql`) is packed so, too, one session's behind the other's.
 //!
@@ -594,7 +595,7 @@ fn widen<const WIDTH: usize>(packed: &[u8], least: i64, numbers: &mut Vec<i64>) 
 /// In the place of a width: numbers beyond 64 bits follow, the low halves of all with their length in front, and the high ones.
 const WIDE: u8 = 9;
 
-/// The same of numbers of which few are beyond 64 bits.
+/// As [`pack`], also of numbers beyond 64 bits.
 pub(super) fn pack_wide(numbers: &[i128]) -> Vec<u8> {
     let narrow: Result<Vec<i64>, _> = numbers.iter().map(|number| i64::try_from(*number)).collect();
     narrow.map_or_else(

@@ -8,9 +8,8 @@ use std::collections::HashMap;
 use super::columns::{Damaged, measured, pack, pack_wide, part, unpack, unpack_wide};
 use super::order_shares::Shares;
 
-/// More digits than this are cut off behind the point: no rounding to minor units looks at them.
+/// Digits of a number, and those of them behind the point, at most: more are cut off there, and no rounding to minor units looks at them.
 const MOST_DIGITS: usize = 36;
-/// Digits behind the point that numbers have at most.
 const MOST_SCALE: usize = 30;
 /// In the place of digits behind the point.
 const UNKNOWN: i64 = -1;

@@ -20,11 +20,12 @@ macro_rules! question {
 
 const EDGES: &str = "(ARRAY['2026-06-10Z', '2026-06-15Z', '2026-06-20Z']::timestamptz[])";
 
-const OF_SESSIONS: [Question; 7] = [
+const OF_SESSIONS: [Question; 8] = [
     question!("general_sessions", &[]),
     question!("left_out_sessions", &[]),
     question!("timeseries_sessions", &[EDGES]),
     question!("label_sums", &[]),
+    question!("sessions_by_campaign", &[]),
     question!("export_sessions", &[]),
     question!("export_touches", &[]),
     question!("export_actions", &[]),

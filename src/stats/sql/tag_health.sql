@@ -7,7 +7,10 @@
 -- Rows, the most hits first: finding text, source, medium, campaign, content, term text (as seen), landing_host, landing_page
 --          text (of links), hits bigint (sessions; of links page views by UTC day), total bigint (rows there are)
 WITH used AS (
-    SELECT u.campaign_id, u.hits FROM unnest($6::bigint[], $7::bigint[]) AS u(campaign_id, hits)
+    SELECT u.campaign_id, u.hits
+    FROM unnest($6::bigint[], $7::bigint[]) AS u(campaign_id, hits)
+    -- What stands for the campaigns beyond a day's most is no tag.
+    WHERE u.campaign_id <> 0
 ), tags AS (
     SELECT u.hits, c.source, c.medium, c.campaign, c.content, c.term,
            concat_ws(E'\n', c.source, c.medium, c.campaign, c.content, c.term) AS texts,

@@ -44,7 +44,15 @@ fn is_about(estimate: &Value, exact: &Value) {
 #[tokio::test]
 async fn months_that_were_dropped_are_told_by_their_rollups() {
     let seed = two_busy_months().await;
+    let over = "UPDATE sessions SET campaign_id = 0 WHERE session_hour = '2026-04-03T10:00:00Z'";
+    seed.client.batch_execute(over).await.unwrap();
+    roll_up(&seed.database, at("2026-07-01T00:00:00Z")).await;
     let server = Server::start(&seed.database.url).await;
+    let tags = "tag-health?from=2026-04-01&to=2026-05-20";
+    let tags_before = told(&server, tags).await;
+    let sources: Vec<&Value> =
+        tags_before["results"].as_array().unwrap().iter().map(|finding| &finding["source"]).collect();
+    assert_eq!(sources, ["google", "facebook"], "{tags_before}");
     let targets = ["general-stats", "sources", "sources?limit=1&"].map(|report| {
         format!("{}{}from=2026-04-01&to=2026-05-20", report, if report.contains('?') { "" } else { "?" })
     });
@@ -84,6 +92,7 @@ async fn months_that_were_dropped_are_told_by_their_rollups() {
         }
         assert_eq!(&after, before, "{target}");
     }
+    assert_eq!(told(&server, tags).await, tags_before);
     // A window of the month that is there is counted as ever.
     let may = told(&server, "general-stats?from=2026-05-05&to=2026-05-20").await;
     assert_eq!(may["meta"]["warnings"], json!([]));
