@@ -1,7 +1,7 @@
 //! How long every report takes over a shop's two years, from today to all time. One command, a private cluster with the
 //! private cluster's own settings and 1 GB of shared buffers:
 //!
-//!     cargo run --release --example reports -- --data-dir /var/tmp/reports --sessions 1000000
+//!     cargo run --profile dist --example reports -- --data-dir /var/tmp/reports --sessions 1000000
 //!
 //! The history, from a seed: 5 page views and actions a session, 3 % of them with an order, 1.4 sessions a visitor, daily and
 //! weekly rhythm, few campaigns, pages and products that are used much and many that are not, bots, refunds. It is laid down when

@@ -140,7 +140,7 @@ impl Positions {
         match (product, worth) {
             (None, worth) => self.left_out += i64::from(worth.is_none()),
             (Some(product), Some(Worth { gross: Some(amount), revenue: 1.., .. })) => {
-                *self.named[product].sold.revenue.get_or_insert_default() += amount;
+                self.named[product].sold += Sold { revenue: Some(amount), ..Sold::default() };
             }
             _ => {}
         }

@@ -47,7 +47,7 @@ impl Tally {
     }
 
     /// Adds what the flags of a session say.
-    pub(crate) fn add_flags(&mut self, set: i64) {
+    fn add_flags(&mut self, set: i64) {
         let flag = |flag: i64| i64::from(set & flag != 0);
         self.bounces += flag(flags::BOUNCED);
         self.conversions += flag(flags::CONVERTED);

@@ -5,7 +5,8 @@
 SELECT coalesce(n.name, '(none)') AS site, p.order_id, p.order_number, p.placed_at, p.paid_at, p.delivered_at, p.currency,
        p.gross::text AS gross, p.paid::text AS paid, p.cancelled::text AS cancelled, p.refunded::text AS refunded, p.net::text AS net,
        CASE WHEN p.forgotten_at IS NULL THEN p.visitor_id END AS visitor_id, p.session_id, p.joined_by,
-       c.labels[1][1] AS source, c.labels[1][2] AS medium, c.labels[1][3] AS campaign, c.labels[1][4] AS content, c.labels[1][5] AS channel, round(c.revenue, $24)::text AS revenue
+       c.labels[1][1] AS source, c.labels[1][2] AS medium, c.labels[1][3] AS campaign, c.labels[1][4] AS content,
+       c.labels[1][5] AS channel, round(c.revenue, $24)::text AS revenue
 FROM (
     SELECT o.site_id, o.order_id, sum(o.credited_revenue) AS revenue,
            (array_agg(ARRAY[o.source, o.medium, o.campaign, o.content, o.channel] ORDER BY o.credit DESC, o."position"))[1:1]
