@@ -5,14 +5,20 @@
 #   docker run -v ./config.toml:/etc/utm-dispatcher/config.toml:ro -v utm-dispatcher:/var/lib/utm-dispatcher \
 #       -p 80:8080 -p 127.0.0.1:9090:9090 utm-dispatcher
 #
+# With --build-arg COUNTED=yes the compiler goes by what a first build counted under load (`./dev dist`): a fifth less CPU a
+# request, twice the time to build, on two cores at least.
+#
 # In a container, listen on all addresses: `proxy.listen = ["0.0.0.0:8080"]`, `stats.listen = "0.0.0.0:9090"`.
 
 FROM rust:1-slim-trixie AS builder
+ARG COUNTED=no
+RUN [ "$COUNTED" != yes ] || { apt-get update && apt-get install -y --no-install-recommends \
+        python3 nginx-light wrk nghttp2-client openssl postgresql && rustup component add llvm-tools; }
 WORKDIR /build
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
-    cargo build --locked --profile dist --bin utm-dispatcher \
+    if [ "$COUNTED" = yes ]; then ./dev dist; else cargo build --locked --profile dist --bin utm-dispatcher; fi \
     && cp target/dist/utm-dispatcher /utm-dispatcher
 
 FROM debian:trixie-slim

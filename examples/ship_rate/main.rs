@@ -10,6 +10,7 @@
 
 mod catch_up;
 mod cluster;
+mod live;
 mod mix;
 mod rounds;
 mod shipping;
@@ -43,6 +44,9 @@ struct Arguments {
     /// Page views that wait when catching up begins, an hour at 500 a second; 0 leaves it out.
     #[arg(long, default_value_t = 1_800_000)]
     backlog: u64,
+    /// Page views that are shipped as they come, before that; 0 leaves it out.
+    #[arg(long, default_value_t = 400_000)]
+    live: u64,
     /// New hits a second meanwhile.
     #[arg(long, default_value_t = 100)]
     new_hits: u64,
@@ -71,6 +75,9 @@ async fn main() -> anyhow::Result<()> {
     let mut figures = json!({"load": load.trim(), "sessions": databases.sessions, "mix": arguments.mix});
     if arguments.rounds > 0 {
         figures["rounds"] = rounds::measure(&databases, &arguments).await?;
+    }
+    if arguments.live > 0 {
+        figures["live"] = live::measure(&databases, &arguments).await?;
     }
     if arguments.backlog > 0 {
         figures["catch_up"] = catch_up::measure(&databases, &arguments).await?;

@@ -79,11 +79,8 @@ pub(crate) async fn measure(databases: &Databases, arguments: &Arguments) -> any
     let after = sizes(&databases.shipped.office().await?).await?;
     let views = (arguments.views / VIEWS_A_SESSION * VIEWS_A_SESSION * u64::from(arguments.rounds)) as f64;
     let bytes = bytes_a_view(&before, &after, views);
-    let total: f64 = bytes.values().sum();
-    println!("\nbytes a page view, tables and indexes, nothing vacuumed by hand: {total:.0}");
-    for (name, bytes) in &bytes {
-        println!("{bytes:>8.1}  {name}");
-    }
+    println!();
+    let total = print_bytes(&bytes);
     let medians: Value = ["shipped_a_second", "copied_a_second", "ratio", "cpu_ratio"]
         .map(|name| (name.to_owned(), json!(median(&rounds, name))))
         .into_iter()
@@ -160,7 +157,17 @@ async fn checkpoint(store: &Store) -> anyhow::Result<()> {
     Ok(store.office().await?.batch_execute("CHECKPOINT").await?)
 }
 
-fn bytes_a_view(
+/// Answers their sum.
+pub(crate) fn print_bytes(bytes: &BTreeMap<String, f64>) -> f64 {
+    let total = bytes.values().sum();
+    println!("bytes a page view, tables and indexes, nothing vacuumed by hand: {total:.0}");
+    for (name, bytes) in bytes {
+        println!("{bytes:>8.1}  {name}");
+    }
+    total
+}
+
+pub(crate) fn bytes_a_view(
     before: &BTreeMap<String, i64>,
     after: &BTreeMap<String, i64>,
     views: f64,
