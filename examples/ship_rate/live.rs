@@ -1,7 +1,7 @@
 //! The mix as it comes: hits are handed to the journal at an even pace and shipped in the small batches of every day, and
 //! not, as a backlog, in the largest. What a page view takes then, each session written again with most of its views.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -17,6 +17,8 @@ use crate::shipping::Shipping;
 /// Page views a second: ten times what the mix says, so that a minute is enough.
 const PACE: u64 = 5_000;
 const TICK: Duration = Duration::from_millis(20);
+/// How long what came last may take.
+const LONGEST: Duration = Duration::from_secs(120);
 
 /// Measures, prints and answers the figures.
 pub(crate) async fn measure(databases: &Databases, arguments: &Arguments) -> anyhow::Result<Value> {
@@ -41,7 +43,9 @@ pub(crate) async fn measure(databases: &Databases, arguments: &Arguments) -> any
         shipping.batches.send(Batch { frames, durable: false, format: FORMAT, ack })?;
     }
     let records = sessions * VIEWS_A_SESSION;
+    let deadline = Instant::now() + LONGEST;
     while shipping.metrics.records_shipped.get() < records {
+        anyhow::ensure!(Instant::now() < deadline, "not all that came was shipped");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     shipping.end().await?;

@@ -41,12 +41,12 @@ struct Arguments {
     /// Interleaved rounds; 0 leaves them out.
     #[arg(long, default_value_t = 5)]
     rounds: u32,
+    /// Page views that are shipped as they come, after the rounds; 0 leaves it out.
+    #[arg(long, default_value_t = 400_000)]
+    live: u64,
     /// Page views that wait when catching up begins, an hour at 500 a second; 0 leaves it out.
     #[arg(long, default_value_t = 1_800_000)]
     backlog: u64,
-    /// Page views that are shipped as they come, before that; 0 leaves it out.
-    #[arg(long, default_value_t = 400_000)]
-    live: u64,
     /// New hits a second meanwhile.
     #[arg(long, default_value_t = 100)]
     new_hits: u64,
