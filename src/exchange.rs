@@ -90,7 +90,8 @@ impl Books {
 }
 
 /// An exchange under way. It is told of when it is dropped: with the future that answers, if the client goes away
-/// before the head of the answer is there; else with the answer's body.
+/// before the head of the answer is there; else with the answer's body, which it holds. It stays in one place from
+/// beginning to end: hyper moves answers about.
 #[derive(Debug)]
 pub struct Exchange {
     books: Rc<Books>,
@@ -105,7 +106,9 @@ pub struct Exchange {
     pub request_id: Option<HeaderValue>,
     /// Whether who asks would rather have JSON than a page.
     pub wants_json: bool,
-    /// What the answer's body is read for.
+    /// The answer's body; nothing while there is no answer.
+    body: ResponseBody,
+    /// What the answer's body is read for; none when that is done.
     pub late: Option<Box<Late>>,
     /// Of the answer; none while there is none.
     status: Option<u16>,
@@ -137,9 +140,9 @@ struct Facts {
 
 impl Exchange {
     /// A request's head is there.
-    pub fn begin(books: &Rc<Books>, peer: &Peer, head: &Parts, received: Received) -> Self {
+    pub fn begin(books: &Rc<Books>, peer: &Peer, head: &Parts, received: Received) -> Box<Self> {
         books.meter.begin();
-        Exchange {
+        Box::new(Exchange {
             books: Rc::clone(books),
             begun_at: Instant::now(),
             received,
@@ -147,6 +150,7 @@ impl Exchange {
             passage: Passage::default(),
             request_id: None,
             wants_json: false,
+            body: ResponseBody::Empty,
             late: None,
             status: None,
             reason: None,
@@ -154,7 +158,7 @@ impl Exchange {
             end: None,
             passed: None,
             facts: books.pen.is_some().then(|| Facts::of(peer, head)),
-        }
+        })
     }
 
     /// Whether some of the request is still to come.
@@ -193,7 +197,7 @@ impl Exchange {
     }
 
     /// The head of the answer goes out; the exchange lasts as long as its body.
-    pub fn answer(mut self, response: Response<ResponseBody>) -> Response<AnswerBody> {
+    pub fn answer(mut self: Box<Self>, response: Response<ResponseBody>) -> Response<AnswerBody> {
         self.note_status(response.status().as_u16());
         let is_to_head = self.facts.as_ref().is_some_and(|facts| facts.method == Some(Method::HEAD));
         if response.status().as_u16() == CLIENT_CLOSED_REQUEST {
@@ -201,17 +205,54 @@ impl Exchange {
         } else if is_to_head || response.body().is_end_stream() {
             self.end = Some(End::Complete);
         }
-        let late = self.late.take();
-        response.map(|body| AnswerBody { body, late, exchange: Some(self) })
+        response.map(|body| {
+            self.body = body;
+            AnswerBody(Some(self))
+        })
     }
 
     /// The answer is 101: the exchange lasts as long as the tunnel.
-    pub fn go_on_as(mut self, mut tunnel: Box<Tunnel>) -> Box<Tunnel> {
+    pub fn go_on_as(mut self: Box<Self>, mut tunnel: Box<Tunnel>) -> Box<Tunnel> {
         self.note_status(StatusCode::SWITCHING_PROTOCOLS.as_u16());
         self.end = Some(End::Complete);
         self.passed = Some(tunnel.passed());
         tunnel.keep(self);
         tunnel
+    }
+
+    /// What comes next of the answer's body. Where it is read, its end waits until what it told of is recorded, no longer
+    /// than the journal lets a response wait.
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Some(late) = &mut self.late else { return Pin::new(&mut self.body).poll_frame(context) };
+        let frame = match late.held.take() {
+            Some(frame) => frame,
+            None => {
+                let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+                if let Some(Ok(frame)) = &frame
+                    && let Some(data) = frame.data_ref()
+                {
+                    late.take(data);
+                }
+                frame
+            }
+        };
+        let is_last = match &frame {
+            Some(Ok(_)) => self.body.is_end_stream(),
+            Some(Err(_)) | None => true,
+        };
+        if !is_last {
+            late.step();
+            return Poll::Ready(frame);
+        }
+        if !matches!(frame, Some(Err(_))) {
+            late.end();
+        }
+        if late.poll_recorded(context).is_pending() {
+            late.held = Some(frame);
+            return Poll::Pending;
+        }
+        self.late = None;
+        Poll::Ready(frame)
     }
 
     /// What has come behind its head.
@@ -310,52 +351,12 @@ fn bytes_of(value: &Option<HeaderValue>) -> &[u8] {
 
 /// The body of an answer, with the exchange that ends with it; none where that has become a tunnel.
 #[derive(Debug)]
-pub struct AnswerBody {
-    body: ResponseBody,
-    /// What it is read for; none when that is done.
-    late: Option<Box<Late>>,
-    exchange: Option<Exchange>,
-}
+pub struct AnswerBody(Option<Box<Exchange>>);
 
 impl AnswerBody {
     /// Of an answer that has no body and ends no exchange.
     pub fn nothing() -> Self {
-        AnswerBody { body: ResponseBody::Empty, late: None, exchange: None }
-    }
-
-    /// What comes next. Where the body is read, its end waits until what it told of is recorded, no longer than the journal
-    /// lets a response wait.
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Some(late) = &mut self.late else { return Pin::new(&mut self.body).poll_frame(context) };
-        let frame = match late.held.take() {
-            Some(frame) => frame,
-            None => {
-                let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-                if let Some(Ok(frame)) = &frame
-                    && let Some(data) = frame.data_ref()
-                {
-                    late.take(data);
-                }
-                frame
-            }
-        };
-        let is_last = match &frame {
-            Some(Ok(_)) => self.body.is_end_stream(),
-            Some(Err(_)) | None => true,
-        };
-        if !is_last {
-            late.step();
-            return Poll::Ready(frame);
-        }
-        if !matches!(frame, Some(Err(_))) {
-            late.end();
-        }
-        if late.poll_recorded(context).is_pending() {
-            late.held = Some(frame);
-            return Poll::Pending;
-        }
-        self.late = None;
-        Poll::Ready(frame)
+        AnswerBody(None)
     }
 }
 
@@ -367,15 +368,14 @@ impl Body for AnswerBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = ready!(self.poll_next(context));
-        let AnswerBody { body, exchange, .. } = &mut *self;
-        let Some(exchange) = exchange else { return Poll::Ready(frame) };
+        let Some(exchange) = &mut self.0 else { return Poll::Ready(None) };
+        let frame = ready!(exchange.poll_next(context));
         match &frame {
             Some(Ok(frame)) => {
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
                 exchange.sent_bytes += bytes as u64;
                 exchange.books.meter.send(bytes as u64);
-                if body.is_end_stream() {
+                if exchange.body.is_end_stream() {
                     exchange.end = Some(End::Complete);
                 }
             }
@@ -386,10 +386,12 @@ impl Body for AnswerBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.late.as_ref().is_none_or(|late| late.held.is_none()) && self.body.is_end_stream()
+        self.0.as_ref().is_none_or(|exchange| {
+            exchange.late.as_ref().is_none_or(|late| late.held.is_none()) && exchange.body.is_end_stream()
+        })
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.0.as_ref().map_or(SizeHint::with_exact(0), |exchange| exchange.body.size_hint())
     }
 }

@@ -205,64 +205,69 @@ impl Proxy {
         Proxy::new(to, upstreams, recorder, access_log, metrics, clock)
     }
 
-    async fn answer(
+    fn answer(
         self: Rc<Self>,
         connection: Rc<Connection>,
         request: Request<Incoming>,
-    ) -> Response<AnswerBody> {
-        let (head, body) = request.into_parts();
+    ) -> impl Future<Output = Response<AnswerBody>> {
+        let (mut head, body) = request.into_parts();
         let body = self.request_body(body, &connection);
         let mut exchange = Exchange::begin(&self.books, connection.peer(), &head, body.received());
         exchange.wants_json = self.pages.wants_json(&head.headers);
         if let Some(ids) = &self.request_ids {
             exchange.request_id = Some(ids.id_of(&head.headers, connection.peer().trusted));
         }
-        let mut response = match self.forward(&connection, head, body, &mut exchange).await {
-            Ok(response) => response,
-            Err(refusal) => self.refuse(&refusal, &mut exchange),
-        };
-        if let (Some(ids), Some(id)) = (&self.request_ids, &exchange.request_id) {
-            ids.tell_client(response.headers_mut(), id);
+        async move {
+            let mut response = match self.forward(&connection, &mut head, body, &mut exchange).await {
+                Ok(response) => response,
+                Err(refusal) => self.refuse(&refusal, &mut exchange),
+            };
+            if let (Some(ids), Some(id)) = (&self.request_ids, &exchange.request_id) {
+                ids.tell_client(response.headers_mut(), id);
+            }
+            if exchange.awaits_body() {
+                // What is still to come may never be read: no other request should be sent behind it.
+                connection.unread().set(true);
+            }
+            if !matches!(response.body(), ResponseBody::Tunnel(_)) {
+                return exchange.answer(response);
+            }
+            let (head, body) = response.into_parts();
+            if let ResponseBody::Tunnel(tunnel) = body {
+                connection.switch_to(exchange.go_on_as(tunnel));
+            }
+            Response::from_parts(head, AnswerBody::nothing())
         }
-        if exchange.awaits_body() {
-            // What is still to come may never be read: no other request should be sent behind it.
-            connection.unread().set(true);
-        }
-        let (head, body) = response.into_parts();
-        let ResponseBody::Tunnel(tunnel) = body else {
-            return exchange.answer(Response::from_parts(head, body));
-        };
-        connection.switch_to(exchange.go_on_as(tunnel));
-        Response::from_parts(head, AnswerBody::nothing())
     }
 
     /// The story of a request that goes well.
     async fn forward(
         &self,
         connection: &Connection,
-        mut head: Parts,
+        head: &mut Parts,
         mut body: RequestBody,
         exchange: &mut Exchange,
     ) -> Result<Response<ResponseBody>, Refusal> {
-        if let Some(refused) = connection.take_refused(&head) {
+        let spelling = connection.take_spelling();
+        if let Some(refused) = connection.take_refused(head) {
             exchange.note_refused(refused.line, refused.bytes);
             return Err(refused.refusal);
         }
-        if self.is_health_check(&head) {
+        if self.is_health_check(head) {
             exchange.note_reason("health");
             return Ok(pages::text(StatusCode::OK, "ok"));
         }
-        if let Some(answer) = self.link_for_staff(&head) {
+        if let Some(answer) = self.link_for_staff(head) {
             return Ok(answer);
         }
         let limits = &self.config.proxy.limits;
         if head.version == Version::HTTP_2 {
-            let fitting = http2::as_http1(&mut head, !body.is_empty(), limits);
+            let fitting = http2::as_http1(head, !body.is_empty(), limits);
             exchange.note_host(&head.headers);
             fitting?;
         }
-        let authority = head::check(&mut head, limits)?;
-        let upgrade = Upgrade::asked(&head)?;
+        let authority = head::check(head, limits)?;
+        let upgrade = Upgrade::asked(head)?;
         let route = self.router.find(&authority.host(), head.uri.path());
         let Config { proxy, .. } = &*self.config;
         // Who is trusted may have changed since the connection began.
@@ -270,18 +275,18 @@ impl Proxy {
         let client = forwarded::client(&head.headers, peer, &proxy.trusted_proxies, proxy.forwarded);
         exchange.note_way(route, client);
 
-        if let Some(redirect) = self.redirect_to_https(&head, &authority, client, connection)? {
+        if let Some(redirect) = self.redirect_to_https(head, &authority, client, connection)? {
             return Ok(redirect);
         }
 
-        let mut watch = self.recorder.watch(&head, route, client);
+        let mut watch = self.recorder.watch(head, route, client);
         if let Some(reader) = watch.reader() {
             body.copy_to(reader);
         }
 
         let said_from = fields::clean_request(&mut head.headers, peer.trusted);
         self.note_undeclared_proxy(said_from, peer);
-        let stripped = self.recorder.strip(&mut head, route);
+        let stripped = self.recorder.strip(head, route);
         watch.note_forwarded(&head.uri);
         forwarded::tell(&mut head.headers, peer, client, &authority, proxy.forwarded);
         if let (Some(ids), Some(id)) = (&self.request_ids, &exchange.request_id) {
@@ -296,9 +301,15 @@ impl Proxy {
         let answer = if maintenance.is_closed_to(client.address) {
             Err(Refusal::Maintenance(maintenance.retry_after))
         } else {
-            let sending =
-                Sending { timeouts: &route.timeouts, https: client.https, passage: &mut exchange.passage };
-            self.upstreams.send(route.upstream, head, body, sending).await
+            let sending = Sending {
+                timeouts: &route.timeouts,
+                https: client.https,
+                spelling,
+                passage: &mut exchange.passage,
+            };
+            let head = std::mem::replace(head, Request::new(()).into_parts().0);
+            let mut request = Request::from_parts(head, body);
+            self.upstreams.send(route.upstream, &mut request, sending).await
         };
         let mut response = match answer {
             Ok(mut response) => {

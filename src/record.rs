@@ -104,7 +104,7 @@ pub struct Recorder {
 #[derive(Debug)]
 pub struct Watch {
     recorder: Rc<Recorder>,
-    observation: Option<Observation>,
+    observation: Option<Box<Observation>>,
     site: Arc<str>,
     trust_events: bool,
     /// The action rules that it is for.
@@ -430,7 +430,7 @@ impl Watch {
     fn late<B>(
         &mut self,
         later: Later,
-        observation: Observation,
+        observation: Box<Observation>,
         response: &Response<B>,
     ) -> Option<Box<Late>> {
         let asked = self.asked.take()?;

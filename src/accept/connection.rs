@@ -1,6 +1,7 @@
 //! One client connection: what is known of the peer, and where in a request the connection is.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -15,7 +16,7 @@ use http_body::{Body, Frame, SizeHint};
 use super::gate::Refused;
 use crate::clock::{Clock, Timer};
 use crate::config::Timeouts;
-use crate::forward::{Peer, Tunnel};
+use crate::forward::{Peer, Spelling, Tunnel};
 
 /// How long a silent connection is still listened to when the worker ends: a request may be on its way, and whoever is
 /// in the middle of a page sends the next one at once. It is answered with `Connection: close`.
@@ -55,6 +56,8 @@ pub struct Connection {
     timeouts: Timeouts,
     /// Whether what came last ends a request: then hyper has read nothing of the next one.
     is_between_requests: Cell<bool>,
+    /// How the requests that came spell the names of their fields.
+    spellings: RefCell<VecDeque<Spelling>>,
     /// What came last and is no request.
     refused: RefCell<Option<Refused>>,
     /// The last call has begun.
@@ -86,6 +89,7 @@ impl Connection {
             timer: RefCell::new(Timer::new(clock)),
             timeouts,
             is_between_requests: Cell::new(false),
+            spellings: RefCell::default(),
             refused: RefCell::default(),
             last_call: Cell::new(false),
             tunnel: RefCell::default(),
@@ -145,6 +149,16 @@ impl Connection {
 
     pub(super) fn phase(&self) -> Phase {
         self.phase.get()
+    }
+
+    /// A request has come that spells the names of its fields so.
+    pub(super) fn note_spelling(&self, spelling: Spelling) {
+        self.spellings.borrow_mut().push_back(spelling);
+    }
+
+    /// How the request that begins spells the names of its fields; to be asked once for each of HTTP/1.
+    pub fn take_spelling(&self) -> Spelling {
+        self.spellings.borrow_mut().pop_front().unwrap_or_default()
     }
 
     /// The request that comes next is a stand-in for what is none.

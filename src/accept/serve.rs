@@ -89,8 +89,7 @@ fn http(limits: Limits) -> http1::Builder {
     let head_bytes = limits.header_bytes + limits.uri_bytes + HEAD_SLACK_BYTES;
     let mut http = http1::Builder::new();
     // No timer: the socket keeps the times, see `ClientStream`.
-    http.preserve_header_case(true)
-        .auto_date_header(false)
+    http.auto_date_header(false)
         .half_close(false)
         .max_header_size(head_bytes)
         .max_buf_size(head_bytes.max(LEAST_BUFFER_BYTES));

@@ -84,11 +84,15 @@ impl ClientStream {
             (Mode::Broken, _) => return Err(io::ErrorKind::InvalidData.into()),
             _ => return Ok(matches!(mode, Mode::Reading | Mode::Waiting)),
         }
-        self.pass_refusal_on();
+        self.pass_on();
         Ok(!self.gate.has_something() && self.gate.mode() == Mode::Reading)
     }
 
-    fn pass_refusal_on(&mut self) {
+    /// Tells the connection what the gate knows of what went on.
+    fn pass_on(&mut self) {
+        while let Some(spelling) = self.gate.take_spelling() {
+            self.connection.note_spelling(spelling);
+        }
         if let Some(refused) = self.gate.take_refused() {
             self.connection.refuse(refused);
         }
@@ -104,7 +108,7 @@ impl ClientStream {
         ready!(self.connection.poll_patience(context));
         if self.connection.phase() == Phase::Head {
             self.gate.refuse(Refusal::HeadTimeout);
-            self.pass_refusal_on();
+            self.pass_on();
         }
         Poll::Ready(())
     }
@@ -148,7 +152,7 @@ impl AsyncRead for ClientStream {
             if passed > 0 || !this.gate.is_between_messages() {
                 this.connection.hear(this.gate.is_between_messages());
             }
-            this.pass_refusal_on();
+            this.pass_on();
             buffer.set_filled(filled_before + passed);
             if passed > 0 {
                 return Poll::Ready(Ok(()));

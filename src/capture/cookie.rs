@@ -213,15 +213,20 @@ impl CookieName {
 
     /// What stands between the `;` before each cookie of the name and the one behind it, blanks between name and `=` overlooked.
     fn places<'a>(&'a self, field: &'a [u8]) -> impl Iterator<Item = Range<usize>> {
-        self.finder.find_iter(field).filter_map(|at| {
-            let before = field[..at].trim_ascii_end();
-            let name_end = at + self.name.len();
-            let begins = before.is_empty() || before.ends_with(b";");
-            if !begins || !field[name_end..].trim_ascii_start().starts_with(b"=") {
-                return None;
+        let mut from = 0;
+        std::iter::from_fn(move || {
+            loop {
+                let at = from + self.finder.find(&field[from..])?;
+                let name_end = at + self.name.len();
+                from = name_end;
+                let before = field[..at].trim_ascii_end();
+                let begins = before.is_empty() || before.ends_with(b";");
+                if begins && field[name_end..].trim_ascii_start().starts_with(b"=") {
+                    let end =
+                        memchr::memchr(b';', &field[name_end..]).map_or(field.len(), |end| name_end + end);
+                    return Some(before.len()..end);
+                }
             }
-            let end = memchr::memchr(b';', &field[name_end..]).map_or(field.len(), |end| name_end + end);
-            Some(before.len()..end)
         })
     }
 }

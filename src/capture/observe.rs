@@ -31,7 +31,7 @@ impl Observation {
         headers: &HeaderMap,
         arrival: Arrival,
         rules: &Rules,
-    ) -> Option<Self> {
+    ) -> Option<Box<Self>> {
         let path = target.path();
         if rules.is_asset(path) {
             return None;
@@ -52,7 +52,7 @@ impl Observation {
         } else {
             (!is_navigation).then_some(NoPageView::NotANavigation)
         };
-        Some(Self {
+        Some(Box::new(Self {
             at_ms: arrival.at_ms,
             client: arrival.client,
             https: arrival.https,
@@ -86,7 +86,7 @@ impl Observation {
             no_page_view,
             excluded_by: None,
             fetched_assets: false,
-        })
+        }))
     }
 
     /// Looks whether a rule excludes the request, and counts it.

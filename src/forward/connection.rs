@@ -5,9 +5,9 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -17,6 +17,7 @@ use tokio::task::AbortHandle;
 use super::body::RequestBody;
 use super::server::{Server, Slot};
 use super::socket::Socket;
+use super::spelling::{Spelling, head_length};
 
 /// Fields of a response; shops have been seen that set a hundred cookies.
 const MAX_FIELDS: usize = 256;
@@ -46,10 +47,11 @@ pub(super) struct Switched {
 
 impl UpstreamConnection {
     /// Starts HTTP on a socket.
-    pub(super) async fn open(socket: Socket, address: SocketAddr, now_ms: u64) -> hyper::Result<Self> {
+    pub(super) async fn open(socket: Socket, address: SocketAddr, now_ms: u64) -> hyper::Result<Box<Self>> {
         let wire = Rc::new(Wire::default());
-        let stream = UpstreamStream { socket, wire: Rc::clone(&wire), write_failed: false };
+        let stream = UpstreamStream { socket, wire: Rc::clone(&wire), head: None, write_failed: false };
         let (sender, connection) = http1::Builder::new()
+            // Those of responses; of requests see `Spelling`.
             .preserve_header_case(true)
             .max_headers(MAX_FIELDS)
             .handshake(TokioIo::new(stream))
@@ -62,7 +64,7 @@ impl UpstreamConnection {
                 let _ = end.send((parts.io.into_inner(), parts.read_buf));
             }
         });
-        Ok(UpstreamConnection {
+        Ok(Box::new(UpstreamConnection {
             sender,
             wire,
             address,
@@ -70,7 +72,7 @@ impl UpstreamConnection {
             keep_alive: Cell::new(None),
             task: task.abort_handle(),
             ended,
-        })
+        }))
     }
 
     /// Whether it can take a request: not closed by the server as far as we have heard, and not busy.
@@ -86,18 +88,24 @@ impl UpstreamConnection {
 #[derive(Debug, Default)]
 pub(super) struct Wire {
     answered: Cell<bool>,
+    /// Nothing of the request's head has been written.
+    begins: Cell<bool>,
     records: Cell<bool>,
-    recorded: RefCell<Vec<u8>>,
-    /// Sent instead of the next thing that hyper writes.
+    spelling: RefCell<Spelling>,
+    /// The head as it is written, where it is not written as it comes from hyper or may be wanted again.
+    head: RefCell<Vec<u8>>,
+    /// Written in place of the next head that hyper writes.
     replay: RefCell<Option<Bytes>>,
 }
 
 impl Wire {
-    /// A request begins; with `records` its head is kept.
-    pub(super) fn begin(&self, records: bool) {
+    /// A request begins, the names of whose fields are spelled so; with `records` its head is kept.
+    pub(super) fn begin(&self, records: bool, spelling: Spelling) {
         self.answered.set(false);
+        self.begins.set(true);
         self.records.set(records);
-        self.recorded.borrow_mut().clear();
+        self.spelling.replace(spelling);
+        self.head.borrow_mut().clear();
     }
 
     /// Whether a byte of a response has come since.
@@ -107,13 +115,33 @@ impl Wire {
 
     /// The head of a request without body as it was written; none if that never began.
     pub(super) fn take_recorded(&self) -> Option<Bytes> {
-        let recorded = std::mem::take(&mut *self.recorded.borrow_mut());
-        (!recorded.is_empty()).then(|| Bytes::from(recorded))
+        let head = if self.records.get() { std::mem::take(&mut *self.head.borrow_mut()) } else { Vec::new() };
+        (!head.is_empty()).then(|| Bytes::from(head))
     }
 
     /// Has `head` written in place of the next request's.
     pub(super) fn replay(&self, head: Bytes) {
         *self.replay.borrow_mut() = Some(head);
+    }
+
+    /// What is to be written in place of the head that `bytes`, the first of a request, begin with: that is in `head` now,
+    /// and the length of the other is answered. None where `bytes` may go out as they are.
+    fn head_in_place_of(&self, bytes: &[u8]) -> Option<usize> {
+        let spelling = self.spelling.take();
+        let replay = self.replay.take();
+        if spelling.is_plain() && replay.is_none() && !self.records.get() {
+            return None;
+        }
+        let length = head_length(bytes)?;
+        let mut head = self.head.borrow_mut();
+        match replay {
+            Some(replay) => head.extend_from_slice(&replay),
+            None => {
+                head.extend_from_slice(&bytes[..length]);
+                spelling.restore(&mut head);
+            }
+        }
+        Some(length)
     }
 }
 
@@ -121,13 +149,13 @@ impl Wire {
 #[derive(Debug)]
 pub(super) struct Lease {
     slot: Option<Slot>,
-    connection: Option<UpstreamConnection>,
+    connection: Option<Box<UpstreamConnection>>,
     /// Whether another request used the connection before.
     pub(super) is_reused: bool,
 }
 
 impl Lease {
-    pub(super) fn new(slot: Slot, connection: UpstreamConnection, is_reused: bool) -> Self {
+    pub(super) fn new(slot: Slot, connection: Box<UpstreamConnection>, is_reused: bool) -> Self {
         Lease { slot: Some(slot), connection: Some(connection), is_reused }
     }
 
@@ -136,7 +164,7 @@ impl Lease {
     }
 
     pub(super) fn connection(&mut self) -> Option<&mut UpstreamConnection> {
-        self.connection.as_mut()
+        self.connection.as_deref_mut()
     }
 
     /// Has the head of an earlier request written in place of the next one's.
@@ -162,7 +190,7 @@ impl Lease {
     /// To be called when the response has been read to its end. A connection that is not ready then is still sending
     /// a request that was answered early, or is about to close: it is cut.
     pub(super) fn give_back(mut self) {
-        if self.connection.as_ref().is_some_and(UpstreamConnection::is_ready)
+        if self.connection.as_deref().is_some_and(UpstreamConnection::is_ready)
             && let (Some(connection), Some(slot)) = (self.connection.take(), &self.slot)
         {
             slot.server.keep(connection);
@@ -188,45 +216,68 @@ impl Drop for Lease {
 pub(super) struct UpstreamStream {
     socket: Socket,
     wire: Rc<Wire>,
+    /// What is being written in place of a head.
+    head: Option<HeadInPlace>,
     write_failed: bool,
+}
+
+/// How far the head is written that stands in [`Wire`].
+#[derive(Debug)]
+struct HeadInPlace {
+    written: usize,
+    /// Length of what it stands for.
+    instead_of: usize,
 }
 
 impl UpstreamStream {
     fn write(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let length = slices.iter().map(|slice| slice.len()).sum();
-        if self.write_failed {
-            return Poll::Ready(Ok(length));
-        }
-        if self.wire.records.take() {
-            let mut recorded = self.wire.recorded.borrow_mut();
-            slices.iter().for_each(|slice| recorded.extend_from_slice(slice));
-        }
-        let replay = self.wire.replay.take();
-        let outcome = match replay {
-            Some(head) => self.write_replay(context, head).map_ok(|()| length),
-            None => Pin::new(&mut self.socket).poll_write_vectored(context, slices),
-        };
-        // A server may answer and close before it has read the whole request. Its answer, if there is one, is worth
-        // more than our failed write: so the rest goes nowhere, and reading decides what came of it.
-        if let Poll::Ready(Err(_)) = outcome {
+        if !self.write_failed {
+            if self.wire.begins.take() {
+                let first = slices.first().map_or(&[][..], |slice| slice);
+                let instead_of = self.wire.head_in_place_of(first);
+                self.head = instead_of.map(|instead_of| HeadInPlace { written: 0, instead_of });
+            }
+            let outcome = match &mut self.head {
+                Some(_) => self.write_head(context, slices),
+                None => Pin::new(&mut self.socket).poll_write_vectored(context, slices),
+            };
+            if !matches!(outcome, Poll::Ready(Err(_))) {
+                return outcome;
+            }
+            // A server may answer and close before it has read the whole request. Its answer, if there is one, is worth
+            // more than our failed write: so the rest goes nowhere, and reading decides what came of it.
             self.write_failed = true;
-            return Poll::Ready(Ok(length));
         }
-        outcome
+        Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()))
     }
 
-    fn write_replay(&mut self, context: &mut Context<'_>, mut head: Bytes) -> Poll<io::Result<()>> {
-        while !head.is_empty() {
-            match Pin::new(&mut self.socket).poll_write(context, &head) {
-                Poll::Ready(Ok(count)) => head.advance(count),
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => {
-                    self.wire.replay(head);
-                    return Poll::Pending;
-                }
+    /// Writes the head in place of the one that `slices` begin with, and what follows it if there is room.
+    fn write_head(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        while let Some(HeadInPlace { written, instead_of }) = &mut self.head {
+            let head = self.wire.head.borrow();
+            let rest = head.get(*written..).unwrap_or_default();
+            let [first, others @ ..] = slices else { return Poll::Ready(Ok(0)) };
+            let behind = first.get(*instead_of..).unwrap_or_default();
+            let count = if behind.is_empty() && others.is_empty() {
+                ready!(Pin::new(&mut self.socket).poll_write(context, rest))?
+            } else {
+                let mut all = Vec::with_capacity(slices.len() + 1);
+                all.extend([IoSlice::new(rest), IoSlice::new(behind)]);
+                all.extend(others.iter().map(|slice| IoSlice::new(slice)));
+                ready!(Pin::new(&mut self.socket).poll_write_vectored(context, &all))?
+            };
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
+            if let Some(of_the_rest) = count.checked_sub(rest.len()) {
+                let count = *instead_of + of_the_rest;
+                drop(head);
+                self.head = None;
+                return Poll::Ready(Ok(count));
+            }
+            *written += count;
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(Ok(0))
     }
 }
 

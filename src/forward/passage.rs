@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::connection::Lease;
 use super::refusal::Refusal;
 use super::server::{Server, Slot};
+use super::spelling::Spelling;
 use crate::config::UpstreamTimeouts;
 
 /// How a request is to be sent.
@@ -15,6 +16,8 @@ pub struct Sending<'a> {
     pub timeouts: &'a UpstreamTimeouts,
     /// Whether the client came by https.
     pub https: bool,
+    /// How the client spells the names of fields.
+    pub spelling: Spelling,
     /// Filled in as it goes.
     pub passage: &'a mut Passage,
 }

@@ -47,7 +47,7 @@ struct Pool {
 
 #[derive(Debug)]
 struct Idle {
-    connection: UpstreamConnection,
+    connection: Box<UpstreamConnection>,
     since_ms: u64,
     until_ms: u64,
 }
@@ -82,7 +82,7 @@ impl Server {
     }
 
     /// The connection used last that is still open and has been idle for at most `longest_ms`.
-    pub(super) fn take_idle(&self, longest_ms: u64) -> Option<UpstreamConnection> {
+    pub(super) fn take_idle(&self, longest_ms: u64) -> Option<Box<UpstreamConnection>> {
         let now_ms = self.pool.clock.now_ms();
         let oldest_ms = now_ms.saturating_sub(longest_ms);
         let mut idle = self.pool.idle.borrow_mut();
@@ -100,7 +100,7 @@ impl Server {
 
     /// Keeps a connection for the next request; less long where the server said how long it does, and not for ever where
     /// others of its addresses are to be used, too.
-    pub(super) fn keep(&self, connection: UpstreamConnection) {
+    pub(super) fn keep(&self, connection: Box<UpstreamConnection>) {
         let hint_ms = connection.keep_alive.get().map_or(u64::MAX, |seconds| {
             let hint_ms = u64::from(seconds) * 1000;
             hint_ms.saturating_sub(HINT_MARGIN_MS).max(hint_ms / 2)
@@ -134,7 +134,7 @@ impl Server {
     }
 
     /// Opens a connection within `timeout`.
-    pub(super) async fn connect(&self, timeout: Duration) -> Result<UpstreamConnection, Refusal> {
+    pub(super) async fn connect(&self, timeout: Duration) -> Result<Box<UpstreamConnection>, Refusal> {
         let turn = self.pool.turn.replace(self.pool.turn.get().wrapping_add(1));
         let outcome = dial(&self.standing, turn, timeout).await;
         self.upstream.note_connection(self.number, outcome.is_ok());

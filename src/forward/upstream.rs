@@ -252,7 +252,7 @@ impl Upstream {
 }
 
 /// An idle connection of the server that the room is on.
-async fn idle(slot: &Slot, reuse: Reuse) -> Option<UpstreamConnection> {
+async fn idle(slot: &Slot, reuse: Reuse) -> Option<Box<UpstreamConnection>> {
     match reuse {
         Reuse::Any => slot.server.take_idle(u64::MAX),
         Reuse::SurelyOpen => {

@@ -9,7 +9,7 @@
 //! | anything else | never |
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::Poll;
@@ -17,7 +17,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, UPGRADE};
-use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use prometheus_client::metrics::counter::Counter;
@@ -28,6 +27,7 @@ use super::fleet::Fleet;
 use super::passage::Sending;
 use super::refusal::Refusal;
 use super::server::Slot;
+use super::spelling::Spelling;
 use super::tunnel::{Tunnel, Upgrade};
 use super::upstream::{Reuse, Upstream, Wish, stand_in};
 use crate::clock::{Clock, TICK_MS, Timer};
@@ -56,6 +56,8 @@ struct Attempt<'a> {
     sent_at: Instant,
     /// Whether it may be repeated when it gets no answer.
     is_repeatable: bool,
+    /// How the client spells the names of fields.
+    spelling: &'a Spelling,
     /// What it asks to switch to.
     upgrade: Option<&'a HeaderValue>,
 }
@@ -63,8 +65,8 @@ struct Attempt<'a> {
 /// How one attempt failed.
 struct Failure {
     refusal: Refusal,
-    /// The request, when nothing of it was written.
-    unsent: Option<Request<RequestBody>>,
+    /// Nothing of the request was written.
+    is_unsent: bool,
     /// The head as it was written, when not a byte came back and it was recorded.
     unanswered: Option<Bytes>,
     /// The connection had been used before.
@@ -110,7 +112,7 @@ impl Upstreams {
         }
     }
 
-    /// Sends a request to the upstream with this index and waits for the head of the response.
+    /// Sends a request to the upstream with this index and waits for the head of the response. A stand-in is left of it.
     ///
     /// Dropping the future, or the body of the response before its end, cancels the request: its connection is cut.
     ///
@@ -120,16 +122,15 @@ impl Upstreams {
     pub async fn send(
         &self,
         upstream: usize,
-        mut head: Parts,
-        body: RequestBody,
+        request: &mut Request<RequestBody>,
         sending: Sending<'_>,
     ) -> Result<Response<ResponseBody>, Refusal> {
-        let Sending { timeouts, https, passage } = sending;
+        let Sending { timeouts, https, spelling, passage } = sending;
         let upstream = self.upstreams.get(upstream).ok_or(Refusal::NoServer)?;
-        head.version = Version::HTTP_11;
-        let wanted = upstream.sticky.as_ref().and_then(|sticky| sticky.take(&mut head.headers));
-        let is_repeatable =
-            body.is_empty() && matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
+        *request.version_mut() = Version::HTTP_11;
+        let wanted = upstream.sticky.as_ref().and_then(|sticky| sticky.take(request.headers_mut()));
+        let is_repeatable = request.body().is_empty()
+            && matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
         upstream.budget.earn();
         let mut retries_left = if is_repeatable { upstream.retries() } else { 0 };
         let reuse = match retries_left {
@@ -138,13 +139,11 @@ impl Upstreams {
             _ => Reuse::Any,
         };
         let wish = Wish { server: wanted, reuse, timeout: timeouts.connect };
-        let progress = body.progress();
-        let method = head.method.clone();
-        let upgrade = head.headers.get(UPGRADE).cloned();
+        let progress = request.body().progress();
+        let upgrade = request.headers().get(UPGRADE).cloned();
         let mut unsent_left = MAX_UNSENT;
-        let mut request = Request::from_parts(head, body);
         let mut lease = upstream.lease(wish, passage).await?;
-        upstream.host.apply(&mut request, &lease);
+        upstream.host.apply(request, &lease);
         let mut recorded: Option<Bytes> = None;
         loop {
             let sent_at = passage.send_by(&lease);
@@ -154,6 +153,7 @@ impl Upstreams {
                 timeouts,
                 sent_at,
                 is_repeatable: retries_left > 0,
+                spelling: &spelling,
                 upgrade: upgrade.as_ref(),
             };
             let failure = match self.exchange(attempt, lease, request, progress.as_deref()).await {
@@ -167,18 +167,16 @@ impl Upstreams {
                 Err(failure) => failure,
             };
             match failure {
-                Failure { unsent: Some(unsent), slot, .. } if unsent_left > 0 => {
+                Failure { is_unsent: true, slot, .. } if unsent_left > 0 => {
                     unsent_left -= 1;
-                    request = unsent;
                     lease = upstream.lease_again(slot, false, wish, passage).await?;
-                    upstream.host.apply(&mut request, &lease);
+                    upstream.host.apply(request, &lease);
                 }
                 Failure { unanswered: Some(head), was_reused, slot, .. }
                     if was_reused || (upstream.has_other(number) && !upstream.budget.is_spent()) =>
                 {
                     retries_left -= 1;
                     upstream.budget.spend();
-                    request = stand_in(&method);
                     lease = upstream.lease_again(slot, !was_reused, wish, passage).await?;
                     recorded = Some(upstream.host.apply_to_written(head, &lease));
                 }
@@ -192,38 +190,41 @@ impl Upstreams {
         }
     }
 
-    /// One attempt on one connection.
+    /// One attempt on one connection. What is written is taken out of `request`, and a stand-in left there.
     async fn exchange(
         &self,
         attempt: Attempt<'_>,
         mut lease: Lease,
-        request: Request<RequestBody>,
+        request: &mut Request<RequestBody>,
         progress: Option<&Progress>,
     ) -> Result<Response<ResponseBody>, Failure> {
-        let Attempt { upstream, timeouts, sent_at, is_repeatable, upgrade } = attempt;
+        let Attempt { upstream, timeouts, sent_at, is_repeatable, spelling, upgrade } = attempt;
         let was_reused = lease.is_reused;
-        let fail = |lease: Lease, refusal, unsent, unanswered| Failure {
+        let fail = |lease: Lease, refusal, is_unsent, unanswered| Failure {
             refusal,
-            unsent,
+            is_unsent,
             unanswered,
             was_reused,
             slot: lease.cut(),
         };
         let Some(server) = lease.server().map(Rc::clone) else {
-            return Err(fail(lease, Refusal::NoServer, Some(request), None));
+            return Err(fail(lease, Refusal::NoServer, true, None));
         };
         let Some(connection) = lease.connection() else {
-            return Err(fail(lease, Refusal::NoServer, Some(request), None));
+            return Err(fail(lease, Refusal::NoServer, true, None));
         };
-        connection.wire.begin(is_repeatable && (was_reused || upstream.has_other(server.number)));
+        connection
+            .wire
+            .begin(is_repeatable && (was_reused || upstream.has_other(server.number)), spelling.clone());
         let wire = Rc::clone(&connection.wire);
         server.standing.requests.inc();
-        let sending = connection.sender.try_send_request(request);
+        let stand_in = stand_in(request.method());
+        let sending = pin!(connection.sender.try_send_request(std::mem::replace(request, stand_in)));
         match self.within_response_time(sending, progress, timeouts.response_header).await {
             Some(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 server.standing.note_answer();
                 if !Upgrade::is_granted(upgrade, &response) {
-                    return Err(fail(lease, Refusal::UpstreamUpgraded, None, None));
+                    return Err(fail(lease, Refusal::UpstreamUpgraded, false, None));
                 }
                 match lease.switch().await {
                     Some(upstream) => {
@@ -231,7 +232,7 @@ impl Upstreams {
                     }
                     None => Err(Failure {
                         refusal: Refusal::UpstreamUpgraded,
-                        unsent: None,
+                        is_unsent: false,
                         unanswered: None,
                         was_reused,
                         slot: None,
@@ -248,18 +249,22 @@ impl Upstreams {
             }
             Some(Err(mut error)) => {
                 let unsent = error.take_message();
+                let is_unsent = unsent.is_some();
+                if let Some(unsent) = unsent {
+                    *request = unsent;
+                }
                 let refusal = Refusal::from_exchange(error.into_error());
                 let unanswered = if wire.is_answered() { None } else { wire.take_recorded() };
                 // A server may close an idle connection when it likes.
                 let was_idle = was_reused && !wire.is_answered();
-                if unsent.is_none() && !was_idle && refusal.is_servers_failure() {
+                if !is_unsent && !was_idle && refusal.is_servers_failure() {
                     server.note_failure();
                 }
-                Err(fail(lease, refusal, unsent, unanswered))
+                Err(fail(lease, refusal, is_unsent, unanswered))
             }
             None => {
                 server.note_failure();
-                Err(fail(lease, Refusal::ResponseTimeout, None, None))
+                Err(fail(lease, Refusal::ResponseTimeout, false, None))
             }
         }
     }
@@ -267,14 +272,13 @@ impl Upstreams {
     /// None when `limit` has passed since the request moved last.
     async fn within_response_time<F: Future>(
         &self,
-        sending: F,
+        mut sending: Pin<&mut F>,
         progress: Option<&Progress>,
         limit: Duration,
     ) -> Option<F::Output> {
         let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         let mut timer = Timer::new(&self.clock);
         timer.arm(limit);
-        let mut sending = pin!(sending);
         std::future::poll_fn(|context| {
             if let Poll::Ready(outcome) = sending.as_mut().poll(context) {
                 return Poll::Ready(Some(outcome));

@@ -22,7 +22,7 @@ use crate::journal::hand::Ticket;
 pub struct Late {
     pub(super) recorder: Rc<Recorder>,
     /// Who it was.
-    pub(super) observation: Observation,
+    pub(super) observation: Box<Observation>,
     /// What the actions are recorded with; none when they are.
     pub(super) hit: Option<Box<Hit<'static>>>,
     /// Why nothing is recorded of the request, unless there are actions.

@@ -380,6 +380,46 @@ async fn pipelined_requests_are_answered_in_order() {
 }
 
 #[tokio::test]
+async fn each_request_spells_names_its_own_way() {
+    let (upstream, proxy) = shop(|_| Reply::ok("x")).await;
+    let requests = [
+        "GET /1 HTTP/1.1\r\nHost: shop.test\r\nX-NUMBER: 1\r\n\r\n",
+        "GET /2 HTTP/1.1\r\nhost: shop.test\r\nx-number: 2\r\n\r\n",
+        "POST /3 HTTP/1.1\r\nHOST: shop.test\r\nx-Number: 3\r\nCONTENT-Length: 9\r\n\r\nx-number:",
+        "POST /4 HTTP/1.1\r\nX-number: 4\r\nHost: shop.test\r\nTransfer-ENCODING: chunked\r\n\r\n\
+         9\r\nX-NUMBER:\r\n0\r\n\r\n",
+        "\r\nGET /5?x-number:=[] HTTP/1.1\r\nX-Number: 5\r\nHoSt: shop.test\r\n\r\n",
+    ];
+    let mut client = proxy.connect().await;
+    client.send(requests.concat()).await;
+    for _ in requests {
+        assert_eq!(client.answer().await.status(), 200);
+    }
+    let spelled: Vec<Vec<String>> = upstream
+        .received()
+        .iter()
+        .map(|request| {
+            let names = request.head.split("\r\n").skip(1).filter_map(|line| line.split(':').next());
+            let ours =
+                |name: &&str| name.is_empty() || name.starts_with("x-forwarded") || *name == "x-real-ip";
+            names.filter(|name| !ours(name)).map(str::to_owned).collect()
+        })
+        .collect();
+    assert_eq!(
+        spelled,
+        [
+            vec!["Host", "X-NUMBER"],
+            vec!["host", "x-number"],
+            vec!["HOST", "x-Number", "CONTENT-Length"],
+            vec!["X-number", "Host", "Transfer-ENCODING"],
+            vec!["X-Number", "HoSt"],
+        ]
+    );
+    let bodies: Vec<Vec<u8>> = upstream.received().into_iter().map(|request| request.body).collect();
+    assert_eq!(bodies, [&b""[..], b"", b"x-number:", b"X-NUMBER:", b""]);
+}
+
+#[tokio::test]
 async fn old_clients_are_served() {
     let (upstream, proxy) =
         shop(|_| Reply::raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"))

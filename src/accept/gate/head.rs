@@ -60,8 +60,13 @@ struct Codings {
 
 impl Head {
     /// Reads on; `bytes` begin with the head and hold all of it that has come. Answers the head's length when it has
-    /// come whole.
-    pub(super) fn read(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, Refusal> {
+    /// come whole. `names` get the names of its fields, each with its colon.
+    pub(super) fn read(
+        &mut self,
+        bytes: &[u8],
+        limits: &Limits,
+        names: &mut Vec<u8>,
+    ) -> Result<Option<usize>, Refusal> {
         while let Some(at) = memchr(b'\n', &bytes[self.searched..]) {
             let (start, end) = (self.line_start, self.searched + at);
             let line = &bytes[start..end];
@@ -74,7 +79,7 @@ impl Head {
                     self.conclude()?;
                     return Ok(Some(end + 1));
                 }
-                self.read_field(line, limits)?;
+                self.read_field(line, limits, names)?;
             } else if !line.is_empty() {
                 self.read_request_line(line, start, limits)?;
                 self.fields_start = end + 1;
@@ -185,7 +190,7 @@ impl Head {
         Ok(())
     }
 
-    fn read_field(&mut self, line: &[u8], limits: &Limits) -> Result<(), Refusal> {
+    fn read_field(&mut self, line: &[u8], limits: &Limits, names: &mut Vec<u8>) -> Result<(), Refusal> {
         self.fields += 1;
         if self.fields > limits.headers {
             return Err(Refusal::HeadTooLarge);
@@ -196,6 +201,7 @@ impl Head {
             return Err(Refusal::Malformed);
         }
         let (name, value) = (&line[..name_end], &line[name_end + 1..]);
+        names.extend_from_slice(&line[..=name_end]);
         if !is_field_value(value) {
             return Err(Refusal::Malformed);
         }

@@ -13,6 +13,7 @@ mod target;
 mod tests;
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 
 use http::uri::PathAndQuery;
 use http::{Method, Version};
@@ -21,7 +22,7 @@ use prometheus_client::metrics::counter::Counter;
 use self::chunks::Chunks;
 use self::head::{Framing, Head};
 use crate::config::Limits;
-use crate::forward::Refusal;
+use crate::forward::{Refusal, Spelling};
 
 /// A request without `Host`, which never passes otherwise.
 const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\n\r\n";
@@ -43,6 +44,10 @@ pub struct Gate {
     /// How much of `held` has gone.
     given: usize,
     refused: Option<Refused>,
+    /// Names of the fields of the head that comes, each with its colon.
+    names: Vec<u8>,
+    /// How the heads that went on spell names.
+    spellings: VecDeque<Spelling>,
     /// The last head asked for an upgrade.
     upgrade_is_asked: bool,
     targets_escaped: Counter,
@@ -123,8 +128,18 @@ impl Gate {
     /// A gate that counts targets that it had to mend.
     pub fn new(limits: Limits, targets_escaped: Counter) -> Self {
         let state = State::Head(Head::default());
-        let (held, refused) = (Vec::new(), None);
-        Gate { limits, state, held, passed: 0, given: 0, refused, upgrade_is_asked: false, targets_escaped }
+        Gate {
+            limits,
+            state,
+            held: Vec::new(),
+            passed: 0,
+            given: 0,
+            refused: None,
+            names: Vec::new(),
+            spellings: VecDeque::new(),
+            upgrade_is_asked: false,
+            targets_escaped,
+        }
     }
 
     /// Takes bytes that have come. Answers how many of them may go on at once; those that follow are kept, and given
@@ -209,6 +224,11 @@ impl Gate {
     /// Refuses the head that has begun.
     pub fn refuse(&mut self, refusal: Refusal) {
         self.settle(Stop::Refused(refusal));
+    }
+
+    /// How the next head that went on spells the names of its fields.
+    pub fn take_spelling(&mut self) -> Option<Spelling> {
+        self.spellings.pop_front()
     }
 
     /// What the stand-in stands for; once.
@@ -297,10 +317,12 @@ impl Gate {
         loop {
             let rest = &bytes[passed..];
             let next = match &mut self.state {
-                State::Head(head) => match head.read(rest, &self.limits) {
+                State::Head(head) => match head.read(rest, &self.limits, &mut self.names) {
                     Ok(None) => return (passed, Stop::Dry),
                     Ok(Some(length)) => {
                         self.upgrade_is_asked = head.asks_for_upgrade();
+                        self.spellings.push_back(Spelling::of(&self.names));
+                        self.names.clear();
                         if head.needs_mending() {
                             return (passed, Stop::Mend(length));
                         }

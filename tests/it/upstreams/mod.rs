@@ -399,6 +399,31 @@ async fn a_head_that_is_sent_again_names_the_server_that_gets_it() {
     }
 }
 
+#[tokio::test]
+async fn what_is_sent_a_third_time_is_what_the_client_sent() {
+    // Answers once, and closes every connection on which it is asked again.
+    let a = Upstream::start(|request| match (request.connection, request.turn) {
+        (0, 0) => Reply::ok("a"),
+        _ => Reply::new().close(),
+    })
+    .await;
+    let b = shop_named("b").await;
+    let mut config = one_worker(&[a.address(), b.address()]);
+    config.upstreams[0].balance = Balance::RoundRobin;
+    config.upstreams[0].retries = 2;
+    let proxy = proxy(config);
+    let mut client = proxy.connect().await;
+    for _ in 0..6 {
+        client.send("GET /page?a=1 HTTP/1.1\r\nHost: shop.test\r\nX-CSRFToken: x\r\n\r\n").await;
+        assert_eq!(client.answer().await.status(), 200);
+    }
+    assert!(a.received().len() >= 3, "it was asked in vain twice");
+    for request in [a.received(), b.received()].concat() {
+        assert_eq!(request.target(), "/page?a=1");
+        assert!(request.head.contains("\r\nX-CSRFToken: x"), "{}", request.head);
+    }
+}
+
 /// An outage makes states that are logged once, and failed requests by the thousand.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_does_not_flood_the_log() {
