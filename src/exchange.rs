@@ -265,7 +265,7 @@ impl Exchange {
         self.books.meter.answer(status);
     }
 
-    fn log(&self, pen: &Pen, facts: &Facts, status: u16) {
+    fn log(&self, pen: &Pen, facts: &Facts, status: u16, now: Instant) {
         // A reset token in a log opens the account as well as one in a database.
         let path = mask::path(facts.target.as_ref().map_or("", PathAndQuery::path));
         let query = facts.target.as_ref().and_then(PathAndQuery::query).unwrap_or_default();
@@ -275,7 +275,7 @@ impl Exchange {
             server,
             connect: self.passage.connect,
             header: self.passage.header,
-            total: self.passage.sent_at.map(|sent_at| sent_at.elapsed()),
+            total: self.passage.sent_at.map(|sent_at| now - sent_at),
             answered: self.passage.header.is_some(),
             retries: self.passage.retries,
         });
@@ -293,7 +293,7 @@ impl Exchange {
             status,
             request_bytes: facts.head_bytes as u64 + self.received_bytes(),
             sent_bytes: self.sent_bytes,
-            time: self.begun_at.elapsed(),
+            time: now - self.begun_at,
             upstream,
             request_id: bytes_of(&self.request_id),
             site: place.map_or("", |place| &place.site),
@@ -315,9 +315,10 @@ impl Drop for Exchange {
         }
         let status = self.status.unwrap_or(CLIENT_CLOSED_REQUEST);
         let (header, received) = (self.passage.header, self.received_bytes());
-        self.books.meter.end(self.route, status, self.begun_at.elapsed(), header, received);
+        let now = Instant::now();
+        self.books.meter.end(self.route, status, now - self.begun_at, header, received);
         if let (Some(pen), Some(facts)) = (&self.books.pen, &self.facts) {
-            self.log(pen, facts, status);
+            self.log(pen, facts, status, now);
         }
     }
 }

@@ -46,6 +46,6 @@ pub use passage::{Passage, Sending};
 pub use refusal::Refusal;
 pub use request_id::RequestIds;
 pub use socket::Socket;
-pub use spelling::Spelling;
+pub use spelling::{Names, Spelling};
 pub use tunnel::{Passed, Tunnel, Upgrade};
 pub use upstreams::Upstreams;

@@ -2,20 +2,42 @@
 //! written, in a second map beside the fields, which costs more than all else that is done to a head. So the gate notes
 //! them, and they are put back into the head that hyper has written.
 
+use std::ops::Range;
 use std::rc::Rc;
 
-use memchr::memchr;
+use memchr::{memchr, memmem};
 
-/// Names as they were written, in their order, each with its colon; none where all are in lower case.
+/// Names as they were written, in their order; none where all are in lower case.
 #[derive(Debug, Clone, Default)]
 pub struct Spelling(Option<Rc<[u8]>>);
 
-impl Spelling {
-    /// `names`, each with its colon.
-    pub fn of(names: &[u8]) -> Self {
-        Spelling(names.iter().any(u8::is_ascii_uppercase).then(|| names.into()))
+/// Names that are being gathered, each behind its length.
+#[derive(Debug, Default)]
+pub struct Names {
+    bytes: Vec<u8>,
+    has_capitals: bool,
+}
+
+impl Names {
+    /// Adds one. Of a name that is longer than any in use the spelling is not kept.
+    pub fn push(&mut self, name: &[u8]) {
+        if let Ok(length) = u8::try_from(name.len()) {
+            self.bytes.push(length);
+            self.bytes.extend_from_slice(name);
+            self.has_capitals |= name.iter().fold(false, |found, byte| found | byte.is_ascii_uppercase());
+        }
     }
 
+    /// Takes all out.
+    pub fn take(&mut self) -> Spelling {
+        let spelling = Spelling(self.has_capitals.then(|| self.bytes.as_slice().into()));
+        self.bytes.clear();
+        self.has_capitals = false;
+        spelling
+    }
+}
+
+impl Spelling {
     /// Whether a head is right as hyper writes it.
     pub(super) fn is_plain(&self) -> bool {
         self.0.is_none()
@@ -26,67 +48,70 @@ impl Spelling {
     pub(super) fn restore(&self, head: &mut Vec<u8>) {
         let Some(names) = self.0.as_deref() else { return };
         let mut next = 0;
-        let Some(mut at) = memchr(b'\n', head).map(|end| end + 1) else { return };
-        while let Some(length) = memchr(b':', &head[at..]) {
-            let name = &mut head[at..at + length];
-            if let Some(found) = find(names, next, name) {
-                name.copy_from_slice(&names[found..found + length]);
-                next = found + length + 1;
-            }
-            at += length + 1;
-            if head[at..].starts_with(b" \r\n") {
-                head.remove(at);
-            }
-            let Some(end) = memchr(b'\n', &head[at..]) else { return };
+        let mut at = 0;
+        while let Some(end) = memchr(b'\n', &head[at..]) {
             at += end + 1;
+            let Some(place) = find(names, next, &head[at..]) else { continue };
+            next = place.end;
+            let value = at + place.len() + 1;
+            head[at..value - 1].copy_from_slice(&names[place]);
+            if head[value..].starts_with(b" \r\n") {
+                head.remove(value);
+            }
+            at = value;
         }
     }
 }
 
-/// Where a name stands, looked for from `from` on and then from the beginning: fields come in nearly the order in which
-/// they were written, those of one name together.
-fn find(names: &[u8], from: usize, name: &[u8]) -> Option<usize> {
+/// Where the name stands that a line begins with, looked for from the place `from` on and then from the beginning: fields
+/// come in nearly the order in which they were written, those of one name together.
+fn find(names: &[u8], from: usize, line: &[u8]) -> Option<Range<usize>> {
     let within = |mut at: usize, end: usize| {
         while at < end {
-            let rest = &names[at..];
-            if rest.get(name.len()) == Some(&b':') && rest[..name.len()].eq_ignore_ascii_case(name) {
-                return Some(at);
+            let place = at + 1..at + 1 + usize::from(names[at]);
+            at = place.end;
+            if line.get(place.len()) == Some(&b':')
+                && line[..place.len()].eq_ignore_ascii_case(&names[place.clone()])
+            {
+                return Some(place);
             }
-            at += memchr(b':', rest)? + 1;
         }
         None
     };
     within(from, names.len()).or_else(|| within(0, from))
 }
 
-/// The length of the head that `bytes` begin with; none where they begin with something else.
+/// The length of the head of a request that `bytes` begin with; none where they begin with something else.
 pub(super) fn head_length(bytes: &[u8]) -> Option<usize> {
-    let mut at = memchr(b'\n', bytes)? + 1;
-    if !bytes[..at].ends_with(b" HTTP/1.1\r\n") {
+    let line_end = memchr(b'\n', bytes)?;
+    if !bytes[..=line_end].ends_with(b" HTTP/1.1\r\n") {
         return None;
     }
-    loop {
-        let end = at + memchr(b'\n', &bytes[at..])? + 1;
-        if end == at + 2 {
-            return Some(end);
-        }
-        at = end;
-    }
+    let start = line_end - 1;
+    memmem::find(&bytes[start..], b"\r\n\r\n").map(|end| start + end + 4)
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    fn spelled(names: &[u8], head: &str) -> String {
+    fn spelling(list: &str) -> Spelling {
+        let mut names = Names::default();
+        list.split(' ').for_each(|name| names.push(name.as_bytes()));
+        names.take()
+    }
+
+    fn spelled(names: &str, head: &str) -> String {
         let mut bytes = head.as_bytes().to_vec();
-        Spelling::of(names).restore(&mut bytes);
+        spelling(names).restore(&mut bytes);
         String::from_utf8(bytes).unwrap()
     }
 
     #[test]
     fn names_are_written_as_they_came_whatever_their_order() {
-        let names = b"Host:X-CSRFToken:accept:Cookie:DNT:";
+        let names = "Host X-CSRFToken accept Cookie DNT";
         let head = "GET /a:b HTTP/1.1\r\nhost: a:1\r\ndnt: 1\r\ncookie: x=Y\r\naccept: */*\r\nx-csrftoken: z\r\n\r\n";
         let expected = "GET /a:b HTTP/1.1\r\nHost: a:1\r\nDNT: 1\r\nCookie: x=Y\r\naccept: */*\r\nX-CSRFToken: z\r\n\r\n";
         assert_eq!(spelled(names, head), expected);
@@ -94,7 +119,7 @@ mod tests {
 
     #[test]
     fn names_of_others_and_parts_of_names_stay_as_they_are() {
-        let names = b"Host:Forwarded:X-Forwarded:";
+        let names = "Host Forwarded X-Forwarded";
         let head = "GET / HTTP/1.1\r\nx-forwarded-for: 10.0.0.1\r\nforward: 1\r\nhost: a\r\nx: Host:\r\n\r\n";
         let expected =
             "GET / HTTP/1.1\r\nx-forwarded-for: 10.0.0.1\r\nforward: 1\r\nHost: a\r\nx: Host:\r\n\r\n";
@@ -105,21 +130,39 @@ mod tests {
     fn lines_of_one_name_keep_each_its_own() {
         let head = "GET / HTTP/1.1\r\nx-a: 1\r\nx-a: 2\r\nx-b: 3\r\n\r\n";
         let expected = "GET / HTTP/1.1\r\nX-A: 1\r\nx-A: 2\r\nX-b: 3\r\n\r\n";
-        assert_eq!(spelled(b"X-A:X-b:x-A:", head), expected);
+        assert_eq!(spelled("X-A X-b x-A", head), expected);
     }
 
     #[test]
     fn an_empty_value_has_no_space_before_it() {
         let head = "GET / HTTP/1.1\r\nx-a: \r\nx-b: 3\r\nx-c: \r\n\r\n";
         let expected = "GET / HTTP/1.1\r\nX-A:\r\nX-B: 3\r\nx-c:\r\n\r\n";
-        assert_eq!(spelled(b"X-A:X-B:", head), expected);
+        assert_eq!(spelled("X-A X-B x-c", head), expected);
     }
 
     #[test]
     fn names_in_lower_case_need_no_spelling() {
-        assert!(Spelling::of(b"host:accept:").is_plain());
+        assert!(spelling("host accept").is_plain());
         assert!(Spelling::default().is_plain());
-        assert!(!Spelling::of(b"host:Accept:").is_plain());
+        assert!(!spelling("host Accept").is_plain());
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_is_written_in_lower_case() {
+        let (fits, long) = ("X".repeat(255), "X".repeat(256));
+        let head =
+            format!("GET / HTTP/1.1\r\n{}: 1\r\n{}: 2\r\n\r\n", fits.to_lowercase(), long.to_lowercase());
+        let expected = format!("GET / HTTP/1.1\r\n{fits}: 1\r\n{}: 2\r\n\r\n", long.to_lowercase());
+        assert_eq!(spelled(&format!("{long} {fits}"), &head), expected);
+    }
+
+    #[test]
+    fn names_are_gathered_anew_for_each_head() {
+        let mut names = Names::default();
+        names.push(b"Host");
+        assert!(!names.take().is_plain());
+        names.push(b"host");
+        assert!(names.take().is_plain());
     }
 
     #[test]
@@ -128,6 +171,38 @@ mod tests {
         assert_eq!(head_length(b"GET / HTTP/1.1\r\na: b\r\n\r\nbody\r\n\r\n"), Some(24));
         for none in ["", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\na: b\r\n", "body\r\n\r\n", "\r\n\r\n"] {
             assert_eq!(head_length(none.as_bytes()), None, "{none:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_but_the_case_of_names_changes(
+            names in proptest::collection::vec("[A-Ca-c_-]{1,3}", 1..8),
+            fields in proptest::collection::vec(("[a-c_-]{1,3}", "[A-C:x-]{1,4}"), 0..8),
+        ) {
+            let lines: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+            let head = format!("GET /?a:b HTTP/1.1\r\n{lines}\r\n");
+            let spelled = spelled(&names.join(" "), &head);
+            prop_assert_eq!(spelled.len(), head.len());
+            for (spelled, plain) in spelled.lines().zip(head.lines()) {
+                let (name, value) = spelled.split_once(": ").unwrap_or((spelled, ""));
+                let (plain_name, plain_value) = plain.split_once(": ").unwrap_or((plain, ""));
+                prop_assert_eq!(value, plain_value);
+                prop_assert!(name == plain_name || names.iter().any(|known| known == name));
+                prop_assert!(name.eq_ignore_ascii_case(plain_name));
+            }
+        }
+
+        #[test]
+        fn what_comes_in_the_order_in_which_it_was_written_is_written_so(
+            names in proptest::collection::vec("[A-Za-z-]{1,6}", 1..12),
+        ) {
+            let lines = |lower: bool| -> String {
+                let name = |name: &String| if lower { name.to_lowercase() } else { name.clone() };
+                names.iter().map(|each| format!("{}: x\r\n", name(each))).collect()
+            };
+            let head = |lower| format!("GET / HTTP/1.1\r\n{}\r\n", lines(lower));
+            prop_assert_eq!(spelled(&names.join(" "), &head(true)), head(false));
         }
     }
 }

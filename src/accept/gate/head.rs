@@ -9,8 +9,8 @@ use memchr::memchr;
 
 use super::{RequestLine, target};
 use crate::config::Limits;
-use crate::forward::Refusal;
 use crate::forward::head::host_end;
+use crate::forward::{Names, Refusal};
 
 /// Longest method. Those in use have up to 17 bytes.
 const METHOD_BYTES: usize = 64;
@@ -60,12 +60,12 @@ struct Codings {
 
 impl Head {
     /// Reads on; `bytes` begin with the head and hold all of it that has come. Answers the head's length when it has
-    /// come whole. `names` get the names of its fields, each with its colon.
+    /// come whole. `names` get those of its fields.
     pub(super) fn read(
         &mut self,
         bytes: &[u8],
         limits: &Limits,
-        names: &mut Vec<u8>,
+        names: &mut Names,
     ) -> Result<Option<usize>, Refusal> {
         while let Some(at) = memchr(b'\n', &bytes[self.searched..]) {
             let (start, end) = (self.line_start, self.searched + at);
@@ -190,7 +190,7 @@ impl Head {
         Ok(())
     }
 
-    fn read_field(&mut self, line: &[u8], limits: &Limits, names: &mut Vec<u8>) -> Result<(), Refusal> {
+    fn read_field(&mut self, line: &[u8], limits: &Limits, names: &mut Names) -> Result<(), Refusal> {
         self.fields += 1;
         if self.fields > limits.headers {
             return Err(Refusal::HeadTooLarge);
@@ -201,7 +201,7 @@ impl Head {
             return Err(Refusal::Malformed);
         }
         let (name, value) = (&line[..name_end], &line[name_end + 1..]);
-        names.extend_from_slice(&line[..=name_end]);
+        names.push(name);
         if !is_field_value(value) {
             return Err(Refusal::Malformed);
         }

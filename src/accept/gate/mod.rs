@@ -22,7 +22,7 @@ use prometheus_client::metrics::counter::Counter;
 use self::chunks::Chunks;
 use self::head::{Framing, Head};
 use crate::config::Limits;
-use crate::forward::{Refusal, Spelling};
+use crate::forward::{Names, Refusal, Spelling};
 
 /// A request without `Host`, which never passes otherwise.
 const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\n\r\n";
@@ -44,8 +44,8 @@ pub struct Gate {
     /// How much of `held` has gone.
     given: usize,
     refused: Option<Refused>,
-    /// Names of the fields of the head that comes, each with its colon.
-    names: Vec<u8>,
+    /// Of the fields of the head that comes.
+    names: Names,
     /// How the heads that went on spell names.
     spellings: VecDeque<Spelling>,
     /// The last head asked for an upgrade.
@@ -135,7 +135,7 @@ impl Gate {
             passed: 0,
             given: 0,
             refused: None,
-            names: Vec::new(),
+            names: Names::default(),
             spellings: VecDeque::new(),
             upgrade_is_asked: false,
             targets_escaped,
@@ -321,8 +321,7 @@ impl Gate {
                     Ok(None) => return (passed, Stop::Dry),
                     Ok(Some(length)) => {
                         self.upgrade_is_asked = head.asks_for_upgrade();
-                        self.spellings.push_back(Spelling::of(&self.names));
-                        self.names.clear();
+                        self.spellings.push_back(self.names.take());
                         if head.needs_mending() {
                             return (passed, Stop::Mend(length));
                         }

@@ -16,6 +16,8 @@ struct Outcome {
     broken: bool,
     escaped: u64,
     within_head: bool,
+    /// Heads whose spelling is known.
+    heads: usize,
 }
 
 /// Sends `bytes` through a gate in pieces that end at `splits`, taking out at most `room` at a time.
@@ -43,7 +45,8 @@ fn outcome(bytes: &[u8], splits: &[usize], room: usize) -> Outcome {
     }
     let broken = gate.mode() == Mode::Broken;
     let within_head = gate.is_within_head();
-    Outcome { out, refused, broken, escaped: escaped.get(), within_head }
+    let heads = std::iter::from_fn(|| gate.take_spelling()).count();
+    Outcome { out, refused, broken, escaped: escaped.get(), within_head, heads }
 }
 
 fn whole(bytes: &[u8]) -> Outcome {
@@ -65,6 +68,7 @@ fn good_messages_pass_untouched() {
         assert_eq!(outcome.out, bytes, "{}", bytes.escape_ascii());
         assert!(!outcome.broken && !outcome.within_head && outcome.refused.is_none());
         assert_eq!(outcome.escaped, 0);
+        assert_eq!(outcome.heads, bytes.windows(7).filter(|word| word == b" HTTP/1").count());
     }
 }
 
