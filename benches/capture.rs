@@ -166,7 +166,7 @@ impl Visitor {
         }
     }
 
-    fn observe(&self) -> Option<Observation> {
+    fn observe(&self) -> Option<Box<Observation>> {
         let arrival = Arrival { at_ms: AT_MS, client: [203, 0, 113, 9].into(), https: true };
         Observation::of(&self.head.method, &self.head.uri, &self.head.headers, arrival, &self.rules)
     }

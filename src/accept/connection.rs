@@ -114,7 +114,10 @@ impl Connection {
             Phase::Idle if self.draining.get() => timer.arm(LAST_CALL),
             Phase::Idle if self.may_rest() => timer.arm(REST_AFTER),
             Phase::Idle => timer.arm(self.timeouts.keep_alive),
-            Phase::Resting => timer.arm(self.timeouts.keep_alive.saturating_sub(REST_AFTER)),
+            Phase::Resting => {
+                self.spellings.take();
+                timer.arm(self.timeouts.keep_alive.saturating_sub(REST_AFTER));
+            }
             Phase::Serving | Phase::Tunnel => timer.disarm(),
         }
         if phase == Phase::Idle
@@ -156,7 +159,7 @@ impl Connection {
         self.spellings.borrow_mut().push_back(spelling);
     }
 
-    /// How the request that begins spells the names of its fields; to be asked once for each of HTTP/1.
+    /// How the request that begins spells the names of its fields; to be asked once for each. HTTP/2 has lower case only.
     pub fn take_spelling(&self) -> Spelling {
         self.spellings.borrow_mut().pop_front().unwrap_or_default()
     }

@@ -41,6 +41,7 @@ impl ClientStream {
 
     /// Returns when bytes are there, or the end of them; false when it is not worth waiting for more.
     pub(super) async fn has_something_to_say(&mut self) -> bool {
+        self.gate.rest();
         poll_fn(|context| {
             if self.socket.poll_readable(context).is_ready() {
                 self.connection.end_rest();

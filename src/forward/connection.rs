@@ -5,7 +5,7 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -21,6 +21,8 @@ use super::spelling::{Spelling, head_length};
 
 /// Fields of a response; shops have been seen that set a hundred cookies.
 const MAX_FIELDS: usize = 256;
+/// Room for a request's head that a connection keeps.
+const KEPT_HEAD_BYTES: usize = 8 << 10;
 
 /// An open connection.
 #[derive(Debug)]
@@ -75,9 +77,10 @@ impl UpstreamConnection {
         }))
     }
 
-    /// Whether it can take a request: not closed by the server as far as we have heard, and not busy.
+    /// Whether it can take a request: not closed by the server as far as we have heard, and not busy. To hyper a
+    /// connection is ready when an answer has come whole, though the request may not have gone out whole.
     pub(super) fn is_ready(&self) -> bool {
-        self.sender.is_ready()
+        self.sender.is_ready() && self.wire.is_out()
     }
 }
 
@@ -90,6 +93,8 @@ pub(super) struct Wire {
     answered: Cell<bool>,
     /// Nothing of the request's head has been written.
     begins: Cell<bool>,
+    /// The socket did not take all that hyper had to write.
+    lags: Cell<bool>,
     records: Cell<bool>,
     spelling: RefCell<Spelling>,
     /// The head as it is written, where it is not written as it comes from hyper or may be wanted again.
@@ -105,7 +110,14 @@ impl Wire {
         self.begins.set(true);
         self.records.set(records);
         self.spelling.replace(spelling);
-        self.head.borrow_mut().clear();
+        let mut head = self.head.borrow_mut();
+        head.clear();
+        head.shrink_to(KEPT_HEAD_BYTES);
+    }
+
+    /// Whether the request has gone out, as far as hyper had it.
+    fn is_out(&self) -> bool {
+        !self.begins.get() && !self.lags.get()
     }
 
     /// Whether a byte of a response has come since.
@@ -132,15 +144,15 @@ impl Wire {
         if spelling.is_plain() && replay.is_none() && !self.records.get() {
             return None;
         }
-        let length = head_length(bytes)?;
         let mut head = self.head.borrow_mut();
-        match replay {
-            Some(replay) => head.extend_from_slice(&replay),
-            None => {
-                head.extend_from_slice(&bytes[..length]);
-                spelling.restore(&mut head);
-            }
+        if let Some(replay) = replay {
+            head.extend_from_slice(&replay);
+            // What hyper writes is a stand-in, on a connection on which nothing was written before: all of it.
+            return Some(bytes.len());
         }
+        let length = head_length(bytes)?;
+        head.extend_from_slice(&bytes[..length]);
+        spelling.restore(&mut head);
         Some(length)
     }
 }
@@ -174,8 +186,12 @@ impl Lease {
         }
     }
 
-    /// What the connection is after a 101; its room at the server stays taken.
+    /// What the connection is after a 101; its room at the server stays taken. None where the request has not gone out
+    /// whole: what is left of it would stand before what the client says.
     pub(super) async fn switch(mut self) -> Option<Switched> {
+        if !self.connection.as_ref()?.wire.is_out() {
+            return None;
+        }
         let (stream, leftover) = self.connection.take()?.ended.await.ok()?;
         Some(Switched { stream, leftover, _slot: self.slot.take() })
     }
@@ -188,7 +204,7 @@ impl Lease {
     }
 
     /// To be called when the response has been read to its end. A connection that is not ready then is still sending
-    /// a request that was answered early, or is about to close: it is cut.
+    /// a request that was answered early, its head or its body, or is about to close: it is cut.
     pub(super) fn give_back(mut self) {
         if self.connection.as_deref().is_some_and(UpstreamConnection::is_ready)
             && let (Some(connection), Some(slot)) = (self.connection.take(), &self.slot)
@@ -231,53 +247,63 @@ struct HeadInPlace {
 
 impl UpstreamStream {
     fn write(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        if !self.write_failed {
-            if self.wire.begins.take() {
-                let first = slices.first().map_or(&[][..], |slice| slice);
-                let instead_of = self.wire.head_in_place_of(first);
-                self.head = instead_of.map(|instead_of| HeadInPlace { written: 0, instead_of });
-            }
-            let outcome = match &mut self.head {
-                Some(_) => self.write_head(context, slices),
-                None => Pin::new(&mut self.socket).poll_write_vectored(context, slices),
-            };
-            if !matches!(outcome, Poll::Ready(Err(_))) {
-                return outcome;
-            }
-            // A server may answer and close before it has read the whole request. Its answer, if there is one, is worth
-            // more than our failed write: so the rest goes nowhere, and reading decides what came of it.
-            self.write_failed = true;
+        let length = slices.iter().map(|slice| slice.len()).sum();
+        if self.write_failed {
+            return Poll::Ready(Ok(length));
         }
-        Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()))
+        if self.wire.begins.take() {
+            let instead_of = slices.first().and_then(|first| self.wire.head_in_place_of(first));
+            self.head = instead_of.map(|instead_of| HeadInPlace { written: 0, instead_of });
+        }
+        let outcome = match self.head.take() {
+            Some(head) => self.write_head(context, head, slices),
+            None => Pin::new(&mut self.socket).poll_write_vectored(context, slices),
+        };
+        self.wire.lags.set(!matches!(outcome, Poll::Ready(Ok(count)) if count >= length));
+        // A server may answer and close before it has read the whole request. Its answer, if there is one, is worth
+        // more than our failed write: so the rest goes nowhere, and reading decides what came of it.
+        if let Poll::Ready(Err(_)) = outcome {
+            self.write_failed = true;
+            return Poll::Ready(Ok(length));
+        }
+        outcome
     }
 
-    /// Writes the head in place of the one that `slices` begin with, and what follows it if there is room.
-    fn write_head(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        while let Some(HeadInPlace { written, instead_of }) = &mut self.head {
-            let head = self.wire.head.borrow();
-            let rest = head.get(*written..).unwrap_or_default();
-            let [first, others @ ..] = slices else { return Poll::Ready(Ok(0)) };
-            let behind = first.get(*instead_of..).unwrap_or_default();
-            let count = if behind.is_empty() && others.is_empty() {
-                ready!(Pin::new(&mut self.socket).poll_write(context, rest))?
+    /// Writes the head in place of the one that `slices` begin with, and what follows that as far as there is room. Until
+    /// the head is out hyper hears of none of it: it has another length than hyper's own.
+    fn write_head(
+        &mut self,
+        context: &mut Context<'_>,
+        mut head: HeadInPlace,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let (first, others) =
+            slices.split_first().map_or((&[][..], slices), |(first, others)| (first, others));
+        let behind = first.get(head.instead_of..).unwrap_or_default();
+        loop {
+            let bytes = self.wire.head.borrow();
+            let rest = bytes.get(head.written..).unwrap_or_default();
+            let outcome = if behind.is_empty() && others.is_empty() {
+                Pin::new(&mut self.socket).poll_write(context, rest)
             } else {
                 let mut all = Vec::with_capacity(slices.len() + 1);
                 all.extend([IoSlice::new(rest), IoSlice::new(behind)]);
                 all.extend(others.iter().map(|slice| IoSlice::new(slice)));
-                ready!(Pin::new(&mut self.socket).poll_write_vectored(context, &all))?
+                Pin::new(&mut self.socket).poll_write_vectored(context, &all)
             };
-            if count == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            match outcome {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(count)) if count >= rest.len() => {
+                    return Poll::Ready(Ok(head.instead_of + count - rest.len()));
+                }
+                Poll::Ready(Ok(count)) => head.written += count,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    self.head = Some(head);
+                    return Poll::Pending;
+                }
             }
-            if let Some(of_the_rest) = count.checked_sub(rest.len()) {
-                let count = *instead_of + of_the_rest;
-                drop(head);
-                self.head = None;
-                return Poll::Ready(Ok(count));
-            }
-            *written += count;
         }
-        Poll::Ready(Ok(0))
     }
 }
 

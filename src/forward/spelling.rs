@@ -19,6 +19,9 @@ pub struct Names(Vec<u8>);
 /// The bit that no byte of a name has.
 const LENGTH: u8 = 0x80;
 
+/// Room for names that is kept from head to head.
+const KEPT_NAMES_BYTES: usize = 1 << 10;
+
 impl Names {
     /// Adds one. Of a name that is longer than any in use the spelling is not kept.
     pub fn push(&mut self, name: &[u8]) {
@@ -36,6 +39,7 @@ impl Names {
         });
         let spelling = Spelling((has_capitals && !is_odd).then(|| self.0.as_slice().into()));
         self.0.clear();
+        self.0.shrink_to(KEPT_NAMES_BYTES);
         spelling
     }
 }
@@ -46,8 +50,8 @@ impl Spelling {
         self.0.is_none()
     }
 
-    /// Spells the names in a head; those that the client has not written stay as they are. A value that is empty has no
-    /// space before it, as clients write it.
+    /// Spells the names in a head; those that the client has not written stay as they are. An empty value of the client's
+    /// has no space before it, as clients write it.
     pub(super) fn restore(&self, head: &mut Vec<u8>) {
         let Some(names) = self.0.as_deref() else { return };
         let mut next = 0;
@@ -102,7 +106,8 @@ fn is_same(one: &[u8], other: &[u8]) -> bool {
 /// The length of the head of a request that `bytes` begin with; none where they begin with something else.
 pub(super) fn head_length(bytes: &[u8]) -> Option<usize> {
     let line_end = memchr(b'\n', bytes)?;
-    if !bytes[..=line_end].ends_with(b" HTTP/1.1\r\n") {
+    // To a server that has answered so hyper speaks HTTP/1.0.
+    if ![b" HTTP/1.1\r\n", b" HTTP/1.0\r\n"].iter().any(|end| bytes[..=line_end].ends_with(*end)) {
         return None;
     }
     let start = line_end - 1;
@@ -187,6 +192,7 @@ mod tests {
     #[test]
     fn a_head_ends_with_its_empty_line() {
         assert_eq!(head_length(b"GET / HTTP/1.1\r\n\r\n"), Some(18));
+        assert_eq!(head_length(b"GET / HTTP/1.0\r\n\r\n"), Some(18));
         assert_eq!(head_length(b"GET / HTTP/1.1\r\na: b\r\n\r\nbody\r\n\r\n"), Some(24));
         for none in ["", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\na: b\r\n", "body\r\n\r\n", "\r\n\r\n"] {
             assert_eq!(head_length(none.as_bytes()), None, "{none:?}");

@@ -171,6 +171,7 @@ impl Upstreams {
                     unsent_left -= 1;
                     lease = upstream.lease_again(slot, false, wish, passage).await?;
                     upstream.host.apply(request, &lease);
+                    recorded = recorded.map(|head| upstream.host.apply_to_written(head, &lease));
                 }
                 Failure { unanswered: Some(head), was_reused, slot, .. }
                     if was_reused || (upstream.has_other(number) && !upstream.budget.is_spent()) =>

@@ -46,7 +46,7 @@ pub struct Gate {
     refused: Option<Refused>,
     /// Of the fields of the head that comes.
     names: Names,
-    /// How the heads that went on spell names.
+    /// How the heads spell names that have come whole.
     spellings: VecDeque<Spelling>,
     /// The last head asked for an upgrade.
     upgrade_is_asked: bool,
@@ -221,12 +221,17 @@ impl Gate {
         self.passed = self.held.len();
     }
 
+    /// The client is silent: gives up what only makes the next head cheaper.
+    pub fn rest(&mut self) {
+        (self.names, self.spellings) = (Names::default(), VecDeque::new());
+    }
+
     /// Refuses the head that has begun.
     pub fn refuse(&mut self, refusal: Refusal) {
         self.settle(Stop::Refused(refusal));
     }
 
-    /// How the next head that went on spells the names of its fields.
+    /// How the next head spells the names of its fields that has come whole and may go on.
     pub fn take_spelling(&mut self) -> Option<Spelling> {
         self.spellings.pop_front()
     }
