@@ -126,6 +126,7 @@ impl AsyncRead for ClientStream {
             let takes_bytes = !this.gate.has_something() && this.takes_bytes()?;
             if this.gate.has_something() {
                 this.gate.give(buffer.remaining(), |bytes| buffer.put_slice(bytes));
+                this.connection.hear(this.gate.is_between_messages());
                 return Poll::Ready(Ok(()));
             }
             if this.gate.holds_something() {

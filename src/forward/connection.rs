@@ -21,7 +21,7 @@ use super::spelling::{Spelling, head_length};
 
 /// Fields of a response; shops have been seen that set a hundred cookies.
 const MAX_FIELDS: usize = 256;
-/// Room for a request's head that a connection keeps.
+/// Room for a request's head that a connection keeps from one to the next.
 const KEPT_HEAD_BYTES: usize = 8 << 10;
 
 /// An open connection.
@@ -78,7 +78,7 @@ impl UpstreamConnection {
     }
 
     /// Whether it can take a request: not closed by the server as far as we have heard, and not busy. To hyper a
-    /// connection is ready when an answer has come whole, though the request may not have gone out whole.
+    /// connection is ready when an answer has come whole, though the request's head may not have gone out whole.
     pub(super) fn is_ready(&self) -> bool {
         self.sender.is_ready() && self.wire.is_out()
     }
@@ -93,7 +93,7 @@ pub(super) struct Wire {
     answered: Cell<bool>,
     /// Nothing of the request's head has been written.
     begins: Cell<bool>,
-    /// The socket did not take all that hyper had to write.
+    /// The socket, or its TLS session, did not take all that hyper had to write.
     lags: Cell<bool>,
     records: Cell<bool>,
     spelling: RefCell<Spelling>,
@@ -110,12 +110,17 @@ impl Wire {
         self.begins.set(true);
         self.records.set(records);
         self.spelling.replace(spelling);
+        self.forget();
+    }
+
+    /// The head that was written is not wanted any more.
+    fn forget(&self) {
         let mut head = self.head.borrow_mut();
         head.clear();
         head.shrink_to(KEPT_HEAD_BYTES);
     }
 
-    /// Whether the request has gone out, as far as hyper had it.
+    /// Whether the request is with the socket, or its TLS session, as far as hyper had it.
     fn is_out(&self) -> bool {
         !self.begins.get() && !self.lags.get()
     }
@@ -137,7 +142,8 @@ impl Wire {
     }
 
     /// What is to be written in place of the head that `bytes`, the first of a request, begin with: that is in `head` now,
-    /// and the length of the other is answered. None where `bytes` may go out as they are.
+    /// and the length of the other is answered. None where `bytes` go out as they are: nothing else is wanted, or they
+    /// begin with no head, which would not be sent again then.
     fn head_in_place_of(&self, bytes: &[u8]) -> Option<usize> {
         let spelling = self.spelling.take();
         let replay = self.replay.take();
@@ -209,6 +215,7 @@ impl Lease {
         if self.connection.as_deref().is_some_and(UpstreamConnection::is_ready)
             && let (Some(connection), Some(slot)) = (self.connection.take(), &self.slot)
         {
+            connection.wire.forget();
             slot.server.keep(connection);
         }
     }

@@ -12,7 +12,7 @@ use memchr::{memchr, memmem};
 #[derive(Debug, Clone, Default)]
 pub struct Spelling(Option<Rc<[u8]>>);
 
-/// Names that are being gathered, each behind its length, which is marked by [`LENGTH`].
+/// Names that are being gathered, each behind its length, which is marked by the bit `LENGTH`.
 #[derive(Debug, Default)]
 pub struct Names(Vec<u8>);
 
@@ -50,8 +50,8 @@ impl Spelling {
         self.0.is_none()
     }
 
-    /// Spells the names in a head; those that the client has not written stay as they are. An empty value of the client's
-    /// has no space before it, as clients write it.
+    /// Spells the names in a head; those that the client has not written stay as they are. Behind a name that is found an
+    /// empty value has no space before it, as clients write it.
     pub(super) fn restore(&self, head: &mut Vec<u8>) {
         let Some(names) = self.0.as_deref() else { return };
         let mut next = 0;

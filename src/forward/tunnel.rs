@@ -132,6 +132,7 @@ impl Tunnel {
         let (mut upstream_says, mut to_upstream) = split(&mut upstream);
         let up = async {
             to_upstream.write_all(&from_client).await?;
+            to_upstream.flush().await?;
             copy(&mut client_says, &mut to_upstream).await?;
             to_upstream.shutdown().await?;
             pending().await

@@ -7,6 +7,8 @@
 //! | written on a reused connection that ended without a byte | once, on a new connection: GET, HEAD, OPTIONS without body |
 //! | written on a new connection that ended without a byte | once, the same methods, if another server can take it |
 //! | anything else | never |
+//!
+//! Once, unless `retries` says how often.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
