@@ -38,7 +38,10 @@ fn gate() -> Gate {
 fn head_in_one_piece(bencher: Bencher) {
     let mut gate = gate();
     assert_eq!(gate.admit(HEAD), HEAD.len());
-    bencher.bench_local(|| gate.admit(black_box(HEAD)));
+    bencher.bench_local(|| {
+        gate.admit(black_box(HEAD));
+        gate.take_spelling()
+    });
 }
 
 #[divan::bench]
@@ -48,6 +51,7 @@ fn head_in_two_pieces(bencher: Bencher) {
     bencher.bench_local(|| {
         gate.admit(black_box(first));
         gate.admit(black_box(second));
+        gate.take_spelling();
         gate.give(usize::MAX, |bytes| {
             black_box(bytes);
         });
@@ -60,6 +64,7 @@ fn head_with_a_target_to_mend(bencher: Bencher) {
     let head = [&HEAD[..20], b"<>", &HEAD[20..]].concat();
     bencher.bench_local(|| {
         gate.admit(black_box(&head));
+        gate.take_spelling();
         gate.give(usize::MAX, |bytes| {
             black_box(bytes);
         });
