@@ -110,10 +110,9 @@ impl Wire {
         self.begins.set(true);
         self.records.set(records);
         self.spelling.replace(spelling);
-        self.forget();
     }
 
-    /// The head that was written is not wanted any more.
+    /// The request is answered: its head is not wanted any more.
     fn forget(&self) {
         let mut head = self.head.borrow_mut();
         head.clear();
@@ -132,7 +131,7 @@ impl Wire {
 
     /// The head of a request without body as it was written; none if that never began.
     pub(super) fn take_recorded(&self) -> Option<Bytes> {
-        let head = if self.records.get() { std::mem::take(&mut *self.head.borrow_mut()) } else { Vec::new() };
+        let head = self.records.get().then(|| self.head.take())?;
         (!head.is_empty()).then(|| Bytes::from(head))
     }
 

@@ -110,8 +110,8 @@ impl Tunnel {
     }
 
     /// Keeps what is to end with the tunnel.
-    pub fn keep(&mut self, companion: impl Any) {
-        self.companion = Some(Box::new(companion));
+    pub fn keep(&mut self, companion: Box<dyn Any>) {
+        self.companion = Some(companion);
     }
 
     /// Passes bytes on until the upstream has ended, one side has failed, or neither has sent anything for `idle`; a

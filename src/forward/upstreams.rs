@@ -251,11 +251,7 @@ impl Upstreams {
                 Ok(self.attach(response, lease, timeouts.response_idle))
             }
             Some(Err(mut error)) => {
-                let unsent = error.take_message();
-                let is_unsent = unsent.is_some();
-                if let Some(unsent) = unsent {
-                    *request = unsent;
-                }
+                let is_unsent = error.take_message().map(|unsent| *request = unsent).is_some();
                 let refusal = Refusal::from_exchange(error.into_error());
                 let unanswered = if wire.is_answered() { None } else { wire.take_recorded() };
                 // A server may close an idle connection when it likes.
