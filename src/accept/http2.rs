@@ -13,7 +13,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::header::CONTENT_LENGTH;
+use http::{Method, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
@@ -62,11 +63,15 @@ where
     let streams = Rc::new(Streams::default());
     let service = service_fn(|request: Request<Incoming>| {
         let patience = streams.begin(clock, timeouts.response_idle);
+        let is_head = request.method() == Method::HEAD;
         let answer = Box::pin(answer(Rc::clone(connection), request));
         async move {
-            let response = answer.await;
+            let mut response = answer.await;
+            if is_head {
+                tell_length(&mut response);
+            }
             patience.await_client();
-            Ok::<_, Infallible>(response.map(|body| StreamAnswer { body, patience }))
+            Ok::<_, Infallible>(response.map(|body| StreamAnswer { body, is_head, patience }))
         }
     });
     let is_sending = Rc::default();
@@ -99,6 +104,14 @@ where
     .await;
     drop(serving);
     outcome.map(|()| stream.socket)
+}
+
+/// Of a body that is not sent, which hyper does not see to in HTTP/2.
+fn tell_length<B: Body>(response: &mut Response<B>) {
+    let length = response.body().size_hint().exact().filter(|_| !response.body().is_end_stream());
+    if let Some(length) = length {
+        response.headers_mut().entry(CONTENT_LENGTH).or_insert_with(|| length.into());
+    }
 }
 
 fn builder(config: &config::Proxy, streams: &Rc<Streams>) -> http2::Builder<StreamTasks> {
@@ -241,6 +254,8 @@ impl<T> Drop for StreamTask<T> {
 /// A response's body; it is asked for more when the client has room for it.
 struct StreamAnswer<B> {
     body: B,
+    /// Then the body is not sent.
+    is_head: bool,
     patience: Rc<Patience>,
 }
 
@@ -252,6 +267,9 @@ impl<B: Body + Unpin> Body for StreamAnswer<B> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        if self.is_head {
+            return Poll::Ready(None);
+        }
         self.patience.await_upstream();
         let frame = Pin::new(&mut self.body).poll_frame(context);
         if frame.is_ready() {
@@ -261,11 +279,11 @@ impl<B: Body + Unpin> Body for StreamAnswer<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.is_head || self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        if self.is_head { SizeHint::with_exact(0) } else { self.body.size_hint() }
     }
 }
 

@@ -21,6 +21,9 @@ use super::spelling::{Spelling, head_length};
 
 /// Fields of a response; shops have been seen that set a hundred cookies.
 const MAX_FIELDS: usize = 256;
+/// What may come before an answer has begun: longer than any head that is read, so that only interim answers without end
+/// reach it.
+const MAX_UNANSWERED_BYTES: usize = 1 << 20;
 /// Room for a request's head that a connection keeps from one to the next.
 const KEPT_HEAD_BYTES: usize = 8 << 10;
 
@@ -35,6 +38,9 @@ pub(super) struct UpstreamConnection {
     pub(super) opened_ms: u64,
     /// Seconds for which the server said that it keeps it.
     pub(super) keep_alive: Cell<Option<u32>>,
+    /// Whether the server has answered in HTTP/1.0, in which hyper would write all that follows: without the body of a
+    /// request that comes in chunks, for one.
+    is_http_10: Cell<bool>,
     task: AbortHandle,
     ended: oneshot::Receiver<(UpstreamStream, Bytes)>,
 }
@@ -72,15 +78,16 @@ impl UpstreamConnection {
             address,
             opened_ms: now_ms,
             keep_alive: Cell::new(None),
+            is_http_10: Cell::new(false),
             task: task.abort_handle(),
             ended,
         }))
     }
 
-    /// Whether it can take a request: not closed by the server as far as we have heard, and not busy. To hyper a
+    /// Whether it can take a request: not closed by the server as far as we have heard, of HTTP/1.1, and not busy. To hyper a
     /// connection is ready when an answer has come whole, though the request's head may not have gone out whole.
     pub(super) fn is_ready(&self) -> bool {
-        self.sender.is_ready() && self.wire.is_out()
+        self.sender.is_ready() && self.wire.is_out() && !self.is_http_10.get()
     }
 }
 
@@ -91,6 +98,8 @@ impl UpstreamConnection {
 #[derive(Debug, Default)]
 pub(super) struct Wire {
     answered: Cell<bool>,
+    /// How much has come while the answer has not begun; none when it has.
+    unanswered_bytes: Cell<Option<usize>>,
     /// Nothing of the request's head has been written.
     begins: Cell<bool>,
     /// The socket, or its TLS session, did not take all that hyper had to write.
@@ -107,9 +116,26 @@ impl Wire {
     /// A request begins, the names of whose fields are spelled so; with `records` its head is kept.
     pub(super) fn begin(&self, records: bool, spelling: Spelling) {
         self.answered.set(false);
+        self.unanswered_bytes.set(Some(0));
         self.begins.set(true);
         self.records.set(records);
         self.spelling.replace(spelling);
+    }
+
+    /// The head of the answer has come.
+    pub(super) fn note_answer(&self) {
+        self.unanswered_bytes.set(None);
+    }
+
+    /// So many bytes have come. An error where they are too many for the head of an answer.
+    fn note_read(&self, count: usize) -> io::Result<()> {
+        self.answered.set(true);
+        let Some(before) = self.unanswered_bytes.get() else { return Ok(()) };
+        self.unanswered_bytes.set(Some(before + count));
+        if before + count > MAX_UNANSWERED_BYTES {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "too much before the answer"));
+        }
+        Ok(())
     }
 
     /// The request is answered: its head is not wanted any more.
@@ -199,6 +225,13 @@ impl Lease {
         }
         let (stream, leftover) = self.connection.take()?.ended.await.ok()?;
         Some(Switched { stream, leftover, _slot: self.slot.take() })
+    }
+
+    /// The answer that comes is of HTTP/1.0.
+    pub(super) fn note_http_10(&self) {
+        if let Some(connection) = &self.connection {
+            connection.is_http_10.set(true);
+        }
     }
 
     /// How long the server says that it keeps the connection.
@@ -321,8 +354,9 @@ impl AsyncRead for UpstreamStream {
     ) -> Poll<io::Result<()>> {
         let filled_before = buffer.filled().len();
         let outcome = Pin::new(&mut self.socket).poll_read(context, buffer);
-        if buffer.filled().len() > filled_before {
-            self.wire.answered.set(true);
+        let count = buffer.filled().len() - filled_before;
+        if count > 0 {
+            self.wire.note_read(count)?;
         }
         outcome
     }

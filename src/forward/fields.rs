@@ -151,6 +151,7 @@ pub fn clean_response<B>(response: &mut Response<B>) {
     // The upstream's version is its own affair; hyper would answer in it.
     *response.version_mut() = Version::HTTP_11;
     let is_switch = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let has_no_content = is_switch || response.status() == StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
     if headers.contains_key(header::CONNECTION) {
         remove_connection(headers);
@@ -163,6 +164,9 @@ pub fn clean_response<B>(response: &mut Response<B>) {
             headers.remove(header::TRANSFER_ENCODING);
         }
     }
+    if has_no_content || !has_one_length(headers) {
+        clean_length(headers, has_no_content);
+    }
     headers.remove(KEEP_ALIVE);
     headers.remove(PROXY_CONNECTION);
     if is_switch {
@@ -170,6 +174,31 @@ pub fn clean_response<B>(response: &mut Response<B>) {
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     } else {
         headers.remove(header::UPGRADE);
+    }
+}
+
+/// Whether there is one line of `Content-Length`, and that a number, or none.
+fn has_one_length(headers: &HeaderMap) -> bool {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    lengths.next().is_none_or(is_length) && lengths.next().is_none()
+}
+
+fn is_length(value: &HeaderValue) -> bool {
+    let digits = value.as_bytes();
+    !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
+}
+
+/// Of the same length said several times leaves one, of anything else none: with a body the server was not understood then,
+/// without one the client need not know (RFC 9110 section 8.6).
+fn clean_length(headers: &mut HeaderMap, has_no_content: bool) {
+    let header::Entry::Occupied(lines) = headers.entry(header::CONTENT_LENGTH) else { return };
+    let mut values: Vec<HeaderValue> = lines.remove_entry_mult().1.collect();
+    values.dedup();
+    if let [length] = values.as_slice()
+        && is_length(length)
+        && !has_no_content
+    {
+        headers.insert(header::CONTENT_LENGTH, length.clone());
     }
 }
 
@@ -358,5 +387,25 @@ mod tests {
         *response.headers_mut() = map(&[("content-length", "5"), ("transfer-encoding", "chunked")]);
         clean_response(&mut response);
         assert!(response.headers().is_empty());
+    }
+
+    #[test]
+    fn a_length_is_told_once_or_not_at_all() {
+        let length = |status: u16, values: &[&str]| {
+            let mut response = Response::builder().status(status).body(()).unwrap();
+            *response.headers_mut() =
+                map(&values.iter().map(|value| ("content-length", *value)).collect::<Vec<_>>());
+            clean_response(&mut response);
+            let left: Vec<_> = response.headers().get_all("content-length").iter().cloned().collect();
+            left
+        };
+        assert_eq!(length(200, &["5"]), ["5"]);
+        assert_eq!(length(200, &["5", "5"]), ["5"]);
+        for values in [&["5", "6"][..], &["+5"], &["5, 5"], &["x"], &["5", "x"]] {
+            assert_eq!(length(200, values), [] as [&str; 0], "{values:?}");
+        }
+        for status in [101, 204] {
+            assert_eq!(length(status, &["5"]), [] as [&str; 0], "{status}");
+        }
     }
 }

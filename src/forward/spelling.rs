@@ -106,8 +106,7 @@ fn is_same(one: &[u8], other: &[u8]) -> bool {
 /// The length of the head of a request that `bytes` begin with; none where they begin with something else.
 pub(super) fn head_length(bytes: &[u8]) -> Option<usize> {
     let line_end = memchr(b'\n', bytes)?;
-    // To a server that has answered so hyper speaks HTTP/1.0.
-    if ![b" HTTP/1.1\r\n", b" HTTP/1.0\r\n"].iter().any(|end| bytes[..=line_end].ends_with(*end)) {
+    if !bytes[..=line_end].ends_with(b" HTTP/1.1\r\n") {
         return None;
     }
     let start = line_end - 1;
@@ -192,7 +191,6 @@ mod tests {
     #[test]
     fn a_head_ends_with_its_empty_line() {
         assert_eq!(head_length(b"GET / HTTP/1.1\r\n\r\n"), Some(18));
-        assert_eq!(head_length(b"GET / HTTP/1.0\r\n\r\n"), Some(18));
         assert_eq!(head_length(b"GET / HTTP/1.1\r\na: b\r\n\r\nbody\r\n\r\n"), Some(24));
         for none in ["", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\na: b\r\n", "body\r\n\r\n", "\r\n\r\n"] {
             assert_eq!(head_length(none.as_bytes()), None, "{none:?}");

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::header::{HOST, HeaderValue};
+use http::header::{HOST, HeaderMap, HeaderValue};
 use http::{Method, Request};
 
 use super::balance::{Candidate, Chance, Turns, least_connections, members, p2c};
@@ -274,27 +274,32 @@ impl Host {
         }
     }
 
-    /// HTTP/1.1 needs a `Host` also where an HTTP/1.0 client sent none.
-    pub(super) fn apply(&self, request: &mut Request<RequestBody>, lease: &Lease) {
-        let headers = request.headers_mut();
-        let value = match self {
-            Host::Preserve if headers.contains_key(HOST) => return,
-            Host::Preserve | Host::Server => lease.server().and_then(|server| server.authority()).cloned(),
-            Host::Literal(name) => Some(name.clone()),
-        };
-        if let Some(value) = value {
-            headers.insert(HOST, value);
+    /// Puts what the servers see into a request, unless that is the name of the server that it goes to: then says so. HTTP/1.1
+    /// needs a `Host` also where an HTTP/1.0 client sent none.
+    pub(super) fn apply(&self, headers: &mut HeaderMap) -> bool {
+        match self {
+            Host::Preserve => !headers.contains_key(HOST),
+            Host::Server => true,
+            Host::Literal(name) => {
+                headers.insert(HOST, name.clone());
+                false
+            }
         }
     }
+}
 
-    /// The same for a head that is written already.
-    pub(super) fn apply_to_written(&self, head: bytes::Bytes, lease: &Lease) -> bytes::Bytes {
-        match (self, lease.server().and_then(|server| server.authority())) {
-            (Host::Server, Some(authority)) => {
-                replace_host(&head, authority.as_bytes()).map_or(head, bytes::Bytes::from)
-            }
-            _ => head,
-        }
+/// Has a request name the server that it goes to.
+pub(super) fn name_server(request: &mut Request<RequestBody>, lease: &Lease) {
+    if let Some(authority) = lease.server().and_then(|server| server.authority()) {
+        request.headers_mut().insert(HOST, authority.clone());
+    }
+}
+
+/// The same for a head that is written already.
+pub(super) fn name_server_in_written(head: bytes::Bytes, lease: &Lease) -> bytes::Bytes {
+    match lease.server().and_then(|server| server.authority()) {
+        Some(authority) => replace_host(&head, authority.as_bytes()).map_or(head, bytes::Bytes::from),
+        None => head,
     }
 }
 

@@ -31,7 +31,7 @@ use super::refusal::Refusal;
 use super::server::Slot;
 use super::spelling::Spelling;
 use super::tunnel::{Tunnel, Upgrade};
-use super::upstream::{Reuse, Upstream, Wish, stand_in};
+use super::upstream::{Reuse, Upstream, Wish, name_server, name_server_in_written, stand_in};
 use crate::clock::{Clock, TICK_MS, Timer};
 use crate::config::UpstreamTimeouts;
 use crate::telemetry::metrics::Metrics;
@@ -145,9 +145,16 @@ impl Upstreams {
         let upgrade = request.headers().get(UPGRADE).cloned();
         let mut unsent_left = MAX_UNSENT;
         let mut lease = upstream.lease(wish, passage).await?;
-        upstream.host.apply(request, &lease);
+        let names_server = upstream.host.apply(request.headers_mut());
         let mut recorded: Option<Bytes> = None;
         loop {
+            if names_server {
+                name_server(request, &lease);
+                recorded = recorded.map(|head| name_server_in_written(head, &lease));
+            }
+            if let Some(head) = &recorded {
+                lease.replay(head.clone());
+            }
             let sent_at = passage.send_by(&lease);
             let number = lease.server().map_or(0, |server| server.number);
             let attempt = Attempt {
@@ -172,8 +179,6 @@ impl Upstreams {
                 Failure { is_unsent: true, slot, .. } if unsent_left > 0 => {
                     unsent_left -= 1;
                     lease = upstream.lease_again(slot, false, wish, passage).await?;
-                    upstream.host.apply(request, &lease);
-                    recorded = recorded.map(|head| upstream.host.apply_to_written(head, &lease));
                 }
                 Failure { unanswered: Some(head), was_reused, slot, .. }
                     if was_reused || (upstream.has_other(number) && !upstream.budget.is_spent()) =>
@@ -181,15 +186,12 @@ impl Upstreams {
                     retries_left -= 1;
                     upstream.budget.spend();
                     lease = upstream.lease_again(slot, !was_reused, wish, passage).await?;
-                    recorded = Some(upstream.host.apply_to_written(head, &lease));
+                    recorded = Some(head);
                 }
                 Failure { refusal, .. } => return Err(refusal),
             }
             self.retried.inc();
             passage.retries += 1;
-            if let Some(head) = &recorded {
-                lease.replay(head.clone());
-            }
         }
     }
 
@@ -223,7 +225,9 @@ impl Upstreams {
         server.standing.requests.inc();
         let stand_in = stand_in(request.method());
         let sending = pin!(connection.sender.try_send_request(std::mem::replace(request, stand_in)));
-        match self.within_response_time(sending, progress, timeouts.response_header).await {
+        let answer = self.within_response_time(sending, progress, timeouts.response_header).await;
+        wire.note_answer();
+        match answer {
             Some(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 server.standing.note_answer();
                 if !Upgrade::is_granted(upgrade, &response) {
@@ -297,6 +301,9 @@ impl Upstreams {
 
     /// Ties the response to its connection, which goes back when the body has been read.
     fn attach(&self, response: Response<Incoming>, lease: Lease, idle: Duration) -> Response<ResponseBody> {
+        if response.version() == Version::HTTP_10 {
+            lease.note_http_10();
+        }
         if let Some(seconds) = keep_alive_hint(response.headers()) {
             lease.note_keep_alive(seconds);
         }

@@ -190,6 +190,35 @@ async fn a_stream_that_is_reset_takes_its_request_with_it_and_is_logged_as_499()
 }
 
 #[tokio::test]
+async fn what_has_no_body_is_sent_none_whatever_length_it_tells() {
+    let authority = Authority::new();
+    let upstream = Upstream::start(|request| match request.target() {
+        "/page" => Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"),
+        "/nothing" => Reply::raw("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n"),
+        _ => Reply::new().close(),
+    })
+    .await;
+    let mut config = authority.config(upstream.address());
+    config.proxy.health_path = Some("/healthz".parse().unwrap());
+    let proxy = proxy(config);
+    let mut client = authority.http2(proxy.address()).await;
+    let head = |target: &str| Request::head(format!("https://shop.test{target}")).body(empty()).unwrap();
+    for (request, status, length) in [
+        (head("/page"), 200, Some("5")),
+        (head("/healthz"), 200, Some("2")),
+        (head("/gone"), 502, Some("11")),
+        (get("/nothing"), 204, None),
+    ] {
+        let target = request.uri().clone();
+        let response = client.send_request(request).await.unwrap();
+        assert_eq!(response.status(), status, "{target}");
+        let told = response.headers().get("content-length").map(|length| length.to_str().unwrap().to_owned());
+        assert_eq!(told.as_deref(), length, "{target}");
+        assert_eq!(body(response).await, "", "{target}");
+    }
+}
+
+#[tokio::test]
 async fn a_response_cut_short_is_reset() {
     let authority = Authority::new();
     let upstream = Upstream::start(|request| match request.target() {

@@ -399,6 +399,27 @@ async fn a_head_that_is_sent_again_names_the_server_that_gets_it() {
     }
 }
 
+/// HTTP/1.1 needs a name where an HTTP/1.0 client sent none.
+#[tokio::test]
+async fn a_request_without_host_names_the_server_that_gets_it_also_when_it_is_sent_again() {
+    let a = Upstream::start(|_| Reply::new().close()).await;
+    let b = shop_named("b").await;
+    let mut config = one_worker(&[a.address(), b.address()]);
+    config.upstreams[0].balance = Balance::RoundRobin;
+    let proxy = proxy(config);
+    for _ in 0..4 {
+        let mut client = proxy.connect().await;
+        client.send("GET / HTTP/1.0\r\n\r\n").await;
+        assert_eq!(client.answer().await.status(), 200);
+    }
+    assert!(!a.received().is_empty(), "some requests were sent twice");
+    for upstream in [&a, &b] {
+        for request in upstream.received() {
+            assert_eq!(request.values("host"), [upstream.address().to_string()]);
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_is_sent_a_third_time_is_what_the_client_sent() {
     // Answers once, and closes every connection on which it is asked again.
