@@ -4,8 +4,8 @@
 //!
 //!     cargo run --release --example ship_rate -- --data-dir /var/tmp/ship-rate
 //!
-//! The mix: 4 page views a session, 1.3 sessions a visitor, 30 % of the sessions tagged; 500 page views a second, 40 s
-//! from one to the next. The directory is made and filled when it is empty, and used again when it is not.
+//! The mix: 4 page views a session, 1.3 sessions a visitor, 30 % of the sessions tagged; 500 page views a second, 5 to
+//! 75 s from one to the next. The directory is made and filled when it is empty, and used again when it is not.
 #![allow(clippy::cast_possible_truncation, reason = "what is measured and counted here is small")]
 
 mod catch_up;

@@ -1,5 +1,8 @@
 //! The hits of a shop's window of time: who comes, how often, from where, in the order in which a proxy would see them.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
 use clap::Args;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -10,8 +13,8 @@ pub(crate) const HOUR_MS: u64 = 3_600_000;
 pub(crate) const VIEWS_A_SESSION: u64 = 4;
 /// At 500 page views a second a session begins every 8 ms …
 const SESSION_MS: u64 = 8;
-/// … and 40 s pass from one page view to the next.
-const SESSIONS_BETWEEN_VIEWS: u64 = 5_000;
+/// … and 5 to 75 s pass from one page view to the next, 40 on average.
+const GAP_MS: std::ops::Range<u64> = 5_000..75_000;
 
 /// What comes on top of the plain mix.
 #[derive(Debug, Clone, Copy, Default, Args, Serialize)]
@@ -40,24 +43,39 @@ pub(crate) struct Window<'a> {
 impl Window<'_> {
     /// The beginning of the first hour behind it.
     pub(crate) fn end_ms(&self) -> u64 {
-        let last = self.begin_ms + (self.sessions + VIEWS_A_SESSION * SESSIONS_BETWEEN_VIEWS) * SESSION_MS;
+        let last = self.begin_ms + self.sessions * SESSION_MS + VIEWS_A_SESSION * GAP_MS.end;
         last.next_multiple_of(HOUR_MS)
     }
 
     /// Its hits by time.
     pub(crate) fn hits(&self) -> impl Iterator<Item = Record<'static>> + '_ {
-        (0..self.sessions + (VIEWS_A_SESSION - 1) * SESSIONS_BETWEEN_VIEWS).flat_map(move |moment| {
-            (0..VIEWS_A_SESSION).filter_map(move |step| {
-                let session = moment.checked_sub(step * SESSIONS_BETWEEN_VIEWS)?;
-                (session < self.sessions)
-                    .then(|| self.hit(session, step, self.begin_ms + moment * SESSION_MS + step))
-            })
+        let mut begun = 0;
+        let mut next_views: BinaryHeap<Reverse<(u64, u64, u64)>> = BinaryHeap::new();
+        std::iter::from_fn(move || {
+            let begin_ms = self.begin_ms + begun * SESSION_MS;
+            if begun < self.sessions
+                && next_views.peek().is_none_or(|Reverse((at_ms, ..))| *at_ms >= begin_ms)
+            {
+                next_views.push(Reverse((begin_ms, begun, 0)));
+                begun += 1;
+            }
+            let Reverse((at_ms, session, step)) = next_views.pop()?;
+            if step + 1 < VIEWS_A_SESSION {
+                next_views.push(Reverse((at_ms + self.gap_ms(session, step), session, step + 1)));
+            }
+            Some(self.hit(session, step, at_ms))
         })
+    }
+
+    /// How long somebody looks at the page of a step.
+    fn gap_ms(&self, session: u64, step: u64) -> u64 {
+        let [a, b, ..] = self.random("gap", session * VIEWS_A_SESSION + step);
+        GAP_MS.start + (GAP_MS.end - GAP_MS.start) * u64::from(u16::from_be_bytes([a, b])) / (1 << 16)
     }
 
     /// The `step`th page view of a session.
     pub(crate) fn hit(&self, session: u64, step: u64, at_ms: u64) -> Record<'static> {
-        let begun_ms = at_ms - (step * SESSIONS_BETWEEN_VIEWS * SESSION_MS + step).min(at_ms);
+        let begun_ms = at_ms - (0..step).map(|step| self.gap_ms(session, step)).sum::<u64>();
         let random = self.random("session", session);
         let mut session_id = random;
         session_id[..6].copy_from_slice(&(begun_ms - begun_ms % HOUR_MS).to_be_bytes()[2..]);

@@ -64,6 +64,7 @@ const FILES: &[(&str, &str)] = files![
     "V40__beginnings",
     "V41__order_positions",
     "V43__session_names",
+    "V44__fuller_pages",
 ];
 
 /// How the database's schema stands to this binary.
