@@ -46,6 +46,7 @@ impl Ingest {
         let deadline = Instant::now() + OUTCOME_WAIT;
         let request = Uuid::new_v4();
         let count = facts.len();
+        receive_in_turn(&mut facts);
         let frames = frames_of(request, 0, &mut facts)?;
         let outcomes = self.receipts.expect(request, count);
         let given_up = GivenUp { receipts: &self.receipts, request };
@@ -104,6 +105,21 @@ impl Ingest {
                 .await
                 .is_ok_and(|answer| answer.is_ok_and(|answer| answer.ack == Ack::Written));
         if is_written { Ok(()) } else { Err(JournalUnavailable) }
+    }
+}
+
+/// What is told of one order in one piece arrives in the order in which it stands there, a millisecond after the other: of one
+/// entry the first stands.
+pub fn receive_in_turn(facts: &mut [Record<'_>]) {
+    let mut last = HashMap::new();
+    for fact in facts {
+        let Record::Order(fact) = fact else { continue };
+        let first = fact.received_ms;
+        let received_ms = last
+            .entry((fact.site.clone(), fact.order_id.clone()))
+            .and_modify(|last| *last = first.max(*last + 1))
+            .or_insert(first);
+        fact.received_ms = *received_ms;
     }
 }
 

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::config::Config;
 use crate::erasure::Erasure;
 use crate::hit::Record;
-use crate::ingest::{Ingest, Receipts};
+use crate::ingest::{Ingest, Receipts, receive_in_turn};
 use crate::journal::directory::RunDirectory;
 use crate::journal::reader::Reader;
 use crate::journal::writer::{Writer, WriterConfig};
@@ -36,6 +36,7 @@ pub(super) async fn write_facts(
 ) -> anyhow::Result<(Arc<RunDirectory>, Uuid)> {
     let (ingest, writer) = open(config)?;
     let request = Uuid::new_v4();
+    receive_in_turn(&mut facts);
     let mut first = 0;
     for some in facts.chunks_mut(FACTS) {
         let written = ingest.record_facts(request, first, some).await;

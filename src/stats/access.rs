@@ -1,8 +1,9 @@
 //! Who is let in, decided before anything else is looked at.
 //!
 //! On a loopback address, without `stats.public_url` and while no token exists, everybody is; elsewhere a token is
-//! needed for everything but `/healthz` and `/readyz`. `Host` must be a name of this port (DNS rebinding), a write
-//! must be JSON and come from no other site's page (cross-site posts).
+//! needed for everything but `/healthz` and `/readyz`. Where it is not known whether one exists, since the database has not
+//! answered yet, the shop is listened to, and the process's own state is told. `Host` must be a name of this port (DNS
+//! rebinding), a write must be JSON and come from no other site's page (cross-site posts).
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -133,7 +134,7 @@ pub(crate) async fn admit(shared: &Shared, parts: &Parts) -> Result<(), StatsErr
     if !reading && !is_own_origin(&access, parts, &authority) {
         return Err(StatsError::ForeignOrigin);
     }
-    if let Some(scope) = token_scope(shared, &access, bearer(parts)).await? {
+    if let Some(scope) = token_scope(shared, &access, parts).await? {
         let enough = match scope {
             Scope::Admin => true,
             Scope::Read => reading && !is_for_administrators(parts),
@@ -149,17 +150,19 @@ pub(crate) async fn admit(shared: &Shared, parts: &Parts) -> Result<(), StatsErr
     Ok(())
 }
 
+/// What goes to the journal, and waits there for the database.
+fn is_told_by_the_shop(parts: &Parts) -> bool {
+    parts.method == Method::POST && parts.uri.path().starts_with("/api/v1/")
+}
+
 /// Rules that have addresses of people; and all of a person at once, which is more than reports tell.
 fn is_for_administrators(parts: &Parts) -> bool {
     ["/api/v1/exclusions", "/api/v1/visitors/"].iter().any(|begin| parts.uri.path().starts_with(begin))
 }
 
 /// The scope of the request's token; none when no token is needed.
-async fn token_scope(
-    shared: &Shared,
-    access: &Access,
-    token: Option<&str>,
-) -> Result<Option<Scope>, StatsError> {
+async fn token_scope(shared: &Shared, access: &Access, parts: &Parts) -> Result<Option<Scope>, StatsError> {
+    let token = bearer(parts);
     let own = access.config.stats.tokens.iter().map(|token| (token.scope, &token.sha256));
     if let Some(scope) = token.and_then(|token| tokens::find(own, &tokens::hash(token))) {
         return Ok(Some(scope));
@@ -169,9 +172,10 @@ async fn token_scope(
         Verdict::Valid(scope) => Ok(Some(scope)),
         Verdict::NoTokens if open => Ok(None),
         // Nobody but this machine can ask, and what the shop tells must not be lost because the database was away
-        // when the process began; reports have no answer then anyway.
-        Verdict::Unknown if open => Ok(None),
-        Verdict::Unknown if token.is_some() => Err(StatsError::TokensUnavailable),
+        // when the process began.
+        Verdict::Unknown if open && is_told_by_the_shop(parts) => Ok(Some(Scope::Ingest)),
+        Verdict::Unknown if open && matches!(parts.uri.path(), "/metrics" | "/readyz") => Ok(None),
+        Verdict::Unknown if open || token.is_some() => Err(StatsError::TokensUnavailable),
         Verdict::Invalid | Verdict::NoTokens | Verdict::Unknown => Err(StatsError::Unauthorized),
     }
 }

@@ -125,6 +125,12 @@ impl Snapshot {
         self.in_time(self.connection()?.query_typed_raw(statement, parameters)).await
     }
 
+    /// Names of the columns that a statement answers, whose parameters have these types. It is not run.
+    pub async fn columns(&self, statement: &str, types: &[Type]) -> Result<Vec<String>, DatabaseError> {
+        let statement = self.in_time(self.connection()?.prepare_typed(statement, types)).await?;
+        Ok(statement.columns().iter().map(|column| column.name().to_owned()).collect())
+    }
+
     /// Lets the statements that follow run for so long.
     pub async fn allow(&mut self, time: Duration) -> Result<(), DatabaseError> {
         let milliseconds = time.as_millis().clamp(1, 2_147_483_647).to_string();

@@ -13,7 +13,8 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
@@ -117,11 +118,23 @@ async fn take_actions(
 ) -> Result<Response, StatsError> {
     let now = Timestamp::now();
     let customers = &shared.context.customers;
+    let kept = shared.config().tracking.privacy.retain.events;
+    let oldest_ms = kept.and_then(|months| months_before(now, months));
     take(shared, what, headers, body, |item| {
         let (name, fact) = action_item::read(item, now, customers, what == "registrations")?;
+        if oldest_ms.is_some_and(|oldest_ms| fact.at_ms < oldest_ms) {
+            let months = kept.unwrap_or_default();
+            return Err((name, format!("at is further back than actions are kept, {months} months")));
+        }
         Ok((name, Record::Action(Box::new(fact))))
     })
     .await
+}
+
+/// Unix milliseconds.
+fn months_before(now: Timestamp, months: u32) -> Option<u64> {
+    let then = now.to_zoned(TimeZone::UTC).checked_sub(i64::from(months).months()).ok()?;
+    u64::try_from(then.timestamp().as_millisecond()).ok()
 }
 
 /// Hands a batch of what `read` understands to the journal; `what` is what a batch has, for errors.

@@ -25,9 +25,10 @@ use tokio_postgres::{Column, Row, RowStream};
 use uuid::Uuid;
 
 use crate::stats::csv;
-use crate::stats::database::{DatabaseError, Snapshot};
+use crate::stats::database::{DatabaseError, Parameter, Snapshot};
 use crate::stats::export::{PIECES, Pieces};
 use crate::stats::headings;
+use crate::stats::money::amount;
 use crate::stats::params::{Accepts, ParameterError, Params};
 use crate::stats::parts::Parts;
 use crate::stats::period::Window;
@@ -57,6 +58,12 @@ const STREAMED: [(&str, &str, Takes); 6] = [
     ("google-offline-conversions", include_str!("sql/export_google.sql"), Takes::NamedOrders),
     ("meta-conversions", include_str!("sql/export_meta.sql"), Takes::Orders),
 ];
+
+/// Columns with money in the currency of the row, which the database has with as many digits as somebody told.
+const MONEY: [&str; 7] = ["gross", "paid", "cancelled", "refunded", "net", "value", "Conversion Value"];
+
+/// Columns that say which that is.
+const CURRENCY: [&str; 2] = ["currency", "Conversion Currency"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Takes {
@@ -177,20 +184,34 @@ struct Question {
 
 impl Question {
     async fn ask(&self, snapshot: &Snapshot, portion: &Portion) -> Result<RowStream, DatabaseError> {
-        let scope;
-        let mut parameters = match portion {
+        match portion {
             Portion::Window(part) => {
-                scope = Scope::within(&self.params, *part);
-                scope.parameters()
+                let scope = Scope::within(&self.params, *part);
+                snapshot.stream(self.sql, self.with_others(scope.parameters())).await
             }
-            Portion::Orders(orders) => orders.parameters(),
-        };
+            Portion::Orders(orders) => snapshot.stream(self.sql, self.with_others(orders.parameters())).await,
+        }
+    }
+
+    fn with_others<'a>(&'a self, mut parameters: Vec<Parameter<'a>>) -> Vec<Parameter<'a>> {
         match self.takes {
             Takes::Window | Takes::Orders => {}
             Takes::Money => parameters.extend(self.money.parameters()),
             Takes::NamedOrders => parameters.push((&self.conversion, Type::TEXT)),
         }
-        snapshot.stream(self.sql, parameters).await
+        parameters
+    }
+
+    /// What a file without rows begins with.
+    async fn columns(&self, snapshot: &Snapshot) -> Result<Vec<String>, DatabaseError> {
+        let (scope, nothing) = (Scope::of(&self.params), told_orders::Portion::default());
+        let parameters = match self.takes {
+            Takes::Window | Takes::Money => scope.parameters(),
+            Takes::Orders | Takes::NamedOrders => nothing.parameters(),
+        };
+        let types: Vec<Type> =
+            self.with_others(parameters).into_iter().map(|(_, parameter_type)| parameter_type).collect();
+        snapshot.columns(self.sql, &types).await
     }
 }
 
@@ -230,6 +251,10 @@ async fn send(reading: Reading, mut writer: Writer, out: mpsc::Sender<Bytes>, is
                 Some(next) => Some(question.ask(&snapshot, &next).await?),
                 None => None,
             };
+        }
+        if writer.names.is_empty() && writer.shape == Shape::Csv {
+            let columns = question.columns(&snapshot).await?;
+            writer.begin(columns.iter().map(String::as_str));
         }
         hand_on(&mut writer.text, &out).await
     };
@@ -279,6 +304,8 @@ struct Writer {
     zone: TimeZone,
     /// What stands before each value of a JSON line; of the columns, which all rows have.
     names: Vec<String>,
+    /// The column with the currency of the row's [`MONEY`].
+    currency: Option<usize>,
     text: String,
     /// A value on its way.
     value: String,
@@ -296,7 +323,15 @@ enum Cell<'a> {
 
 impl Writer {
     fn new(shape: Shape, locale: &'static str, zone: TimeZone) -> Writer {
-        Writer { shape, locale, zone, names: Vec::new(), text: String::new(), value: String::new() }
+        Writer {
+            shape,
+            locale,
+            zone,
+            names: Vec::new(),
+            currency: None,
+            text: String::new(),
+            value: String::new(),
+        }
     }
 
     /// Of a list.
@@ -320,9 +355,19 @@ impl Writer {
     /// Of the database.
     fn push_row(&mut self, row: &Row) -> Result<(), tokio_postgres::Error> {
         self.begin(row.columns().iter().map(Column::name));
+        let mut currency = None;
+        if let Some(index) = self.currency {
+            currency = row.try_get::<_, Option<&str>>(index)?;
+        }
         for (index, column) in row.columns().iter().enumerate() {
             self.value.clear();
-            let cell = cell(row, index, column.type_(), &self.zone, &mut self.value)?;
+            let cell = match cell(row, index, column.type_(), &self.zone, &mut self.value)? {
+                Cell::Text(text) if MONEY.contains(&column.name()) => {
+                    self.value.push_str(&amount(text, currency));
+                    Cell::Written
+                }
+                other => other,
+            };
             self.push(index, &cell);
         }
         self.end();
@@ -338,6 +383,7 @@ impl Writer {
             format!("{}{}:", if index == 0 { '{' } else { ',' }, Value::from(name))
         };
         self.names = names.clone().enumerate().map(before).collect();
+        self.currency = names.clone().position(|name| CURRENCY.contains(&name));
         if self.shape == Shape::Csv {
             self.text.push(csv::BYTE_ORDER_MARK);
             let headings = names.map(|name| headings::heading(name, self.locale).to_owned());

@@ -30,7 +30,7 @@ pub(crate) struct ToldOrders {
 }
 
 /// Some of them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Portion {
     times: Vec<Timestamp>,
     turns: Vec<i64>,

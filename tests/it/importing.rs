@@ -100,6 +100,19 @@ async fn orders_of_a_file_are_taken_once_and_by_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_an_entry_that_a_file_has_twice_the_first_line_stands() {
+    let place = Place::new().await;
+    let line = |order, value| format!("{order},paid,{value},UAH,2026-11-21T10:00:00+02:00\n");
+    let lines: String = (1..=12).flat_map(|order| [line(order, 5), line(order, 6)]).collect();
+    let text = format!("order_id,status,value,currency,at\n{lines}");
+    let (done, _) = said(&place.import(&place.database.url, &text, &["orders"]));
+    let refused = |order| format!("line {}: this entry was reported before with 5 UAH\n", 2 * order + 1);
+    let refused: String = (1..=12).map(refused).collect();
+    assert_eq!(done, format!("{refused}rows: 24, recorded: 12, known: 0, refused: 12\n"));
+    assert_eq!(place.value("SELECT sum(paid) FROM orders").await, "60");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn reports_of_advertisers_are_read_as_they_export_them() {
     let place = Place::new().await;
     let url = place.database.url.clone();

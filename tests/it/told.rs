@@ -153,6 +153,10 @@ async fn what_is_no_action_is_refused_with_its_reason() {
             "before the year 2000",
         ),
         (
+            json!({"type": "wish", "at": "2019-01-01T00:00:00Z", "session_id": session}),
+            "further back than actions are kept, 13 months",
+        ),
+        (
             json!({"type": "wish", "reference": "1", "session_id": session, "page": "p/boots"}),
             "neither a path",
         ),

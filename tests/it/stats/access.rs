@@ -2,6 +2,8 @@
 
 use serde_json::json;
 use utm_dispatcher::config::{Scope, StatsToken};
+use utm_dispatcher::hit::ReportOutcome;
+use utm_dispatcher::journal::writer::Ack;
 use utm_dispatcher::stats::tokens;
 
 use super::seed::Seed;
@@ -81,6 +83,24 @@ async fn the_first_token_closes_an_open_port_and_a_revoked_one_opens_nothing() {
         .map(|token| (token.name.as_str(), token.scope.as_str(), token.revoked_at.is_some()))
         .collect();
     assert_eq!(states, [("analyst", "read", true), ("shop", "ingest", false)]);
+}
+
+#[tokio::test]
+async fn an_open_port_takes_only_what_the_shop_tells_while_nobody_knows_whether_there_are_tokens() {
+    let mut server = Server::start("postgres://nobody@127.0.0.1:1/nothing").await;
+    let status = async |request: reqwest::RequestBuilder| request.send().await.unwrap().status().as_u16();
+    for path in ["/api/v1/inspect", "/api/v1/sources", "/api/v1/exclusions", "/"] {
+        assert_eq!(status(server.get(path)).await, 503, "{path}");
+    }
+    assert_eq!(status(server.delete_visitor("01a21de2-5e19-8000-8000-000000000001")).await, 503);
+    assert_eq!(status(server.get("/metrics")).await, 200);
+    let readyz = server.get("/readyz").send().await.unwrap().text().await.unwrap();
+    assert!(readyz.contains("database:"), "{readyz}");
+    let told = tokio::spawn(server.post_orders(&json!([{"order_id": "1", "status": "placed"}])).send());
+    let submission = server.submissions.recv().await.unwrap();
+    submission.durable.send(Ack::Written);
+    submission.outcomes.send(vec![ReportOutcome::Recorded]);
+    assert_eq!(told.await.unwrap().unwrap().status(), 200);
 }
 
 #[tokio::test]

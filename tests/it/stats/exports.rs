@@ -57,9 +57,24 @@ async fn exports_have_every_row_of_the_reports() {
         assert_eq!(csv.lines().count() as u64, sessions + 1, "{filter}");
         let rows = objects(&server, &format!("export?type=orders&format=ndjson&{WINDOW}{filter}")).await;
         assert_eq!(rows.len() as u64, general["results"]["total_orders"].as_u64().unwrap(), "{filter}");
+        let has_cents =
+            |amount: &Value| amount.as_str().is_none_or(|amount| amount.rfind('.') == Some(amount.len() - 3));
+        assert!(
+            rows.iter().all(|row| ["gross", "paid", "net"].iter().all(|name| has_cents(&row[name]))),
+            "{rows:?}"
+        );
         let rows = objects(&server, &format!("export?type=campaigns&format=ndjson&{WINDOW}{filter}")).await;
         let sum: i64 = rows.iter().map(|row| row["sessions"].as_i64().unwrap()).sum();
         assert_eq!(sum as u64, sessions, "{filter}");
+    }
+    for kind in ["sessions", "actions", "touches", "orders"] {
+        let some = text(&server, &format!("export?type={kind}&{WINDOW}")).await;
+        let none = text(&server, &format!("export?type={kind}&from=2010-01-01&to=2010-01-02")).await;
+        assert_eq!(none.lines().collect::<Vec<_>>(), some.lines().take(1).collect::<Vec<_>>(), "{kind}");
+    }
+    for kind in ["google-offline-conversions", "meta-conversions"] {
+        let none = text(&server, &format!("export?type={kind}&from=2010-01-01&to=2010-01-02")).await;
+        assert!(none.lines().count() == 1 && none.contains("alue,"), "{none}");
     }
     let csv = text(&server, &format!("export?type=sources&locale=uk&{WINDOW}")).await;
     assert!(csv.starts_with("\u{feff}Джерело,Сесії,Відвідувачі,Конверсії,CR (%),"), "{csv}");
