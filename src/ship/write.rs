@@ -103,10 +103,12 @@ impl Fault {
 
 /// How a batch is written.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Terms {
+pub(super) struct Terms<'a> {
     pub(super) cap: i64,
     pub(super) lookback: Duration,
     pub(super) purchase_points: i16,
+    /// Of amounts that are told without one.
+    pub(super) currency: Option<&'a str>,
     pub(super) exclusive: bool,
 }
 
@@ -116,7 +118,7 @@ pub(super) async fn attempt(
     batch: &Batch,
     rows: &Rows,
     visitors: &[(&Uuid, &Visitor)],
-    terms: Terms,
+    terms: Terms<'_>,
 ) -> Result<Attempt, tokio_postgres::Error> {
     let transaction = client.transaction().await?;
     let timeouts = TIMEOUTS_MS.each_ref().map(|text| (text as _, Type::TEXT));
@@ -173,7 +175,7 @@ pub(super) async fn attempt(
     concerned.extend(identified.orders);
     concerned.extend(told::join(&transaction, rows).await?);
     let keys = customers::keys(&transaction, &concerned).await?;
-    outcomes.extend(settle::entries(&transaction, rows).await?);
+    outcomes.extend(settle::entries(&transaction, rows, terms).await?);
     concerned.extend(settle::payments(&transaction, rows).await?);
     // Reports of this batch are there now: what is replaced is so in them, too.
     forget::anonymise_identifications(&transaction, &identified.visitors, &identified.sessions).await?;

@@ -66,14 +66,14 @@ async fn a_session_that_goes_on_leaves_its_indexes_alone() {
     let client = database.connect().await;
     let (mut shipper, mut journal) = (shipper(&database), Journal::new());
     shipper.checkpoints(&[journal.id]).await.unwrap();
-    // Several pages full; each batch goes on with some of them.
-    let mut views = |range: std::ops::Range<u8>, minute: u64| {
-        let views: Vec<_> = range.map(|visitor| view(visitor, TEN + minute * MINUTE)).collect();
-        journal.batch(&views)
+    // Several pages full; each batch goes on with some of each.
+    let mut views = |first: u8, step: usize, minute: u64| {
+        let visitors = (first..200).step_by(step);
+        journal.batch(&visitors.map(|visitor| view(visitor, TEN + minute * MINUTE)).collect::<Vec<_>>())
     };
-    shipper.ship(views(0..200, 0)).await.unwrap();
-    for part in 0..20u8 {
-        shipper.ship(views(part * 10..part * 10 + 10, 1)).await.unwrap();
+    shipper.ship(views(0, 1, 0)).await.unwrap();
+    for first in 0..20 {
+        shipper.ship(views(first, 20, 1)).await.unwrap();
     }
     let updates = "SELECT n_tup_upd || ' ' || (n_tup_hot_upd > 0.9 * n_tup_upd) FROM pg_stat_user_tables
                    WHERE relname = 'sessions_2026_11'";
