@@ -524,7 +524,7 @@ async fn a_server_that_speaks_http_10_gets_each_request_whole_on_a_connection_of
 #[tokio::test]
 async fn interim_answers_without_end_are_an_answer_that_is_none() {
     let (_upstream, proxy) = shop(|request| match request.target() {
-        "/endless" => Reply::raw(&"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(200_000)).close(),
+        "/endless" => Reply::raw("HTTP/1.1 103 Early Hints\r\n\r\n".repeat(200_000)).close(),
         _ => Reply::ok("x"),
     })
     .await;
