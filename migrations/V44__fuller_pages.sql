@@ -49,7 +49,8 @@ BEGIN
         $$
     $create$, 'THIS_SCHEMA', quote_literal(current_schema())), 'our.', quote_ident(current_schema()) || '.');
 
-    -- Pages that are half full are filled further.
+    -- Pages that are half full are filled further. No partition comes or goes meanwhile.
+    PERFORM pg_advisory_xact_lock(x'75746d6400000002'::bigint);
     FOR partition IN SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = 'sessions'::regclass LOOP
         EXECUTE format('ALTER TABLE %s SET (fillfactor = 75)', partition);
     END LOOP;

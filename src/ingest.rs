@@ -108,15 +108,14 @@ impl Ingest {
     }
 }
 
-/// What is told of one order in one piece arrives in the order in which it stands there, a millisecond after the other: of one
-/// entry the first stands.
+/// Of one entry that is told several times in one piece the first stands: the others arrive a millisecond after each other.
 pub fn receive_in_turn(facts: &mut [Record<'_>]) {
     let mut last = HashMap::new();
     for fact in facts {
         let Record::Order(fact) = fact else { continue };
         let first = fact.received_ms;
         let received_ms = last
-            .entry((fact.site.clone(), fact.order_id.clone()))
+            .entry((fact.site.clone(), fact.order_id.clone(), fact.kind.code(), fact.reference.clone()))
             .and_modify(|last| *last = first.max(*last + 1))
             .or_insert(first);
         fact.received_ms = *received_ms;

@@ -56,7 +56,6 @@ impl Shipping {
             new_values_per_day: 100_000,
             locale_prefixes: Vec::new(),
             points: utm_dispatcher::action::Points::default(),
-            currency: None,
             geo_database: None,
         };
         let receipts = Arc::new(Receipts::default());

@@ -95,7 +95,11 @@ async fn ask(server: SocketAddr, args: &Args, query: &str) -> anyhow::Result<Val
         StatusCode::UNAUTHORIZED => {
             bail!("the stats port needs a token: --token, or UTM_DISPATCHER_TOKEN in the environment")
         }
-        status => bail!("the stats port answered {status}"),
+        status => {
+            let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
+            let detail = problem["detail"].as_str().map(|detail| format!(": {detail}")).unwrap_or_default();
+            bail!("the stats port answered {status}{detail}")
+        }
     }
 }
 

@@ -188,17 +188,20 @@ fn is_length(value: &HeaderValue) -> bool {
     !digits.is_empty() && digits.iter().all(u8::is_ascii_digit)
 }
 
-/// Of the same length said several times leaves one, of anything else none: with a body the server was not understood then,
-/// without one the client need not know (RFC 9110 section 8.6).
+/// Of the same length said several times leaves one, of anything else none: where a body follows hyper has made sure of its
+/// length, without one the client need not know it (RFC 9110 section 8.6).
 fn clean_length(headers: &mut HeaderMap, has_no_content: bool) {
     let header::Entry::Occupied(lines) = headers.entry(header::CONTENT_LENGTH) else { return };
-    let mut values: Vec<HeaderValue> = lines.remove_entry_mult().1.collect();
-    values.dedup();
-    if let [length] = values.as_slice()
-        && is_length(length)
+    let lines: Vec<HeaderValue> = lines.remove_entry_mult().1.collect();
+    let mut lengths = lines.iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    let first = lengths.next().unwrap_or_default().trim_ascii();
+    let is_said_again = lengths.all(|length| length.trim_ascii() == first);
+    if let Ok(length) = HeaderValue::from_bytes(first)
+        && is_said_again
+        && is_length(&length)
         && !has_no_content
     {
-        headers.insert(header::CONTENT_LENGTH, length.clone());
+        headers.insert(header::CONTENT_LENGTH, length);
     }
 }
 
@@ -401,7 +404,8 @@ mod tests {
         };
         assert_eq!(length(200, &["5"]), ["5"]);
         assert_eq!(length(200, &["5", "5"]), ["5"]);
-        for values in [&["5", "6"][..], &["+5"], &["5, 5"], &["x"], &["5", "x"]] {
+        assert_eq!(length(200, &["5, 5", "5"]), ["5"]);
+        for values in [&["5", "6"][..], &["+5"], &["5, 6"], &["5,"], &["x"], &["5", "x"]] {
             assert_eq!(length(200, values), [] as [&str; 0], "{values:?}");
         }
         for status in [101, 204] {

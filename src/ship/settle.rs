@@ -58,11 +58,7 @@ pub(super) async fn concerned(transaction: &Transaction<'_>, rows: &Rows) -> Res
 }
 
 /// Writes what was reported, and says to each who waits what became of his report.
-pub(super) async fn entries(
-    transaction: &Transaction<'_>,
-    rows: &Rows,
-    terms: Terms<'_>,
-) -> Result<Outcomes, Error> {
+pub(super) async fn entries(transaction: &Transaction<'_>, rows: &Rows) -> Result<Outcomes, Error> {
     send!(transaction, "entries", rows.entries, |(key, entry)| {
         INT4_ARRAY: key.site_id, TEXT_ARRAY: &key.order_id, INT2_ARRAY: key.kind, TEXT_ARRAY: &key.reference,
         INT2_ARRAY: key.way, TIMESTAMPTZ_ARRAY: entry.at, TIMESTAMPTZ_ARRAY: entry.received_at,
@@ -81,8 +77,7 @@ pub(super) async fn entries(
         .filter_map(|row| {
             let index = usize::try_from(row.get::<_, i64>("index")).ok()?.checked_sub(1)?;
             let report = rows.receipts.get(index)?;
-            let standing = (row.get("hash"), row.get("value"), row.get("currency"));
-            Some((report.receipt, outcome(report, standing, terms.currency)))
+            Some((report.receipt, outcome(report, row.get("hash"), row.get("value"), row.get("currency"))))
         })
         .collect())
 }
@@ -106,16 +101,11 @@ pub(super) async fn payments(transaction: &Transaction<'_>, rows: &Rows) -> Resu
     Ok(settled.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
-/// What became of a report, by the hash, value and currency of the entry that stands; without a currency it has the shop's.
-fn outcome(
-    report: &Report,
-    (hash, value, currency): (i64, Option<Decimal>, Option<String>),
-    shops: Option<&str>,
-) -> ReportOutcome {
-    let is_same_currency = currency.as_deref().or(shops) == report.currency.as_deref().or(shops);
+fn outcome(report: &Report, hash: i64, value: Option<Decimal>, currency: Option<String>) -> ReportOutcome {
+    let other_currency = currency.is_some() && report.currency.is_some() && currency != report.currency;
     if hash == report.hash {
         ReportOutcome::Recorded
-    } else if value == report.value && (value.is_none() || is_same_currency) {
+    } else if value == report.value && !other_currency {
         ReportOutcome::Duplicate
     } else {
         let known = value.map_or_else(|| "no value".to_owned(), |value| value.to_string());
@@ -130,7 +120,7 @@ pub(super) async fn orders(
     transaction: &Transaction<'_>,
     orders: &Orders,
     keys_before: &Keys,
-    terms: Terms<'_>,
+    terms: Terms,
 ) -> Result<(), Error> {
     if orders.is_empty() {
         return Ok(());
@@ -157,11 +147,7 @@ pub(super) async fn orders(
 }
 
 /// Joins orders to whom a cookie, a session or a visitor's name leads; answers the sessions that they were and are of.
-async fn join(
-    transaction: &Transaction<'_>,
-    orders: &Orders,
-    terms: Terms<'_>,
-) -> Result<BTreeSet<Uuid>, Error> {
+async fn join(transaction: &Transaction<'_>, orders: &Orders, terms: Terms) -> Result<BTreeSet<Uuid>, Error> {
     let before = send!(transaction, "order_sessions", orders, |(site, order)| {
         INT4_ARRAY: site, TEXT_ARRAY: order,
     })?;

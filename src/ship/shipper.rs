@@ -55,8 +55,6 @@ pub struct ShipSettings {
     pub geo_database: Option<PathBuf>,
     /// What actions are worth.
     pub points: Points,
-    /// The currency of amounts that are told without one.
-    pub currency: Option<String>,
 }
 
 impl From<&Config> for ShipSettings {
@@ -68,7 +66,6 @@ impl From<&Config> for ShipSettings {
             locale_prefixes: config.tracking.locale_prefixes.clone(),
             geo_database: config.geo_database.clone(),
             points: config.points.clone(),
-            currency: config.stats.currency.clone(),
         }
     }
 }
@@ -382,7 +379,6 @@ impl Shipper {
             cap: i64::from(self.settings.new_values_per_day),
             lookback: self.settings.lookback,
             purchase_points: self.settings.points.of("purchase"),
-            currency: self.settings.currency.as_deref(),
             exclusive: rows.needs_exclusive_lock(),
         };
         let visitors = self.known.unwritten(&rows.visitors);

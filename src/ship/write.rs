@@ -103,12 +103,10 @@ impl Fault {
 
 /// How a batch is written.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Terms<'a> {
+pub(super) struct Terms {
     pub(super) cap: i64,
     pub(super) lookback: Duration,
     pub(super) purchase_points: i16,
-    /// Of amounts that are told without one.
-    pub(super) currency: Option<&'a str>,
     pub(super) exclusive: bool,
 }
 
@@ -118,7 +116,7 @@ pub(super) async fn attempt(
     batch: &Batch,
     rows: &Rows,
     visitors: &[(&Uuid, &Visitor)],
-    terms: Terms<'_>,
+    terms: Terms,
 ) -> Result<Attempt, tokio_postgres::Error> {
     let transaction = client.transaction().await?;
     let timeouts = TIMEOUTS_MS.each_ref().map(|text| (text as _, Type::TEXT));
@@ -175,7 +173,7 @@ pub(super) async fn attempt(
     concerned.extend(identified.orders);
     concerned.extend(told::join(&transaction, rows).await?);
     let keys = customers::keys(&transaction, &concerned).await?;
-    outcomes.extend(settle::entries(&transaction, rows, terms).await?);
+    outcomes.extend(settle::entries(&transaction, rows).await?);
     concerned.extend(settle::payments(&transaction, rows).await?);
     // Reports of this batch are there now: what is replaced is so in them, too.
     forget::anonymise_identifications(&transaction, &identified.visitors, &identified.sessions).await?;

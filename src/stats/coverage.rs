@@ -15,7 +15,7 @@ use crate::stats::AppState;
 use crate::stats::answer::Answer;
 use crate::stats::database::{DatabaseError, Snapshot};
 use crate::stats::order_scan::{OrderChoices, scan_orders};
-use crate::stats::params::{Accepts, Params};
+use crate::stats::params::{Accepts, Bots, ParameterError, Params};
 use crate::stats::problem::StatsError;
 use crate::stats::ratio::percent;
 use crate::stats::scan::{Wanted, scan};
@@ -138,6 +138,12 @@ pub(crate) async fn coverage(
     RawQuery(query): RawQuery,
 ) -> Result<Response, StatsError> {
     let params = shared.params(query.as_deref(), &ACCEPTS)?;
+    if let Some(field) = params.filters.by_field().into_keys().next() {
+        return Err(ParameterError::new(field, "what is not counted has no field to filter by").into());
+    }
+    if params.bots != Bots::Exclude {
+        return Err(ParameterError::new("bots", "both are told: what is counted, and the bots").into());
+    }
     let scope = Scope::of(&params).of_sites(params.window.from, params.window.to);
     let parameters = scope.parameters_of_sites();
     let snapshot = shared.context.database.snapshot().await?;

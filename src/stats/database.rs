@@ -1,7 +1,8 @@
 //! The stats port's own connections. Each answer is read in one read-only snapshot, so that its parts agree.
 //!
 //! Statements are sent unnamed: they work through PgBouncer in transaction mode and are planned for the parameters
-//! at hand, so that filters which are not given cost nothing.
+//! at hand, so that filters which are not given cost nothing. One that is only looked at has a name for so long, within
+//! its snapshot's transaction.
 
 use std::time::Duration;
 

@@ -119,7 +119,7 @@ async fn take_actions(
     let now = Timestamp::now();
     let customers = &shared.context.customers;
     let kept = shared.config().tracking.privacy.retain.events;
-    let oldest_ms = kept.and_then(|months| months_before(now, months));
+    let oldest_ms = kept.and_then(|months| month_before(now, months));
     take(shared, what, headers, body, |item| {
         let (name, fact) = action_item::read(item, now, customers, what == "registrations")?;
         if oldest_ms.is_some_and(|oldest_ms| fact.at_ms < oldest_ms) {
@@ -131,10 +131,11 @@ async fn take_actions(
     .await
 }
 
-/// Unix milliseconds.
-fn months_before(now: Timestamp, months: u32) -> Option<u64> {
+/// The beginning of the month that was so many months ago, as retention goes by months: Unix milliseconds.
+fn month_before(now: Timestamp, months: u32) -> Option<u64> {
     let then = now.to_zoned(TimeZone::UTC).checked_sub(i64::from(months).months()).ok()?;
-    u64::try_from(then.timestamp().as_millisecond()).ok()
+    let begin = then.first_of_month().and_then(|day| day.start_of_day()).ok()?;
+    u64::try_from(begin.timestamp().as_millisecond()).ok()
 }
 
 /// Hands a batch of what `read` understands to the journal; `what` is what a batch has, for errors.
@@ -237,4 +238,19 @@ fn read_items(
         return Err(StatsError::TooLarge(format!("a batch has at most {BATCH_ITEMS} {what}")));
     }
     Ok(items)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_months_are_kept() {
+        let before = |now: &str, months| {
+            let begin = i64::try_from(month_before(now.parse().unwrap(), months).unwrap()).unwrap();
+            Timestamp::from_millisecond(begin).unwrap().to_string()
+        };
+        assert_eq!(before("2026-11-27T10:00:00Z", 13), "2025-10-01T00:00:00Z");
+        assert_eq!(before("2026-03-31T23:59:59Z", 1), "2026-02-01T00:00:00Z");
+    }
 }

@@ -354,7 +354,7 @@ fn operation(summary: &str, accepts: &Accepts, in_path: &[(&str, &str)]) -> Valu
                 json!({"type": "string", "pattern": format!("^({})(:asc|:desc)?$", columns.join("|"))});
         }
         parameters.push(one);
-        if accepts.filters && FIELDS.contains(&name) {
+        if accepts.window && FIELDS.contains(&name) {
             let more =
                 [("!", "None of these."), ("~", "Contains one of these."), ("!~", "Contains none of these.")];
             parameters.extend(more.map(|(sign, text)| filter(&format!("{name}{sign}"), text)));

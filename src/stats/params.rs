@@ -19,10 +19,8 @@ pub(crate) const MODELS: &[&str; 7] =
 /// What an endpoint understands.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Accepts {
-    /// A window and sites.
+    /// A window, filters and bots.
     pub(crate) window: bool,
-    /// Filters and bots.
-    pub(crate) filters: bool,
     /// Money: date basis and attribution model.
     pub(crate) money: bool,
     /// A list: its default limit and the columns it can be sorted by, the first by default.
@@ -39,27 +37,16 @@ pub(crate) struct Accepts {
 
 impl Accepts {
     /// Nothing but a zone.
-    pub(crate) const NOTHING: Accepts = Accepts {
-        window: false,
-        filters: false,
-        money: false,
-        list: None,
-        search: false,
-        site: false,
-        csv: false,
-        own: &[],
-    };
+    pub(crate) const NOTHING: Accepts =
+        Accepts { window: false, money: false, list: None, search: false, site: false, csv: false, own: &[] };
 
     /// The shapes an answer can have.
     pub(crate) fn formats(&self) -> &'static [&'static str] {
         if self.own.contains(&"format") { &["csv", "ndjson"] } else { &["json", "csv"] }
     }
 
-    /// What sessions of a window are chosen by.
-    pub(crate) const SESSIONS: Accepts = Accepts { window: true, filters: true, ..Accepts::NOTHING };
-
-    /// And the money in it.
-    pub(crate) const MONEY: Accepts = Accepts { money: true, ..Accepts::SESSIONS };
+    /// A window, and money in it.
+    pub(crate) const MONEY: Accepts = Accepts { window: true, money: true, ..Accepts::NOTHING };
 }
 
 /// Parameters as resolved.

@@ -65,8 +65,8 @@ pub(crate) enum StatsError {
     /// As many batches are told as may be at once.
     #[error("other batches are being taken; send it again when one of them is answered")]
     IngestBusy,
-    /// Whether the token is valid is written in the database, which does not answer.
-    #[error("the token cannot be checked while the database is away")]
+    /// Which tokens there are is written in the database, which does not answer.
+    #[error("whether a token is needed, and valid, is not known while the database is away")]
     TokensUnavailable,
 }
 

@@ -115,6 +115,7 @@ pub(crate) async fn export(
     snapshot.allow(LONGEST).await?;
     let money = Money::of(&params, &shared.config(), &snapshot).await?;
     let mut portions = Portions::of(*takes, &snapshot, &params, &money).await?;
+    writer.shops = money.currency().map(str::to_owned);
     let question = Question { sql, takes: *takes, params, money, conversion };
     let rows = match portions.next(None) {
         Some(first) => Some(question.ask(&snapshot, &first).await?),
@@ -306,6 +307,8 @@ struct Writer {
     names: Vec<String>,
     /// The column with the currency of the row's [`MONEY`].
     currency: Option<usize>,
+    /// The currency where that has none.
+    shops: Option<String>,
     text: String,
     /// A value on its way.
     value: String,
@@ -329,6 +332,7 @@ impl Writer {
             zone,
             names: Vec::new(),
             currency: None,
+            shops: None,
             text: String::new(),
             value: String::new(),
         }
@@ -363,7 +367,8 @@ impl Writer {
             self.value.clear();
             let cell = match cell(row, index, column.type_(), &self.zone, &mut self.value)? {
                 Cell::Text(text) if MONEY.contains(&column.name()) => {
-                    self.value.push_str(&amount(text, currency));
+                    let amount = amount(text, currency.or(self.shops.as_deref()));
+                    self.value.push_str(&amount);
                     Cell::Written
                 }
                 other => other,

@@ -27,7 +27,7 @@ use crate::stats::scan::Choices;
 use crate::stats::scope::Scope;
 
 pub(crate) const LIST: Accepts =
-    Accepts { list: Some((50, &["first_seen"])), search: true, ..Accepts::SESSIONS };
+    Accepts { window: true, list: Some((50, &["first_seen"])), search: true, ..Accepts::NOTHING };
 
 pub(crate) const ONE: Accepts = Accepts::NOTHING;
 

@@ -19,7 +19,8 @@ use crate::stats::params::{Accepts, Format, ParameterError};
 use crate::stats::problem::StatsError;
 use crate::stats::scope::Scope;
 
-pub(crate) const ACCEPTS: Accepts = Accepts { list: Some((100, &["hits"])), ..Accepts::SESSIONS };
+pub(crate) const ACCEPTS: Accepts =
+    Accepts { window: true, list: Some((100, &["hits"])), ..Accepts::NOTHING };
 
 /// Something that is wrong, and an example of it.
 #[derive(Debug, JsonSchema, Serialize)]

@@ -28,6 +28,9 @@ const FRESH_FOR_UNKNOWN: Duration = Duration::from_millis(250);
 /// How long the database is left alone after it did not answer.
 const REST: Duration = Duration::from_secs(10);
 
+/// How long where it has not answered yet: then the port waits for it.
+const FIRST_REST: Duration = Duration::from_secs(1);
+
 /// Longest wait for the tokens.
 const READ_TIMEOUT: Duration = Duration::from_millis(1500);
 
@@ -164,7 +167,11 @@ impl TokenBook {
 
     async fn tokens(&self, database: &ReportDatabase, fresh: Duration) -> Option<Tokens> {
         let mut pages = self.pages.lock().await;
-        let holds = if pages.failed { REST } else { fresh };
+        let holds = match (pages.failed, &pages.tokens) {
+            (false, _) => fresh,
+            (true, Some(_)) => REST,
+            (true, None) => FIRST_REST,
+        };
         if pages.read_at.is_none_or(|read_at| read_at.elapsed() >= holds) {
             let read = timeout(READ_TIMEOUT, read(database)).await;
             pages.read_at = Some(Instant::now());

@@ -82,6 +82,22 @@ const OLD_CHECKPOINT: &str =
     "UPDATE journal_checkpoint SET segment = 0, \"offset\" = \"offset\" + 1, hits = hits + 1
                               WHERE journal = '00000000-0000-0000-0000-000000000001'";
 
+#[tokio::test]
+async fn months_that_are_there_are_filled_as_those_that_are_made_then() {
+    let database = postgres::database().await;
+    let before: Vec<Migration> = migrations().into_iter().filter(|one| one.version() < 44).collect();
+    migrate::bring_to(&database.store(), &before).await.unwrap();
+    let client = database.connect().await;
+    client.batch_execute("SELECT make_partition('sessions', '2026-10-01')").await.unwrap();
+    migrate::migrate(&database.store()).await.unwrap();
+    client.batch_execute("SELECT make_partition('sessions', '2026-11-01')").await.unwrap();
+    let filled =
+        "SELECT string_agg(relname || array_to_string(reloptions, ','), ' ' ORDER BY relname) FROM pg_class
+                  WHERE relname LIKE 'sessions_2026___' AND relkind = 'r'";
+    let filled: String = client.query_one(filled, &[]).await.unwrap().get(0);
+    assert_eq!(filled, "sessions_2026_10fillfactor=75 sessions_2026_11fillfactor=75");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_schema_stops_the_shipper_alone_until_somebody_migrates() {
     let database = postgres::database().await;

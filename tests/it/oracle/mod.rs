@@ -91,7 +91,6 @@ async fn shipped(world: &World) -> Database {
         locale_prefixes: Vec::new(),
         geo_database: Some(places),
         points: utm_dispatcher::action::Points::default(),
-        currency: None,
     };
     let config = FeedConfig {
         journal_dir,

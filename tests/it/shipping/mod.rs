@@ -36,7 +36,6 @@ fn settings() -> ShipSettings {
         locale_prefixes: vec!["uk".into(), "en".into()],
         geo_database: None,
         points: utm_dispatcher::action::Points::default(),
-        currency: None,
     }
 }
 

@@ -60,7 +60,9 @@ async fn exports_have_every_row_of_the_reports() {
         let has_cents =
             |amount: &Value| amount.as_str().is_none_or(|amount| amount.rfind('.') == Some(amount.len() - 3));
         assert!(
-            rows.iter().all(|row| ["gross", "paid", "net"].iter().all(|name| has_cents(&row[name]))),
+            rows.iter().all(|row| ["gross", "paid", "cancelled", "refunded", "net"]
+                .iter()
+                .all(|name| has_cents(&row[name]))),
             "{rows:?}"
         );
         let rows = objects(&server, &format!("export?type=campaigns&format=ndjson&{WINDOW}{filter}")).await;
