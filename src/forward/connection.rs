@@ -57,7 +57,7 @@ impl UpstreamConnection {
     /// Starts HTTP on a socket.
     pub(super) async fn open(socket: Socket, address: SocketAddr, now_ms: u64) -> hyper::Result<Box<Self>> {
         let wire = Rc::new(Wire::default());
-        let stream = UpstreamStream { socket, wire: Rc::clone(&wire), head: None, write_failed: false };
+        let stream = UpstreamStream::new(socket, Rc::clone(&wire));
         let (sender, connection) = http1::Builder::new()
             // Those of responses; of requests see `Spelling`.
             .preserve_header_case(true)
@@ -274,6 +274,9 @@ pub(super) struct UpstreamStream {
     /// What is being written in place of a head.
     head: Option<HeadInPlace>,
     write_failed: bool,
+    /// The server reset the connection, which the write was told that failed: the system tells it once, and reading then meets
+    /// an end as if the server had closed in order.
+    was_reset: bool,
 }
 
 /// How far the head is written that stands in [`Wire`].
@@ -285,6 +288,10 @@ struct HeadInPlace {
 }
 
 impl UpstreamStream {
+    fn new(socket: Socket, wire: Rc<Wire>) -> Self {
+        UpstreamStream { socket, wire, head: None, write_failed: false, was_reset: false }
+    }
+
     fn write(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let length = slices.iter().map(|slice| slice.len()).sum();
         if self.write_failed {
@@ -301,8 +308,9 @@ impl UpstreamStream {
         self.wire.lags.set(!matches!(outcome, Poll::Ready(Ok(count)) if count >= length));
         // A server may answer and close before it has read the whole request. Its answer, if there is one, is worth
         // more than our failed write: so the rest goes nowhere, and reading decides what came of it.
-        if let Poll::Ready(Err(_)) = outcome {
+        if let Poll::Ready(Err(error)) = outcome {
             self.write_failed = true;
+            self.was_reset = error.kind() == io::ErrorKind::ConnectionReset;
             return Poll::Ready(Ok(length));
         }
         outcome
@@ -357,6 +365,9 @@ impl AsyncRead for UpstreamStream {
         let count = buffer.filled().len() - filled_before;
         if count > 0 {
             self.wire.note_read(count)?;
+        } else if self.was_reset && matches!(outcome, Poll::Ready(Ok(()))) {
+            // Else a part of an answer without length would be taken for the whole.
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
         outcome
     }
@@ -389,5 +400,31 @@ impl AsyncWrite for UpstreamStream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_reset_is_no_end_though_a_write_was_told_of_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut servers, _) = listener.accept().await.unwrap();
+        let mut stream = UpstreamStream::new(Socket::Plain(ours), Rc::default());
+        servers.write_all(b"part").await.unwrap();
+        socket2::SockRef::from(&servers).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+        drop(servers);
+        while stream.socket.tcp().peer_addr().is_ok() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        stream.write_all(b"the rest of a request").await.unwrap();
+        let mut answer = Vec::new();
+        let error = stream.read_to_end(&mut answer).await.unwrap_err();
+        assert_eq!((answer.as_slice(), error.kind()), (b"part".as_slice(), io::ErrorKind::ConnectionReset));
     }
 }
