@@ -274,8 +274,8 @@ pub(super) struct UpstreamStream {
     /// What is being written in place of a head.
     head: Option<HeadInPlace>,
     write_failed: bool,
-    /// The server reset the connection, which the write was told that failed: the system tells it once, and reading then meets
-    /// an end as if the server had closed in order.
+    /// The server reset the connection, and a write was told of it: the system tells it once, reading then meets an end as if
+    /// the server had closed in order.
     was_reset: bool,
 }
 
