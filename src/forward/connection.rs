@@ -97,8 +97,7 @@ impl UpstreamConnection {
 /// would cost more than everything else that is done to its head; copying the bytes as they are written costs little.
 #[derive(Debug, Default)]
 pub(super) struct Wire {
-    answered: Cell<bool>,
-    /// How much has come while the answer has not begun; none when it has.
+    /// How much has come since the request began; none when the head of its answer has come whole.
     unanswered_bytes: Cell<Option<usize>>,
     /// Nothing of the request's head has been written.
     begins: Cell<bool>,
@@ -115,7 +114,6 @@ pub(super) struct Wire {
 impl Wire {
     /// A request begins, the names of whose fields are spelled so; with `records` its head is kept.
     pub(super) fn begin(&self, records: bool, spelling: Spelling) {
-        self.answered.set(false);
         self.unanswered_bytes.set(Some(0));
         self.begins.set(true);
         self.records.set(records);
@@ -129,7 +127,6 @@ impl Wire {
 
     /// So many bytes have come. An error where they are too many for the head of an answer.
     fn note_read(&self, count: usize) -> io::Result<()> {
-        self.answered.set(true);
         let Some(before) = self.unanswered_bytes.get() else { return Ok(()) };
         self.unanswered_bytes.set(Some(before + count));
         if before + count > MAX_UNANSWERED_BYTES {
@@ -152,7 +149,7 @@ impl Wire {
 
     /// Whether a byte of a response has come since.
     pub(super) fn is_answered(&self) -> bool {
-        self.answered.get()
+        self.unanswered_bytes.get() != Some(0)
     }
 
     /// The head of a request without body as it was written; none if that never began.
@@ -273,10 +270,9 @@ pub(super) struct UpstreamStream {
     wire: Rc<Wire>,
     /// What is being written in place of a head.
     head: Option<HeadInPlace>,
-    write_failed: bool,
-    /// The server reset the connection, and a write was told of it: the system tells it once, reading then meets an end as if
-    /// the server had closed in order.
-    was_reset: bool,
+    /// How a write failed. The system tells once that the server reset the connection: where a write was told, reading meets
+    /// an end as if the server had closed in order.
+    write_failed: Option<io::ErrorKind>,
 }
 
 /// How far the head is written that stands in [`Wire`].
@@ -289,12 +285,12 @@ struct HeadInPlace {
 
 impl UpstreamStream {
     fn new(socket: Socket, wire: Rc<Wire>) -> Self {
-        UpstreamStream { socket, wire, head: None, write_failed: false, was_reset: false }
+        UpstreamStream { socket, wire, head: None, write_failed: None }
     }
 
     fn write(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let length = slices.iter().map(|slice| slice.len()).sum();
-        if self.write_failed {
+        if self.write_failed.is_some() {
             return Poll::Ready(Ok(length));
         }
         if self.wire.begins.take() {
@@ -309,8 +305,7 @@ impl UpstreamStream {
         // A server may answer and close before it has read the whole request. Its answer, if there is one, is worth
         // more than our failed write: so the rest goes nowhere, and reading decides what came of it.
         if let Poll::Ready(Err(error)) = outcome {
-            self.write_failed = true;
-            self.was_reset = error.kind() == io::ErrorKind::ConnectionReset;
+            self.write_failed = Some(error.kind());
             return Poll::Ready(Ok(length));
         }
         outcome
@@ -365,7 +360,9 @@ impl AsyncRead for UpstreamStream {
         let count = buffer.filled().len() - filled_before;
         if count > 0 {
             self.wire.note_read(count)?;
-        } else if self.was_reset && matches!(outcome, Poll::Ready(Ok(()))) {
+        } else if self.write_failed == Some(io::ErrorKind::ConnectionReset)
+            && matches!(outcome, Poll::Ready(Ok(())))
+        {
             // Else a part of an answer without length would be taken for the whole.
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }

@@ -164,8 +164,10 @@ pub fn clean_response<B>(response: &mut Response<B>) {
             headers.remove(header::TRANSFER_ENCODING);
         }
     }
-    if has_no_content || !has_one_length(headers) {
-        clean_length(headers, has_no_content);
+    if has_no_content {
+        headers.remove(header::CONTENT_LENGTH);
+    } else if !has_one_length(headers) {
+        clean_length(headers);
     }
     headers.remove(KEEP_ALIVE);
     headers.remove(PROXY_CONNECTION);
@@ -190,7 +192,7 @@ fn is_length(value: &HeaderValue) -> bool {
 
 /// Of the same length said several times leaves one, of anything else none: where a body follows hyper has made sure of its
 /// length, without one the client need not know it (RFC 9110 section 8.6).
-fn clean_length(headers: &mut HeaderMap, has_no_content: bool) {
+fn clean_length(headers: &mut HeaderMap) {
     let header::Entry::Occupied(lines) = headers.entry(header::CONTENT_LENGTH) else { return };
     let lines: Vec<HeaderValue> = lines.remove_entry_mult().1.collect();
     let mut lengths = lines.iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
@@ -199,7 +201,6 @@ fn clean_length(headers: &mut HeaderMap, has_no_content: bool) {
     if let Ok(length) = HeaderValue::from_bytes(first)
         && is_said_again
         && is_length(&length)
-        && !has_no_content
     {
         headers.insert(header::CONTENT_LENGTH, length);
     }

@@ -226,7 +226,9 @@ impl Upstreams {
         let stand_in = stand_in(request.method());
         let sending = pin!(connection.sender.try_send_request(std::mem::replace(request, stand_in)));
         let answer = self.within_response_time(sending, progress, timeouts.response_header).await;
-        wire.note_answer();
+        if let Some(Ok(_)) = &answer {
+            wire.note_answer();
+        }
         match answer {
             Some(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 server.standing.note_answer();

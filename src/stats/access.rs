@@ -150,9 +150,12 @@ pub(crate) async fn admit(shared: &Shared, parts: &Parts) -> Result<(), StatsErr
     Ok(())
 }
 
-/// What goes to the journal, and waits there for the database.
-fn is_told_by_the_shop(parts: &Parts) -> bool {
-    parts.method == Method::POST && parts.uri.path().starts_with("/api/v1/")
+/// What the shop tells, which waits in the journal, and the state of the process.
+fn needs_no_database(parts: &Parts) -> bool {
+    match parts.uri.path() {
+        "/metrics" | "/readyz" => true,
+        path => parts.method == Method::POST && path.starts_with("/api/v1/"),
+    }
 }
 
 /// Rules that have addresses of people; and all of a person at once, which is more than reports tell.
@@ -173,8 +176,7 @@ async fn token_scope(shared: &Shared, access: &Access, parts: &Parts) -> Result<
         Verdict::NoTokens if open => Ok(None),
         // Nobody but this machine can ask, and what the shop tells must not be lost because the database was away
         // when the process began.
-        Verdict::Unknown if open && is_told_by_the_shop(parts) => Ok(Some(Scope::Ingest)),
-        Verdict::Unknown if open && matches!(parts.uri.path(), "/metrics" | "/readyz") => Ok(None),
+        Verdict::Unknown if open && needs_no_database(parts) => Ok(None),
         Verdict::Unknown if open || token.is_some() => Err(StatsError::TokensUnavailable),
         Verdict::Invalid | Verdict::NoTokens | Verdict::Unknown => Err(StatsError::Unauthorized),
     }

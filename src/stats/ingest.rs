@@ -119,11 +119,12 @@ async fn take_actions(
     let now = Timestamp::now();
     let customers = &shared.context.customers;
     let kept = shared.config().tracking.privacy.retain.events;
-    let oldest_ms = kept.and_then(|months| month_before(now, months));
+    let kept = kept.and_then(|months| Some((months, month_before(now, months)?)));
     take(shared, what, headers, body, |item| {
         let (name, fact) = action_item::read(item, now, customers, what == "registrations")?;
-        if oldest_ms.is_some_and(|oldest_ms| fact.at_ms < oldest_ms) {
-            let months = kept.unwrap_or_default();
+        if let Some((months, oldest_ms)) = kept
+            && fact.at_ms < oldest_ms
+        {
             return Err((name, format!("at is further back than actions are kept, {months} months")));
         }
         Ok((name, Record::Action(Box::new(fact))))

@@ -305,7 +305,9 @@ struct Writer {
     zone: TimeZone,
     /// What stands before each value of a JSON line; of the columns, which all rows have.
     names: Vec<String>,
-    /// The column with the currency of the row's [`MONEY`].
+    /// Which columns are [`MONEY`].
+    money: Vec<bool>,
+    /// The column with its currency.
     currency: Option<usize>,
     /// The currency where that has none.
     shops: Option<String>,
@@ -331,6 +333,7 @@ impl Writer {
             locale,
             zone,
             names: Vec::new(),
+            money: Vec::new(),
             currency: None,
             shops: None,
             text: String::new(),
@@ -366,7 +369,7 @@ impl Writer {
         for (index, column) in row.columns().iter().enumerate() {
             self.value.clear();
             let cell = match cell(row, index, column.type_(), &self.zone, &mut self.value)? {
-                Cell::Text(text) if MONEY.contains(&column.name()) => {
+                Cell::Text(text) if self.money[index] => {
                     let amount = amount(text, currency.or(self.shops.as_deref()));
                     self.value.push_str(&amount);
                     Cell::Written
@@ -388,6 +391,7 @@ impl Writer {
             format!("{}{}:", if index == 0 { '{' } else { ',' }, Value::from(name))
         };
         self.names = names.clone().enumerate().map(before).collect();
+        self.money = names.clone().map(|name| MONEY.contains(&name)).collect();
         self.currency = names.clone().position(|name| CURRENCY.contains(&name));
         if self.shape == Shape::Csv {
             self.text.push(csv::BYTE_ORDER_MARK);

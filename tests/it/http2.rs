@@ -199,7 +199,7 @@ async fn what_has_no_body_is_sent_none_whatever_length_it_tells() {
     })
     .await;
     let mut config = authority.config(upstream.address());
-    config.proxy.health_path = Some("/healthz".parse().unwrap());
+    config.proxy.health_path = Some("/healthz".to_owned());
     let proxy = proxy(config);
     let mut client = authority.http2(proxy.address()).await;
     let head = |target: &str| Request::head(format!("https://shop.test{target}")).body(empty()).unwrap();
