@@ -6,8 +6,8 @@ from programs import Trouble
 
 LARGE_PATHS = (LARGE, HUGE)
 # Beside `record` they are given neither large pages nor a fixed rate: what they would add is no news.
-EXTRA = ("off", "journal")
-TRACKING = ("record", "journal", "rules")
+EXTRA = ("off", "journal", "logged")
+TRACKING = ("journal", "record", "logged", "rules")
 
 
 def measure(options, shop, wrk, running, start, say):
@@ -67,7 +67,7 @@ def check_journals(proxies, figures):
 def visitor_cookie(proxies):
     """A cookie just given to a new visitor. It is asked for anew before each round: one older than a minute would be
     refreshed with every answer."""
-    ours = next((proxies[name] for name in ("journal", "record") if name in proxies), None)
+    ours = next((proxies[name] for name in TRACKING if name in proxies), None)
     if ours is None:
         return "A" * 92
     ours.thaw()

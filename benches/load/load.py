@@ -105,8 +105,9 @@ def half_of(rps):
 
 
 def is_request_path(program, thread):
-    """Of ours the proxy and the journal serve requests; the rest ships and answers. A peer is all request path."""
-    return not hasattr(program, "stats") or thread.startswith(("proxy", "journal"))
+    """Of ours the proxy, the journal and the access log serve requests; the rest ships and answers. A peer is all request
+    path."""
+    return not hasattr(program, "stats") or thread.startswith(("proxy", "journal", "access-log"))
 
 
 def request_path(program):

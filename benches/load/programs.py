@@ -164,8 +164,11 @@ def start_haproxy(folder, upstream, cores, certificate=None):
     return start("haproxy", "haproxy.cfg", lambda path: [find("haproxy"), "-f", str(path)], values, port, cores)
 
 
-def start_dispatcher(name, binary, folder, upstream, cores, mode, database, certificate=None, rules=""):
-    """`database` is the body of the table [database]; `rules` are tables [[action]]."""
+def start_dispatcher(
+    name, binary, folder, upstream, cores, mode, database, certificate=None, rules="", access_log=False
+):
+    """`database` is the body of the table [database]; `rules` are tables [[action]]; `access_log` is written to a file,
+    a line as nginx's."""
     port, stats = free_port(), free_port()
     own = folder / name
     own.mkdir(exist_ok=True)
@@ -173,6 +176,7 @@ def start_dispatcher(name, binary, folder, upstream, cores, mode, database, cert
         "upstream": upstream, "port": port, "stats": stats, "name": name, "mode": mode, "database": database,
         "rules": rules,
         "listen": "tls_listen" if certificate else "listen",
+        "access_log": f'[proxy.access_log]\nformat = "combined"\npath = "{own}/access.log"' if access_log else "",
         "tls": f'[[proxy.tls]]\ncertificate = "{certificate}"\nkey = "{certificate}"' if certificate else "",
     }
     program = start(

@@ -11,7 +11,8 @@ TITLES = {
     "off": "ours, no tracking",
     "record": "ours, recording",
     "journal": "ours, database away",
-    "rules": "the same, reading pages",
+    "logged": "the same, access log",
+    "rules": "database away, reading pages",
 }
 COLUMNS = (
     "", "CPU µs", "user", "system", "/ nginx", "spread", "office µs", "requests/s",
@@ -35,7 +36,7 @@ def of(result, cases):
     rate = result["rate"]
     lines += [
         "",
-        "CPU µs: user and system time of proxy and journal threads per request, closed loop; of a peer, all of it.",
+        "CPU µs: user and system time of proxy, journal and access-log threads per request, closed loop; of a peer, all of it.",
         "user, system: of the whole process, shipping included.",
         "/ nginx: against nginx in the same round. spread: least to greatest of these ratios.",
         "office µs: shipping to the database per request, apart. requests/s: bounded by the core of load and shop.",

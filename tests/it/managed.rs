@@ -48,8 +48,8 @@ async fn a_cluster_has_one_owner_and_ends_with_it() {
         tokio_postgres::connect(&url, NoTls).await.err()
     })
     .await;
-    let mut heir = Cluster::open_in(&home, Settings { disposable: true, ..Settings::default() })
-        .expect("the place is free");
+    let mut heir =
+        free_again(|| Cluster::open_in(&home, Settings { disposable: true, ..Settings::default() })).await;
     heir.start().await.expect("it starts again");
     heir.stop().await.expect("it stops");
     assert!(!home.exists(), "a disposable cluster leaves nothing behind");
@@ -65,12 +65,8 @@ async fn a_server_whose_keeper_was_killed_too_is_stopped_before_the_next_start()
     drop(cluster);
     assert!(std::path::Path::new(&format!("/proc/{orphan}")).exists(), "the orphan lives on");
 
-    // What another test starts at this moment holds the lock until it is the program that it is to be.
     let settings = || Settings { disposable: true, ..Settings::default() };
-    let mut heir = eventually("the place is free", Duration::from_secs(10), async || {
-        Cluster::open_in(&home, settings()).ok()
-    })
-    .await;
+    let mut heir = free_again(|| Cluster::open_in(&home, settings())).await;
     heir.start().await.expect("it starts beside the orphan's data");
     assert_ne!(heir.postmaster_pid(), Some(orphan));
     heir.stop().await.expect("it stops");
@@ -90,9 +86,15 @@ async fn a_long_or_closed_path_has_its_database_elsewhere_and_finds_it_again() {
     cluster.stop().await.expect("it stops");
 
     drop(cluster);
-    let again = Cluster::open(&long, settings()).expect("a place again");
+    let again = free_again(|| Cluster::open(&long, settings())).await;
     assert_eq!(again.home(), home);
     std::fs::remove_dir(&home).expect("an empty home");
+}
+
+/// A place whose owner in this process has let it go: what another test starts at this moment holds
+/// the lock until it is the program that it is to be.
+async fn free_again(open: impl Fn() -> Result<Cluster, ManagedError>) -> Cluster {
+    eventually("the place is free", Duration::from_secs(10), async || open().ok()).await
 }
 
 /// Kills what would stop the server: the shell that started it, and that shell's reader of the pipe.
