@@ -311,6 +311,7 @@ impl Shipping {
     /// was replaced by an older or empty one, or when shipping panicked.
     async fn run(self, closed: CancellationToken) {
         let mut is_first = true;
+        let mut missing = None;
         loop {
             let mut feed = self.feed();
             if !self.schema_is_current(&mut feed, &closed).await {
@@ -321,7 +322,16 @@ impl Shipping {
             }
             match tokio::spawn(feed.run(closed.clone())).await {
                 Ok(End::Closed) => return,
-                Ok(End::SchemaGone) => tracing::warn!("the database has not our tables; it was replaced"),
+                Ok(End::SchemaGone(said)) => {
+                    // One that was replaced is brought up to date now; else it stays so until somebody mends it.
+                    self.metrics.state.note_database(Some(format!(
+                        "schema: the database has not all that a program of its version needs: {said}"
+                    )));
+                    if missing.as_ref() != Some(&said) {
+                        tracing::warn!(%said, "the database has not our tables, or not all; records wait in the journal");
+                    }
+                    missing = Some(said);
+                }
                 Err(_) => tracing::error!("shipping panicked; it begins anew"),
             }
             closed.run_until_cancelled(tokio::time::sleep(MIGRATE_PAUSE)).await;

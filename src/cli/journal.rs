@@ -12,7 +12,7 @@ use crate::config::{self, Config};
 use crate::hit::Record;
 use crate::journal::Position;
 use crate::journal::directory::run_directories;
-use crate::journal::reader::{Reader, segment_path, segments};
+use crate::journal::reader::{ReadError, Reader, segment_path, segments};
 use crate::ship::checkpoints;
 use crate::ship::enrich::address::truncated;
 
@@ -56,9 +56,12 @@ async fn list(config: &Config, journals: &[(Uuid, PathBuf)]) -> anyhow::Result<(
     if let Err(error) = &checkpoints {
         eprintln!("what is shipped is not known: {error:#}");
     }
+    let mut unread = Unread::default();
     for (journal, path) in journals {
-        for number in segments(path)? {
-            let bytes = std::fs::metadata(segment_path(path, number))?.len();
+        for number in unread.unless(segments(path)).unwrap_or_default() {
+            let path = segment_path(path, number);
+            let metadata = std::fs::metadata(&path).map_err(|source| ReadError::Io { path, source });
+            let Some(bytes) = unread.unless(metadata).map(|metadata| metadata.len()) else { continue };
             let state =
                 match checkpoints.as_ref().map(|known| known.get(journal).copied().unwrap_or_default()) {
                     Err(_) => "unknown".to_owned(),
@@ -69,16 +72,46 @@ async fn list(config: &Config, journals: &[(Uuid, PathBuf)]) -> anyhow::Result<(
             println!("{journal}  segment {number}  {bytes} bytes  {state}");
         }
     }
-    Ok(())
+    unread.end()
+}
+
+/// What could not be read: it keeps nobody from seeing the rest.
+#[derive(Default)]
+struct Unread(usize);
+
+impl Unread {
+    /// What was read; what was not is said.
+    fn unless<T>(&mut self, read: Result<T, ReadError>) -> Option<T> {
+        read.inspect_err(|error| {
+            eprintln!("{error}");
+            self.0 += 1;
+        })
+        .ok()
+    }
+
+    fn end(self) -> anyhow::Result<()> {
+        anyhow::ensure!(self.0 == 0, "not all could be read");
+        Ok(())
+    }
 }
 
 /// Every record as a line of JSON with its place; addresses are masked.
 fn dump(journals: &[(Uuid, PathBuf)]) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
+    let mut unread = Unread::default();
     for (journal, path) in journals {
+        let last = unread.unless(segments(path)).unwrap_or_default().last().copied().unwrap_or(0);
         let mut reader = Reader::new(path, Position::default());
         loop {
-            let chunk = reader.read(None, CHUNK_BYTES)?;
+            let Some(chunk) = unread.unless(reader.read(None, CHUNK_BYTES)) else {
+                // The next segment may be better.
+                let next = reader.position().segment + 1;
+                if next > last {
+                    break;
+                }
+                reader = Reader::new(path, Position { segment: next, offset: 0 });
+                continue;
+            };
             if chunk.is_empty() {
                 break;
             }
@@ -103,5 +136,5 @@ fn dump(journals: &[(Uuid, PathBuf)]) -> anyhow::Result<()> {
             }
         }
     }
-    Ok(())
+    unread.end()
 }

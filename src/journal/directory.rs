@@ -2,9 +2,11 @@
 //!
 //! Rule: a directory is read for shipping, cut or deleted only by the process that holds its lock.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use uuid::Uuid;
@@ -13,6 +15,9 @@ use super::Position;
 use super::reader::{ReadError, Reader, segment_path, segments};
 use crate::files::create_private;
 
+/// For how long a directory has no lock before it is free: whoever owns it puts one back within a second or two.
+const LOCKLESS: Duration = Duration::from_secs(30);
+
 /// A run directory whose lock this process holds until the value is dropped.
 #[derive(Debug)]
 pub struct RunDirectory {
@@ -20,7 +25,18 @@ pub struct RunDirectory {
     pub journal: Uuid,
     /// Where it is.
     pub path: PathBuf,
-    _lock: File,
+    lock: Mutex<File>,
+}
+
+/// Whether an owner's files are where they were made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// They are.
+    Kept,
+    /// Somebody has removed them; they are made again.
+    Restored,
+    /// Somebody has moved them elsewhere.
+    Moved,
 }
 
 /// What a look for free directories brought.
@@ -72,7 +88,7 @@ impl RunDirectory {
             Ok(lock)
         });
         match locked {
-            Ok(lock) => Ok(Self { journal, path, _lock: lock }),
+            Ok(lock) => Ok(Self { journal, path, lock: Mutex::new(lock) }),
             Err(error) => {
                 // It is tried again and again while the disk refuses: nothing of it may stay.
                 for left in [&unnamed, &path] {
@@ -84,16 +100,20 @@ impl RunDirectory {
         }
     }
 
-    /// Takes the oldest `most` directories below `journal_dir` that nobody holds, and cuts off their torn tails.
-    pub fn adopt_free(journal_dir: &Path, most: usize) -> io::Result<Found> {
+    /// Takes the oldest `most` directories below `journal_dir` that nobody holds, and cuts off their torn tails. This
+    /// process's `own` is not free, whatever became of its lock.
+    pub fn adopt_free(journal_dir: &Path, own: Option<Uuid>, most: usize) -> io::Result<Found> {
         let mut found = Found::default();
         for (journal, path) in run_directories(journal_dir)? {
             if found.adopted.len() >= most {
                 break;
             }
+            if own == Some(journal) {
+                continue;
+            }
             match take(&path) {
                 Ok(Some(lock)) => {
-                    let directory = Self { journal, path, _lock: lock };
+                    let directory = Self { journal, path, lock: Mutex::new(lock) };
                     directory.cut_torn_tail();
                     found.adopted.push(directory);
                 }
@@ -103,6 +123,25 @@ impl RunDirectory {
             }
         }
         Ok(found)
+    }
+
+    /// Makes it and its lock again where somebody has removed them.
+    pub fn put_back(&self) -> io::Result<Place> {
+        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = lock.metadata()?;
+        if is_removed(&held) {
+            create_private(&self.path)?;
+            let again = lock_file(&self.path)?;
+            again.try_lock().map_err(io::Error::from)?;
+            *lock = again;
+            return Ok(Place::Restored);
+        }
+        let is_here = match fs::metadata(self.path.join("lock")) {
+            Ok(named) => (named.dev(), named.ino()) == (held.dev(), held.ino()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(error) => return Err(error),
+        };
+        Ok(if is_here { Place::Kept } else { Place::Moved })
     }
 
     /// Bytes of all its segments.
@@ -174,11 +213,21 @@ fn segment_bytes(directory: &Path) -> Result<u64, ReadError> {
         .sum())
 }
 
+/// Whether no directory names an open file any more.
+pub(super) fn is_removed(open: &Metadata) -> bool {
+    open.nlink() == 0
+}
+
 /// The directory's lock when it is free, none when somebody holds it or it is gone.
 fn take(path: &Path) -> io::Result<Option<File>> {
-    let lock = match lock_file(path) {
+    let lock = match OpenOptions::new().write(true).open(path.join("lock")) {
         Ok(lock) => lock,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match fs::metadata(path) {
+            Ok(directory) if has_stood(&directory) => lock_file(path)?,
+            Ok(_) => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        },
         Err(error) => return Err(error),
     };
     match lock.try_lock() {
@@ -187,6 +236,13 @@ fn take(path: &Path) -> io::Result<Option<File>> {
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(error),
     }
+}
+
+/// Whether a directory without a lock has been one for long: to remove the lock changed it.
+fn has_stood(directory: &Metadata) -> bool {
+    let since = directory.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok());
+    // What was changed in the future was changed before the clock was put back.
+    since.is_none_or(|since| since >= LOCKLESS)
 }
 
 fn lock_file(directory: &Path) -> io::Result<File> {

@@ -44,6 +44,8 @@ struct Shared {
     /// All batches before this one are written, or the journal answered that it holds them.
     answered: Cell<u64>,
     stalled: Cell<bool>,
+    /// More waits than may.
+    drops: Cell<bool>,
     closing: Cell<bool>,
     closed: Cell<bool>,
     /// Wakes the task that hands over.
@@ -65,6 +67,7 @@ impl Hand {
             gathering: Cell::new(0),
             answered: Cell::new(0),
             stalled: Cell::new(false),
+            drops: Cell::new(false),
             closing: Cell::new(false),
             closed: Cell::new(false),
             filled: Notify::new(),
@@ -82,6 +85,11 @@ impl Hand {
         let mut pending = shared.pending.borrow_mut();
         let importance = record.importance();
         let loss = if !admits(importance, pending.len() as u64, PENDING_BYTES) {
+            if !shared.drops.replace(true) {
+                tracing::error!(
+                    "what waits in memory for the journal is too much; page views are dropped first"
+                );
+            }
             Loss::Stalled
         } else if append(record, &mut pending).is_err() {
             Loss::TooLarge
@@ -154,6 +162,7 @@ impl Shared {
     }
 
     fn recover(&self) {
+        self.drops.set(false);
         if self.metrics.state.journal_stalled.swap(false, Ordering::Relaxed) {
             tracing::info!("journal answers again");
         }

@@ -40,8 +40,9 @@
 //! * A disk that refuses, also at the start, costs no request: records are held in memory, bounded, until it takes
 //!   them; the run directory is made when it can be ([`writer`]).
 //! * Frames of one worker are in the order in which the worker pushed them.
-//! * A torn last frame is cut off when its directory is adopted; a damaged frame inside is skipped and counted
-//!   ([`reader`]).
+//! * A torn last frame is cut off when its directory is adopted; a damaged frame inside is skipped and counted, and so
+//!   is a segment that is missing ([`reader`]).
+//! * What is written survives the removal of its file, of the lock and of the directory while its process lives.
 //! * When there is no room, page views are dropped first, then actions, then everything ([`admits`]); each drop is
 //!   counted.
 

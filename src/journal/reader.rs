@@ -8,14 +8,20 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use uuid::Uuid;
 
 use super::frame::{FRAME_HEAD_BYTES, Header, HeaderError, Look, look};
 use super::{HEADER_BYTES, MAX_PAYLOAD_BYTES, Position};
+
+/// How a segment's number is written.
+const NUMBER_DIGITS: usize = 10;
 
 /// Reads one journal in order.
 #[derive(Debug)]
 pub struct Reader {
     directory: PathBuf,
+    /// Whose segments stand there, by the directory's name.
+    journal: Option<Uuid>,
     next: Position,
 }
 
@@ -28,7 +34,7 @@ pub struct Chunk {
     pub start: Position,
     /// Where the next ones begin.
     pub end: Position,
-    /// Where stretches of bytes begin that are no frames.
+    /// Where stretches of bytes begin that are no frames, and segments that are missing.
     pub damaged: Vec<Position>,
 }
 
@@ -58,12 +64,24 @@ pub enum ReadError {
         /// The format.
         source: HeaderError,
     },
+    /// The segment was copied or moved there: it may be shipped from where it was written.
+    #[error("{path}: it was written as segment {segment} of journal {journal}")]
+    Elsewhere {
+        /// Which file.
+        path: PathBuf,
+        /// Of which journal it is.
+        journal: Uuid,
+        /// Which of its segments.
+        segment: u64,
+    },
 }
 
 impl Reader {
     /// A reader of the segments in `directory` that begins at `from`.
     pub fn new(directory: &Path, from: Position) -> Self {
-        Self { directory: directory.to_owned(), next: from }
+        let name = directory.file_name().and_then(|name| name.to_str());
+        let journal = name.and_then(|name| Uuid::parse_str(name).ok());
+        Self { directory: directory.to_owned(), journal, next: from }
     }
 
     /// Where the next chunk begins.
@@ -86,18 +104,28 @@ impl Reader {
                 None => segments.iter().any(|&other| other > number),
             };
             let limit = written.filter(|written| written.segment == number).map(|written| written.offset);
-            let mut chunk =
-                if segments.contains(&number) && written.is_none_or(|written| number <= written.segment) {
-                    self.read_segment(limit, sealed, max_bytes)?
-                } else {
-                    Chunk { frames: Vec::new(), start, end: self.next, damaged: Vec::new() }
-                };
+            let is_there = segments.contains(&number);
+            let mut chunk = if is_there && written.is_none_or(|written| number <= written.segment) {
+                self.read_segment(limit, sealed, max_bytes)?
+            } else {
+                Chunk { frames: Vec::new(), start, end: self.next, damaged: Vec::new() }
+            };
             damaged.append(&mut chunk.damaged);
             self.next = chunk.end;
             let exhausted = chunk.frames.is_empty();
             let following = segments.iter().copied().filter(|&other| other > number).min();
+            if !is_there && following.is_none() && written.is_some_and(|written| written > self.next) {
+                let path = segment_path(&self.directory, number);
+                return Err(ReadError::Io { path, source: io::ErrorKind::NotFound.into() });
+            }
             match following {
                 Some(following) if exhausted && sealed => {
+                    // They are numbered without gaps, and what is shipped is deleted from the first on.
+                    if !is_there {
+                        damaged.push(self.next);
+                    } else if following > number + 1 {
+                        damaged.push(Position { segment: number + 1, offset: 0 });
+                    }
                     self.next = Position { segment: following, offset: 0 };
                 }
                 _ => {
@@ -121,6 +149,11 @@ impl Reader {
             let mut header = [0; HEADER_BYTES];
             file.read_exact_at(&mut header, 0).map_err(io_error)?;
             match Header::decode(&header) {
+                Ok(Header { journal, segment, .. })
+                    if segment != self.next.segment || self.journal.is_some_and(|own| own != journal) =>
+                {
+                    return Err(ReadError::Elsewhere { path, journal, segment });
+                }
                 Ok(_) => {}
                 Err(source @ HeaderError::Newer(_)) => return Err(ReadError::Newer { path, source }),
                 Err(HeaderError::Damaged) => damaged.push(self.next),
@@ -189,7 +222,7 @@ fn next_frame(bytes: &[u8], from: usize) -> Option<usize> {
 
 /// Path of a segment.
 pub fn segment_path(directory: &Path, number: u64) -> PathBuf {
-    directory.join(format!("{number:010}.journal"))
+    directory.join(format!("{number:0NUMBER_DIGITS$}.journal"))
 }
 
 /// Numbers of the segments in a run directory, ascending.
@@ -199,7 +232,7 @@ pub fn segments(directory: &Path) -> Result<Vec<u64>, ReadError> {
     for entry in std::fs::read_dir(directory).map_err(io_error)? {
         let name = entry.map_err(io_error)?.file_name();
         if let Some(number) = name.to_str().and_then(|name| name.strip_suffix(".journal")) {
-            numbers.extend(number.parse::<u64>().ok());
+            numbers.extend(number.parse::<u64>().ok().filter(|_| number.len() == NUMBER_DIGITS));
         }
     }
     numbers.sort_unstable();

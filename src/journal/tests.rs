@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::directory::{RunDirectory, held_bytes};
 use super::frame::{FORMAT, append};
 use super::hand::Hand;
-use super::reader::{Reader, segment_path, segments};
+use super::reader::{ReadError, Reader, segment_path, segments};
 use super::writer::{Ack, Answer, Batch, Writer, WriterConfig};
 use super::{HEADER_BYTES, Position};
 use crate::config::Fsync;
@@ -108,7 +108,7 @@ fn only_free_directories_are_adopted_and_torn_tails_are_cut() {
     let directory = Arc::clone(writer.progress.directory().unwrap());
     let journal = directory.journal;
     end(writer);
-    assert!(RunDirectory::adopt_free(root.path(), 9).unwrap().adopted.is_empty(), "its owner lives");
+    assert!(RunDirectory::adopt_free(root.path(), None, 9).unwrap().adopted.is_empty(), "its owner lives");
 
     let path = segment_path(&directory.path, 0);
     let whole = std::fs::read(&path).unwrap();
@@ -117,11 +117,11 @@ fn only_free_directories_are_adopted_and_torn_tails_are_cut() {
     let torn = [&whole[..], &frames(&[numbered(3)])[..9]].concat();
     std::fs::write(&path, torn).unwrap();
     drop(directory);
-    let adopted = RunDirectory::adopt_free(root.path(), 9).unwrap().adopted;
+    let adopted = RunDirectory::adopt_free(root.path(), None, 9).unwrap().adopted;
     assert_eq!(adopted.iter().map(|directory| directory.journal).collect::<Vec<_>>(), [journal]);
     assert_eq!(std::fs::read(&path).unwrap(), whole);
     assert_eq!(read_all(&adopted[0].path, None, 1 << 20), (vec![1, 2], 0));
-    assert!(RunDirectory::adopt_free(root.path(), 9).unwrap().adopted.is_empty(), "we hold it now");
+    assert!(RunDirectory::adopt_free(root.path(), None, 9).unwrap().adopted.is_empty(), "we hold it now");
 
     adopted[0].delete_shipped(Position::default(), true, Duration::ZERO).unwrap();
     assert!(adopted[0].remove_if_empty());
@@ -184,6 +184,104 @@ fn a_full_journal_drops_page_views_first_and_orders_last() {
     end(writer);
 }
 
+/// Longer than the writer waits between two looks at its files.
+const LOOKED: Duration = Duration::from_millis(2500);
+
+#[test]
+fn what_is_removed_while_it_is_written_is_put_back_with_what_it_had() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("journal");
+    let writer = start(&dir, 1 << 20, 1 << 30, &Arc::default());
+    write(&writer, frames(&[numbered(1)]), false);
+    let path = writer.progress.directory().unwrap().path.clone();
+    let removed: [&dyn Fn(); 4] = [
+        &|| std::fs::remove_file(segment_path(&path, 0)).unwrap(),
+        &|| std::fs::remove_file(path.join("lock")).unwrap(),
+        &|| std::fs::remove_dir_all(&path).unwrap(),
+        &|| std::fs::remove_dir_all(&dir).unwrap(),
+    ];
+    let mut expected = vec![1];
+    for remove in removed {
+        remove();
+        // Before it is noticed, and after.
+        for wait in [Duration::ZERO, LOOKED] {
+            std::thread::sleep(wait);
+            expected.push(expected.len() as u64 + 1);
+            assert_eq!(write(&writer, frames(&[numbered(expected.len() as u64)]), false), Ack::Written);
+        }
+        assert_eq!(read_all(&path, Some(writer.progress.written()), 1 << 20), (expected.clone(), 0));
+        assert!(RunDirectory::adopt_free(&dir, None, 9).unwrap().adopted.is_empty(), "it is held");
+    }
+    assert_eq!(write(&writer, frames(&[numbered(10)]), true), Ack::Written);
+    std::fs::remove_file(segment_path(&path, 0)).unwrap();
+    expected.push(10);
+    end(writer);
+    assert_eq!(read_all(&path, None, 1 << 20), (expected, 0), "also at the end");
+}
+
+#[test]
+fn what_is_moved_away_is_told_and_refuses_what_must_not_be_lost_until_it_is_back() {
+    let root = tempfile::tempdir().unwrap();
+    let (dir, elsewhere) = (root.path().join("journal"), root.path().join("elsewhere"));
+    let metrics = Arc::new(Metrics::default());
+    let writer = start(&dir, 1 << 20, 1 << 30, &metrics);
+    write(&writer, frames(&[numbered(1)]), false);
+    let is_misplaced = || metrics.state.journal_misplaced.load(Ordering::Relaxed);
+    std::fs::rename(&dir, &elsewhere).unwrap();
+    std::thread::sleep(LOOKED);
+    assert!(is_misplaced());
+    assert_eq!(write(&writer, frames(&[numbered(2)]), true), Ack::Refused);
+    assert_eq!(write(&writer, frames(&[numbered(3)]), false), Ack::Written);
+    std::fs::rename(&elsewhere, &dir).unwrap();
+    std::thread::sleep(LOOKED);
+    assert!(!is_misplaced());
+    assert_eq!(write(&writer, frames(&[numbered(4)]), true), Ack::Written);
+    let path = writer.progress.directory().unwrap().path.clone();
+    end(writer);
+    assert_eq!(read_all(&path, None, 1 << 20), (vec![1, 3, 4], 0));
+}
+
+#[test]
+fn a_directory_without_a_lock_is_its_owners_for_a_while() {
+    let root = tempfile::tempdir().unwrap();
+    let directory = RunDirectory::create(root.path()).unwrap();
+    let (journal, path) = (directory.journal, directory.path.clone());
+    std::fs::remove_file(path.join("lock")).unwrap();
+    let adopted = |own| RunDirectory::adopt_free(root.path(), own, 9).unwrap().adopted.len();
+    assert_eq!(adopted(None), 0, "its owner may be about to put it back");
+    let long_ago = std::time::SystemTime::now() - Duration::from_secs(60);
+    std::fs::File::open(&path).unwrap().set_modified(long_ago).unwrap();
+    assert_eq!(adopted(Some(journal)), 0, "it is our own");
+    assert_eq!(adopted(None), 1);
+}
+
+#[test]
+fn a_segment_that_is_missing_is_damage_and_one_of_elsewhere_is_not_read() {
+    let root = tempfile::tempdir().unwrap();
+    let writer = start(root.path(), 1, 1 << 30, &Arc::default());
+    for number in 0..4 {
+        write(&writer, frames(&[numbered(number)]), false);
+    }
+    let path = writer.progress.directory().unwrap().path.clone();
+    end(writer);
+    assert_eq!(read_all(&path, None, 1 << 20), (vec![0, 1, 2, 3], 0));
+    let copy = root.path().join(Uuid::now_v7().to_string());
+    std::fs::create_dir(&copy).unwrap();
+    std::fs::copy(segment_path(&path, 0), segment_path(&copy, 0)).unwrap();
+    // The first has nothing but its header.
+    std::fs::remove_file(segment_path(&path, 3)).unwrap();
+    assert_eq!(read_all(&path, None, 1 << 20), (vec![0, 1, 3], 1));
+    for number in [0, 1] {
+        std::fs::remove_file(segment_path(&path, number)).unwrap();
+    }
+    assert_eq!(read_all(&path, None, 1 << 20), (vec![1, 3], 2), "also the first");
+    std::fs::rename(segment_path(&path, 4), segment_path(&path, 5)).unwrap();
+    for (from, wrong) in [(Position { segment: 5, offset: 0 }, &path), (Position::default(), &copy)] {
+        let read = Reader::new(wrong, from).read(None, 1 << 20);
+        assert!(matches!(read, Err(ReadError::Elsewhere { .. })), "{read:?}");
+    }
+}
+
 #[test]
 fn what_cannot_be_adopted_does_not_keep_others_back() {
     let root = tempfile::tempdir().unwrap();
@@ -192,7 +290,7 @@ fn what_cannot_be_adopted_does_not_keep_others_back() {
     std::fs::write(root.path().join(no_directory.to_string()), "no directory").unwrap();
     let later = RunDirectory::create(root.path()).unwrap().journal;
     let adopted = |most| -> Vec<_> {
-        let found = RunDirectory::adopt_free(root.path(), most).unwrap();
+        let found = RunDirectory::adopt_free(root.path(), None, most).unwrap();
         assert_eq!(found.refused.iter().map(|(journal, _)| *journal).collect::<Vec<_>>(), [no_directory]);
         found.adopted.iter().map(|directory| directory.journal).collect()
     };

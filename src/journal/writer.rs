@@ -1,13 +1,14 @@
 //! The journal thread: gathers what the workers hand over, writes it with one system call, answers.
 //!
 //! Rule: an answer [`Ack::Written`] means that the kernel has the frames (and, where asked, the disk). When the disk
-//! refuses, frames of hits are held in memory, bounded, and written when it takes them again.
+//! refuses, frames of hits are held in memory, bounded, and written when it takes them again. A file that somebody
+//! removed while it is written is put back with what it had.
 
 use std::collections::VecDeque;
-use std::fs::{File, OpenOptions};
-use std::io;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot};
 
-use super::directory::RunDirectory;
+use super::directory::{Place, RunDirectory, is_removed};
 use super::frame::{FORMAT, FRAME_HEAD_BYTES, Header, payloads};
 use super::reader::segment_path;
 use super::{HEADER_BYTES, Position, admits};
@@ -28,6 +29,8 @@ use crate::telemetry::metrics::{Loss, Metrics, Tally};
 const BACKLOG_BYTES: u64 = 64 << 20;
 /// How often a refused write is tried again.
 const RETRY: Duration = Duration::from_millis(250);
+/// How often it is looked whether the files that are written are still there.
+const LOOK: Duration = Duration::from_secs(1);
 /// Most bytes written at once.
 const GATHER_BYTES: usize = 4 << 20;
 
@@ -135,6 +138,10 @@ impl Writer {
             backlog_bytes: 0,
             refusing: false,
             retry_at: Instant::now(),
+            looked_at: Instant::now(),
+            is_misplaced: false,
+            is_full: false,
+            drops: false,
             syncer,
         };
         let (end, ended) = oneshot::channel();
@@ -164,6 +171,13 @@ struct State {
     backlog_bytes: u64,
     refusing: bool,
     retry_at: Instant,
+    looked_at: Instant,
+    /// The files that are written are not where they should be, and could not be put back.
+    is_misplaced: bool,
+    /// The journals have their greatest size, or nearly.
+    is_full: bool,
+    /// What the disk refuses is more than may wait in memory.
+    drops: bool,
     syncer: Option<Syncer>,
 }
 
@@ -174,17 +188,17 @@ impl State {
         let mut alone = None;
         self.try_again();
         loop {
-            let first = if self.refusing {
-                receiver.recv_timeout(RETRY)
-            } else {
-                receiver.recv().map_err(|_| RecvTimeoutError::Disconnected)
-            };
-            match first {
+            match receiver.recv_timeout(if self.refusing { RETRY } else { LOOK }) {
                 Ok(batch) if batch.format != FORMAT => alone = Some(batch),
                 Ok(batch) => waiting.push(batch),
-                Err(RecvTimeoutError::Timeout) if self.backlog.is_empty() => self.try_again(),
+                Err(RecvTimeoutError::Timeout) if self.refusing && self.backlog.is_empty() => {
+                    self.try_again();
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if self.looked_at.elapsed() >= LOOK {
+                self.look_after_files();
             }
             let mut bytes: usize = waiting.iter().map(|batch| batch.frames.len()).sum();
             while alone.is_none() && bytes < GATHER_BYTES {
@@ -201,6 +215,7 @@ impl State {
             waiting.extend(alone.take());
             self.write_all(&mut waiting, &mut gathered);
         }
+        self.look_after_files();
         self.retry_at = Instant::now();
         self.drain_backlog();
         if self.backlog_bytes > 0 {
@@ -209,6 +224,8 @@ impl State {
                 lost.add(importance(payload));
             }
             self.metrics.count_dropped(Loss::Closed, lost);
+            // Nobody reads the metrics any more.
+            tracing::error!(%lost, "records are lost that waited in memory for the journal's disk");
         }
         if let (Some(segment), false) = (&self.segment, self.config.fsync == Fsync::Never) {
             let _ = sync(&segment.file, &self.metrics);
@@ -220,6 +237,12 @@ impl State {
         let Some(format) = waiting.first().map(|batch| batch.format) else { return };
         if !self.has_room() {
             self.drop_unadmitted(waiting);
+        }
+        if self.is_misplaced {
+            // Also what the kernel takes might be found by nobody.
+            for batch in waiting.extract_if(.., |batch| batch.durable) {
+                answer(batch, Ack::Refused);
+            }
         }
         let durable = waiting.iter().any(|batch| batch.durable);
         let written = if !self.backlog.is_empty() {
@@ -352,17 +375,20 @@ impl State {
         let directory = self.directory()?;
         let number = self.next_segment;
         let path = segment_path(&directory.path, number);
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        self.next_segment += 1;
+        let file = new_file(&path)?;
         let header = Header { format, journal: directory.journal, segment: number, created_ms: unix_ms() };
         let is_named_on_disk = format != FORMAT || self.config.fsync != Fsync::Never;
         let made = file
             .write_all_at(&header.encode(), 0)
             .and_then(|()| if is_named_on_disk { File::open(&directory.path)?.sync_all() } else { Ok(()) });
         if let Err(error) = made {
-            let _ = std::fs::remove_file(&path);
+            // Only a number that is taken is left out: readers hold a gap for a loss.
+            if fs::remove_file(&path).is_err() {
+                self.next_segment += 1;
+            }
             return Err(error);
         }
+        self.next_segment += 1;
         let file = Arc::new(file);
         if let Some(syncer) = &self.syncer {
             syncer.watch(Arc::clone(&file));
@@ -381,15 +407,71 @@ impl State {
         Ok(Arc::clone(self.progress.directory.get_or_init(|| made)))
     }
 
-    fn has_room(&self) -> bool {
+    fn has_room(&mut self) -> bool {
         let used = self.progress.bytes_on_disk.load(Ordering::Relaxed);
-        admits(Importance::PageView, used, self.config.max_bytes)
+        let is_full = !admits(Importance::PageView, used, self.config.max_bytes);
+        if is_full != std::mem::replace(&mut self.is_full, is_full) {
+            if is_full {
+                tracing::error!(used, "journals have nearly journal.max_bytes; page views are dropped first");
+            } else {
+                tracing::info!("journals have room again");
+            }
+        }
+        !is_full
+    }
+
+    /// Puts back what somebody has removed under us.
+    fn look_after_files(&mut self) {
+        self.looked_at = Instant::now();
+        let place = self.put_back();
+        let dir = self.config.journal_dir.display();
+        let problem = match place {
+            Ok(Place::Kept) => None,
+            Ok(Place::Restored) => {
+                tracing::error!(%dir, "somebody removed files that the journal is written to; they are put back");
+                None
+            }
+            Ok(Place::Moved) => Some("they were moved elsewhere".to_owned()),
+            Err(error) => Some(format!("they cannot be put back: {error}")),
+        };
+        let was_misplaced = std::mem::replace(&mut self.is_misplaced, problem.is_some());
+        self.metrics.state.journal_misplaced.store(self.is_misplaced, Ordering::Relaxed);
+        match problem {
+            Some(problem) if !was_misplaced => tracing::error!(
+                %dir, problem, "the files that the journal is written to are not there; nothing of them is shipped"
+            ),
+            None if was_misplaced => {
+                tracing::info!(%dir, "the files that the journal is written to are there again")
+            }
+            _ => {}
+        }
+    }
+
+    fn put_back(&mut self) -> io::Result<Place> {
+        let Some(directory) = self.progress.directory() else { return Ok(Place::Kept) };
+        let place = directory.put_back()?;
+        let Some(segment) = self.segment.as_mut().filter(|_| place != Place::Moved) else { return Ok(place) };
+        if !is_removed(&segment.file.metadata()?) {
+            return Ok(place);
+        }
+        let path = segment_path(&directory.path, segment.number);
+        segment.file = Arc::new(copied(&segment.file, segment.end, &path)?);
+        if let Some(syncer) = &self.syncer {
+            syncer.watch(Arc::clone(&segment.file));
+        }
+        self.progress.grown.notify_one();
+        Ok(Place::Restored)
     }
 
     /// Keeps frames in memory until the disk takes them again.
     fn hold(&mut self, frames: &[u8]) {
         let (kept, dropped) = admitted(frames, self.backlog_bytes, BACKLOG_BYTES);
         self.metrics.count_dropped(Loss::Refused, dropped);
+        if !dropped.is_empty() && !std::mem::replace(&mut self.drops, true) {
+            tracing::error!(
+                "what waits in memory for the journal's disk is too much; page views are dropped first"
+            );
+        }
         self.backlog_bytes += kept.len() as u64;
         if !kept.is_empty() {
             self.backlog.push_back(kept);
@@ -413,6 +495,7 @@ impl State {
         if std::mem::take(&mut self.refusing) {
             self.metrics.state.note_disk(None);
             self.progress.disk_is_full.store(false, Ordering::Relaxed);
+            self.drops = false;
             tracing::info!("journal takes records again");
         }
     }
@@ -429,6 +512,27 @@ impl State {
             tracing::error!(%dir, %error, "journal cannot be written; records are held in memory");
         }
     }
+}
+
+fn new_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// A file with the first `bytes` of one that has no name any more, in its place.
+fn copied(removed: &File, bytes: u64, path: &Path) -> io::Result<File> {
+    let unnamed = path.with_extension("copy");
+    let copying = || {
+        let mut copy = new_file(&unnamed)?;
+        let mut source = removed;
+        source.rewind()?;
+        io::copy(&mut source.take(bytes), &mut copy)?;
+        copy.sync_data()?;
+        fs::rename(&unnamed, path)?;
+        Ok(copy)
+    };
+    copying().inspect_err(|_| {
+        let _ = fs::remove_file(&unnamed);
+    })
 }
 
 fn answer(batch: Batch, ack: Ack) {

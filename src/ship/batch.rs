@@ -59,9 +59,13 @@ impl Batch {
         self.stretches.iter().map(|stretch| stretch.records.len()).sum()
     }
 
-    /// How many damaged places there are.
-    pub(super) fn damaged(&self) -> u64 {
-        self.stretches.iter().map(|stretch| stretch.damaged.len() as u64).sum()
+    /// The damaged places.
+    pub(super) fn damaged(&self) -> Vec<(Uuid, Position)> {
+        let of = |stretch: &Stretch| {
+            let journal = stretch.journal;
+            stretch.damaged.clone().into_iter().map(move |place| (journal, place))
+        };
+        self.stretches.iter().flat_map(of).collect()
     }
 
     /// Whether there is no record.
@@ -115,7 +119,11 @@ mod tests {
         let (first, second) = Batch::new(vec![damaged]).halves();
         assert_eq!(first.stretches()[0].damaged, [at(2)]);
         assert_eq!(second.stretches()[0].damaged, [at(15), at(25)]);
-        assert_eq!((first.damaged(), second.damaged()), (1, 2));
+        let own = |place| (Uuid::from_u128(1), place);
+        assert_eq!(
+            (first.damaged(), second.damaged()),
+            (vec![own(at(2))], [15, 25].map(at).map(own).to_vec())
+        );
     }
 
     #[test]

@@ -73,6 +73,9 @@ pub struct Feed {
     batch_bytes: usize,
     pause: Duration,
     has_failed: bool,
+    /// Records that were set aside since that was told last, and when that was.
+    set_aside: u64,
+    told_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -118,17 +121,17 @@ enum Halt {
     Idle,
     /// It failed; try again later.
     Failed,
-    /// The database has not the tables that there were.
-    SchemaGone,
+    /// The database has not the tables that there were; what it says.
+    SchemaGone(String),
 }
 
 /// How a feed ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
     /// As it was told to.
     Closed,
-    /// The database was replaced by one that must be brought up to date first.
-    SchemaGone,
+    /// The database has not our tables, or not all; what it says. It must be brought up to date first.
+    SchemaGone(String),
 }
 
 impl Feed {
@@ -152,6 +155,8 @@ impl Feed {
             chores_at: Instant::now(),
             pause: PAUSE.0,
             has_failed: false,
+            set_aside: 0,
+            told_at: None,
         }
     }
 
@@ -162,7 +167,7 @@ impl Feed {
             let ends = closed.is_cancelled();
             match self.ship_all(&closed).await {
                 Halt::Failed | Halt::Idle if ends => return End::Closed,
-                Halt::SchemaGone => return End::SchemaGone,
+                Halt::SchemaGone(said) => return End::SchemaGone(said),
                 Halt::Failed => {
                     tokio::select! {
                         () = tokio::time::sleep(self.pause) => {}
@@ -193,6 +198,7 @@ impl Feed {
             if ahead.is_none() {
                 // Also amid a long backlog: what is shipped of it makes room.
                 if self.take_stock_when_due() {
+                    self.tell_of_quarantine();
                     self.look_again().await;
                 }
                 self.take_own();
@@ -382,17 +388,37 @@ impl Feed {
     }
 
     /// Answers how many records there are.
-    fn count_shipped(&self, shipped: &Shipped) -> u64 {
+    fn count_shipped(&mut self, shipped: &Shipped) -> u64 {
+        self.set_aside += shipped.quarantined;
+        self.tell_of_quarantine();
+        if let Some((journal, Position { segment, offset })) = shipped.damaged.first() {
+            tracing::error!(
+                places = shipped.damaged.len(), %journal, segment, offset,
+                "parts of a journal are damaged or missing, the first here; they are passed over"
+            );
+        }
         let metrics = &self.metrics;
         metrics.records_shipped.inc_by(shipped.records);
         metrics.records_quarantined.inc_by(shipped.quarantined);
-        metrics.journal_frames_damaged.inc_by(shipped.damaged);
+        metrics.journal_frames_damaged.inc_by(shipped.damaged.len() as u64);
         let refused = metrics.records_refused.get_or_create(&Reason { reason: "past_retention" });
         refused.inc_by(shipped.past_retention);
         for (kind, values) in &shipped.overflowed {
             metrics.values_overflowed.get_or_create(&Kind { kind }).inc_by(*values);
         }
         shipped.all()
+    }
+
+    /// Not with every batch: there may be many such records, behind each other.
+    fn tell_of_quarantine(&mut self) {
+        if self.set_aside > 0 && self.told_at.is_none_or(|told_at| told_at.elapsed() >= CHORES) {
+            let records = std::mem::take(&mut self.set_aside);
+            tracing::warn!(
+                records,
+                "records cannot be stored; the table quarantine has them and the reasons"
+            );
+            self.told_at = Some(Instant::now());
+        }
     }
 
     /// Counts the journals that cannot be read, for whatever reason.
@@ -414,6 +440,10 @@ impl Feed {
     }
 
     fn note_failure(&mut self, error: &ShipError) -> Halt {
+        if let Some(said) = error.missing_of_schema() {
+            self.metrics.batch_failures.get_or_create(&Reason { reason: "database" }).inc();
+            return Halt::SchemaGone(said);
+        }
         let state = &self.metrics.state;
         let (reason, was_up) = match error {
             ShipError::Store(answered) => match answered.refusal() {
@@ -432,7 +462,7 @@ impl Feed {
         if was_up || !was_told {
             tracing::warn!(error = %Causes(error), "records are not shipped now; they wait in the journal");
         }
-        if error.says_schema_is_gone() { Halt::SchemaGone } else { Halt::Failed }
+        Halt::Failed
     }
 }
 
@@ -475,7 +505,7 @@ impl Source {
             }
             Err(error) => {
                 let trouble = match error {
-                    ReadError::Io { .. } => Trouble::Unreadable,
+                    ReadError::Io { .. } | ReadError::Elsewhere { .. } => Trouble::Unreadable,
                     ReadError::Newer { .. } => Trouble::Newer,
                 };
                 if self.trouble.replace(trouble) != Some(trouble) {

@@ -78,7 +78,7 @@ pub struct Shipped {
     /// Records set aside.
     pub quarantined: u64,
     /// Damaged places of the journals that were passed over.
-    pub damaged: u64,
+    pub damaged: Vec<(Uuid, Position)>,
     /// How often it, or a part of it, was halved.
     pub halvings: u64,
     /// Values that are not told apart since a dictionary may not grow any more that day, by dictionary.
@@ -111,11 +111,11 @@ pub enum ShipError {
 }
 
 impl ShipError {
-    /// Whether the database is one without our tables, or with those of another version.
-    pub fn says_schema_is_gone(&self) -> bool {
-        let ShipError::Store(StoreError::Database(error)) = self else { return false };
+    /// What the database says that has not our tables, or those of another version.
+    pub fn missing_of_schema(&self) -> Option<String> {
+        let ShipError::Store(StoreError::Database(error)) = self else { return None };
         let gone = [&SqlState::UNDEFINED_TABLE, &SqlState::UNDEFINED_COLUMN, &SqlState::INVALID_SCHEMA_NAME];
-        error.code().is_some_and(|code| gone.contains(&code))
+        error.as_db_error().filter(|said| gone.contains(&said.code())).map(|said| said.message().to_owned())
     }
 }
 
@@ -501,7 +501,7 @@ impl Shipped {
     fn add(&mut self, part: Shipped) {
         self.records += part.records;
         self.quarantined += part.quarantined;
-        self.damaged += part.damaged;
+        self.damaged.extend(part.damaged);
         self.halvings += part.halvings;
         for (kind, values) in part.overflowed {
             *self.overflowed.entry(kind).or_default() += values;

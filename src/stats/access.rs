@@ -22,7 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::config::{Config, Scope};
 use crate::stats::problem::StatsError;
-use crate::stats::tokens::{self, Verdict};
+use crate::stats::tokens::{self, PROBE_WAIT, READ_TIMEOUT, Verdict};
 use crate::stats::{AppState, Shared};
 
 /// The ends of a connection.
@@ -171,7 +171,9 @@ async fn token_scope(shared: &Shared, access: &Access, parts: &Parts) -> Result<
         return Ok(Some(scope));
     }
     let open = access.may_be_open;
-    match shared.book.judge(&shared.context.tokens, token).await {
+    // A probe does not wait for a database that does not answer.
+    let patience = if parts.uri.path() == "/readyz" { PROBE_WAIT } else { READ_TIMEOUT };
+    match shared.book.judge(&shared.context.tokens, token, patience).await {
         Verdict::Valid(scope) => Ok(Some(scope)),
         Verdict::NoTokens if open => Ok(None),
         // Nobody but this machine can ask, and what the shop tells must not be lost because the database was away

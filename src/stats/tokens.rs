@@ -31,8 +31,9 @@ const REST: Duration = Duration::from_secs(10);
 /// How long where it has not answered yet: then the port waits for it.
 const FIRST_REST: Duration = Duration::from_secs(1);
 
-/// Longest wait for the tokens.
-const READ_TIMEOUT: Duration = Duration::from_millis(1500);
+/// Longest wait for the tokens; of a probe.
+pub(crate) const READ_TIMEOUT: Duration = Duration::from_millis(1500);
+pub(crate) const PROBE_WAIT: Duration = Duration::from_millis(300);
 
 /// Bytes of randomness in a token.
 const TOKEN_BYTES: usize = 32;
@@ -153,27 +154,38 @@ struct Pages {
 }
 
 impl TokenBook {
-    /// Judges the token that came with a request, if one did.
-    pub(crate) async fn judge(&self, database: &ReportDatabase, token: Option<&str>) -> Verdict {
+    /// Judges the token that came with a request, if one did, by what is known when `patience` is over.
+    pub(crate) async fn judge(
+        &self,
+        database: &ReportDatabase,
+        token: Option<&str>,
+        patience: Duration,
+    ) -> Verdict {
         let token_hash = token.map(hash);
-        let verdict = verdict(self.tokens(database, FRESH).await.as_deref(), token_hash);
+        let verdict = verdict(self.tokens(database, FRESH, patience).await.as_deref(), token_hash);
         if verdict == Verdict::Invalid && token_hash.is_some()
             || verdict == Verdict::NoTokens && token.is_some()
         {
-            return self::verdict(self.tokens(database, FRESH_FOR_UNKNOWN).await.as_deref(), token_hash);
+            return self::verdict(
+                self.tokens(database, FRESH_FOR_UNKNOWN, patience).await.as_deref(),
+                token_hash,
+            );
         }
         verdict
     }
 
-    async fn tokens(&self, database: &ReportDatabase, fresh: Duration) -> Option<Tokens> {
-        let mut pages = self.pages.lock().await;
+    async fn tokens(&self, database: &ReportDatabase, fresh: Duration, patience: Duration) -> Option<Tokens> {
+        let Ok(mut pages) = timeout(patience, self.pages.lock()).await else { return None };
         let holds = match (pages.failed, &pages.tokens) {
             (false, _) => fresh,
             (true, Some(_)) => REST,
             (true, None) => FIRST_REST,
         };
         if pages.read_at.is_none_or(|read_at| read_at.elapsed() >= holds) {
-            let read = timeout(READ_TIMEOUT, read(database)).await;
+            let read = timeout(patience, read(database)).await;
+            if read.is_err() && patience < READ_TIMEOUT {
+                return pages.tokens.clone(); // too soon to say that it fails
+            }
             pages.read_at = Some(Instant::now());
             pages.failed = !matches!(read, Ok(Ok(_)));
             if let Ok(Ok(tokens)) = read {

@@ -85,6 +85,10 @@ impl StoreError {
         let said = format!("{} ({})", answer.message(), answer.code().code());
         match answer.code().code().get(..2)? {
             "28" | "3D" => Some(format!("database: it does not let this program in: {said}")),
+            "53" => Some(format!("database: it has not what it needs: {said}")),
+            _ if *answer.code() == SqlState::READ_ONLY_SQL_TRANSACTION => {
+                Some(format!("database: it is one to be read only, as a standby: {said}"))
+            }
             _ if *answer.code() == SqlState::INSUFFICIENT_PRIVILEGE => Some(format!(
                 "rights: the role of database.url has not the rights it needs: {said}; the owner of the tables gives them \
                  by `migrate --writer ROLE`"

@@ -1,5 +1,6 @@
 //! Every counter of the program in one struct, passed by `Arc`. No label ever comes from a client.
 
+use std::fmt::{self, Display, Formatter};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -100,6 +101,13 @@ impl Tally {
     /// Whether there is none.
     pub fn is_empty(self) -> bool {
         self.0 == [0; 3]
+    }
+}
+
+impl Display for Tally {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let [page_views, actions, rest] = self.0;
+        write!(f, "{page_views} page views, {actions} actions, {rest} orders, touches and others")
     }
 }
 
@@ -289,6 +297,8 @@ pub struct State {
     pub journal_stalled: AtomicBool,
     /// What the disk said that does not take the journal's records.
     pub journal_refused: Mutex<Option<String>>,
+    /// The files that the journal is written to were moved away, or removed and could not be put back.
+    pub journal_misplaced: AtomicBool,
     /// The journal could not be forced to the disk.
     pub sync_fails: AtomicBool,
     /// Journals of earlier runs cannot be looked for.

@@ -93,6 +93,31 @@ async fn the_program_starts_and_serves_without_a_journal_and_records_when_it_can
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_removed_under_a_running_process_is_put_back_and_shipped() {
+    let database = postgres::migrated().await;
+    let upstream = load::shop().await;
+    let files = tempfile::tempdir().unwrap();
+    let config = app_config(upstream.address(), &database.url, files.path());
+    let dir = config.journal.dir.clone();
+    let app = Running::start(config).await;
+    let load = visits(app.proxy, 0);
+    answers(&load, 100).await;
+    let run = std::fs::read_dir(&dir).unwrap().next().unwrap().unwrap().path();
+    // As who cleans up removes empty files, old files, or all.
+    std::fs::remove_file(run.join("lock")).unwrap();
+    answers(&load, 100).await;
+    std::fs::remove_file(run.join("0000000000.journal")).unwrap();
+    answers(&load, 400).await;
+    std::fs::remove_dir_all(&dir).unwrap();
+    answers(&load, 400).await;
+    let order = json!([{"order_id": "1", "status": "placed", "value": "1.00", "currency": "UAH"}]);
+    assert_eq!(app.tell_orders(&order).await.0, 200);
+    nothing_is_lost_or_doubled(&load.stop().await, &database).await;
+    is_ready(&app).await;
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_start_does_not_wait_for_a_frozen_disk() {
     let Some(disk) = Disk::of_file("16M") else { return };
     let database = postgres::migrated().await;

@@ -29,7 +29,8 @@ impl Feed {
     fn take_stock(&mut self) {
         self.take_own();
         let room = MOST_ADOPTED.saturating_sub(self.journals.len());
-        match RunDirectory::adopt_free(&self.config.journal_dir, room) {
+        let own = self.progress.directory().map(|own| own.journal);
+        match RunDirectory::adopt_free(&self.config.journal_dir, own, room) {
             Ok(found) => self.take_in(found),
             Err(error) if !self.metrics.state.journals_unseen.swap(true, Ordering::Relaxed) => {
                 tracing::warn!(%error, "cannot look for journals of earlier runs");
