@@ -24,6 +24,8 @@ enum By {
     Visitors,
     /// `$1` sites, `$2` orders.
     Orders,
+    /// `$1` visitors, `$2` sites, `$3` orders.
+    Both,
     /// `$1` ids and hashes of customers as they stand in records, 16 bytes each.
     Names,
     /// `$1` hashes of these.
@@ -43,9 +45,9 @@ const PARTS: [(&str, &str, By); 14] = [
     part!("sessions", Visitors),
     part!("session_cookies", Visitors),
     part!("touches", Visitors),
-    part!("events", Visitors),
+    part!("events", Both),
     part!("product_views", Visitors),
-    part!("told_actions", Visitors),
+    part!("told_actions", Both),
     part!("identifications", Names),
     part!("orders", Orders),
     part!("order_entries", Orders),
@@ -132,6 +134,11 @@ impl Export {
             let parameters: Vec<(&(dyn ToSql + Sync), Type)> = match by {
                 By::Visitors => vec![(&self.visitors, Type::UUID_ARRAY)],
                 By::Orders => vec![(&self.sites, Type::INT4_ARRAY), (&self.orders, Type::TEXT_ARRAY)],
+                By::Both => vec![
+                    (&self.visitors, Type::UUID_ARRAY),
+                    (&self.sites, Type::INT4_ARRAY),
+                    (&self.orders, Type::TEXT_ARRAY),
+                ],
                 By::Names => vec![(&self.names, Type::BYTEA_ARRAY)],
                 By::Hashes => vec![(&self.hashes, Type::BYTEA_ARRAY)],
             };

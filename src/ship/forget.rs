@@ -73,9 +73,11 @@ pub(super) async fn forget(transaction: &Transaction<'_>, erasure: &Erasure) -> 
     }
     let is_listed =
         named.is_some() || !(found.visitors.is_empty() && found.sessions.is_empty() && hashes.is_empty());
+    let told = told_times(transaction, &found).await?;
+    erased.insert("events", empty_told(transaction, &found, &told).await?);
     let key: Option<[u8; KEY_BYTES]> = is_listed.then(rand::random);
     if let Some(key) = key {
-        rename(transaction, &found, key, &mut erased).await?;
+        rename(transaction, &found, &told, key, &mut erased).await?;
         let hashes = hashes.into_keys().map(|hash| (hash, (erasure.erasure_id, key))).collect();
         erased.insert("customers", rename_hashes(transaction, &hashes).await?);
     }
@@ -339,6 +341,7 @@ async fn was_forgotten(
 async fn rename(
     transaction: &Transaction<'_>,
     found: &Found,
+    told: &[Timestamp],
     key: [u8; KEY_BYTES],
     erased: &mut BTreeMap<&'static str, u64>,
 ) -> Result<(), Error> {
@@ -378,10 +381,11 @@ async fn rename(
         touched,
         new_touched,
     ];
+    let of_told = [(&told as _, Type::TIMESTAMPTZ_ARRAY), visitor.clone(), new_visitor.clone()];
     let of_visitors = [visitor.clone(), new_visitor];
     let key = key.as_slice();
     let with_key = [in_sessions.as_slice(), &[(&key as _, Type::BYTEA)]].concat();
-    let steps: [(&'static str, &str, &[Parameter<'_>]); 15] = [
+    let steps: [(&'static str, &str, &[Parameter<'_>]); 16] = [
         ("order_credits", include_str!("sql/forget_linked_credits.sql"), &of_links),
         ("visitors", include_str!("sql/forget_visitors.sql"), &visitors_with_evidence),
         ("visitors", include_str!("sql/forget_minted.sql"), std::slice::from_ref(&visitor)),
@@ -390,6 +394,7 @@ async fn rename(
         ("session_cookies", include_str!("sql/forget_cookies.sql"), &[visitor.clone(), session]),
         ("touches", include_str!("sql/forget_touches.sql"), &with_evidence),
         ("events", include_str!("sql/forget_events.sql"), &in_sessions),
+        ("events", include_str!("sql/forget_told_visitors.sql"), &of_told),
         ("told_actions", include_str!("sql/forget_told_actions.sql"), &in_sessions),
         ("identifications", include_str!("sql/forget_identifications.sql"), &with_key),
         ("order_entries", include_str!("sql/forget_order_names.sql"), &in_sessions),
@@ -402,6 +407,32 @@ async fn rename(
         *erased.entry(table).or_default() += transaction.execute_typed(sql, parameters).await?;
     }
     Ok(())
+}
+
+/// When the shop told of them, or of their orders, alone. Comes before what names them is renamed.
+async fn told_times(transaction: &Transaction<'_>, found: &Found) -> Result<Vec<Timestamp>, Error> {
+    let visitors: Vec<Uuid> = found.visitors.iter().copied().collect();
+    let (sites, orders) = found.order_columns();
+    let parameters: [Parameter<'_>; 3] =
+        [(&visitors, Type::UUID_ARRAY), (&sites, Type::INT4_ARRAY), (&orders, Type::TEXT_ARRAY)];
+    let rows = transaction.query_typed(include_str!("sql/forget_told_times.sql"), &parameters).await?;
+    Ok(rows.iter().map(|row| row.get("at")).collect())
+}
+
+/// Empties what was told then; answers how many rows.
+async fn empty_told(transaction: &Transaction<'_>, found: &Found, times: &[Timestamp]) -> Result<u64, Error> {
+    if times.is_empty() {
+        return Ok(0);
+    }
+    let visitors: Vec<Uuid> = found.visitors.iter().copied().collect();
+    let (sites, orders) = found.order_columns();
+    let parameters: [Parameter<'_>; 4] = [
+        (&times, Type::TIMESTAMPTZ_ARRAY),
+        (&visitors, Type::UUID_ARRAY),
+        (&sites, Type::INT4_ARRAY),
+        (&orders, Type::TEXT_ARRAY),
+    ];
+    transaction.execute_typed(include_str!("sql/forget_told_events.sql"), &parameters).await
 }
 
 async fn mark_orders(

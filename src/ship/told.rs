@@ -28,7 +28,7 @@ pub(super) async fn write(
     let added = send!(transaction, "told_actions", rows.told, |((site_id, kind_id, reference), told)| {
         INT4_ARRAY: site_id, INT4_ARRAY: kind_id, TEXT_ARRAY: reference, INT8_ARRAY: told.content,
         TIMESTAMPTZ_ARRAY: told.event.at, INT2_ARRAY: told.event.points, UUID_ARRAY: told.session_id,
-        UUID_ARRAY: told.visitor_id,
+        UUID_ARRAY: told.visitor_id, TEXT_ARRAY: told.order_id.as_deref(),
     })?;
     let mut added: HashSet<ToldKey> =
         added.iter().map(|row| (row.get("site_id"), row.get("kind_id"), row.get("reference"))).collect();

@@ -171,7 +171,7 @@ impl<'a> Funnel<'a> {
             };
             self.sessions[0] += 1;
             self.add(&visit, |step, since| {
-                let is_since = |at: &i64| (since..=visit.last_seen).contains(at);
+                let is_since = |at: &i64| *at >= since;
                 match times[step] {
                     Times::None => None,
                     Times::OfKind(place) => {

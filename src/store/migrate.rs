@@ -65,6 +65,7 @@ const FILES: &[(&str, &str)] = files![
     "V41__order_positions",
     "V43__session_names",
     "V44__fuller_pages",
+    "V45__told_and_continued",
 ];
 
 /// How the database's schema stands to this binary.

@@ -9,12 +9,13 @@ use std::time::Duration;
 use deadpool_postgres::{Client, Transaction};
 use jiff::Timestamp;
 use jiff::civil::Date;
-use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
+use tokio_postgres::{GenericClient, Row};
 
 use super::{Store, StoreError, locks};
 use crate::config::Retain;
+use crate::telemetry::causes::Causes;
 use crate::telemetry::metrics::{Metrics, Table};
 
 /// How long moving a horizon waits for the batches under way; those that come meanwhile wait with it.
@@ -29,23 +30,23 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How many rows are deleted at once.
 const PIECE: i64 = 5000;
 
-/// Does what is due. `now` is this proxy's clock.
+/// Does what is due, and says whether all of it is done: false while another proxy is at it. `now` is this proxy's clock.
 pub async fn pass(
     store: &Store,
     retain: Retain,
     now: Timestamp,
     metrics: &Metrics,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let mut client = store.office().await?;
     let is_steady = time_is_steady(&client).await?;
     if is_steady {
         move_horizons(&mut client, retain, now).await?;
     }
-    drop_due(&mut client, metrics).await?;
+    let is_done = drop_due(&mut client, metrics).await?;
     if is_steady {
         delete_rows(&client, retain, now, metrics).await?;
     }
-    Ok(())
+    Ok(is_done)
 }
 
 async fn time_is_steady(client: &Client) -> Result<bool, StoreError> {
@@ -93,35 +94,33 @@ async fn move_horizons(client: &mut Client, retain: Retain, now: Timestamp) -> R
     Ok(transaction.commit().await?)
 }
 
-/// Drops the months that lie before their horizons, the oldest first.
-async fn drop_due(client: &mut Client, metrics: &Metrics) -> Result<(), StoreError> {
-    let mut left = partitions_due(&client.query_typed(include_str!("sql/partitions_due.sql"), &[]).await?);
+/// Drops the months that lie before their horizons, the oldest first; false while another proxy is at one of them.
+async fn drop_due(client: &mut Client, metrics: &Metrics) -> Result<bool, StoreError> {
     let mut in_the_way = None;
-    for (table, month) in left.clone() {
+    let mut left_to_others = Vec::new();
+    for (table, month) in partitions_due(&***client).await? {
+        let (year, number) = (month.year(), month.month());
         match drop_month(client, &table, month).await {
             Ok(true) => {
-                tracing::info!(table, year = month.year(), month = month.month(), "partition dropped");
-                metrics.partitions_dropped.get_or_create(&Table { table: table.clone() }).inc();
+                tracing::info!(table, year, month = number, "partition dropped");
+                metrics.partitions_dropped.get_or_create(&Table { table }).inc();
             }
-            Ok(false) => {}
-            Err(error) if error.is_in_the_way() => {
-                in_the_way = Some(error);
-                continue;
-            }
+            Ok(false) => left_to_others.push((table, month)),
+            Err(error) if error.is_in_the_way() => in_the_way = Some(error),
             Err(error) if error.code() == Some(&SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE) => {
-                tracing::warn!(%error, table, year = month.year(), month = month.month(), "partition not dropped yet");
-                continue;
+                tracing::warn!(error = %Causes(&error), table, year, month = number, "partition not dropped yet");
             }
             Err(error) => return Err(error),
         }
-        left.retain(|due| *due != (table.clone(), month));
     }
+    let left = partitions_due(&***client).await?;
     metrics.partitions_due.set(i64::try_from(left.len()).unwrap_or(i64::MAX));
-    in_the_way.map_or(Ok(()), Err)
+    in_the_way.map_or(Ok(!left.iter().any(|due| left_to_others.contains(due))), Err)
 }
 
-fn partitions_due(rows: &[Row]) -> Vec<(String, Date)> {
-    rows.iter().map(|row| (row.get("parent"), row.get("month"))).collect()
+async fn partitions_due(client: &impl GenericClient) -> Result<Vec<(String, Date)>, StoreError> {
+    let rows = client.query_typed(include_str!("sql/partitions_due.sql"), &[]).await?;
+    Ok(rows.iter().map(|row| (row.get("parent"), row.get("month"))).collect())
 }
 
 /// Counts a month where that is to be, and drops it; false when another proxy does or did.
@@ -129,8 +128,8 @@ async fn drop_month(client: &mut Client, table: &str, month: Date) -> Result<boo
     let mut transaction = begin(client, DROP_MS).await?;
     let lock = [(&locks::RETENTION as _, Type::INT8)];
     let row = transaction.query_typed_one(include_str!("sql/try_lock.sql"), &lock).await?;
-    let due = transaction.query_typed(include_str!("sql/partitions_due.sql"), &[]).await?;
-    if !row.get::<_, bool>("taken") || !partitions_due(&due).contains(&(table.to_owned(), month)) {
+    let due = partitions_due(&*transaction).await?;
+    if !row.get::<_, bool>("taken") || !due.contains(&(table.to_owned(), month)) {
         return Ok(false);
     }
     if table == "sessions" {

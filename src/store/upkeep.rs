@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Store, StoreError, partitions, retention};
 use crate::config::{Config, Live};
+use crate::telemetry::causes::Causes;
 use crate::telemetry::metrics::Metrics;
 
 /// How often all of it is looked at; and again what did not succeed.
@@ -20,7 +21,8 @@ pub async fn keep(store: Store, config: Live<Config>, metrics: Arc<Metrics>, shu
         let now = Timestamp::now();
         let retain = config.now().tracking.privacy.retain;
         let ahead = partitions::ahead(&store, now).await;
-        let made = is_done(ahead, "partitions could not be made ahead; tried again in a minute");
+        let made =
+            is_done(ahead.map(|()| true), "partitions could not be made ahead; tried again in a minute");
         let passed = retention::pass(&store, retain, now, &metrics).await;
         let kept = is_done(passed, "what is too old could not be deleted; tried again in a minute");
         let pause = if made && kept { INTERVAL } else { RETRY };
@@ -30,13 +32,13 @@ pub async fn keep(store: Store, config: Live<Config>, metrics: Arc<Metrics>, shu
     }
 }
 
-fn is_done(outcome: Result<(), StoreError>, problem: &'static str) -> bool {
+fn is_done(outcome: Result<bool, StoreError>, problem: &'static str) -> bool {
     match outcome {
-        Ok(()) => true,
+        Ok(is_done) => is_done,
         // Somebody uses the table; that goes by.
         Err(error) if error.is_in_the_way() => false,
         Err(error) => {
-            tracing::warn!(%error, "{problem}");
+            tracing::warn!(error = %Causes(&error), "{problem}");
             false
         }
     }

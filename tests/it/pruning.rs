@@ -129,7 +129,10 @@ async fn months_outside_of_the_window_are_not_read() {
         let mut months = BTreeSet::new();
         months_read(&plan, &mut months);
         assert!(months.contains("06"), "{name} reads nothing: {plan:#}");
-        assert_eq!(months.len(), 1, "{name} reads months {months:?} for ten days of June");
+        // What the shop tells of a session may be of any later time.
+        let least = if name == "export_actions" { months.iter().min().map(String::as_str) } else { None };
+        let is_pruned = least.map_or(months.len() == 1, |least| least == "06");
+        assert!(is_pruned, "{name} reads months {months:?} for ten days of June");
     }
 }
 

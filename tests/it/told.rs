@@ -134,6 +134,42 @@ async fn a_registration_is_the_visitors_and_its_sessions() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_told_long_after_the_last_page_is_in_all_reports() {
+    let (shop, session, _) = visited().await;
+    let later = (jiff::Timestamp::now() + jiff::SignedDuration::from_mins(4)).to_string();
+    let lead = json!([{"type": "lead", "reference": "callback", "session_id": session, "at": later}]);
+    assert_eq!(outcomes(shop.app.tell("actions", &lead).await), ["recorded"]);
+    for mode in ["open", "closed"] {
+        let funnel = shop.app.report(&format!("funnel?mode={mode}&steps=lead")).await.unwrap();
+        assert_eq!(funnel["results"][1]["sessions"], 1, "{mode}: {funnel}");
+    }
+    let (_, exported) = shop.app.ask("/api/v1/export?type=actions&format=ndjson").await;
+    assert!(exported.contains("\"type\":\"lead\""), "{exported}");
+    shop.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_names_a_visitor_or_an_order_alone_is_exported_and_forgotten_with_them() {
+    let (shop, session, visitor) = visited().await;
+    let order = json!([{"order_id": "7", "status": "placed", "value": "10.00", "currency": "UAH", "session_id": session}]);
+    assert_eq!(outcomes(shop.app.tell("orders", &order).await), ["recorded"]);
+    let said = |names: &str, id: &str, note: &str| json!({"type": "consult", "reference": note, names: id, "properties": {"note": note}});
+    let consulted = json!([
+        said("visitor_id", &visitor, "Anna called"),
+        said("order_id", "7", "Anna wrote"),
+        said("order_id", "8", "somebody else"),
+    ]);
+    assert_eq!(outcomes(shop.app.tell("actions", &consulted).await), ["recorded", "recorded", "recorded"]);
+    let (_, exported) = shop.app.ask(&format!("/api/v1/visitors/{visitor}")).await;
+    assert!(exported.contains("Anna called") && exported.contains("Anna wrote"), "{exported}");
+    assert!(!exported.contains("somebody else"), "{exported}");
+    assert_eq!(shop.app.forget(&visitor).await.0, 200);
+    let kept = "SELECT string_agg(properties->>'note', '; ') FROM events";
+    assert_eq!(value(&shop, kept).await, "somebody else");
+    shop.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_action_is_refused_with_its_reason() {
     let (shop, session, _) = visited().await;
     let ahead = (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1)).to_string();

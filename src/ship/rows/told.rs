@@ -18,6 +18,7 @@ pub struct Told {
     pub content: i64,
     pub session_id: Option<Uuid>,
     pub visitor_id: Option<Uuid>,
+    pub order_id: Option<String>,
     /// What it becomes when it is new.
     pub event: Event,
     /// Who it says that somebody is.
@@ -55,13 +56,14 @@ impl Rows {
             let event = self.event_of(fact, at, hash, site_id, enricher);
             let (session_id, content) = (fact.session_id, fact.content);
             let visitor_id = fact.visitor_id.filter(|_| session_id.is_none());
+            let order_id = fact.order_id.clone().filter(|_| session_id.is_none());
             let identifications = self.identifications_of(fact, site_id, at);
-            self.told.insert(key, Told { content, session_id, visitor_id, event, identifications });
+            self.told.insert(key, Told { content, session_id, visitor_id, order_id, event, identifications });
         }
         Ok(())
     }
 
-    /// The visitor is written to it when the session is known.
+    /// Of one that names a session the visitor is written to it when that is known.
     fn event_of(
         &mut self,
         fact: &ActionFact,
@@ -91,6 +93,7 @@ impl Rows {
         let product_key = self.dictionaries.product(&folding, &action, enricher);
         Event {
             session_id: fact.session_id,
+            visitor_id: fact.visitor_id.filter(|_| fact.session_id.is_none()),
             page_id,
             product_key,
             ..Event::of_action(None, &folding, &action)

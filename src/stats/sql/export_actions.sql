@@ -18,8 +18,8 @@ FROM (
     CROSS JOIN LATERAL (
         SELECT x.*
         FROM events x
-        WHERE x.session_id IN (s.session_id, b.session_id) AND x.at >= s.began_at - interval '1 minute'
-          AND x.at <= s.last_seen + interval '1 minute' AND x.at >= first_hour($1)
+        -- The shop may tell of it long after the last page.
+        WHERE x.session_id IN (s.session_id, b.session_id) AND x.at >= s.began_at - interval '1 minute' AND x.at >= first_hour($1)
         OFFSET 0
     ) x
     OFFSET 0

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use utm_dispatcher::config::Retain;
-use utm_dispatcher::store::{Store, StoreError, retention, rollups};
+use utm_dispatcher::store::{Store, StoreError, locks, retention, rollups};
 use utm_dispatcher::telemetry::metrics::{Metrics, Table};
 
 use super::*;
@@ -68,7 +68,7 @@ fn and_since(first: &str) -> String {
 /// Sums up all that is over, as retention waits for, and lets it pass.
 async fn upkeep(store: &Store, retain: Retain, now: Timestamp, metrics: &Metrics) -> Result<(), StoreError> {
     sum_up(store).await;
-    retention::pass(store, retain, now, metrics).await
+    retention::pass(store, retain, now, metrics).await.map(drop)
 }
 
 async fn sum_up(store: &Store) {
@@ -382,6 +382,38 @@ async fn a_month_that_is_not_summed_up_waits() {
     pass(&database).await.unwrap();
     assert_eq!(months(&client, "sessions").await, and_since("2025-06"));
     assert_eq!(value(&client, "SELECT count(*) FROM visitors").await.unwrap(), "3");
+}
+
+#[tokio::test]
+async fn a_month_with_a_landing_that_was_joined_goes_like_others() {
+    let (database, client, mut shipper, mut journal) = shop().await;
+    shipper.ship(journal.batch(&two_years())).await.unwrap();
+    // As is computed of one that began without a cookie and went on with one.
+    client.batch_execute("UPDATE sessions SET continued = true WHERE session_number = 3").await.unwrap();
+    let counted =
+        value(&client, "SELECT count(*) FROM sessions WHERE session_hour < '2024-10-01' AND NOT continued")
+            .await;
+    let metrics = pass(&database).await.unwrap();
+    assert_eq!((dropped(&metrics, "sessions"), metrics.partitions_due.get()), (2, 0));
+    assert_eq!(value(&client, "SELECT sum(sessions) FROM visitor_months").await, counted);
+    assert_eq!(value(&client, "SELECT count(*) FROM visitors").await.unwrap(), "3");
+}
+
+#[tokio::test]
+async fn who_is_busy_with_a_month_does_not_make_it_look_done() {
+    let (database, mut client, mut shipper, mut journal) = shop().await;
+    shipper.ship(journal.batch(&two_years())).await.unwrap();
+    sum_up(&database.store()).await;
+    let busy = client.transaction().await.unwrap();
+    busy.batch_execute(&format!("SELECT pg_advisory_xact_lock({})", locks::RETENTION)).await.unwrap();
+    let metrics = Metrics::default();
+    let store = database.store();
+    let pass = || retention::pass(&store, Retain::default(), Timestamp::now(), &metrics);
+    assert!(!pass().await.unwrap(), "it is tried again soon");
+    assert_eq!((dropped(&metrics, "sessions"), metrics.partitions_due.get() > 0), (0, true));
+    busy.rollback().await.unwrap();
+    assert!(pass().await.unwrap());
+    assert_eq!((dropped(&metrics, "sessions"), metrics.partitions_due.get()), (2, 0));
 }
 
 #[tokio::test]
