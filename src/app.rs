@@ -237,7 +237,12 @@ impl App {
         };
         tokio::spawn(keeper.keep(stats_ends.clone()));
         if config.now().stats.database_url.is_some() {
-            tokio::spawn(watch_replica(context.database.clone(), Arc::clone(&metrics), office_ends.clone()));
+            tokio::spawn(watch_replica(
+                context.database.clone(),
+                context.tokens.clone(),
+                Arc::clone(&metrics),
+                office_ends.clone(),
+            ));
         }
         let stats = tokio::spawn(stats::serve(self.stats_listener, context, stats_ends.clone()));
         let shipping = Shipping {

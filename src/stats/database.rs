@@ -4,6 +4,8 @@
 //! at hand, so that filters which are not given cost nothing. One that is only looked at has a name for so long, within
 //! its snapshot's transaction.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{Object, Pool, PoolError};
@@ -47,12 +49,15 @@ pub enum DatabaseError {
 pub struct ReportDatabase {
     pool: Pool,
     statement_timeout: Duration,
+    /// Seconds that it lacks of what is written elsewhere, as [`crate::stats::replica::watch_replica`] last saw it.
+    strayed: Arc<AtomicU64>,
 }
 
 /// One read-only snapshot. [`Snapshot::finish`] gives its connection back; dropping it unfinished closes it.
 pub struct Snapshot {
     client: Option<Object>,
     statement_timeout: Duration,
+    strayed: Arc<AtomicU64>,
 }
 
 impl ReportDatabase {
@@ -63,7 +68,12 @@ impl ReportDatabase {
         statement_timeout: Duration,
     ) -> Result<ReportDatabase, StoreError> {
         let pool = connect::pool(url, connections.max(1))?;
-        Ok(ReportDatabase { pool, statement_timeout })
+        Ok(ReportDatabase { pool, statement_timeout, strayed: Arc::default() })
+    }
+
+    /// Notes how many seconds of what is written elsewhere it lacks, though it follows none.
+    pub fn note_strayed(&self, seconds: u64) {
+        self.strayed.store(seconds, Ordering::Relaxed);
     }
 
     /// Changes something, outside of any snapshot: one statement, whole or not at all.
@@ -100,7 +110,11 @@ impl ReportDatabase {
     /// Opens a snapshot.
     pub async fn snapshot(&self) -> Result<Snapshot, DatabaseError> {
         let client = self.client().await?;
-        let mut snapshot = Snapshot { client: Some(client), statement_timeout: self.statement_timeout };
+        let mut snapshot = Snapshot {
+            client: Some(client),
+            statement_timeout: self.statement_timeout,
+            strayed: Arc::clone(&self.strayed),
+        };
         snapshot.in_time(snapshot.connection()?.batch_execute(BEGIN)).await?;
         snapshot.allow(self.statement_timeout).await?;
         Ok(snapshot)
@@ -152,10 +166,12 @@ impl Snapshot {
     /// Ends a report's snapshot: says how far the data reaches that it was read from, and how far back.
     pub async fn conclude(self) -> Result<Freshness, DatabaseError> {
         let row = self.row(include_str!("sql/freshness.sql"), &[]).await?.ok_or(DatabaseError::Failed)?;
+        let strayed = self.strayed.load(Ordering::Relaxed);
         self.finish().await?;
+        let lag: Option<f64> = row.try_get("lag")?;
         Ok(Freshness {
             data_through: row.try_get("data_through")?,
-            lag: Lag::of_seconds(row.try_get("lag")?),
+            lag: Lag::of_seconds(lag.or((strayed > 0).then_some(strayed as f64))),
             sessions_since: row.try_get("sessions_since")?,
             clicks_since: row.try_get("clicks_since")?,
         })

@@ -50,10 +50,15 @@ impl Lag {
     }
 }
 
-/// Looks until `shutdown` whether the replica answers, and how far it is behind.
-pub async fn watch_replica(reports: ReportDatabase, metrics: Arc<Metrics>, shutdown: CancellationToken) {
+/// Looks until `shutdown` whether the replica answers, and how far it is behind the database that is `written`.
+pub async fn watch_replica(
+    reports: ReportDatabase,
+    written: ReportDatabase,
+    metrics: Arc<Metrics>,
+    shutdown: CancellationToken,
+) {
     loop {
-        let looked = look(&reports).await;
+        let looked = look(&reports, &written).await;
         if let Ok(lag) = looked {
             metrics.replica_lag_seconds.set(i64::try_from(lag.seconds()).unwrap_or(i64::MAX));
         }
@@ -71,6 +76,18 @@ pub async fn watch_replica(reports: ReportDatabase, metrics: Arc<Metrics>, shutd
     }
 }
 
-async fn look(reports: &ReportDatabase) -> Result<Lag, DatabaseError> {
-    Ok(reports.snapshot().await?.conclude().await?.lag)
+async fn look(reports: &ReportDatabase, written: &ReportDatabase) -> Result<Lag, DatabaseError> {
+    // Before the replica: what is written meanwhile it may have already.
+    let through = match written.snapshot().await {
+        Ok(snapshot) => snapshot.conclude().await.ok().and_then(|written| written.data_through),
+        Err(_) => None,
+    };
+    let read = reports.snapshot().await?.conclude().await?;
+    // One that was promoted follows nobody, and stands still.
+    let lacks = through.map(|through| match read.data_through {
+        Some(reached) => Duration::try_from(through.duration_since(reached)).unwrap_or_default(),
+        None => NOTABLE,
+    });
+    reports.note_strayed(lacks.filter(|lacks| *lacks >= NOTABLE).map_or(0, |lacks| lacks.as_secs()));
+    Ok(read.lag)
 }

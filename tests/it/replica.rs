@@ -79,6 +79,31 @@ async fn reports_come_from_the_replica_and_say_how_far_it_is() {
     app.stop().await;
 }
 
+/// After a failover that only half of the configuration followed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_was_promoted_and_stands_still_says_so() {
+    let Some(primary) = DedicatedPostgres::start().await else { return };
+    let replica = primary.replica().await;
+    let upstream = load::shop().await;
+    let files = tempfile::tempdir().unwrap();
+    let mut config = app_config(upstream.address(), &primary.url(), files.path());
+    config.stats.database_url = Some(DatabaseUrl(replica.url()));
+    let app = Running::start(config).await;
+    visit(&app, 1).await;
+    report_when(&app, "a page view", has_page_views(1)).await;
+    connect(&replica.url()).await.batch_execute("SELECT pg_promote()").await.unwrap();
+    let alone = report_when(&app, "it answers alone", has_page_views(1)).await;
+    assert_eq!(alone.pointer("/meta/warnings"), Some(&json!([])), "it has all: {alone:#}");
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    visit(&app, 1).await;
+    let strayed = report_when(&app, "what it lacks is told", |report| {
+        report["meta"]["warnings"][0].as_str().is_some_and(|warning| warning.contains("seconds behind"))
+    })
+    .await;
+    assert!(has_page_views(1)(&strayed), "{strayed:#}");
+    app.stop().await;
+}
+
 /// A replica that has applied nothing since it started does not know how far it is behind.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_lost_its_primary_says_so_after_a_restart_too() {
