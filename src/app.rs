@@ -42,7 +42,7 @@ use crate::stats::{self, StatsContext};
 use crate::store::forgotten::watch_forgotten;
 use crate::store::identity_keys::watch_key;
 use crate::store::judge::Judge;
-use crate::store::migrate::{SchemaState, advance, schema_state};
+use crate::store::migrate::{SchemaState, advance, look_at_letters, schema_state};
 use crate::store::salts::share_salts;
 use crate::store::{Store, rollups, upkeep};
 use crate::telemetry::access_log::{self, AccessLog};
@@ -345,6 +345,12 @@ impl Shipping {
 
     /// What needs the tables to be there, and goes on whatever becomes of shipping.
     fn start_watches(&self, closed: &CancellationToken) {
+        let store = self.store.clone();
+        tokio::spawn(async move {
+            if let Ok(client) = store.office().await {
+                let _ = look_at_letters(&client).await; // what it has to say it logs
+            }
+        });
         let (store, metrics) = (self.store.clone(), Arc::clone(&self.metrics));
         let config = self.config.clone();
         tokio::spawn(upkeep::keep(store.clone(), config, Arc::clone(&metrics), closed.clone()));

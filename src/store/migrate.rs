@@ -141,6 +141,18 @@ async fn advance_to(store: &Store, migrations: &[Migration]) -> Result<SchemaSta
     }
 }
 
+/// Tells if the database does not compare letters as the program does.
+pub async fn look_at_letters(client: &Client) -> Result<(), StoreError> {
+    let row = client.query_typed_one(include_str!("sql/letters.sql"), &[]).await?;
+    if !row.get::<_, bool>("folds") {
+        tracing::warn!(
+            "the database does not know small and capital letters as this program does (its LC_CTYPE or ICU locale): tags in \
+             other alphabets are not compared in lower case; make it with LC_CTYPE 'C.UTF-8'"
+        );
+    }
+    Ok(())
+}
+
 /// Applies one migration in a transaction, which also holds the lock; false when another process is at it.
 async fn apply_next(client: &mut Client, migrations: &[Migration]) -> Result<bool, StoreError> {
     let transaction = client.transaction().await?;

@@ -86,6 +86,10 @@ impl StoreError {
         match answer.code().code().get(..2)? {
             "28" | "3D" => Some(format!("database: it does not let this program in: {said}")),
             "53" => Some(format!("database: it has not what it needs: {said}")),
+            // The statements themselves have letters that it cannot have.
+            _ if *answer.code() == SqlState::UNTRANSLATABLE_CHARACTER => Some(format!(
+                "database: its encoding must be UTF8 (CREATE DATABASE … TEMPLATE template0 ENCODING 'UTF8'): {said}"
+            )),
             _ if *answer.code() == SqlState::READ_ONLY_SQL_TRANSACTION => {
                 Some(format!("database: it is one to be read only, as a standby: {said}"))
             }

@@ -10,6 +10,7 @@ use crate::harness::app::{Running, app, app_config};
 use crate::harness::link::Link;
 use crate::harness::load;
 use crate::harness::postgres::{self, Database};
+use crate::harness::program::Program;
 use crate::harness::{DEADLINE, eventually};
 use crate::outages::{answers, is_ready, nothing_is_lost_or_doubled, readiness_says, visits};
 
@@ -96,6 +97,22 @@ async fn months_that_are_there_are_filled_as_those_that_are_made_then() {
                   WHERE relname LIKE 'sessions_2026___' AND relkind = 'r'";
     let filled: String = client.query_one(filled, &[]).await.unwrap().get(0);
     assert_eq!(filled, "sessions_2026_10fillfactor=75 sessions_2026_11fillfactor=75");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_that_a_database_does_not_know_are_told() {
+    let upstream = load::shop().await;
+    for (encoding, said) in [
+        ("LATIN1", "its encoding must be UTF8"),
+        ("UTF8", "the database does not know small and capital letters as this program does"),
+    ] {
+        let database = postgres::database_in_c(encoding).await;
+        let files = tempfile::tempdir().unwrap();
+        let mut program = Program::new(upstream.address(), &database.url, files.path());
+        program.start().await;
+        eventually(said, DEADLINE, || async { program.log().contains(said).then_some(()) }).await;
+        assert!(program.terminate().await.success());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

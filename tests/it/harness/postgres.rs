@@ -47,6 +47,13 @@ pub async fn database() -> Database {
     database_on(&place.maintenance_url, "template1").await
 }
 
+/// A new database with this encoding, in the locale C.
+pub async fn database_in_c(encoding: &str) -> Database {
+    let place = SHARED.get_or_init(shared_place).await;
+    let template = format!("template0 ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'");
+    database_on(&place.maintenance_url, &template).await
+}
+
 async fn database_on(maintenance_url: &str, template: &str) -> Database {
     let name = format!("it_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let maintenance = connect(maintenance_url).await;
