@@ -1,4 +1,4 @@
-//! `journal`: what waits in the journal or is kept there.
+//! `journal`: what waits in the journal or is kept there, and what of it was set aside.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,13 +13,13 @@ use crate::hit::Record;
 use crate::journal::Position;
 use crate::journal::directory::run_directories;
 use crate::journal::reader::{ReadError, Reader, segment_path, segments};
-use crate::ship::checkpoints;
 use crate::ship::enrich::address::truncated;
+use crate::ship::{self, Replayed, ShipSettings, checkpoints};
 
 /// Bytes read at once.
 const CHUNK_BYTES: usize = 4 << 20;
 
-/// Which of the two.
+/// Which of them.
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -33,6 +33,8 @@ pub(super) enum Action {
     List,
     /// Print the records as JSON lines
     Dump,
+    /// Bring records that could not be stored (table quarantine) to the database again, when the cause is gone
+    Replay,
 }
 
 /// Does what the action says.
@@ -43,7 +45,20 @@ pub(super) fn run(config: &Path, args: &Args) -> anyhow::Result<()> {
     match args.action {
         Action::List => super::in_office(list(&config, &journals)),
         Action::Dump => dump(&journals),
+        Action::Replay => super::in_office(replay(&config)),
     }
+}
+
+async fn replay(config: &Config) -> anyhow::Result<()> {
+    let (store, _cluster) = super::database(config).await?;
+    super::must_be_current(&store).await?;
+    let Replayed { stored, refused } = ship::replay(&store, ShipSettings::from(config)).await?;
+    println!("{stored} records that had been set aside are stored");
+    anyhow::ensure!(
+        refused == 0,
+        "{refused} cannot be stored; the table quarantine has them and the reasons"
+    );
+    Ok(())
 }
 
 /// One line a segment. Without the database what is shipped is not known.

@@ -21,6 +21,7 @@ mod identifications;
 mod known;
 pub mod labels;
 mod recent;
+mod replay;
 pub mod rows;
 mod settle;
 mod shipper;
@@ -29,4 +30,5 @@ mod told;
 mod write;
 
 pub use batch::{Batch, Located, Stretch};
+pub use replay::{Replayed, replay};
 pub use shipper::{Folding, ShipError, ShipSettings, Shipped, Shipper, checkpoints};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use utm_dispatcher::hit::ReportOutcome;
-use utm_dispatcher::ship::ShipError;
+use utm_dispatcher::ship::{Replayed, ShipError, replay};
 use utm_dispatcher::store::migrate::{self, SchemaState};
 use utm_dispatcher::store::{Store, partitions};
 
@@ -25,6 +25,46 @@ async fn a_stale_shipper_is_fenced() {
     assert_eq!(value(&client, "SELECT count(*) FROM events").await.unwrap(), "1");
     let at = two.checkpoints(&[journal.id]).await.unwrap()[&journal.id];
     assert_eq!(at, Position { segment: 0, offset: 100 });
+}
+
+#[tokio::test]
+async fn what_was_set_aside_comes_back_once_when_its_cause_is_gone() {
+    let database = postgres::migrated().await;
+    let client = database.connect().await;
+    let mut shipper = shipper(&database);
+    let mut journal = Journal::new();
+    shipper.checkpoints(&[journal.id]).await.unwrap();
+    client.batch_execute("ALTER TABLE pages ADD CONSTRAINT odd CHECK (path NOT LIKE '/odd%')").await.unwrap();
+    let mut records: Vec<_> = (0..3)
+        .map(|page| {
+            let at = TEN + page * MINUTE;
+            hit(Hit { path: format!("/odd{page}").into(), ..page_view(identity(1, 1, TEN), at) })
+        })
+        .collect();
+    records.push(hit(Hit { path: "/nul\0".into(), ..page_view(identity(2, 1, TEN), TEN) }));
+    assert_eq!(shipper.ship(journal.batch(&records)).await.unwrap().quarantined, 4);
+    let (store, before) = (database.store(), dump(&client).await);
+    let refused = replay(&store, settings()).await.unwrap();
+    assert_eq!(refused, Replayed { stored: 0, refused: 4 });
+    assert_eq!(dump(&client).await, before, "nothing but what they are refused for is written");
+
+    // Who is killed between the commit and the end of one is not stored twice.
+    client
+        .batch_execute(
+            "ALTER TABLE pages DROP CONSTRAINT odd;
+             CREATE FUNCTION cut_off() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'cut off'; END $$;
+             CREATE TRIGGER cut_off BEFORE DELETE ON quarantine FOR EACH ROW EXECUTE FUNCTION cut_off()",
+        )
+        .await
+        .unwrap();
+    replay(&store, settings()).await.unwrap_err();
+    assert_eq!(value(&client, "SELECT count(*) FROM events").await.unwrap(), "1");
+    client.batch_execute("DROP TRIGGER cut_off ON quarantine").await.unwrap();
+    assert_eq!(replay(&store, settings()).await.unwrap(), Replayed { stored: 3, refused: 1 });
+    assert_eq!(value(&client, "SELECT page_views FROM sessions").await.unwrap(), "3");
+    assert_eq!(value(&client, "SELECT count(*) FROM quarantine").await.unwrap(), "1");
+    assert_eq!(replay(&store, settings()).await.unwrap(), Replayed { stored: 0, refused: 1 });
+    assert_eq!(value(&client, "SELECT count(*) FROM journal_checkpoint").await.unwrap(), "1");
 }
 
 #[tokio::test]
