@@ -1,13 +1,17 @@
 //! `cohort-analysis`: visitors by the day, week or month of their first session, and what they did in each one since.
 
+use std::pin::pin;
+
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use tokio_postgres::types::Type;
 
 use crate::stats::AppState;
 use crate::stats::answer::{Answer, rfc3339};
@@ -25,7 +29,7 @@ use crate::stats::scan::{Wanted, scan};
 use crate::stats::scope::{Money, Scope};
 use crate::stats::timeseries::begun;
 use crate::stats::worth::decimal;
-use crate::store::columns::Number;
+use crate::store::columns::{Number, id_hash};
 
 pub(crate) const ACCEPTS: Accepts =
     Accepts { csv: true, own: &["cohort_type", "metric", "periods"], ..Accepts::MONEY };
@@ -62,6 +66,9 @@ pub(crate) struct Total {
     orders: i64,
     revenue: String,
 }
+
+/// A quarter of an hour.
+const QUARTER_MICROSECONDS: i64 = 900_000_000;
 
 /// What is known of a cohort.
 #[derive(Debug, Clone, Default)]
@@ -109,7 +116,10 @@ pub(crate) async fn cohort_analysis(
     if let [first, .., last] = edges.as_slice() {
         let since = scope.unfiltered(Some(*first), *last);
         for people in People::of(&snapshot, &since).await? {
-            let facts = read(&snapshot, (&scope, &since), people, &edges, &orders).await?;
+            let mut facts = read(&snapshot, (&scope, &since), people, &edges, &orders).await?;
+            if !scope.is_filtered() {
+                read_months(&snapshot, (&scope, &since), people, &edges, &mut facts).await?;
+            }
             left_out += count(facts, &orders, &mut known);
         }
     }
@@ -242,6 +252,42 @@ async fn read(
         facts.add((order.visitor, Fact::Ordered(place)));
     }
     Ok(facts)
+}
+
+/// Adds what is kept of months whose sessions are not: who came in which quarter of an hour. Filters choose among sessions, of which
+/// that does not tell.
+async fn read_months(
+    snapshot: &Snapshot,
+    (scope, since): (&Scope, &Scope),
+    people: People,
+    edges: &[Timestamp],
+    facts: &mut Crowd<Fact>,
+) -> Result<(), DatabaseError> {
+    let ((from, to), bots) = (since.window(), since.only_bots());
+    let [_, _, sites] = <[_; 3]>::try_from(since.parameters_of_sites()).map_err(|_| DatabaseError::Failed)?;
+    let parameters =
+        vec![(&from as _, Type::TIMESTAMPTZ), (&to as _, Type::TIMESTAMPTZ), sites, (&bots as _, Type::BOOL)];
+    let mut rows = pin!(snapshot.stream(include_str!("sql/cohort_months.sql"), parameters).await?);
+    let (first, last) = scope.window();
+    let begins_in_window = |at: &Timestamp| first.is_none_or(|first| first <= *at) && *at < last;
+    while let Some(row) = rows.next().await {
+        let row = row?;
+        let visitor = id_hash(row.try_get("visitor_id")?);
+        if !people.have(visitor) {
+            continue;
+        }
+        let (first_seen, begins): (Timestamp, Timestamp) =
+            (row.try_get("first_seen")?, row.try_get("begins")?);
+        let quarter = |quarters: i64| begins.as_microsecond() + quarters * QUARTER_MICROSECONDS;
+        for quarters in row.try_get::<_, Vec<i16>>("started")?.into_iter().map(i64::from) {
+            facts.add((visitor, Fact::Came(period(edges, quarter(quarters)))));
+            let at = first_seen.as_microsecond();
+            if (quarter(quarters)..quarter(quarters + 1)).contains(&at) && begins_in_window(&first_seen) {
+                facts.add((visitor, Fact::Began(period(edges, at))));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Adds who came in each period since their first, and what they ordered; how many of the orders have no exchange rate.

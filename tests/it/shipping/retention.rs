@@ -165,6 +165,30 @@ async fn what_goes_is_counted_first_and_totals_stay() {
 }
 
 #[tokio::test]
+async fn cohorts_of_months_that_go_stay_as_they_were() {
+    let (database, client, mut shipper, mut journal) = shop().await;
+    let mut records = two_years();
+    records.push(landing(2, 2, "2024-09-30T22:40:00Z", "google"));
+    shipper.ship(journal.batch(&records)).await.unwrap();
+    let server = Server::start(&database.url).await;
+    let ask = async |more: &str| {
+        let question = format!("cohort-analysis?from=2024-08-01&timezone=Europe/Kyiv&periods=28{more}");
+        server.report(&question).await["results"].take()
+    };
+    let questions = ["", "&cohort_type=week&to=2025-07-01", "&metric=revenue", "&bots=only"];
+    let mut before = Vec::new();
+    for more in questions {
+        before.push(ask(more).await);
+    }
+    assert_eq!(before[0]["totals"][1]["size"], 2, "{}", before[0]);
+    pass(&database).await.unwrap();
+    assert_eq!(months(&client, "sessions").await, and_since("2025-06"));
+    for (more, before) in questions.iter().zip(before) {
+        assert_eq!(ask(more).await, before, "{more}");
+    }
+}
+
+#[tokio::test]
 async fn of_what_was_done_first_times_are_left_when_its_month_goes() {
     let (database, client, mut shipper, mut journal) = shop().await;
     shipper.ship(journal.batch(&two_years())).await.unwrap();
