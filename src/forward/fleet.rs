@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use prometheus_client::metrics::gauge::Gauge;
+use rustls::RootCertStore;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
@@ -35,6 +36,8 @@ pub struct Fleet {
 pub(super) struct Standing {
     pub(super) config: config::Upstream,
     pub(super) servers: Vec<Arc<ServerStanding>>,
+    /// Who vouches for its servers, where TLS is spoken with one.
+    authorities: Option<Arc<RootCertStore>>,
     /// Requests that wait for a server with room.
     waiting: AtomicUsize,
     waiting_shown: Gauge,
@@ -102,16 +105,20 @@ impl Standing {
         before: &[Arc<Standing>],
     ) -> io::Result<Self> {
         let before = before.iter().find(|before| before.config.name == upstream.name);
+        let is_https = upstream.servers.iter().any(|server| server.https);
+        let authorities = is_https.then(|| tls::authorities(&upstream.tls)).transpose()?;
+        let tls = authorities.as_ref().map(tls::client_config).transpose()?;
+        let has_new_authorities = before.is_some_and(|before| before.has_others(authorities.as_deref()));
+        if has_new_authorities {
+            let upstream = &upstream.name;
+            tracing::info!(upstream, "the certificate authorities of an upstream changed");
+        }
         let same_tls = before.filter(|before| before.config.tls == upstream.tls);
-        let tls = if upstream.servers.iter().any(|server| server.https) {
-            Some(tls::client_config(&upstream.tls)?)
-        } else {
-            None
-        };
         let mut servers = Vec::with_capacity(upstream.servers.len());
         for server in &upstream.servers {
             let known = same_tls
-                .and_then(|before| before.servers.iter().find(|known| known.labels.server == server.url()));
+                .and_then(|before| before.servers.iter().find(|known| known.labels.server == server.url()))
+                .filter(|known| known.tls.is_none() || !has_new_authorities);
             if let Some(known) = known {
                 if upstream.health.path.is_none() {
                     known.note_health(true, "");
@@ -128,6 +135,7 @@ impl Standing {
         Ok(Standing {
             config: upstream.clone(),
             servers,
+            authorities,
             waiting: AtomicUsize::new(0),
             waiting_shown: metrics
                 .upstream_waiting
@@ -138,6 +146,12 @@ impl Standing {
             complaints: Complaints::default(),
             metrics: Arc::clone(metrics),
         })
+    }
+
+    /// Whether its servers were vouched for by others than these.
+    fn has_others(&self, authorities: Option<&RootCertStore>) -> bool {
+        let both = self.authorities.as_deref().zip(authorities);
+        both.is_some_and(|(before, now)| !tls::are_same(before, now))
     }
 
     /// From now on one of `next` counts in its place.

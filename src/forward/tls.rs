@@ -9,19 +9,32 @@ use rustls::{ClientConfig, RootCertStore};
 use super::standing::Tls;
 use crate::config::{UpstreamServer, UpstreamTls, authorities};
 
-/// For all servers of an upstream. Sessions are kept in it, so that connections after the first are cheap.
-pub(super) fn client_config(tls: &UpstreamTls) -> io::Result<Arc<ClientConfig>> {
+/// Whom the servers of an upstream must be vouched for by.
+pub(super) fn authorities(tls: &UpstreamTls) -> io::Result<Arc<RootCertStore>> {
     let authorities = match &tls.ca {
         Some(path) => authorities::read(path).map_err(|error| {
             io::Error::new(error.kind(), format!("cannot read {}: {error}", path.display()))
         })?,
         None => of_the_system()?,
     };
+    Ok(Arc::new(authorities))
+}
+
+/// Whether both hold the same ones, in whatever order.
+pub(super) fn are_same(one: &RootCertStore, other: &RootCertStore) -> bool {
+    let has_all = |one: &RootCertStore, other: &RootCertStore| {
+        other.roots.iter().all(|authority| one.roots.contains(authority))
+    };
+    has_all(one, other) && has_all(other, one)
+}
+
+/// For all servers of an upstream. Sessions are kept in it, so that connections after the first are cheap.
+pub(super) fn client_config(authorities: &Arc<RootCertStore>) -> io::Result<Arc<ClientConfig>> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?
-        .with_root_certificates(authorities)
+        .with_root_certificates(Arc::clone(authorities))
         .with_no_client_auth();
     Ok(Arc::new(config))
 }

@@ -13,7 +13,8 @@ use tokio_rustls::TlsAcceptor;
 use utm_dispatcher::config::Config;
 use utm_dispatcher::telemetry::metrics::Reason;
 
-use crate::harness::{config, proxy};
+use crate::harness::program::Program;
+use crate::harness::{Client, config, proxy};
 
 /// A shop that is known by a certificate, and what its clients said.
 struct Shop {
@@ -132,6 +133,38 @@ async fn a_server_that_cannot_prove_who_it_is_gets_no_request() {
         assert_eq!(proxy.metrics.upstream_errors.get_or_create(&Reason { reason: "tls" }).get(), 1);
     }
     assert!(shop.seen.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_reload_believes_the_authorities_that_a_file_has_now_and_keeps_connections_otherwise() {
+    let folder = tempfile::tempdir().unwrap();
+    let (old, new) = (Authority::new(folder.path(), "ca.pem"), Authority::new(folder.path(), "new.pem"));
+    let (file, both) = (old.file.clone(), format!("{}{}", new.issuer.pem(), old.issuer.pem()));
+    let shop = old.shop(&["127.0.0.1"]).await;
+    let mut program = Program::new(shop.address, "postgres://127.0.0.1:1/none", folder.path());
+    program.edit(|text| {
+        let text = text.replace("workers = 2", "workers = 1");
+        let text = text.replace(&format!("http://{}", shop.address), &format!("https://{}", shop.address));
+        text.replace("trust_events = true", &format!("tls = {{ ca = \"{}\" }}", file.display()))
+    });
+    program.start().await;
+    let mut client = Client::connect(program.proxy).await;
+    assert_eq!(client.get("/").await.status(), 200);
+    let said = "the certificate authorities of an upstream changed";
+    // The same ones, another one beside them, the same in another order, and another one in their place.
+    let rounds = [
+        (old.issuer.pem(), 0, 200, 1),
+        (both.clone(), 1, 200, 2),
+        (format!("{}{}", old.issuer.pem(), new.issuer.pem()), 1, 200, 2),
+        (new.issuer.pem(), 2, 502, 2),
+    ];
+    for (pem, changes, status, connections) in rounds {
+        std::fs::write(&file, pem).unwrap();
+        program.reload().await;
+        assert_eq!(client.get("/").await.status(), status);
+        assert_eq!(program.log().matches(said).count(), changes, "{}", program.log());
+        assert_eq!(shop.seen.lock().unwrap().len(), connections);
+    }
 }
 
 #[tokio::test]
