@@ -17,10 +17,12 @@ use crate::config::Limits;
 ///
 /// The answer to give instead: 400, 405 or 431.
 pub fn as_http1(head: &mut Parts, has_body: bool, limits: &Limits) -> Result<(), Refusal> {
+    trim_values(&mut head.headers);
+    // As HTTP/1.1 has them: there all cookies are one field.
+    join_cookies(&mut head.headers);
     if head.headers.len() > limits.headers {
         return Err(Refusal::TooManyFields);
     }
-    trim_values(&mut head.headers);
     if lines_bytes(&head.headers) > limits.header_bytes {
         return Err(Refusal::HeadTooLarge);
     }
@@ -37,7 +39,6 @@ pub fn as_http1(head: &mut Parts, has_body: bool, limits: &Limits) -> Result<(),
         return Err(Refusal::Target);
     }
     head.uri = Uri::from(target);
-    join_cookies(&mut head.headers);
     if has_body && !head.headers.contains_key(header::CONTENT_LENGTH) {
         // Where a body is unusual for the method, its absence would be assumed.
         head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
@@ -138,6 +139,21 @@ mod tests {
             request = request.header("x", "y");
         }
         assert!(matches!(converted(request), Err(Refusal::TooManyFields)));
+    }
+
+    #[test]
+    fn crumbs_of_cookies_are_counted_as_the_one_line_that_they_become() {
+        let mut request = Request::get("https://a/");
+        for _ in 0..1000 {
+            request = request.header("cookie", format!("a={}", "1".repeat(60)));
+        }
+        let head = converted(request).unwrap();
+        let line = head.headers["cookie"].len();
+        assert!(line < LIMITS.header_bytes && line + 1000 * "cookie: \r\n".len() > LIMITS.header_bytes);
+        let request = Request::get("https://a/").header("cookie", "a=1");
+        let request =
+            request.header("cookie", "a".repeat(LIMITS.header_bytes - "cookie: a=1; \r\n".len() + 1));
+        assert!(matches!(converted(request), Err(Refusal::HeadTooLarge)));
     }
 
     #[test]

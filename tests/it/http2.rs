@@ -91,6 +91,22 @@ async fn a_page_view_is_forwarded_and_recorded_like_one_of_http1() {
     assert_eq!(plain(0), plain(1));
 }
 
+#[tokio::test]
+async fn three_hundred_cookies_are_no_more_than_one_line_of_http1() {
+    let authority = Authority::new();
+    let upstream = Upstream::start(|_| Reply::raw(PAGE)).await;
+    let proxy = proxy(authority.config(upstream.address()));
+    let mut client = authority.http2(proxy.address()).await;
+    let cookies: Vec<String> = (0..300).map(|number| format!("c{number}=value")).collect();
+    let mut request = Request::get("https://shop.test/");
+    for cookie in &cookies {
+        request = request.header("cookie", cookie);
+    }
+    let answer = client.send_request(request.body(empty()).unwrap()).await.unwrap();
+    assert_eq!(answer.status(), http::StatusCode::OK);
+    assert_eq!(upstream.only().values("cookie"), [cookies.join("; ")]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_requests_at_a_time_are_answered_each_with_its_own() {
     let authority = Authority::new();
