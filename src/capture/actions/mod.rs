@@ -4,6 +4,7 @@
 //! counts; a rule that lacks its order's id, or a condition, does not fire. Everything else may be absent.
 
 mod form;
+mod json;
 mod money;
 mod tree;
 mod values;

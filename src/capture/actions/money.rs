@@ -10,6 +10,9 @@ pub fn amount_in(text: &str) -> Option<Decimal> {
     if let Some(amount) = event::amount_of(text.trim()) {
         return Some(amount);
     }
+    if has_exponent(text.trim()) {
+        return event::amount_of(&Decimal::from_scientific(text.trim()).ok()?.to_string());
+    }
     let begin = text.find(|char: char| char.is_ascii_digit())?;
     let is_negative = text[..begin].trim_end().ends_with(['-', '\u{2212}']);
     let mut number = String::new();
@@ -43,6 +46,14 @@ pub fn amount_in(text: &str) -> Option<Decimal> {
     Some(if is_negative { -amount } else { amount })
 }
 
+/// Whether it is a number like `1.0E7`, as programs write large ones.
+fn has_exponent(text: &str) -> bool {
+    let Some((number, exponent)) = text.split_once(['e', 'E']) else { return false };
+    let digits = exponent.strip_prefix(['-', '+']).unwrap_or(exponent);
+    let is_exponent = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_exponent && Decimal::from_str_exact(number).is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -64,10 +75,23 @@ mod tests {
             ("CHF 1'499.95", "1499.95"),
             ("Total: -20.10", "-20.1"),
             ("12 items", "12"),
+            ("1.0E7", "10000000"),
+            ("-1.5e+3", "-1500"),
+            ("125e-2", "1.25"),
+            ("12 E5", "12"),
         ] {
             assert_eq!(amount_in(text), Some(amount.parse().unwrap()), "{text}");
         }
-        for text in ["", "free", "₴", "99999999999999999999999999999999999999"] {
+        for text in [
+            "",
+            "free",
+            "₴",
+            "99999999999999999999999999999999999999",
+            "1e400",
+            "1e12",
+            "1e-9",
+            "1e99999999999",
+        ] {
             assert_eq!(amount_in(text), None, "{text}");
         }
     }
@@ -89,7 +113,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_it_fail(text in "\\PC{0,40}", numbers in "[0-9., '-]{0,40}") {
+        fn no_text_makes_it_fail(text in "\\PC{0,40}", numbers in "[0-9., 'eE+-]{0,40}") {
             let _ = amount_in(&text);
             let _ = amount_in(&numbers);
         }

@@ -3,10 +3,9 @@
 use std::cell::OnceCell;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use serde_json::Value;
 
 use super::super::{cookie, event, evidence};
-use super::{Head, form};
+use super::{Head, form, json};
 use crate::action::{HtmlPart, Source};
 use crate::config::ActionRule;
 
@@ -26,24 +25,24 @@ pub struct Answered<'a> {
 pub struct BodyText<'a> {
     bytes: &'a [u8],
     is_whole: bool,
-    json: OnceCell<Option<Value>>,
+    is_json: OnceCell<bool>,
 }
 
 impl<'a> BodyText<'a> {
     /// These bytes, and whether they are all.
     pub fn new(bytes: &'a [u8], is_whole: bool) -> Self {
-        Self { bytes, is_whole, json: OnceCell::new() }
+        Self { bytes, is_whole, is_json: OnceCell::new() }
+    }
+
+    /// Whether it is JSON; looked at once.
+    pub fn is_json(&self) -> bool {
+        *self.is_json.get_or_init(|| json::is_json(self.bytes))
     }
 
     fn at(&self, pointer: &str) -> Option<String> {
-        // What is cut off is no JSON.
-        let read = || serde_json::from_slice(self.bytes).ok().filter(|_| self.is_whole);
-        match self.json.get_or_init(read).as_ref()?.pointer(pointer)? {
-            Value::String(text) => Some(text.clone()),
-            Value::Number(number) => Some(number.to_string()),
-            Value::Bool(flag) => Some(flag.to_string()),
-            Value::Null | Value::Array(_) | Value::Object(_) => None,
-        }
+        // Where nothing but blanks was cut off, a map or a list is whole.
+        let is_sure = self.is_whole || json::is_closed(self.bytes);
+        (is_sure && self.is_json()).then(|| json::value(self.bytes, pointer))?
     }
 }
 

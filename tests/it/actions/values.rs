@@ -116,6 +116,29 @@ value = ["response_html:#p@data-none", "response_html:#p@data-total"]
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn numbers_of_json_keep_their_digits() {
+    let (_upstream, proxy) = shop(
+        "[[action]]\ntype = \"purchase\"\npath = \"/hook\"\norder_id = \"json:/order/id\"\nvalue = \"json:/total\"\n\
+         properties = [\"rate = json:/rate\"]\n",
+    )
+    .await;
+    let mut client = proxy.connect().await;
+    for body in [
+        r#"{"order": {"id": 20261127194411382001}, "total": 10.50, "rate": 1e400}"#,
+        "\u{feff}{\"order\": {\"id\": 20261127194411382002}, \"total\": 1.0E3, \"rate\": 1.10}",
+    ] {
+        post(&mut client, "/hook", "application/json", body).await;
+    }
+    assert_eq!(
+        shown(&proxy.hits()),
+        [
+            "purchase order=20261127194411382001 value=10.5 rate=1e400",
+            "purchase order=20261127194411382002 value=1000 rate=1.10",
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_redirect_names_its_order_and_one_that_fails_is_none() {
     let (_upstream, proxy) = shop(
         r#"
