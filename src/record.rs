@@ -297,8 +297,10 @@ impl Recorder {
         self.ignored[reason as usize].inc();
     }
 
-    fn count_unread(&self, lack: Option<Lack>) {
-        if let Some(lack) = lack {
+    /// Counts a body that could not be read whole; its text is that of the reader.
+    fn count_unread(&self, reader: Option<&BodyReader>, text: Option<&BodyText<'_>>) {
+        let is_json = || text.is_none_or(BodyText::is_json);
+        if let Some(lack) = reader.and_then(|reader| reader.lack_of_json(is_json)) {
             self.bodies_unread[lack as usize].inc();
         }
     }
@@ -410,12 +412,12 @@ impl Watch {
             }
         }
         let reader = self.request.as_ref().map(|reader| reader.borrow());
-        if !awaits_body {
-            recorder.count_unread(reader.as_ref().and_then(|reader| reader.lack()));
-        }
         let text = reader
             .as_ref()
             .map(|reader| BodyText::new(reader.text().unwrap_or_default(), reader.lack().is_none()));
+        if !awaits_body {
+            recorder.count_unread(reader.as_deref(), text.as_ref());
+        }
         let bodies = Bodies { request: text.as_ref(), ..Bodies::default() };
         let stage = if awaits_body { Stage::Head } else { Stage::All };
         let outcomes = recorder.actions.actions(asked, &answered, bodies, stage, &recorder.hash());

@@ -4,7 +4,8 @@ use std::fmt;
 use std::io::Write;
 
 use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
-use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use flate2::write::MultiGzDecoder;
+use flate2::{Decompress, FlushDecompress, Status};
 use http::{HeaderMap, header};
 use zstd::stream::raw::{DParameter, Operation};
 
@@ -33,13 +34,19 @@ pub(super) struct Decoded {
 /// What takes an encoding off.
 pub(super) enum Decoder {
     Plain,
-    Gzip(MultiGzDecoder<Vec<u8>>),
+    Gzip(Box<MultiGzDecoder<Vec<u8>>>),
     /// `deflate` of which nothing was seen yet.
     Deflate,
-    Zlib(ZlibDecoder<Vec<u8>>),
-    RawDeflate(DeflateDecoder<Vec<u8>>),
-    Brotli(Box<Brotli>),
-    Zstd(zstd::stream::raw::Decoder<'static>),
+    Inflate(Decompress, End),
+    Brotli(Box<Brotli>, End),
+    Zstd(zstd::stream::raw::Decoder<'static>, End),
+}
+
+/// Whether what was encoded has come to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Missing,
+    Reached,
 }
 
 impl Decoder {
@@ -55,17 +62,16 @@ impl Decoder {
             return None;
         }
         Some(match name.as_slice() {
-            b"gzip" | b"x-gzip" => Self::Gzip(MultiGzDecoder::new(Vec::new())),
+            b"gzip" | b"x-gzip" => Self::Gzip(Box::new(MultiGzDecoder::new(Vec::new()))),
             b"deflate" => Self::Deflate,
-            b"br" => Self::Brotli(Box::new(Brotli::new_strict(
-                StandardAlloc::default(),
-                StandardAlloc::default(),
-                StandardAlloc::default(),
-            ))),
+            b"br" => {
+                let (one, two, three) = Default::default();
+                Self::Brotli(Box::new(Brotli::new_strict(one, two, three)), End::Missing)
+            }
             b"zstd" => {
                 let mut decoder = zstd::stream::raw::Decoder::new().ok()?;
                 decoder.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW)).ok()?;
-                Self::Zstd(decoder)
+                Self::Zstd(decoder, End::Missing)
             }
             _ => return None,
         })
@@ -87,36 +93,64 @@ impl Decoder {
             Self::Deflate => {
                 // RFC 9110 means zlib; some send deflate without its frame.
                 let Some(first) = piece.first() else { return Err(Malformed) };
-                *self = match first & 0x0f == 8 && first >> 4 <= 7 {
-                    true => Self::Zlib(ZlibDecoder::new(Vec::new())),
-                    false => Self::RawDeflate(DeflateDecoder::new(Vec::new())),
-                };
+                let is_framed = first & 0x0f == 8 && first >> 4 <= 7;
+                *self = Self::Inflate(Decompress::new(is_framed), End::Missing);
                 return self.decode(input, out);
             }
-            Self::Zlib(decoder) => {
-                decoder.write_all(piece).and_then(|()| decoder.flush()).map_err(|_| Malformed)?;
-                out.append(decoder.get_mut());
-            }
-            Self::RawDeflate(decoder) => {
-                decoder.write_all(piece).and_then(|()| decoder.flush()).map_err(|_| Malformed)?;
-                out.append(decoder.get_mut());
-            }
-            Self::Brotli(state) => return brotli(state, input, out),
-            Self::Zstd(decoder) => {
+            Self::Inflate(state, end) => return inflate(state, end, piece, out),
+            Self::Brotli(state, end) => return brotli(state, end, input, out),
+            Self::Zstd(decoder, end) => {
                 out.resize(PIECE, 0);
                 let status = decoder.run_on_buffers(input, out).map_err(|_| Malformed)?;
                 out.truncate(status.bytes_written);
                 if status.bytes_read == 0 && status.bytes_written == 0 && !input.is_empty() {
                     return Err(Malformed);
                 }
+                // One frame may follow another. A call that does nothing says nothing.
+                if status.bytes_read > 0 || status.bytes_written > 0 {
+                    *end = if status.remaining == 0 { End::Reached } else { End::Missing };
+                }
                 return Ok(Decoded { read: status.bytes_read, has_more: status.bytes_written == PIECE });
             }
         }
         Ok(Decoded { read: piece.len(), has_more: false })
     }
+
+    /// Says whether the body may end here, where all of it is decoded.
+    pub(super) fn finish(&mut self) -> Result<(), Malformed> {
+        match self {
+            Self::Gzip(decoder) => decoder.try_finish().map_err(|_| Malformed),
+            Self::Inflate(_, End::Missing) | Self::Brotli(_, End::Missing) | Self::Zstd(_, End::Missing) => {
+                Err(Malformed)
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
-fn brotli(state: &mut Brotli, input: &[u8], out: &mut Vec<u8>) -> Result<Decoded, Malformed> {
+/// `out` is empty.
+fn inflate(
+    state: &mut Decompress,
+    end: &mut End,
+    input: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<Decoded, Malformed> {
+    if *end == End::Reached {
+        return if input.is_empty() { Ok(Decoded { read: 0, has_more: false }) } else { Err(Malformed) };
+    }
+    out.reserve(PIECE);
+    let before = state.total_in();
+    let status = state.decompress_vec(input, out, FlushDecompress::None).map_err(|_| Malformed)?;
+    let read = usize::try_from(state.total_in() - before).map_err(|_| Malformed)?;
+    if status == Status::StreamEnd {
+        *end = End::Reached;
+    } else if read == 0 && out.is_empty() && !input.is_empty() {
+        return Err(Malformed);
+    }
+    Ok(Decoded { read, has_more: *end == End::Missing && out.len() == out.capacity() })
+}
+
+fn brotli(state: &mut Brotli, end: &mut End, input: &[u8], out: &mut Vec<u8>) -> Result<Decoded, Malformed> {
     out.resize(PIECE, 0);
     let (mut left, mut read, mut room, mut written, mut total) = (input.len(), 0, PIECE, 0, 0);
     let result =
@@ -125,7 +159,10 @@ fn brotli(state: &mut Brotli, input: &[u8], out: &mut Vec<u8>) -> Result<Decoded
     match result {
         BrotliResult::ResultFailure => Err(Malformed),
         // What follows the end belongs to nothing.
-        BrotliResult::ResultSuccess => Ok(Decoded { read: input.len(), has_more: false }),
+        BrotliResult::ResultSuccess => {
+            *end = End::Reached;
+            Ok(Decoded { read: input.len(), has_more: false })
+        }
         _ if read == 0 && written == 0 && !input.is_empty() => Err(Malformed),
         _ => Ok(Decoded { read, has_more: written == PIECE }),
     }

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use bytes::{Buf, Bytes};
-use http::HeaderMap;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 
 use crate::action::HtmlPart;
 use decode::{Decoded, Decoder};
@@ -49,7 +49,7 @@ pub enum Lack {
     TooLong,
     /// It is encoded in a way that is not known here.
     Encoding,
-    /// It is not what its encoding says.
+    /// It is not what its type or its encoding says, or ends before that does.
     Malformed,
     /// The worker's copies hold as much as they may.
     NoRoom,
@@ -76,7 +76,9 @@ impl Lack {
             Lack::NotEnded => "the body did not end",
             Lack::TooLong => "the body is longer than tracking.action_body_bytes",
             Lack::Encoding => "the body's content-encoding is not known",
-            Lack::Malformed => "the body is not what its content-encoding says",
+            Lack::Malformed => {
+                "the body is not what its content-type or content-encoding says, or lacks its end"
+            }
             Lack::NoRoom => "too much of other bodies is read at the same time",
         }
     }
@@ -89,6 +91,11 @@ pub struct BodyReader {
     waiting_bytes: usize,
     /// Whether some of the body was not taken any more.
     is_cut: bool,
+    /// Whether some of it came.
+    has_begun: bool,
+    has_ended: bool,
+    /// Whether its head says that it is JSON.
+    says_json: bool,
     copies: Copies,
     /// How many bytes of `copies` are its own.
     held: usize,
@@ -108,6 +115,9 @@ impl BodyReader {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             is_cut: false,
+            has_begun: false,
+            has_ended: false,
+            says_json: says_json(headers),
             copies: copies.clone(),
             held: 0,
             lack: Some(if decoder.is_some() { Lack::NotEnded } else { Lack::Encoding }),
@@ -125,6 +135,7 @@ impl BodyReader {
         if self.decoder.is_none() || self.is_cut || piece.is_empty() {
             return;
         }
+        self.has_begun = true;
         // No encoding is longer than what it encodes by more than a little; what waits pins no more than this.
         let room = (self.left + STEP).saturating_sub(self.waiting_bytes);
         self.is_cut = piece.len() > room;
@@ -138,6 +149,16 @@ impl BodyReader {
     pub fn end(&mut self) {
         if self.lack == Some(Lack::NotEnded) {
             self.lack = self.is_cut.then_some(Lack::TooLong);
+            self.has_ended = true;
+            self.finish();
+        }
+    }
+
+    /// Sees, when all is decoded, whether the encoding has come to its end.
+    fn finish(&mut self) {
+        let is_due = self.has_ended && self.has_begun && self.lack.is_none() && self.waiting.is_empty();
+        if is_due && self.decoder.take().is_some_and(|mut decoder| decoder.finish().is_err()) {
+            self.stop(Lack::Malformed);
         }
     }
 
@@ -164,6 +185,7 @@ impl BodyReader {
             self.scratch = decoded;
         }
         self.account();
+        self.finish();
         !self.waiting.is_empty()
     }
 
@@ -225,6 +247,18 @@ impl BodyReader {
     pub fn lack(&self) -> Option<Lack> {
         self.lack
     }
+
+    /// The same, with what is said of its text: a whole body whose head says that it is JSON is to be some.
+    pub fn lack_of_json(&self, is_json: impl FnOnce() -> bool) -> Option<Lack> {
+        let is_some = self.text.as_ref().is_some_and(|text| !text.trim_ascii().is_empty());
+        self.lack.or_else(|| (self.says_json && is_some && !is_json()).then_some(Lack::Malformed))
+    }
+}
+
+/// `application/json`, `application/problem+json; charset=utf-8` and whatever else is called so.
+fn says_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    content_type.windows(4).any(|word| word.eq_ignore_ascii_case(b"json"))
 }
 
 impl Drop for BodyReader {
@@ -237,7 +271,7 @@ impl Drop for BodyReader {
 mod tests {
     use std::io::Write;
 
-    use http::{HeaderValue, header};
+    use http::header;
     use proptest::prelude::*;
 
     use super::*;
@@ -361,13 +395,47 @@ mod tests {
         assert_eq!(reader.lack(), Some(Lack::Encoding));
     }
 
+    /// "hello " four times and a line end, made by zlib.brotliCompressSync of Node.
+    const BROTLI: [u8; 23] = [
+        0x1b, 0x17, 0x00, 0xf8, 0x8d, 0x94, 0x6e, 0xde, 0x44, 0x55, 0x86, 0xd6, 0x0a, 0x20, 0x6c, 0x6f, 0x4a,
+        0x11, 0x79, 0xe2, 0x80, 0xae, 0x16,
+    ];
+
+    #[test]
+    fn what_ends_before_its_encoding_does_says_so() {
+        let body: Vec<u8> = (0..2_000_u32).flat_map(u32::to_be_bytes).collect();
+        let raw_deflate = {
+            let mut out = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+            out.write_all(&body).unwrap();
+            ("deflate", out.finish().unwrap())
+        };
+        let mut cases = vec![raw_deflate, ("br", BROTLI.to_vec())];
+        cases.extend(["gzip", "deflate", "zstd"].map(|encoding| (encoding, encoded(encoding, &body))));
+        // Frames may follow one another; exactly so much as is decoded at a time may come of one.
+        for encoding in ["gzip", "zstd"] {
+            cases.push((encoding, encoded(encoding, &[b'x'; 16 << 10])));
+            cases.push((encoding, encoded(encoding, b"abc").repeat(2)));
+        }
+        for (encoding, whole) in cases {
+            for piece in [1, 1000, whole.len()] {
+                for (missing, lack) in [(0, None), (1, Some(Lack::Malformed)), (5, Some(Lack::Malformed))] {
+                    let mut reader = BodyReader::new(&headers(encoding), WHOLE, &Copies::default());
+                    read(&mut reader, &whole[..whole.len() - missing], piece);
+                    assert_eq!(reader.lack(), lack, "{encoding}, {} - {missing} by {piece}", whole.len());
+                    assert!(missing > 0 || !reader.text().unwrap().is_empty());
+                }
+            }
+        }
+        for encoding in ["gzip", "deflate", "br", "zstd"] {
+            let mut reader = BodyReader::new(&headers(encoding), WHOLE, &Copies::default());
+            read(&mut reader, b"", 1);
+            assert_eq!(reader.lack(), None, "where no body came nothing is missing");
+        }
+    }
+
     #[test]
     fn brotli_is_read() {
-        // Made by zlib.brotliCompressSync of Node.
-        let body = [
-            0x1b, 0x17, 0x00, 0xf8, 0x8d, 0x94, 0x6e, 0xde, 0x44, 0x55, 0x86, 0xd6, 0x0a, 0x20, 0x6c, 0x6f,
-            0x4a, 0x11, 0x79, 0xe2, 0x80, 0xae, 0x16,
-        ];
+        let body = BROTLI;
         let mut reader = BodyReader::new(&headers("br"), WHOLE, &Copies::default());
         read(&mut reader, &body, 3);
         assert_eq!(reader.text(), Some(b"hello hello hello hello\n".as_slice()));

@@ -148,10 +148,9 @@ impl Entry {
         let response_headers = fields(&self.response.headers);
         let (wants_text, parts) = rules.wanted(&asked);
         let limit = rules.body_bytes();
-        // A recording has bodies without their encodings.
-        let request = read(&request, Wanted { text: true, parts: &[], limit });
-        let response =
-            read(&self.response.content.bytes(), Wanted { text: wants_text, parts: &parts, limit });
+        let request = read(&request, &headers, Wanted { text: true, parts: &[], limit });
+        let body = self.response.content.bytes();
+        let response = read(&body, &response_headers, Wanted { text: wants_text, parts: &parts, limit });
         let texts =
             [&request, &response].map(|it| BodyText::new(it.text().unwrap_or_default(), it.lack().is_none()));
         let part = |part: &_| response.part(part);
@@ -160,7 +159,10 @@ impl Entry {
         let outcomes = rules.actions(&asked, &answered, bodies, Stage::Trial, &|_, _, value| {
             (!value.is_empty()).then_some([0; 16])
         });
-        let lacks = [("request", request.lack()), ("response", response.lack())];
+        let lacks = [
+            ("request", request.lack_of_json(|| texts[0].is_json())),
+            ("response", response.lack_of_json(|| texts[1].is_json())),
+        ];
         for (whose, lack) in lacks.into_iter().filter_map(|(whose, lack)| Some((whose, lack?))) {
             let _ = writeln!(out, "    of the {whose} only a part is read: {}", lack.sentence());
         }
@@ -227,8 +229,11 @@ impl Content {
     }
 }
 
-fn read(body: &[u8], wanted: Wanted<'_>) -> BodyReader {
-    let mut reader = BodyReader::new(&HeaderMap::new(), wanted, &Copies::default());
+/// Reads a body. A recording has bodies without their encodings, whatever the fields say.
+fn read(body: &[u8], headers: &HeaderMap, wanted: Wanted<'_>) -> BodyReader {
+    let mut headers = headers.clone();
+    headers.remove(header::CONTENT_ENCODING);
+    let mut reader = BodyReader::new(&headers, wanted, &Copies::default());
     for piece in body.chunks(16 << 10) {
         reader.take(&Bytes::copy_from_slice(piece));
         while reader.step() {}

@@ -88,8 +88,6 @@ impl Late {
         let hit = self.hit.take()?;
         let recorder = Rc::clone(&self.recorder);
         let actions = self.actions(&recorder);
-        recorder.count_unread(self.response.lack());
-        recorder.count_unread(self.request.as_ref().and_then(|reader| reader.borrow().lack()));
         let record = late_record(hit, actions);
         if let (None, Some(reason)) = (&record, self.ignored) {
             recorder.count_ignored(reason);
@@ -97,9 +95,10 @@ impl Late {
         recorder.hand.push(&record?)
     }
 
+    /// What the bodies tell; counts those that could not be read whole.
     fn actions(&mut self, recorder: &Recorder) -> Vec<Action<'static>> {
-        let request = self.request.as_ref().map(|reader| reader.borrow());
-        let request = request
+        let reader = self.request.as_ref().map(|reader| reader.borrow());
+        let request = reader
             .as_ref()
             .map(|reader| BodyText::new(reader.text().unwrap_or_default(), reader.lack().is_none()));
         let response = self.response.text().map(|text| BodyText::new(text, self.response.lack().is_none()));
@@ -108,6 +107,8 @@ impl Late {
         let answered = recorder.actions.answered(self.status, &self.headers);
         let outcomes =
             recorder.actions.actions(&self.asked, &answered, bodies, Stage::Body, &recorder.hash());
+        recorder.count_unread(Some(&self.response), response.as_ref());
+        recorder.count_unread(reader.as_deref(), request.as_ref());
         let mut actions = Vec::new();
         for action in outcomes.into_iter().filter_map(|(_, outcome)| outcome.ok()) {
             if !self.told.iter().any(|told| *told == action.kind) {

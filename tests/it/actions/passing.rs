@@ -280,6 +280,53 @@ async fn what_is_too_long_or_odd_is_counted() {
     assert_eq!(count(&proxy.metrics.hits_ignored, "no_page"), 2);
 }
 
+/// Once a body, whichever of request and answer it is; what was decoded before the end is read.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_what_its_head_says_is_counted_once() {
+    let whole = gzip(br#"{"ok": true}"#);
+    let cut = whole[..whole.len() - 4].to_vec();
+    let upstream = Upstream::start(move |request| match request.target() {
+        "/broken" => Reply::with("200 OK", &["Content-Type: application/json"], "{\"ok\": true"),
+        "/text" => Reply::with("200 OK", &["Content-Type: text/plain"], "{\"ok\": true"),
+        "/cut" => {
+            Reply::with("200 OK", &["Content-Type: application/json", "Content-Encoding: gzip"], cut.clone())
+        }
+        _ => Reply::with("200 OK", &["Content-Type: application/json"], "{}"),
+    })
+    .await;
+    let rules = "[[action]]\ntype = \"lead\"\npath = \"/*\"\nwhen = \"response_json:/ok\"\n\
+                 [[action]]\ntype = \"wish\"\npath = \"/wish\"\nwhen = [\"json:/ok\", \"!response_json:/no\"]\n\
+                 [[action]]\ntype = \"view\"\npath = \"/view\"\nwhen = \"json:/ok\"\n";
+    let proxy = proxy(with_rules(upstream.address(), rules));
+    let mut client = proxy.connect().await;
+    let counted = || proxy.metrics.bodies_unread.get_or_create(&Reason { reason: "malformed" }).get();
+    let requests = [
+        ("/broken", "", 1, 0),
+        ("/text", "", 1, 0),
+        ("/cut", "", 2, 1),
+        ("/wish", "{\"ok\": 1", 3, 1),
+        ("/wish", "{\"ok\": 1}", 3, 2),
+        ("/wish", "", 3, 2),
+        ("/view", "{'ok': 1}", 4, 2),
+    ];
+    for (target, body, malformed, actions) in requests {
+        let length = body.len();
+        client
+            .send(format!(
+                "POST {target} HTTP/1.1\r\nHost: shop.test\r\nOrigin: http://shop.test\r\n\
+                 User-Agent: Mozilla/5.0 (X11) Firefox/120.0\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+            ))
+            .await;
+        assert_eq!(client.answer().await.status(), 200);
+        assert_eq!(counted(), malformed, "{target} {body}");
+        assert_eq!(
+            proxy.hits().iter().map(|hit| hit.actions.len()).sum::<usize>(),
+            actions,
+            "{target} {body}"
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn all_but_the_end_of_a_body_goes_out_at_once() {
     let gate = CancellationToken::new();
