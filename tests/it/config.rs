@@ -155,6 +155,9 @@ const LOG: &str = concat!(
     "203.0.113.5 - - [24/Nov/2026:10:00:05 +0000] \"GET  /two-blanks HTTP/1.1\" 200 5 \"-\" \"x\"\n",
     "{\"method\":\"GET\",\"path\":\"/fine\",\"protocol\":\"HTTP/1.1\",\"status\":200,\"host\":\"shop.test\"}\n",
     "this is no line of a log\n",
+    "203.0.113.5 - - [24/Nov/2026:10:00:06 +0000] \"TRACE /of/anna@example.com/3b7e9a40f1c85d26e4b0 HTTP/1.1\" 405 5\n",
+    "203.0.113.5 - - [24/Nov/2026:10:00:07 +0000] \"GET http://anna:s3cret@shop.test/a HTTP/1.1\" 200 5 \"-\" \"x\"\n",
+    "203.0.113.5 - - [24/Nov/2026:10:00:08 +0000] \"s3cret of anna@example.com\" 400 0 \"-\" \"-\"\n",
 );
 
 #[test]
@@ -176,11 +179,14 @@ fn check_says_what_would_become_of_the_requests_of_a_log() {
     };
     let text = told(&plain);
     for line in [
-        "access.log: 9 lines, 7 requests\n",
-        "\nrefused: 3\n",
-        "  1  malformed, answered with 400 (1 of them were answered with less than 400)\n",
+        "access.log: 12 lines, 10 requests\n",
+        "\nrefused: 6\n",
+        "  2  malformed, answered with 400 (1 of them were answered with less than 400)\n",
+        "      line 11: no request line, 26 bytes\n",
         "      line 6: GET /two-blanks\n",
-        "  1  method, answered with 405 (0 of them were answered with less than 400)\n      line 3: TRACE /\n",
+        "  2  method, answered with 405 (0 of them were answered with less than 400)\n      line 3: TRACE /\n\
+         \x20     line 9: TRACE /of/{email}/{token}\n",
+        "      line 10: GET http://shop.test/a\n",
         "  1  target_too_long, answered with 414 (1 of them",
         "\nchanged: 2\n",
         "  1  bytes of the target that no URL may have",
@@ -194,7 +200,7 @@ fn check_says_what_would_become_of_the_requests_of_a_log() {
     ] {
         assert!(text.contains(line), "{line:?} in:\n{text}");
     }
-    assert!(!text.contains("s3cret") && !text.contains("203.0.113"), "{text}");
+    assert!(!text.contains("s3cret") && !text.contains("anna") && !text.contains("203.0.113"), "{text}");
     assert_eq!(told(&packed).split_once('\n').unwrap().1, text.split_once('\n').unwrap().1);
 
     let missing = folder.path().join("missing.log");

@@ -1,5 +1,6 @@
 //! What would become of the requests of a log: each goes through the same code as if it came now.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,6 +14,7 @@ use http::{Method, Request, Version};
 
 use super::logged::{Logged, read};
 use crate::accept::Gate;
+use crate::capture::mask;
 use crate::capture::query::strip;
 use crate::config::{Config, TrackingMode};
 use crate::forward::{Refusal, head};
@@ -22,6 +24,8 @@ use crate::route::Router;
 const LINE_BYTES: u64 = 1 << 20;
 /// Examples of each kind.
 const EXAMPLES: usize = 3;
+/// Longest method in an example, characters. Those in use have up to 17.
+const METHOD_CHARS: usize = 20;
 /// Longest path in an example, characters.
 const PATH_CHARS: usize = 80;
 /// Where the log does not say for which host a request was.
@@ -236,26 +240,88 @@ fn parsed(passed: &[u8], host: &[u8]) -> Option<Parts> {
     Some(request.body(()).ok()?.into_parts().0)
 }
 
-/// Method and path; of a query that there is one.
+/// Method and path, as the running proxy's access log has them; of a query that there is one, of what is no request line
+/// the length.
 fn masked(line: &[u8]) -> String {
-    let mut words = line.splitn(2, |byte| *byte == b' ');
-    let method = words.next().unwrap_or_default().escape_ascii().to_string();
-    let target = words.next().unwrap_or_default().trim_ascii_start();
-    let end = target.iter().position(|byte| b"?; #".contains(byte)).unwrap_or(target.len());
-    let path: String = target[..end].escape_ascii().to_string().chars().take(PATH_CHARS).collect();
+    shown(line).unwrap_or_else(|| format!("no request line, {} bytes", line.len()))
+}
+
+fn shown(line: &[u8]) -> Option<String> {
+    let (method, rest) = line.split_at(line.iter().position(|byte| *byte == b' ')?);
+    let target = rest.trim_ascii_start().split(|byte| *byte == b' ').next()?;
+    let is_method = method.len() <= METHOD_CHARS
+        && !method.is_empty()
+        && method.iter().all(|byte| byte.is_ascii_alphabetic() || *byte == b'-');
+    let (origin, target) = match memchr::memmem::find(target, b"://") {
+        Some(at) if target[..at].iter().all(u8::is_ascii_alphabetic) => {
+            let (scheme, rest) = target.split_at(at + 3);
+            let end = rest.iter().position(|byte| b"/?#".contains(byte)).unwrap_or(rest.len());
+            (Some((scheme, host(&rest[..end]))), &rest[end..])
+        }
+        _ => (None, target),
+    };
+    if !is_method || (origin.is_none() && !target.starts_with(b"/") && target != b"*") {
+        return None;
+    }
+    let end = target.iter().position(|byte| b"?;#".contains(byte)).unwrap_or(target.len());
+    let path = String::from_utf8_lossy(&target[..end]);
+    let path: String =
+        mask::path(&path).as_bytes().escape_ascii().to_string().chars().take(PATH_CHARS).collect();
     let rest = if target.get(end) == Some(&b'?') { "?…" } else { "" };
-    format!("{} {path}{rest}", method.chars().take(PATH_CHARS).collect::<String>()).trim_end().to_owned()
+    let (scheme, host) = origin.unwrap_or_default();
+    Some(format!("{} {}{host}{path}{rest}", method.escape_ascii(), scheme.escape_ascii()))
+}
+
+/// The host of an authority, without who asks there; nothing of one that is none.
+fn host(authority: &[u8]) -> Cow<'_, str> {
+    let host = authority.rsplit(|byte| *byte == b'@').next().unwrap_or(authority);
+    let port = memchr::memrchr(b':', host).map_or(&[][..], |at| &host[at + 1..]);
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(byte);
+    let is_port = port.iter().all(|byte| byte.is_ascii_digit()) || host.ends_with(b"]");
+    if host.iter().all(is_name) && is_port { String::from_utf8_lossy(host) } else { "…".into() }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
     fn an_example_shows_nothing_of_a_query() {
         assert_eq!(masked(b"GET /a?token=s3cret HTTP/1.1"), "GET /a?…");
         assert_eq!(masked(b"GET /a;jsessionid=s3cret HTTP/1.1"), "GET /a");
-        assert_eq!(masked(b"\x16\x03\x01"), "\\x16\\x03\\x01");
-        assert_eq!(masked(format!("GET /{} HTTP/1.1", "a".repeat(500)).as_bytes()).len(), 4 + PATH_CHARS);
+        assert_eq!(masked(format!("GET /{} HTTP/1.1", "a/".repeat(250)).as_bytes()).len(), 4 + PATH_CHARS);
+    }
+
+    #[test]
+    fn an_example_names_nobody_and_opens_no_account() {
+        for (line, shown) in [
+            ("GET /reset/3b7e9a40f1c85d26e4b0/anna@example.com HTTP/1.1", "GET /reset/{token}/{email}"),
+            ("GET /anna%40example.com/x HTTP/1.1", "GET /{email}/x"),
+            ("GET http://anna:s3cret@shop.test:8080/a?b HTTP/1.1", "GET http://shop.test:8080/a?…"),
+            ("GET http://an;na:s3@cret@shop.test HTTP/1.1", "GET http://shop.test"),
+            ("GET http://anna:s3cret/x@shop.test/ HTTP/1.1", "GET http://…/{email}/"),
+            ("GET https://[::1]:443/a HTTP/1.1", "GET https://[::1]:443/a"),
+            ("OPTIONS * HTTP/1.1", "OPTIONS *"),
+            ("GET /caf\u{e9} HTTP/1.1", "GET /caf\\xc3\\xa9"),
+            ("GET  /two-blanks HTTP/1.1", "GET /two-blanks"),
+        ] {
+            assert_eq!(masked(line.as_bytes()), shown);
+        }
+        for line in
+            ["", "\u{16}\u{3}\u{1}", "s3cret", "anna@example.com / HTTP/1.1", "GET s3cret HTTP/1.1", "GET"]
+        {
+            assert_eq!(masked(line.as_bytes()), format!("no request line, {} bytes", line.len()));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_line_is_shown_or_not(line in proptest::collection::vec(any::<u8>(), 0..60)) {
+            masked(&line);
+            masked(&[b"GET ", &line[..], b" HTTP/1.1"].concat());
+            masked(&[b"GET http://", &line[..], b" HTTP/1.1"].concat());
+        }
     }
 }
