@@ -25,17 +25,12 @@ impl StickyCookie {
         StickyCookie { name: CookieName::new(name), values: urls.map(|url| value(&url)).collect() }
     }
 
-    /// Takes the cookie out of a request; answers the number of the server that it names.
-    pub(super) fn take(&self, headers: &mut HeaderMap) -> Option<usize> {
-        if !headers.contains_key(COOKIE) {
-            return None;
-        }
+    /// The number of the server that a request's cookie names.
+    pub(super) fn server(&self, headers: &HeaderMap) -> Option<usize> {
         let fields = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
-        let found = fields
+        fields
             .flat_map(|field| self.name.values(field))
-            .find_map(|value| self.values.iter().position(|known| known.as_bytes() == value));
-        self.name.hide(headers);
-        found
+            .find_map(|value| self.values.iter().position(|known| known.as_bytes() == value))
     }
 
     /// Gives the visitor the cookie of the server with this number. Not where a cache may hand it to others, who would
@@ -50,6 +45,30 @@ impl StickyCookie {
         let line = format!("{}={value}; Path=/; HttpOnly; SameSite=Lax{secure}", self.name.as_str());
         if let Ok(line) = HeaderValue::from_str(&line) {
             response.headers_mut().append(SET_COOKIE, line);
+        }
+    }
+}
+
+/// The names of all upstreams' cookies: no server gets any of them.
+#[derive(Debug)]
+pub(super) struct StickyNames(Vec<CookieName>);
+
+impl StickyNames {
+    /// These names, each once.
+    pub(super) fn new<'a>(names: impl Iterator<Item = &'a str>) -> Self {
+        let mut known: Vec<CookieName> = Vec::new();
+        for name in names {
+            if !known.iter().any(|known| known.as_str() == name) {
+                known.push(CookieName::new(name));
+            }
+        }
+        StickyNames(known)
+    }
+
+    /// Takes the cookies out of a request.
+    pub(super) fn hide(&self, headers: &mut HeaderMap) {
+        if !self.0.is_empty() && headers.contains_key(COOKIE) {
+            self.0.iter().for_each(|name| name.hide(headers));
         }
     }
 }
@@ -84,12 +103,23 @@ mod tests {
         for (sticky, number) in [(&before, 1), (&after, 1), (&sticky(&["http://b:1"]), 0)] {
             let mut headers = HeaderMap::new();
             headers.append(COOKIE, HeaderValue::from_str(&format!("cart=1; {pair}; x=y")).unwrap());
-            assert_eq!(sticky.take(&mut headers), Some(number));
-            assert_eq!(headers[COOKIE], "cart=1; x=y", "the shop does not see it");
+            assert_eq!(sticky.server(&headers), Some(number));
         }
         let mut headers = HeaderMap::new();
         headers.append(COOKIE, HeaderValue::from_str(pair).unwrap());
-        assert_eq!(sticky(&["http://a:1"]).take(&mut headers), None);
+        assert_eq!(sticky(&["http://a:1"]).server(&headers), None);
+    }
+
+    #[test]
+    fn cookies_of_all_upstreams_are_taken_out() {
+        let names = StickyNames::new(["shop_server", "blog_server", "shop_server"].into_iter());
+        assert_eq!(names.0.len(), 2);
+        let mut headers = HeaderMap::new();
+        headers.append(COOKIE, HeaderValue::from_static("cart=1; blog_server=x; shop_server=1; x=y"));
+        names.hide(&mut headers);
+        assert_eq!(headers[COOKIE], "cart=1; x=y");
+        headers.insert(COOKIE, HeaderValue::from_static("shop_server=1"));
+        names.hide(&mut headers);
         assert!(!headers.contains_key(COOKIE));
     }
 

@@ -87,6 +87,13 @@ impl Router {
         self.rules.iter().map(|rule| &rule.route).chain([&self.fallback])
     }
 
+    /// Those that a request can come to: what no route is for is nothing where one is for all.
+    pub fn reachable(&self) -> impl Iterator<Item = &Route> {
+        let is_for_all = |rule: &Rule| matches!(rule.host, HostRule::Any) && rule.path == "/";
+        let left = !self.rules.iter().any(is_for_all);
+        self.rules.iter().map(|rule| &rule.route).chain(left.then_some(&self.fallback))
+    }
+
     /// What logs and metrics call the routes, by [`Route::number`]: host and path as configured, `*` for any host;
     /// `default` where none matches, `none` where none was looked for.
     pub fn labels(&self) -> Vec<String> {

@@ -145,6 +145,43 @@ fn bad_usage_ends_with_64_and_help_with_0() {
     }
 }
 
+#[test]
+fn check_warns_of_upstreams_of_one_site_that_undo_each_others_sticky_cookie() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.toml");
+    let upstream = |name: &str, port: u16, cookie: &str| {
+        format!(
+            "[[upstream]]\nname = \"{name}\"\nservers = [\"http://127.0.0.1:{port}\"]\nsticky_cookie = \"{cookie}\"\n"
+        )
+    };
+    let route = |path: &str, name: &str, site: &str| {
+        format!("[[route]]\npath = \"{path}\"\nupstream = \"{name}\"\nsite = \"{site}\"\n")
+    };
+    let warned = |cookie: &str, blogs_site: &str| {
+        let tables = [
+            upstream("shop", 1, "server"),
+            upstream("blog", 2, cookie),
+            route("/", "shop", "main"),
+            route("/blog", "blog", blogs_site),
+            route("/news", "blog", blogs_site),
+        ];
+        let text = minimal();
+        let (begin, rest) =
+            (text.split_once("[[upstream]]").unwrap().0, text.split_once("[database]").unwrap().1);
+        std::fs::write(&file, format!("{begin}{}[database]{rest}", tables.concat())).unwrap();
+        let output = check(&file);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        stderr(&output).to_owned()
+    };
+    assert_eq!(
+        warned("server", "main"),
+        "warning: upstreams shop and blog of site main have the same sticky_cookie, server; each undoes what the other \
+         chose\n"
+    );
+    assert_eq!(warned("server", "blogs"), "");
+    assert_eq!(warned("blog_server", "main"), "");
+}
+
 /// A day in the life of a shop, as nginx wrote it.
 const LOG: &str = concat!(
     "203.0.113.5 - - [24/Nov/2026:10:00:00 +0000] \"GET /shoes?utm_source=mail&id=s3cret HTTP/1.1\" 200 5 \"-\" \"x\"\n",

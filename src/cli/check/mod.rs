@@ -4,12 +4,14 @@
 mod access_log;
 mod logged;
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::certificates::{Certificate, Ending};
 use crate::config::{self, Config};
+use crate::route::Router;
 
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]
@@ -38,6 +40,30 @@ fn warn_of_certificates(config: &Config) {
     }
 }
 
+/// Says on standard error which upstreams that one site leads to have the same sticky cookie.
+fn warn_of_sticky_cookies(config: &Config) {
+    let routes = Router::new(config);
+    let mut told = BTreeSet::new();
+    for (number, route) in routes.reachable().enumerate() {
+        for other in routes.reachable().take(number) {
+            let both = [other.upstream.min(route.upstream), other.upstream.max(route.upstream)];
+            let [Some(one), Some(two)] = both.map(|upstream| config.upstreams.get(upstream)) else {
+                continue;
+            };
+            let is_same = one.sticky_cookie.is_some() && one.sticky_cookie == two.sticky_cookie;
+            if both[0] != both[1] && other.site == route.site && is_same && told.insert(both) {
+                let (one, two, cookie) =
+                    (&one.name, &two.name, two.sticky_cookie.as_deref().unwrap_or_default());
+                eprintln!(
+                    "warning: upstreams {one} and {two} of site {} have the same sticky_cookie, {cookie}; each \
+                     undoes what the other chose",
+                    route.site
+                );
+            }
+        }
+    }
+}
+
 /// Prints the resolved configuration, or what it means for a log; the errors are the caller's to show.
 pub(super) fn run(path: &Path, args: &Args) -> anyhow::Result<()> {
     let config = config::load(path)?;
@@ -45,6 +71,7 @@ pub(super) fn run(path: &Path, args: &Args) -> anyhow::Result<()> {
         return access_log::run(&config, log);
     }
     warn_of_certificates(&config);
+    warn_of_sticky_cookies(&config);
     let mut out = std::io::stdout().lock();
     writeln!(out, "# {} is fine. In force is:\n\n{config}", path.display())?;
     Ok(())

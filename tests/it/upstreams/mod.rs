@@ -244,6 +244,38 @@ async fn a_visitor_stays_with_a_server_also_when_the_list_is_reordered() {
 }
 
 #[tokio::test]
+async fn no_upstream_sees_the_sticky_cookie_of_another() {
+    let (shop, blog) = (shop_named("shop").await, shop_named("blog").await);
+    let mut config = sticky(&[shop.address()]);
+    let blogs = utm_dispatcher::config::Upstream {
+        name: "blog".to_owned(),
+        servers: crate::harness::config(&[blog.address()]).upstreams.remove(0).servers,
+        sticky_cookie: None,
+        ..config.upstreams[0].clone()
+    };
+    config.upstreams.push(blogs);
+    config.routes.push(utm_dispatcher::config::Route {
+        host: None,
+        path: "/blog".to_owned(),
+        upstream: 1,
+        site: "default".to_owned(),
+        tracking: false,
+        strip: Vec::new(),
+        timeouts: config.proxy.timeouts.into(),
+    });
+    let proxy = proxy(config);
+    let pair = cookie_of(&proxy.get("/").await).unwrap().split(';').next().unwrap().to_owned();
+    let mut client = proxy.connect().await;
+    for cookies in [format!("a=1; {pair}; b=2"), pair] {
+        client.send(format!("GET /blog HTTP/1.1\r\nHost: shop.test\r\nCookie: {cookies}\r\n\r\n")).await;
+        assert_eq!(client.answer().await.body, b"blog");
+    }
+    let received = blog.received();
+    let seen: Vec<Option<&str>> = received.iter().map(|request| request.value("cookie")).collect();
+    assert_eq!(seen, [Some("a=1; b=2"), None]);
+}
+
+#[tokio::test]
 async fn a_visitor_whose_server_is_away_gets_another_and_its_cookie() {
     let a = shop_named("a").await;
     let away = free_address();
