@@ -344,7 +344,8 @@ impl Watch {
             ("x-utm-click-id", touch.click_ids.first().map(|(_, value)| value.as_ref())),
         ];
         for (name, value) in fields {
-            value.into_iter().for_each(|value| tell(name, value));
+            // Where only what was consented to is kept, a click id has a name and no value.
+            value.filter(|value| !value.is_empty()).into_iter().for_each(|value| tell(name, value));
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use utm_dispatcher::capture::cookie::VisitorCookie;
-use utm_dispatcher::config::{Config, Route, TrackingMode};
+use utm_dispatcher::config::{Config, Consent, ConsentPattern, IdentifyBy, Route, TrackingMode};
 use utm_dispatcher::hit::{Hit, IdentityMode};
 use utm_dispatcher::telemetry::metrics::Reason;
 
@@ -508,4 +508,22 @@ async fn the_shop_is_told_who_comes_where_it_wants_to_know() {
         client.answer().await;
         assert_eq!((told("x-utm-visitor"), told("x-utm-source")), (None, None), "{fields}");
     }
+}
+
+#[tokio::test]
+async fn the_shop_is_not_told_of_a_click_id_that_nobody_consented_to() {
+    let (upstream, proxy) = shop_with(
+        |config| {
+            let pattern = ConsentPattern::Own { granted: "yes".to_owned(), denied: None };
+            let consent = Consent { cookie: "consent".to_owned(), pattern };
+            config.tracking.identity.mode = IdentifyBy::Consent(consent);
+            config.tracking.upstream_headers = true;
+        },
+        pages,
+    )
+    .await;
+    Browser::new(&proxy).await.open("/?utm_source=viber&fbclid=Cl").await;
+    let request = upstream.received().pop().unwrap();
+    assert_eq!(request.value("x-utm-source"), Some("viber"));
+    assert_eq!(request.value("x-utm-click-id"), None, "not even an empty one: {}", request.head);
 }
