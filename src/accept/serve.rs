@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, StatusCode, Version};
 use http_body::Body;
@@ -34,7 +35,7 @@ use super::stream::ClientStream;
 use super::tls::{Certificates, speaks_http2};
 use crate::clock::Clock;
 use crate::config::{self, Config, Limits, Live};
-use crate::forward::{Peer, Socket};
+use crate::forward::{Asker, Pages, Peer, Socket};
 use crate::telemetry::metrics::{Metrics, Reason};
 
 /// Room for method, version and line ends beside header fields and target.
@@ -49,11 +50,8 @@ const LINGER_SILENCE: Duration = Duration::from_secs(2);
 /// Pause after `accept` failed for want of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\n\
-    content-length: 21\r\ncache-control: no-store\r\nretry-after: 1\r\nconnection: close\r\n\r\ntoo many connections\n";
-
-const TOO_MANY_CONNECTIONS_OF_CLIENT: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\ncontent-type: text/plain\r\n\
-    content-length: 21\r\ncache-control: no-store\r\nretry-after: 1\r\nconnection: close\r\n\r\ntoo many connections\n";
+/// Longest page for a connection that is refused: what surely fits into an empty socket buffer.
+const REFUSAL_BYTES: usize = 16 << 10;
 
 /// What all connections of one worker share.
 pub(super) struct Server<H> {
@@ -77,12 +75,37 @@ pub(super) struct Server<H> {
 struct Terms {
     config: Arc<Config>,
     http: http1::Builder,
+    /// What is answered where there are `max_connections`.
+    full: Bytes,
+    /// What is answered to a client with `connections_per_ip`.
+    full_of_client: Bytes,
 }
 
 impl Terms {
     fn new(config: Arc<Config>) -> Rc<Self> {
-        Rc::new(Terms { http: http(config.proxy.limits), config })
+        let pages = Pages::new(&config.proxy.error_pages);
+        Rc::new(Terms {
+            http: http(config.proxy.limits),
+            full: too_many_connections(&pages, StatusCode::SERVICE_UNAVAILABLE),
+            full_of_client: too_many_connections(&pages, StatusCode::TOO_MANY_REQUESTS),
+            config,
+        })
     }
+}
+
+/// The answer to a connection that is not served, in full: nothing of its request is read.
+fn too_many_connections(pages: &Pages, status: StatusCode) -> Bytes {
+    let page = pages.page(status, Asker::default()).filter(|(_, text)| text.len() <= REFUSAL_BYTES);
+    let (media_type, text) = page.unwrap_or_else(|| {
+        (HeaderValue::from_static("text/plain"), Bytes::from_static(b"too many connections\n"))
+    });
+    let head = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: {}\r\ncontent-length: {}\r\ncache-control: no-store\r\n\
+         retry-after: 1\r\nconnection: close\r\n\r\n",
+        media_type.to_str().unwrap_or_default(),
+        text.len()
+    );
+    [head.as_bytes(), &text].concat().into()
 }
 
 fn http(limits: Limits) -> http1::Builder {
@@ -200,7 +223,7 @@ where
         let place = Place::take(self);
         let terms = self.terms();
         if self.open_in_all.load(Ordering::Relaxed) > terms.config.proxy.max_connections {
-            return self.refuse(&tcp, kind, "too_many_connections", TOO_MANY_CONNECTIONS);
+            return self.refuse(&tcp, kind, "too_many_connections", &terms.full);
         }
         tokio::task::spawn_local(Rc::clone(self).serve(tcp, peer.ip(), kind, terms, place));
     }
@@ -230,7 +253,7 @@ where
         let peer = Peer::new(client, &proxy.trusted_proxies, kind == Kind::Tls);
         let Some(_seat) = self.seats.take_seat(&peer, proxy.limits.connections_per_ip) else {
             let reason = "too_many_connections_of_client";
-            return self.refuse(&tcp, kind, reason, TOO_MANY_CONNECTIONS_OF_CLIENT);
+            return self.refuse(&tcp, kind, reason, &terms.full_of_client);
         };
         let connection = Connection::new(peer, local, proxy.timeouts, &self.clock, Rc::clone(&self.draining));
         let socket = match kind {

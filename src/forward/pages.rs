@@ -67,10 +67,7 @@ impl Pages {
 
     /// An answer of our own, never to be cached.
     pub fn respond(&self, status: StatusCode, asker: Asker<'_>) -> Response<ResponseBody> {
-        let fitting = || self.pages.iter().filter(|page| page.status.matches(status.as_u16()));
-        // Who wants neither gets what there is.
-        let page = fitting().find(|page| page.is_json == asker.wants_json).or_else(|| fitting().next());
-        let Some(page) = page else {
+        let Some((media_type, text)) = self.page(status, asker) else {
             let reason = reason(status);
             let text = match asker.request_id.and_then(|id| id.to_str().ok()) {
                 Some(id) => Bytes::from(format!("{reason}\nrequest id: {id}\n")),
@@ -78,7 +75,15 @@ impl Pages {
             };
             return answer(status, HeaderValue::from_static("text/plain; charset=utf-8"), text);
         };
-        answer(status, page.media_type.clone(), page.fill(status, asker.request_id))
+        answer(status, media_type, text)
+    }
+
+    /// The configured page for a status: its media type and text.
+    pub fn page(&self, status: StatusCode, asker: Asker<'_>) -> Option<(HeaderValue, Bytes)> {
+        let fitting = || self.pages.iter().filter(|page| page.status.matches(status.as_u16()));
+        // Who wants neither gets what there is.
+        let page = fitting().find(|page| page.is_json == asker.wants_json).or_else(|| fitting().next())?;
+        Some((page.media_type.clone(), page.fill(status, asker.request_id)))
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use utm_dispatcher::config::{ErrorPage, StatusPattern};
+
 use crate::harness::{DEADLINE, Reply, Upstream, config, eventually, free_address, proxy, shop, until};
 
 #[tokio::test]
@@ -249,6 +251,37 @@ async fn more_connections_than_allowed_are_told_so() {
             break;
         }
         assert!(start.elapsed() < crate::harness::DEADLINE);
+    }
+}
+
+#[tokio::test]
+async fn connections_that_are_too_many_get_the_pages_of_the_shop() {
+    let upstream = Upstream::start(|_| Reply::ok("x")).await;
+    let page = |status, file: &str, text: String| ErrorPage { status, file: file.into(), text };
+    for (of_all, of_client, status) in [(Some(1), None, 503), (None, Some(1), 429)] {
+        for (size, is_sent) in [(5_000, true), (15_000, true), (17_000, false)] {
+            let text = format!("<p>{{status}} {{request_id}} {}</p>", "x".repeat(size));
+            let mut config = config(&[upstream.address()]);
+            config.proxy.max_connections = of_all.unwrap_or(config.proxy.max_connections);
+            config.proxy.limits.connections_per_ip = of_client;
+            config.proxy.error_pages = vec![
+                page(StatusPattern::Exact(status), "page.html", text.clone()),
+                page(StatusPattern::Class(5), "page.json", "{}".to_owned()),
+            ];
+            let proxy = proxy(config);
+            let mut first = proxy.connect().await;
+            assert_eq!(first.get("/").await.status(), 200);
+            let answer = proxy.connect().await.answer().await;
+            assert_eq!((answer.status(), answer.value("retry-after")), (status, Some("1")));
+            let (media_type, shown) = if is_sent {
+                let text = text.replace("{status}", &status.to_string()).replace("{request_id}", "-");
+                ("text/html; charset=utf-8", text)
+            } else {
+                ("text/plain", "too many connections\n".to_owned())
+            };
+            assert_eq!(answer.value("content-type"), Some(media_type));
+            assert!(answer.body == shown.as_bytes(), "{status}, {size}");
+        }
     }
 }
 
