@@ -236,14 +236,7 @@ impl App {
             inspection,
         };
         tokio::spawn(keeper.keep(stats_ends.clone()));
-        if config.now().stats.database_url.is_some() {
-            tokio::spawn(watch_replica(
-                context.database.clone(),
-                context.tokens.clone(),
-                Arc::clone(&metrics),
-                office_ends.clone(),
-            ));
-        }
+        watch_a_replica(&context, &office_ends);
         let stats = tokio::spawn(stats::serve(self.stats_listener, context, stats_ends.clone()));
         let shipping = Shipping {
             config: config.clone(),
@@ -295,6 +288,13 @@ fn exclusions_of(config: &Config) -> CurrentExclusions {
     let exclusions = CurrentExclusions::default();
     exclusions.replace(Exclusions::new(config.tracking.exclude.rules()));
     exclusions
+}
+
+fn watch_a_replica(context: &StatsContext, office_ends: &CancellationToken) {
+    if context.config.now().stats.database_url.is_some() {
+        let databases = (context.database.clone(), context.tokens.clone());
+        tokio::spawn(watch_replica(databases, Arc::clone(&context.metrics), office_ends.clone()));
+    }
 }
 
 /// What the office ships with.

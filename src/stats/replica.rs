@@ -50,10 +50,10 @@ impl Lag {
     }
 }
 
-/// Looks until `shutdown` whether the replica answers, and how far it is behind the database that is `written`.
+/// Looks until `shutdown` whether the replica answers, and how far it is behind the one that is written; reports are
+/// read from the first of the two.
 pub async fn watch_replica(
-    reports: ReportDatabase,
-    written: ReportDatabase,
+    (reports, written): (ReportDatabase, ReportDatabase),
     metrics: Arc<Metrics>,
     shutdown: CancellationToken,
 ) {
