@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::net::TcpListener;
@@ -50,6 +50,8 @@ use crate::telemetry::causes::Causes;
 use crate::telemetry::metrics::Metrics;
 
 /// How long the journal's last write may take at the end.
+/// After so long without it what is missing in the database is told again.
+const MISSING_AGAIN: Duration = Duration::from_secs(60);
 const LAST_WRITE: Duration = Duration::from_secs(5);
 /// How long the access log's last lines may take at the end.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -316,9 +318,9 @@ impl Shipping {
     /// was replaced by an older or empty one, or when shipping panicked.
     async fn run(self, closed: CancellationToken) {
         let mut is_first = true;
-        let mut missing = None;
+        let (mut kept, mut missing) = (None, None);
         loop {
-            let mut feed = self.feed();
+            let mut feed = kept.take().unwrap_or_else(|| self.feed());
             if !self.schema_is_current(&mut feed, &closed).await {
                 return;
             }
@@ -326,21 +328,27 @@ impl Shipping {
                 self.start_watches(&closed);
             }
             match tokio::spawn(feed.run(closed.clone())).await {
-                Ok(End::Closed) => return,
-                Ok(End::SchemaGone(said)) => {
-                    // One that was replaced is brought up to date now; else it stays so until somebody mends it.
-                    self.metrics.state.note_database(Some(format!(
-                        "schema: the database has not all that a program of its version needs: {said}"
-                    )));
-                    if missing.as_ref() != Some(&said) {
-                        tracing::warn!(%said, "the database has not our tables, or not all; records wait in the journal");
-                    }
-                    missing = Some(said);
+                Ok((End::Closed, _)) => return,
+                Ok((End::SchemaGone(said), feed)) => {
+                    self.tell_what_is_missing(said, &mut missing);
+                    kept = Some(feed);
                 }
                 Err(_) => tracing::error!("shipping panicked; it begins anew"),
             }
             closed.run_until_cancelled(tokio::time::sleep(MIGRATE_PAUSE)).await;
         }
+    }
+
+    /// A database that was replaced is brought up to date now; else it stays so until somebody mends it.
+    fn tell_what_is_missing(&self, said: String, missing: &mut Option<(String, Instant)>) {
+        self.metrics.state.note_database(Some(format!(
+            "schema: the database has not all that a program of its version needs: {said}"
+        )));
+        let is_told = |(before, at): &(String, Instant)| *before == said && at.elapsed() < MISSING_AGAIN;
+        if !missing.as_ref().is_some_and(is_told) {
+            tracing::warn!(%said, "the database has not our tables, or not all; records wait in the journal");
+        }
+        *missing = Some((said, Instant::now()));
     }
 
     /// What needs the tables to be there, and goes on whatever becomes of shipping.

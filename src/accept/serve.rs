@@ -51,7 +51,7 @@ const LINGER_SILENCE: Duration = Duration::from_secs(2);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Longest page for a connection that is refused: what surely fits into an empty socket buffer.
-const REFUSAL_BYTES: usize = 16 << 10;
+const REFUSAL_BYTES: usize = 12 << 10;
 
 /// What all connections of one worker share.
 pub(super) struct Server<H> {

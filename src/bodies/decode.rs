@@ -136,7 +136,8 @@ fn inflate(
     out: &mut Vec<u8>,
 ) -> Result<Decoded, Malformed> {
     if *end == End::Reached {
-        return if input.is_empty() { Ok(Decoded { read: 0, has_more: false }) } else { Err(Malformed) };
+        // What follows the end belongs to nothing.
+        return Ok(Decoded { read: input.len(), has_more: false });
     }
     out.reserve(PIECE);
     let before = state.total_in();

@@ -255,10 +255,12 @@ impl BodyReader {
     }
 }
 
-/// `application/json`, `application/problem+json; charset=utf-8` and whatever else is called so.
+/// `application/json`, `application/problem+json; charset=utf-8`; not lists of JSON by lines.
 fn says_json(headers: &HeaderMap) -> bool {
     let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    content_type.windows(4).any(|word| word.eq_ignore_ascii_case(b"json"))
+    let media_type = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+    let subtype = media_type.split(|byte| *byte == b'/').nth(1).unwrap_or_default();
+    subtype.rsplit(|byte| *byte == b'+').next().is_some_and(|suffix| suffix.eq_ignore_ascii_case(b"json"))
 }
 
 impl Drop for BodyReader {

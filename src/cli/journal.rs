@@ -52,8 +52,12 @@ pub(super) fn run(config: &Path, args: &Args) -> anyhow::Result<()> {
 async fn replay(config: &Config) -> anyhow::Result<()> {
     let (store, _cluster) = super::database(config).await?;
     super::must_be_current(&store).await?;
-    let Replayed { stored, refused } = ship::replay(&store, ShipSettings::from(config)).await?;
+    let Replayed { stored, refused, past_retention } =
+        ship::replay(&store, ShipSettings::from(config)).await?;
     println!("{stored} records that had been set aside are stored");
+    if past_retention > 0 {
+        println!("{past_retention} are of a time that is not kept any more, and gone");
+    }
     anyhow::ensure!(
         refused == 0,
         "{refused} cannot be stored; the table quarantine has them and the reasons"

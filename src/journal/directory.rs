@@ -18,6 +18,9 @@ use crate::files::create_private;
 /// For how long a directory has no lock before it is free: whoever owns it puts one back within a second or two.
 const LOCKLESS: Duration = Duration::from_secs(30);
 
+/// The extension of a segment that is being put back.
+pub(super) const COPY: &str = "copy";
+
 /// A run directory whose lock this process holds until the value is dropped.
 #[derive(Debug)]
 pub struct RunDirectory {
@@ -136,12 +139,7 @@ impl RunDirectory {
             *lock = again;
             return Ok(Place::Restored);
         }
-        let is_here = match fs::metadata(self.path.join("lock")) {
-            Ok(named) => (named.dev(), named.ino()) == (held.dev(), held.ino()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-            Err(error) => return Err(error),
-        };
-        Ok(if is_here { Place::Kept } else { Place::Moved })
+        Ok(if is_named(&held, &self.path.join("lock"))? { Place::Kept } else { Place::Moved })
     }
 
     /// Bytes of all its segments.
@@ -175,6 +173,12 @@ impl RunDirectory {
     /// Removes the directory when no segment is left; says whether it is gone.
     pub fn remove_if_empty(&self) -> bool {
         if segments(&self.path).is_ok_and(|left| left.is_empty()) {
+            for left in fs::read_dir(&self.path).into_iter().flatten().flatten() {
+                // What a crash left of a segment that was being put back.
+                if left.path().extension().is_some_and(|extension| extension == COPY) {
+                    let _ = fs::remove_file(left.path());
+                }
+            }
             let _ = fs::remove_file(self.path.join("lock"));
             return fs::remove_dir(&self.path).is_ok();
         }
@@ -214,8 +218,17 @@ fn segment_bytes(directory: &Path) -> Result<u64, ReadError> {
 }
 
 /// Whether no directory names an open file any more.
-pub(super) fn is_removed(open: &Metadata) -> bool {
+fn is_removed(open: &Metadata) -> bool {
     open.nlink() == 0
+}
+
+/// Whether an open file is the one of this name.
+pub(super) fn is_named(open: &Metadata, path: &Path) -> io::Result<bool> {
+    match fs::metadata(path) {
+        Ok(named) => Ok((named.dev(), named.ino()) == (open.dev(), open.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// The directory's lock when it is free, none when somebody holds it or it is gone.

@@ -106,7 +106,14 @@ impl Reader {
             let limit = written.filter(|written| written.segment == number).map(|written| written.offset);
             let is_there = segments.contains(&number);
             let mut chunk = if is_there && written.is_none_or(|written| number <= written.segment) {
-                self.read_segment(limit, sealed, max_bytes)?
+                match self.read_segment(limit, sealed, max_bytes) {
+                    Ok(chunk) => chunk,
+                    Err(error) => {
+                        // What was missing before it is found again, and then told.
+                        self.next = start;
+                        return Err(error);
+                    }
+                }
             } else {
                 Chunk { frames: Vec::new(), start, end: self.next, damaged: Vec::new() }
             };

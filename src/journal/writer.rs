@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot};
 
-use super::directory::{Place, RunDirectory, is_removed};
+use super::directory::{COPY, Place, RunDirectory, is_named};
 use super::frame::{FORMAT, FRAME_HEAD_BYTES, Header, payloads};
 use super::reader::segment_path;
 use super::{HEADER_BYTES, Position, admits};
@@ -306,6 +306,15 @@ impl State {
         let full = self.segment.as_ref().is_none_or(|segment| {
             segment.end >= self.config.segment_bytes || segment.format != FORMAT || is_alone
         });
+        if full && self.segment.is_some() {
+            // What is left behind is put back first: nobody could do it later.
+            self.look_after_files();
+            if self.is_misplaced {
+                let error = io::Error::other("its files are not where they should be");
+                self.refused(&error);
+                return Err(0);
+            }
+        }
         if full && let Err(error) = self.open_segment(format) {
             self.refused(&error);
             return Err(0);
@@ -451,10 +460,10 @@ impl State {
         let Some(directory) = self.progress.directory() else { return Ok(Place::Kept) };
         let place = directory.put_back()?;
         let Some(segment) = self.segment.as_mut().filter(|_| place != Place::Moved) else { return Ok(place) };
-        if !is_removed(&segment.file.metadata()?) {
+        let path = segment_path(&directory.path, segment.number);
+        if is_named(&segment.file.metadata()?, &path)? {
             return Ok(place);
         }
-        let path = segment_path(&directory.path, segment.number);
         segment.file = Arc::new(copied(&segment.file, segment.end, &path)?);
         if let Some(syncer) = &self.syncer {
             syncer.watch(Arc::clone(&segment.file));
@@ -518,9 +527,10 @@ fn new_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
 }
 
-/// A file with the first `bytes` of one that has no name any more, in its place.
+/// A file with the first `bytes` of one that has not its name any more, in its place.
 fn copied(removed: &File, bytes: u64, path: &Path) -> io::Result<File> {
-    let unnamed = path.with_extension("copy");
+    let unnamed = path.with_extension(COPY);
+    let _ = fs::remove_file(&unnamed); // of an attempt that was cut off
     let copying = || {
         let mut copy = new_file(&unnamed)?;
         let mut source = removed;

@@ -160,14 +160,17 @@ impl Feed {
         }
     }
 
-    /// Ships until `closed`, and then what is left, as long as the database takes it.
-    pub async fn run(mut self, closed: CancellationToken) -> End {
+    /// Ships until `closed`, and then what is left, as long as the database takes it. Answers also the feed, to go on with.
+    pub async fn run(mut self, closed: CancellationToken) -> (End, Self) {
         let progress = Arc::clone(&self.progress);
         loop {
             let ends = closed.is_cancelled();
             match self.ship_all(&closed).await {
-                Halt::Failed | Halt::Idle if ends => return End::Closed,
-                Halt::SchemaGone(said) => return End::SchemaGone(said),
+                Halt::Failed | Halt::Idle | Halt::SchemaGone(_) if ends => return (End::Closed, self),
+                Halt::SchemaGone(said) => {
+                    self.forget_positions();
+                    return (End::SchemaGone(said), self);
+                }
                 Halt::Failed => {
                     tokio::select! {
                         () = tokio::time::sleep(self.pause) => {}

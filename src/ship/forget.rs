@@ -73,11 +73,11 @@ pub(super) async fn forget(transaction: &Transaction<'_>, erasure: &Erasure) -> 
     }
     let is_listed =
         named.is_some() || !(found.visitors.is_empty() && found.sessions.is_empty() && hashes.is_empty());
-    let told = told_times(transaction, &found).await?;
-    erased.insert("events", empty_told(transaction, &found, &told).await?);
+    let told = ToldOf::find(transaction, &found).await?;
+    erased.insert("events", told.empty(transaction, &found).await?);
     let key: Option<[u8; KEY_BYTES]> = is_listed.then(rand::random);
     if let Some(key) = key {
-        rename(transaction, &found, &told, key, &mut erased).await?;
+        rename(transaction, &found, &told.times, key, &mut erased).await?;
         let hashes = hashes.into_keys().map(|hash| (hash, (erasure.erasure_id, key))).collect();
         erased.insert("customers", rename_hashes(transaction, &hashes).await?);
     }
@@ -409,30 +409,51 @@ async fn rename(
     Ok(())
 }
 
-/// When the shop told of them, or of their orders, alone. Comes before what names them is renamed.
-async fn told_times(transaction: &Transaction<'_>, found: &Found) -> Result<Vec<Timestamp>, Error> {
-    let visitors: Vec<Uuid> = found.visitors.iter().copied().collect();
-    let (sites, orders) = found.order_columns();
-    let parameters: [Parameter<'_>; 3] =
-        [(&visitors, Type::UUID_ARRAY), (&sites, Type::INT4_ARRAY), (&orders, Type::TEXT_ARRAY)];
-    let rows = transaction.query_typed(include_str!("sql/forget_told_times.sql"), &parameters).await?;
-    Ok(rows.iter().map(|row| row.get("at")).collect())
+/// What the shop told of them, or of their orders, alone: rows of `events` have no name.
+#[derive(Debug, Default)]
+struct ToldOf {
+    times: Vec<Timestamp>,
+    sites: Vec<i32>,
+    kinds: Vec<i32>,
+    of_visitors: Vec<bool>,
 }
 
-/// Empties what was told then; answers how many rows.
-async fn empty_told(transaction: &Transaction<'_>, found: &Found, times: &[Timestamp]) -> Result<u64, Error> {
-    if times.is_empty() {
-        return Ok(0);
+impl ToldOf {
+    /// Comes before what names them is renamed.
+    async fn find(transaction: &Transaction<'_>, found: &Found) -> Result<Self, Error> {
+        let visitors: Vec<Uuid> = found.visitors.iter().copied().collect();
+        let (sites, orders) = found.order_columns();
+        let parameters: [Parameter<'_>; 3] =
+            [(&visitors, Type::UUID_ARRAY), (&sites, Type::INT4_ARRAY), (&orders, Type::TEXT_ARRAY)];
+        let rows = transaction.query_typed(include_str!("sql/forget_told_times.sql"), &parameters).await?;
+        let mut told = ToldOf::default();
+        for row in rows {
+            told.times.push(row.get("at"));
+            told.sites.push(row.get("site_id"));
+            told.kinds.push(row.get("kind_id"));
+            told.of_visitors.push(row.get("of_visitor"));
+        }
+        Ok(told)
     }
-    let visitors: Vec<Uuid> = found.visitors.iter().copied().collect();
-    let (sites, orders) = found.order_columns();
-    let parameters: [Parameter<'_>; 4] = [
-        (&times, Type::TIMESTAMPTZ_ARRAY),
-        (&visitors, Type::UUID_ARRAY),
-        (&sites, Type::INT4_ARRAY),
-        (&orders, Type::TEXT_ARRAY),
-    ];
-    transaction.execute_typed(include_str!("sql/forget_told_events.sql"), &parameters).await
+
+    /// Takes its properties off; answers of how many rows.
+    async fn empty(&self, transaction: &Transaction<'_>, found: &Found) -> Result<u64, Error> {
+        if self.times.is_empty() {
+            return Ok(0);
+        }
+        let visitors: Vec<Uuid> = found.visitors.iter().copied().collect();
+        let (sites, orders) = found.order_columns();
+        let parameters: [Parameter<'_>; 7] = [
+            (&self.times, Type::TIMESTAMPTZ_ARRAY),
+            (&self.sites, Type::INT4_ARRAY),
+            (&self.kinds, Type::INT4_ARRAY),
+            (&self.of_visitors, Type::BOOL_ARRAY),
+            (&visitors, Type::UUID_ARRAY),
+            (&sites, Type::INT4_ARRAY),
+            (&orders, Type::TEXT_ARRAY),
+        ];
+        transaction.execute_typed(include_str!("sql/forget_told_events.sql"), &parameters).await
+    }
 }
 
 async fn mark_orders(

@@ -30,5 +30,5 @@ mod told;
 mod write;
 
 pub use batch::{Batch, Located, Stretch};
-pub use replay::{Replayed, replay};
+pub use replay::{ReplayError, Replayed, replay};
 pub use shipper::{Folding, ShipError, ShipSettings, Shipped, Shipper, checkpoints};

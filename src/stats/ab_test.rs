@@ -208,7 +208,7 @@ struct Seen {
 impl Seen {
     async fn read(snapshot: &Snapshot, scope: &Scope) -> Result<Seen, DatabaseError> {
         let mut seen = Seen::default();
-        for people in People::of(snapshot, scope).await? {
+        for people in People::of(snapshot, scope, 0).await? {
             seen.add(snapshot, scope, people).await?;
         }
         Ok(seen)

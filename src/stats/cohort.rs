@@ -115,11 +115,9 @@ pub(crate) async fn cohort_analysis(
     let mut left_out = 0;
     if let [first, .., last] = edges.as_slice() {
         let since = scope.unfiltered(Some(*first), *last);
-        for people in People::of(&snapshot, &since).await? {
-            let mut facts = read(&snapshot, (&scope, &since), people, &edges, &orders).await?;
-            if !scope.is_filtered() {
-                read_months(&snapshot, (&scope, &since), people, &edges, &mut facts).await?;
-            }
+        let beside = months(&snapshot, &scope, &since).await?;
+        for people in People::of(&snapshot, &since, beside).await? {
+            let facts = read(&snapshot, (&scope, &since), people, &edges, &orders).await?;
             left_out += count(facts, &orders, &mut known);
         }
     }
@@ -236,6 +234,9 @@ async fn read(
         }
     })
     .await?;
+    if !is_filtered {
+        read_months(snapshot, (scope, since), people, edges, &mut facts).await?;
+    }
     let members = facts.sieve();
     // Of a window without filters all sessions are told.
     let (first, last) = since.window();
@@ -252,6 +253,18 @@ async fn read(
         facts.add((order.visitor, Fact::Ordered(place)));
     }
     Ok(facts)
+}
+
+/// How many rows [`read_months`] reads.
+async fn months(snapshot: &Snapshot, scope: &Scope, since: &Scope) -> Result<u64, DatabaseError> {
+    if scope.is_filtered() {
+        return Ok(0);
+    }
+    let (from, to) = since.window();
+    let edges = [(&from as _, Type::TIMESTAMPTZ), (&to as _, Type::TIMESTAMPTZ)];
+    let row = snapshot.row(include_str!("sql/cohort_months_count.sql"), &edges).await?;
+    let months: i64 = row.ok_or(DatabaseError::Failed)?.try_get("months")?;
+    Ok(u64::try_from(months).unwrap_or(0))
 }
 
 /// Adds what is kept of months whose sessions are not: who came in which quarter of an hour. Filters choose among sessions, of which

@@ -87,7 +87,7 @@ pub(crate) async fn ltv_comparison(
     let money = Money::of(&params, &shared.config(), &snapshot).await?;
     let mut labels = Labels::read(&snapshot, &scope).await?;
     let mut sums = Vec::new();
-    for people in People::of(&snapshot, &scope).await? {
+    for people in People::of(&snapshot, &scope, 0).await? {
         let mut known = members(&snapshot, &scope, people, &mut labels).await?;
         sums.resize(labels.sources.len(), Sums::default());
         let members = known.sieve();

@@ -20,10 +20,11 @@ pub(crate) struct People {
 }
 
 impl People {
-    /// All who have sessions in a scope, in shares.
+    /// All who have sessions in a scope, in shares; so much else is known of them.
     pub(crate) async fn of(
         snapshot: &Snapshot,
         scope: &Scope,
+        beside: u64,
     ) -> Result<impl Iterator<Item = People> + use<>, DatabaseError> {
         // Few windows have so many that it matters how many the filters leave.
         let sessions = match window_sessions(snapshot, scope).await? {
@@ -32,7 +33,7 @@ impl People {
             }
             few => few,
         };
-        let shares = sessions.div_ceil(SESSIONS).max(1);
+        let shares = (sessions + beside).div_ceil(SESSIONS).max(1);
         Ok((0..shares).map(move |share| People { share, shares }))
     }
 

@@ -55,7 +55,7 @@ pub(crate) async fn returning(
     let mut visits = Visits::default();
     let mut stretches = stretches(scope.window());
     let nearest = stretches.remove(0);
-    for people in People::of(&snapshot, &scope).await? {
+    for people in People::of(&snapshot, &scope, 0).await? {
         let again = visits.read(&snapshot, &scope, people).await?;
         visits.look_back(&snapshot, nearest, again).await?;
     }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwapOption;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
@@ -144,6 +145,8 @@ pub(crate) enum Verdict {
 #[derive(Default)]
 pub(crate) struct TokenBook {
     pages: Mutex<Pages>,
+    /// As read last, for those who cannot wait for the pages.
+    known: ArcSwapOption<Vec<(Scope, TokenHash)>>,
 }
 
 #[derive(Default)]
@@ -175,7 +178,9 @@ impl TokenBook {
     }
 
     async fn tokens(&self, database: &ReportDatabase, fresh: Duration, patience: Duration) -> Option<Tokens> {
-        let Ok(mut pages) = timeout(patience, self.pages.lock()).await else { return None };
+        let Ok(mut pages) = timeout(patience, self.pages.lock()).await else {
+            return self.known.load_full(); // somebody reads them
+        };
         let holds = match (pages.failed, &pages.tokens) {
             (false, _) => fresh,
             (true, Some(_)) => REST,
@@ -190,6 +195,7 @@ impl TokenBook {
             pages.failed = !matches!(read, Ok(Ok(_)));
             if let Ok(Ok(tokens)) = read {
                 pages.tokens = Some(Arc::new(tokens));
+                self.known.store(pages.tokens.clone());
             }
         }
         pages.tokens.clone()

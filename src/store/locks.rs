@@ -18,3 +18,6 @@ pub const ROLLUPS: i64 = 0x7574_6d64_0000_0004;
 /// Held while retention counts and drops a month, and by whoever changes sessions of long ago other than by batches:
 /// what was counted is what goes.
 pub const RETENTION: i64 = 0x7574_6d64_0000_0005;
+
+/// Held by who brings back records that were set aside.
+pub const REPLAY: i64 = 0x7574_6d64_0000_0006;

@@ -1,12 +1,12 @@
 -- How far does what this database has reach? And how far is it behind the one it follows, if it follows one: not at all
 -- when it has applied what it received and is still connected, else the age of the last transaction it applied, or of
--- itself when it has applied none since it started. What was recorded by a clock that was far ahead does not count.
+-- itself when it has applied none since it started. What was recorded by a clock that was ahead reaches to when it was shipped.
 --
 -- And what does it not keep any more?
 --
 -- One row: data_through timestamptz, null when nothing was shipped yet; lag double precision in seconds, null when it
 -- follows none; sessions_since, clicks_since timestamptz, null while all are kept
-SELECT (SELECT max(newest_at) FROM journal_checkpoint WHERE newest_at < now() + interval '5 minutes') AS data_through,
+SELECT (SELECT max(least(newest_at, at)) FROM journal_checkpoint WHERE newest_at IS NOT NULL) AS data_through,
        CASE WHEN NOT pg_is_in_recovery() THEN NULL
             WHEN pg_last_wal_replay_lsn() >= pg_last_wal_receive_lsn()
                  AND EXISTS (SELECT FROM pg_stat_wal_receiver) THEN 0

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use utm_dispatcher::hit::ReportOutcome;
-use utm_dispatcher::ship::{Replayed, ShipError, replay};
+use utm_dispatcher::ship::{ReplayError, Replayed, ShipError, replay};
 use utm_dispatcher::store::migrate::{self, SchemaState};
-use utm_dispatcher::store::{Store, partitions};
+use utm_dispatcher::store::{Store, locks, partitions};
 
 use super::*;
 use crate::harness::link::Link;
@@ -30,7 +30,7 @@ async fn a_stale_shipper_is_fenced() {
 #[tokio::test]
 async fn what_was_set_aside_comes_back_once_when_its_cause_is_gone() {
     let database = postgres::migrated().await;
-    let client = database.connect().await;
+    let mut client = database.connect().await;
     let mut shipper = shipper(&database);
     let mut journal = Journal::new();
     shipper.checkpoints(&[journal.id]).await.unwrap();
@@ -45,7 +45,7 @@ async fn what_was_set_aside_comes_back_once_when_its_cause_is_gone() {
     assert_eq!(shipper.ship(journal.batch(&records)).await.unwrap().quarantined, 4);
     let (store, before) = (database.store(), dump(&client).await);
     let refused = replay(&store, settings()).await.unwrap();
-    assert_eq!(refused, Replayed { stored: 0, refused: 4 });
+    assert_eq!(refused, Replayed { refused: 4, ..Replayed::default() });
     assert_eq!(dump(&client).await, before, "nothing but what they are refused for is written");
 
     // Who is killed between the commit and the end of one is not stored twice.
@@ -60,11 +60,16 @@ async fn what_was_set_aside_comes_back_once_when_its_cause_is_gone() {
     replay(&store, settings()).await.unwrap_err();
     assert_eq!(value(&client, "SELECT count(*) FROM events").await.unwrap(), "1");
     client.batch_execute("DROP TRIGGER cut_off ON quarantine").await.unwrap();
-    assert_eq!(replay(&store, settings()).await.unwrap(), Replayed { stored: 3, refused: 1 });
+    assert_eq!(
+        replay(&store, settings()).await.unwrap(),
+        Replayed { stored: 3, refused: 1, past_retention: 0 }
+    );
     assert_eq!(value(&client, "SELECT page_views FROM sessions").await.unwrap(), "3");
     assert_eq!(value(&client, "SELECT count(*) FROM quarantine").await.unwrap(), "1");
-    assert_eq!(replay(&store, settings()).await.unwrap(), Replayed { stored: 0, refused: 1 });
-    assert_eq!(value(&client, "SELECT count(*) FROM journal_checkpoint").await.unwrap(), "1");
+    assert_eq!(replay(&store, settings()).await.unwrap(), Replayed { refused: 1, ..Replayed::default() });
+    let busy = client.transaction().await.unwrap();
+    busy.batch_execute(&format!("SELECT pg_advisory_xact_lock({})", locks::REPLAY)).await.unwrap();
+    assert!(matches!(replay(&store, settings()).await, Err(ReplayError::Busy)));
 }
 
 #[tokio::test]

@@ -169,18 +169,32 @@ async fn cohorts_of_months_that_go_stay_as_they_were() {
     let (database, client, mut shipper, mut journal) = shop().await;
     let mut records = two_years();
     records.push(landing(2, 2, "2024-09-30T22:40:00Z", "google"));
+    // Who bought and never came again.
+    for visitor in 20..220 {
+        let at = ms("2024-09-12T10:00:00Z") + u64::from(visitor) * MINUTE;
+        let order: &'static str = format!("of {visitor}").leak();
+        records.push(hit(page_view(identity(visitor, 1, at), at)));
+        records.push(hit(purchase(identity(visitor, 1, at), at + MINUTE, order, 100)));
+    }
     shipper.ship(journal.batch(&records)).await.unwrap();
     let server = Server::start(&database.url).await;
     let ask = async |more: &str| {
         let question = format!("cohort-analysis?from=2024-08-01&timezone=Europe/Kyiv&periods=28{more}");
         server.report(&question).await["results"].take()
     };
-    let questions = ["", "&cohort_type=week&to=2025-07-01", "&metric=revenue", "&bots=only"];
+    let questions: [&str; 5] = [
+        "",
+        "&cohort_type=week&to=2025-07-01",
+        "&metric=revenue",
+        "&metric=orders&to=2024-10-01",
+        "&bots=only",
+    ];
     let mut before = Vec::new();
     for more in questions {
         before.push(ask(more).await);
     }
-    assert_eq!(before[0]["totals"][1]["size"], 2, "{}", before[0]);
+    assert_eq!(before[0]["totals"][1]["size"], 202, "{}", before[0]);
+    assert_eq!(before[3]["totals"][1]["orders"], 203, "{}", before[3]);
     pass(&database).await.unwrap();
     assert_eq!(months(&client, "sessions").await, and_since("2025-06"));
     for (more, before) in questions.iter().zip(before) {

@@ -1,5 +1,8 @@
 //! Who is let in.
 
+use std::time::Duration;
+
+use futures_util::future::join_all;
 use serde_json::json;
 use utm_dispatcher::config::{Scope, StatsToken};
 use utm_dispatcher::hit::ReportOutcome;
@@ -8,7 +11,8 @@ use utm_dispatcher::stats::tokens;
 
 use super::seed::Seed;
 use super::server::{Server, problem};
-use crate::harness::{DEADLINE, eventually};
+use crate::harness::link::Link;
+use crate::harness::{DEADLINE, eventually, postgres};
 
 fn toml_token(name: &str, scope: Scope, token: &str) -> StatsToken {
     StatsToken { name: name.into(), scope, sha256: tokens::hash(token) }
@@ -101,6 +105,31 @@ async fn an_open_port_takes_only_what_the_shop_tells_while_nobody_knows_whether_
     submission.durable.send(Ack::Written);
     submission.outcomes.send(vec![ReportOutcome::Recorded]);
     assert_eq!(told.await.unwrap().unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn tokens_that_are_known_hold_while_the_database_hangs() {
+    let database = postgres::migrated().await;
+    let link = Link::to(&database.url).await;
+    let server = Server::start(link.url()).await;
+    let token = tokens::create(&database.connect().await, "shop", Scope::Ingest).await.unwrap();
+    let tell = async |token: Option<&str>| {
+        let request = server.post_orders(&json!([]));
+        let request = if let Some(token) = token { request.bearer_auth(token) } else { request };
+        request.send().await.unwrap().status().as_u16()
+    };
+    eventually("the token closes the port", DEADLINE, async || (tell(None).await == 401).then_some(())).await;
+    link.freeze();
+    // What was read holds for a while; then somebody reads again, and others wait.
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        let probe = server.get("/readyz").send();
+        let told = join_all((0..4).map(|_| tell(None)));
+        let known = join_all((0..4).map(|_| tell(Some(&token))));
+        let (_, told, known) = tokio::join!(probe, told, known);
+        assert_eq!(told, [401; 4]);
+        assert!(!known.contains(&401) && !known.contains(&503), "{known:?}");
+    }
 }
 
 #[tokio::test]
