@@ -29,7 +29,7 @@ pub(crate) struct Shipping {
     /// Its own journal's.
     pub(crate) batches: Sender<Batch>,
     closed: CancellationToken,
-    feed: JoinHandle<End>,
+    feed: JoinHandle<(End, Feed)>,
 }
 
 impl Shipping {

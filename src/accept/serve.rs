@@ -50,7 +50,8 @@ const LINGER_SILENCE: Duration = Duration::from_secs(2);
 /// Pause after `accept` failed for want of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Longest page for a connection that is refused: what surely fits into an empty socket buffer.
+/// Longest page for a connection that is refused: what fits into an empty socket buffer, and into what is sent before the first
+/// acknowledgement.
 const REFUSAL_BYTES: usize = 12 << 10;
 
 /// What all connections of one worker share.

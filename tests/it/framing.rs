@@ -259,7 +259,7 @@ async fn connections_that_are_too_many_get_the_pages_of_the_shop() {
     let upstream = Upstream::start(|_| Reply::ok("x")).await;
     let page = |status, file: &str, text: String| ErrorPage { status, file: file.into(), text };
     for (of_all, of_client, status) in [(Some(1), None, 503), (None, Some(1), 429)] {
-        for (size, is_sent) in [(5_000, true), (15_000, true), (17_000, false)] {
+        for (size, is_sent) in [(5_000, true), (11_000, true), (13_000, false)] {
             let text = format!("<p>{{status}} {{request_id}} {}</p>", "x".repeat(size));
             let mut config = config(&[upstream.address()]);
             config.proxy.max_connections = of_all.unwrap_or(config.proxy.max_connections);
