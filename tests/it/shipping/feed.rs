@@ -158,7 +158,7 @@ async fn records_that_cannot_be_stored_are_all_found_and_no_other_is_lost() {
         let counts = (metrics.records_shipped.get(), metrics.records_quarantined.get());
         (counts == (400 - set_aside, set_aside)).then_some(())
     };
-    eventually("all are dealt with", DEADLINE, counted).await;
+    eventually("all are dealt with", 3 * DEADLINE, counted).await;
     assert_eq!(value(&client, "SELECT page_views FROM sessions").await, Some((400 - set_aside).to_string()));
     assert_eq!(value(&client, "SELECT count(*) FROM quarantine").await, Some(set_aside.to_string()));
 }
