@@ -49,9 +49,9 @@ use crate::telemetry::access_log::{self, AccessLog};
 use crate::telemetry::causes::Causes;
 use crate::telemetry::metrics::Metrics;
 
-/// How long the journal's last write may take at the end.
 /// After so long without it what is missing in the database is told again.
 const MISSING_AGAIN: Duration = Duration::from_secs(60);
+/// How long the journal's last write may take at the end.
 const LAST_WRITE: Duration = Duration::from_secs(5);
 /// How long the access log's last lines may take at the end.
 const LAST_LINES: Duration = Duration::from_secs(1);

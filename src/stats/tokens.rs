@@ -145,13 +145,12 @@ pub(crate) enum Verdict {
 #[derive(Default)]
 pub(crate) struct TokenBook {
     pages: Mutex<Pages>,
-    /// As read last, for those who cannot wait for the pages.
+    /// As read last; none before.
     known: ArcSwapOption<Vec<(Scope, TokenHash)>>,
 }
 
 #[derive(Default)]
 struct Pages {
-    tokens: Option<Tokens>,
     read_at: Option<Instant>,
     failed: bool,
 }
@@ -181,24 +180,23 @@ impl TokenBook {
         let Ok(mut pages) = timeout(patience, self.pages.lock()).await else {
             return self.known.load_full(); // somebody reads them
         };
-        let holds = match (pages.failed, &pages.tokens) {
+        let holds = match (pages.failed, self.known.load().is_some()) {
             (false, _) => fresh,
-            (true, Some(_)) => REST,
-            (true, None) => FIRST_REST,
+            (true, true) => REST,
+            (true, false) => FIRST_REST,
         };
         if pages.read_at.is_none_or(|read_at| read_at.elapsed() >= holds) {
             let read = timeout(patience, read(database)).await;
             if read.is_err() && patience < READ_TIMEOUT {
-                return pages.tokens.clone(); // too soon to say that it fails
+                return self.known.load_full(); // too soon to say that it fails
             }
             pages.read_at = Some(Instant::now());
             pages.failed = !matches!(read, Ok(Ok(_)));
             if let Ok(Ok(tokens)) = read {
-                pages.tokens = Some(Arc::new(tokens));
-                self.known.store(pages.tokens.clone());
+                self.known.store(Some(Arc::new(tokens)));
             }
         }
-        pages.tokens.clone()
+        self.known.load_full()
     }
 }
 

@@ -3,13 +3,14 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use utm_dispatcher::config::DatabaseUrl;
 use utm_dispatcher::stats::database::{DatabaseError, ReportDatabase};
 
 use crate::harness::app::{Running, app_config};
 use crate::harness::load::{self, BROWSER};
 use crate::harness::postgres::{DedicatedPostgres, connect};
-use crate::harness::{DEADLINE, eventually};
+use crate::harness::{DEADLINE, Upstream, eventually};
 use crate::outages::{is_ready, readiness_says};
 
 async fn visit(app: &Running, times: usize) {
@@ -28,6 +29,19 @@ fn has_page_views(count: u64) -> impl Fn(&Value) -> bool {
     move |report| report.pointer("/results/page_views") == Some(&json!(count))
 }
 
+fn is_behind(report: &Value) -> bool {
+    report["meta"]["warnings"][0].as_str().is_some_and(|warning| warning.contains("seconds behind"))
+}
+
+/// A program that writes to the primary and reads reports from the replica, with its shop and its files.
+async fn reading(replica: &DedicatedPostgres, primary: &DedicatedPostgres) -> (Running, Upstream, TempDir) {
+    let upstream = load::shop().await;
+    let files = tempfile::tempdir().unwrap();
+    let mut config = app_config(upstream.address(), &primary.url(), files.path());
+    config.stats.database_url = Some(DatabaseUrl(replica.url()));
+    (Running::start(config).await, upstream, files)
+}
+
 fn data_through(report: &Value) -> &str {
     report.pointer("/meta/data_through").and_then(Value::as_str).expect("how far the data reaches")
 }
@@ -36,11 +50,7 @@ fn data_through(report: &Value) -> &str {
 async fn reports_come_from_the_replica_and_say_how_far_it_is() {
     let Some(primary) = DedicatedPostgres::start().await else { return };
     let mut replica = primary.replica().await;
-    let upstream = load::shop().await;
-    let files = tempfile::tempdir().unwrap();
-    let mut config = app_config(upstream.address(), &primary.url(), files.path());
-    config.stats.database_url = Some(DatabaseUrl(replica.url()));
-    let app = Running::start(config).await;
+    let (app, _shop, _files) = reading(&replica, &primary).await;
     visit(&app, 3).await;
     let first = report_when(&app, "three page views", has_page_views(3)).await;
     assert_eq!(first.pointer("/meta/warnings"), Some(&json!([])), "{first:#}");
@@ -56,10 +66,7 @@ async fn reports_come_from_the_replica_and_say_how_far_it_is() {
         (shipped.get::<_, i64>(0) == 5).then_some(())
     })
     .await;
-    let lagging = report_when(&app, "a lag that is told", |report| {
-        report["meta"]["warnings"][0].as_str().is_some_and(|warning| warning.contains("seconds behind"))
-    })
-    .await;
+    let lagging = report_when(&app, "a lag that is told", is_behind).await;
     assert!(has_page_views(3)(&lagging), "{lagging:#}");
     assert_eq!(data_through(&lagging), data_through(&first));
     following.batch_execute("SELECT pg_wal_replay_resume()").await.unwrap();
@@ -84,11 +91,7 @@ async fn reports_come_from_the_replica_and_say_how_far_it_is() {
 async fn a_replica_that_was_promoted_and_stands_still_says_so() {
     let Some(primary) = DedicatedPostgres::start().await else { return };
     let replica = primary.replica().await;
-    let upstream = load::shop().await;
-    let files = tempfile::tempdir().unwrap();
-    let mut config = app_config(upstream.address(), &primary.url(), files.path());
-    config.stats.database_url = Some(DatabaseUrl(replica.url()));
-    let app = Running::start(config).await;
+    let (app, _shop, _files) = reading(&replica, &primary).await;
     visit(&app, 1).await;
     report_when(&app, "a page view", has_page_views(1)).await;
     connect(&replica.url()).await.batch_execute("SELECT pg_promote()").await.unwrap();
@@ -96,10 +99,7 @@ async fn a_replica_that_was_promoted_and_stands_still_says_so() {
     assert_eq!(alone.pointer("/meta/warnings"), Some(&json!([])), "it has all: {alone:#}");
     tokio::time::sleep(Duration::from_secs(6)).await;
     visit(&app, 1).await;
-    let strayed = report_when(&app, "what it lacks is told", |report| {
-        report["meta"]["warnings"][0].as_str().is_some_and(|warning| warning.contains("seconds behind"))
-    })
-    .await;
+    let strayed = report_when(&app, "what it lacks is told", is_behind).await;
     assert!(has_page_views(1)(&strayed), "{strayed:#}");
     app.stop().await;
 }
@@ -109,11 +109,7 @@ async fn a_replica_that_was_promoted_and_stands_still_says_so() {
 async fn a_replica_that_lost_its_primary_says_so_after_a_restart_too() {
     let Some(mut primary) = DedicatedPostgres::start().await else { return };
     let mut replica = primary.replica().await;
-    let upstream = load::shop().await;
-    let files = tempfile::tempdir().unwrap();
-    let mut config = app_config(upstream.address(), &primary.url(), files.path());
-    config.stats.database_url = Some(DatabaseUrl(replica.url()));
-    let app = Running::start(config).await;
+    let (app, _shop, _files) = reading(&replica, &primary).await;
     visit(&app, 1).await;
     report_when(&app, "a page view", has_page_views(1)).await;
     let (writing, following) = (connect(&primary.url()).await, connect(&replica.url()).await);
@@ -129,10 +125,7 @@ async fn a_replica_that_lost_its_primary_says_so_after_a_restart_too() {
     following.batch_execute("CHECKPOINT").await.unwrap();
     replica.stop().await;
     replica.restart().await;
-    let lagging = report_when(&app, "a lag that is told", |report| {
-        report["meta"]["warnings"][0].as_str().is_some_and(|warning| warning.contains("seconds behind"))
-    })
-    .await;
+    let lagging = report_when(&app, "a lag that is told", is_behind).await;
     assert!(has_page_views(1)(&lagging), "{lagging:#}");
     app.stop().await;
 }
@@ -141,11 +134,7 @@ async fn a_replica_that_lost_its_primary_says_so_after_a_restart_too() {
 async fn a_reader_sees_nothing_of_an_interruption_by_the_replica() {
     let Some(primary) = DedicatedPostgres::start().await else { return };
     let replica = primary.replica().await;
-    let upstream = load::shop().await;
-    let files = tempfile::tempdir().unwrap();
-    let mut config = app_config(upstream.address(), &primary.url(), files.path());
-    config.stats.database_url = Some(DatabaseUrl(replica.url()));
-    let app = Running::start(config).await;
+    let (app, _shop, _files) = reading(&replica, &primary).await;
     visit(&app, 1).await;
     report_when(&app, "a page view", has_page_views(1)).await;
 
