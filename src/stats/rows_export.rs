@@ -123,7 +123,7 @@ pub(crate) async fn export(
     };
     let (out, pieces) = mpsc::channel(PIECES);
     let is_whole = Arc::new(AtomicBool::new(false));
-    let reading = Reading { snapshot, question, portions, rows, _permit: permit };
+    let reading = Reading { snapshot, question, portions, rows, permit };
     tokio::spawn(send(reading, writer, out, Arc::clone(&is_whole)));
     Ok(answer(name, shape, Body::new(Pieces { pieces, is_whole })))
 }
@@ -232,11 +232,11 @@ struct Reading {
     portions: Portions,
     /// Of the first portion, if there is one.
     rows: Option<RowStream>,
-    _permit: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
 }
 
 async fn send(reading: Reading, mut writer: Writer, out: mpsc::Sender<Bytes>, is_whole: Arc<AtomicBool>) {
-    let Reading { snapshot, question, mut portions, mut rows, _permit } = reading;
+    let Reading { snapshot, question, mut portions, mut rows, permit } = reading;
     let sent = async {
         while let Some(portion) = rows {
             let mut count = 0;
@@ -262,6 +262,8 @@ async fn send(reading: Reading, mut writer: Writer, out: mpsc::Sender<Bytes>, is
     match timeout(LONGEST, sent).await {
         Ok(Ok(())) => {
             is_whole.store(true, Ordering::Release);
+            // Who has seen the end may ask for the next.
+            drop(permit);
             drop(out);
             // Only whether the connection is used again hangs on it.
             let _ = snapshot.finish().await;

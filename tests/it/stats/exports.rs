@@ -91,8 +91,8 @@ async fn exports_have_every_row_of_the_reports() {
     }
 }
 
-#[tokio::test]
-async fn an_export_that_breaks_off_is_no_answer() {
+/// More sessions than are handed on at once.
+async fn many_sessions() -> Seed {
     let seed = Seed::new().await;
     let id = seed.visit(&Visit::default()).await;
     seed.client
@@ -107,6 +107,12 @@ async fn an_export_that_breaks_off_is_no_answer() {
         )
         .await
         .unwrap();
+    seed
+}
+
+#[tokio::test]
+async fn an_export_that_breaks_off_is_no_answer() {
+    let seed = many_sessions().await;
     let server = Server::start(&seed.database.url).await;
     let whole = text(&server, &format!("export?type=sessions&{WINDOW}")).await;
     assert_eq!(whole.lines().count(), 30_002);
@@ -130,6 +136,21 @@ async fn an_export_that_breaks_off_is_no_answer() {
         }
     };
     assert!(broken, "a part was given for the whole");
+}
+
+#[tokio::test]
+async fn an_export_that_has_ended_makes_room_for_the_next() {
+    let seed = many_sessions().await;
+    let server = Server::start(&seed.database.url).await;
+    let slowly = || server.get(&format!("/api/v1/export?type=sessions&{WINDOW}")).send();
+    let mut first = slowly().await.unwrap();
+    first.chunk().await.unwrap().unwrap();
+    for _ in 0..300 {
+        text(&server, "export?type=orders&from=2010-01-01&to=2010-01-02").await;
+    }
+    let second = slowly().await.unwrap();
+    assert_eq!(second.status(), 200);
+    assert_eq!(problem(slowly().await.unwrap()).await.0, 503, "two are under way");
 }
 
 #[tokio::test]
