@@ -26,11 +26,13 @@ pub mod keys;
 pub mod path;
 pub mod salts;
 pub mod telemetry;
+pub mod terms;
 
 pub mod accept;
 pub mod assets;
 pub mod bodies;
 pub mod capture;
+pub mod dashboard;
 pub mod forward;
 pub mod journal;
 pub mod route;

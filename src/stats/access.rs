@@ -8,10 +8,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
+use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use axum::http::{Method, Uri};
@@ -21,9 +22,10 @@ use axum::serve::{IncomingStream, Listener};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::config::{Config, Scope};
+use crate::dashboard::{self, SignedIn};
 use crate::stats::problem::StatsError;
-use crate::stats::tokens::{self, PROBE_WAIT, READ_TIMEOUT, Verdict};
-use crate::stats::{AppState, Shared};
+use crate::stats::tokens::{self, PROBE_WAIT, READ_TIMEOUT, TokenHash, Verdict};
+use crate::stats::{AppState, Shared, login};
 
 /// The ends of a connection.
 #[derive(Debug, Clone, Copy)]
@@ -94,6 +96,11 @@ impl Access {
         }
     }
 
+    /// Whether people come by https, as `stats.public_url` says.
+    pub(crate) fn is_public_by_tls(&self) -> bool {
+        self.config.stats.public_url.as_deref().is_some_and(|url| url.starts_with("https:"))
+    }
+
     fn is_own_name(&self, host: &str, local: Option<IpAddr>) -> bool {
         if host == "localhost" || self.names.iter().any(|name| name == host) {
             return true;
@@ -115,11 +122,29 @@ pub(crate) async fn guard(State(shared): AppState, request: Request, next: Next)
     if open_to_all {
         return next.run(request).await;
     }
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    if shared.logins.token(&parts.headers, login::now()).is_some() {
+        parts.extensions.insert(SignedIn);
+    }
     match admit(&shared, &parts).await {
         Ok(()) => next.run(Request::from_parts(parts, body)).await,
+        Err(StatsError::Unauthorized) if is_for_people(&parts) => login::ask(&parts),
+        Err(refusal) if is_for_people(&parts) => {
+            dashboard::refused(&parts, refusal.status(), &refusal.to_string())
+        }
         Err(refusal) => refusal.into_response(),
     }
+}
+
+/// A page, which people look at: a browser asks for it, and it is not of the API.
+fn is_for_people(parts: &Parts) -> bool {
+    let accepted = parts.headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+    accepted.is_some_and(|accepted| accepted.contains("text/html")) && !parts.uri.path().starts_with("/api/")
+}
+
+/// What is needed to sign in and out: forms, and how the page looks.
+fn is_for_signing_in(parts: &Parts) -> bool {
+    ["/login", "/logout"].contains(&parts.uri.path()) || parts.uri.path().starts_with("/assets/")
 }
 
 /// Whether a request may have what it asks for.
@@ -133,6 +158,9 @@ pub(crate) async fn admit(shared: &Shared, parts: &Parts) -> Result<(), StatsErr
     let reading = matches!(parts.method, Method::GET | Method::HEAD);
     if !reading && !is_own_origin(&access, parts, &authority) {
         return Err(StatsError::ForeignOrigin);
+    }
+    if is_for_signing_in(parts) {
+        return Ok(());
     }
     if let Some(scope) = token_scope(shared, &access, parts).await? {
         let enough = match scope {
@@ -165,22 +193,48 @@ fn is_for_administrators(parts: &Parts) -> bool {
 
 /// The scope of the request's token; none when no token is needed.
 async fn token_scope(shared: &Shared, access: &Access, parts: &Parts) -> Result<Option<Scope>, StatsError> {
-    let token = bearer(parts);
-    let own = access.config.stats.tokens.iter().map(|token| (token.scope, &token.sha256));
-    if let Some(scope) = token.and_then(|token| tokens::find(own, &tokens::hash(token))) {
-        return Ok(Some(scope));
-    }
-    let open = access.may_be_open;
+    let reading = matches!(parts.method, Method::GET | Method::HEAD);
+    let given = bearer(parts).map(tokens::hash);
+    let token = given.or_else(|| shared.logins.token(&parts.headers, login::now()).filter(|_| reading));
     // A probe does not wait for a database that does not answer.
     let patience = if parts.uri.path() == "/readyz" { PROBE_WAIT } else { READ_TIMEOUT };
-    match shared.book.judge(&shared.context.tokens, token, patience).await {
-        Verdict::Valid(scope) => Ok(Some(scope)),
-        Verdict::NoTokens if open => Ok(None),
+    match shared.judge(token, patience).await {
+        Admitted::As(scope) => Ok(Some(scope)),
+        Admitted::Anybody => Ok(None),
         // Nobody but this machine can ask, and what the shop tells must not be lost because the database was away
         // when the process began.
-        Verdict::Unknown if open && needs_no_database(parts) => Ok(None),
-        Verdict::Unknown if open || token.is_some() => Err(StatsError::TokensUnavailable),
-        Verdict::Invalid | Verdict::NoTokens | Verdict::Unknown => Err(StatsError::Unauthorized),
+        Admitted::Unknown if access.may_be_open && needs_no_database(parts) => Ok(None),
+        Admitted::Unknown if access.may_be_open || token.is_some() => Err(StatsError::TokensUnavailable),
+        Admitted::Unknown | Admitted::Nobody => Err(StatsError::Unauthorized),
+    }
+}
+
+/// For whom a token is taken.
+pub(crate) enum Admitted {
+    /// For somebody who may do this.
+    As(Scope),
+    /// No token is needed.
+    Anybody,
+    /// A valid one is needed.
+    Nobody,
+    /// The database has not said.
+    Unknown,
+}
+
+impl Shared {
+    /// Judges what is known of a token by the configuration's tokens and the database's.
+    pub(crate) async fn judge(&self, token: Option<TokenHash>, patience: Duration) -> Admitted {
+        let access = self.access();
+        let own = access.config.stats.tokens.iter().map(|token| (token.scope, &token.sha256));
+        if let Some(scope) = token.and_then(|token| tokens::find(own, &token)) {
+            return Admitted::As(scope);
+        }
+        match self.book.judge(&self.context.tokens, token, patience).await {
+            Verdict::Valid(scope) => Admitted::As(scope),
+            Verdict::NoTokens if access.may_be_open => Admitted::Anybody,
+            Verdict::Unknown => Admitted::Unknown,
+            Verdict::Invalid | Verdict::NoTokens => Admitted::Nobody,
+        }
     }
 }
 

@@ -138,9 +138,6 @@ pub(crate) async fn coverage(
     RawQuery(query): RawQuery,
 ) -> Result<Response, StatsError> {
     let params = shared.params(query.as_deref(), &ACCEPTS)?;
-    if let Some(field) = params.filters.by_field().into_keys().next() {
-        return Err(ParameterError::new(field, "what is not counted has no field to filter by").into());
-    }
     if params.bots != Bots::Exclude {
         return Err(ParameterError::new("bots", "both are told: what is counted, and the bots").into());
     }

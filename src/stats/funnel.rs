@@ -17,7 +17,7 @@ use crate::stats::scope::Scope;
 use crate::store::columns::{List, Number, flags};
 
 pub(crate) const ACCEPTS: Accepts =
-    Accepts { window: true, csv: true, own: &["mode", "steps"], ..Accepts::NOTHING };
+    Accepts { window: true, filters: true, csv: true, own: &["mode", "steps"], ..Accepts::NOTHING };
 
 /// The steps when none are named.
 const USUAL_STEPS: [&str; 5] = ["product_view", "add_to_cart", "initiate_checkout", "lead", "purchase"];

@@ -31,7 +31,7 @@ impl Given {
                 return Err(ParameterError::new(&name, format!("more than {MOST_PARAMETERS} parameters")));
             }
             let field = name.trim_end_matches(['!', '~']);
-            let filter = accepts.window && FIELDS.contains(&field);
+            let filter = accepts.filters && FIELDS.contains(&field);
             let key = if filter { field } else { &*name };
             let Some(known_name) = known.iter().find(|known| **known == key) else {
                 return Err(ParameterError::new(&name, unknown_name(&name, &known)));
@@ -159,6 +159,8 @@ pub(crate) fn known_names(accepts: &Accepts) -> Vec<&'static str> {
     let mut known = vec!["timezone"];
     if accepts.window {
         known.extend(["period", "from", "to", "bots", "site"]);
+    }
+    if accepts.filters {
         known.extend(FIELDS);
     }
     if accepts.money {

@@ -7,10 +7,10 @@ use std::net::IpAddr;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::connect_info::ConnectInfo;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use schemars::JsonSchema;
@@ -131,7 +131,7 @@ pub(crate) struct Came {
 /// `GET /api/v1/inspect`
 pub(super) async fn inspect(
     State(shared): AppState,
-    ConnectInfo(peers): ConnectInfo<Peers>,
+    peers: Option<Extension<ConnectInfo<Peers>>>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, StatsError> {
     let query = Query::read(query.as_deref().unwrap_or_default())?;
@@ -139,7 +139,7 @@ pub(super) async fn inspect(
     let config = shared.context.config.now();
     let zone = &config.stats.timezone;
     let since = inspection.look(crate::clock::unix_ms());
-    let asker = peers.remote.map(|address| address.ip());
+    let asker = peers.and_then(|peers| peers.0.0.remote).map(|address| address.ip());
     let deadline = Instant::now() + Duration::from_secs(query.wait);
     let mut after = query.after;
     let (notes, next) = loop {

@@ -33,10 +33,10 @@ mod funnel;
 mod general;
 mod given;
 mod groups;
-mod headings;
 mod health;
 mod inspect;
 mod landing;
+mod login;
 mod ltv;
 mod money;
 mod openapi;
@@ -89,11 +89,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Live};
 use crate::customer::CustomerHasher;
+use crate::dashboard;
 use crate::ingest::Ingest;
 use crate::inspect::Inspection;
 use crate::stats::access::{Access, Peers};
 use crate::stats::database::ReportDatabase;
-
+use crate::stats::login::Logins;
 use crate::stats::params::{Accepts, ParameterError, Params};
 use crate::stats::problem::StatsError;
 use crate::stats::tokens::TokenBook;
@@ -129,6 +130,7 @@ struct Shared {
     listen: SocketAddr,
     access: Live<Access>,
     book: TokenBook,
+    logins: Logins,
     registry: Registry,
     /// When it is over: what would go on ends.
     shutdown: CancellationToken,
@@ -167,7 +169,9 @@ impl Shared {
 /// Every address of the port.
 fn urls() -> Router<Arc<Shared>> {
     Router::new()
-        .route("/", get(landing::landing))
+        .route("/api", get(landing::landing))
+        .route("/login", get(login::page).post(login::give))
+        .route("/logout", post(login::end))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
@@ -222,15 +226,16 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
     let listen = listener.local_addr()?;
-    let service = router(context, listen, shutdown.clone()).into_make_service_with_connect_info::<Peers>();
+    let service = router(context, listen, shutdown.clone())?.into_make_service_with_connect_info::<Peers>();
     axum::serve(access::Port(listener), service).with_graceful_shutdown(shutdown.cancelled_owned()).await
 }
 
-fn router(context: StatsContext, listen: SocketAddr, shutdown: CancellationToken) -> Router {
+fn router(context: StatsContext, listen: SocketAddr, shutdown: CancellationToken) -> std::io::Result<Router> {
     let shared = Arc::new(Shared {
         access: Live::new(Access::new(context.config.now(), listen)),
         listen,
         book: TokenBook::default(),
+        logins: Logins::new()?,
         registry: context.metrics.registry(),
         shutdown,
         exports: Arc::new(Semaphore::new(EXPORTS)),
@@ -238,11 +243,12 @@ fn router(context: StatsContext, listen: SocketAddr, shutdown: CancellationToken
         openapi: openapi::document(),
         context,
     });
-    urls()
+    let api = urls()
         .fallback(|| async { StatsError::NotFound("there is nothing at this address") })
         .method_not_allowed_fallback(|| async { StatsError::Method })
         .layer(from_fn(again::ask))
         .layer(from_fn(revalidate::ask))
-        .layer(from_fn_with_state(Arc::clone(&shared), access::guard))
-        .with_state(shared)
+        .with_state(Arc::clone(&shared));
+    let pages = dashboard::pages(api.clone(), &shared.openapi);
+    Ok(api.merge(pages).layer(from_fn_with_state(shared, access::guard)))
 }

@@ -22,6 +22,7 @@ use crate::stats::{
     explain, forget, funnel, general, ingest, inspect, ltv, order_item, orders, products, realtime, repeat,
     returning, roi, rows_export, sessions, spend_item, tag_health, timeseries,
 };
+use crate::terms::LOCALES;
 
 /// `GET /openapi.json`
 pub(crate) async fn openapi(State(shared): AppState) -> Response {
@@ -274,7 +275,8 @@ impl Paths {
 
     fn machines(&mut self) {
         let texts = [
-            ("/", "text/html", "A page that lists the addresses."),
+            ("/", "text/html", "The pages for people: the numbers of a window beside those before it."),
+            ("/api", "text/html", "A page that lists the addresses of the API."),
             ("/healthz", "text/plain", "The process answers."),
             ("/readyz", "text/plain", "ready or degraded, with reasons; 503 while nobody can be served."),
             ("/metrics", "application/openmetrics-text", "Metrics as Prometheus takes them."),
@@ -354,7 +356,7 @@ fn operation(summary: &str, accepts: &Accepts, in_path: &[(&str, &str)]) -> Valu
                 json!({"type": "string", "pattern": format!("^({})(:asc|:desc)?$", columns.join("|"))});
         }
         parameters.push(one);
-        if accepts.window && FIELDS.contains(&name) {
+        if accepts.filters && FIELDS.contains(&name) {
             let more =
                 [("!", "None of these."), ("~", "Contains one of these."), ("!~", "Contains none of these.")];
             parameters.extend(more.map(|(sign, text)| filter(&format!("{name}{sign}"), text)));
@@ -415,7 +417,7 @@ fn parameter(name: &str) -> Value {
             (json!({"enum": ["source", "campaign", "content", "channel"]}), "What credits are grouped by.")
         }
         "type" => (text, "What is exported."),
-        "locale" => (json!({"enum": ["en", "uk"]}), "Language of the columns' names in CSV."),
+        "locale" => (json!({"enum": LOCALES}), "Language of the columns' names in CSV."),
         "conversion_name" => (text, "What Google Ads calls the conversion."),
         "path" => (text, "The beginning of a path."),
         "me" => (text, "Only requests of the machine that asks."),

@@ -19,8 +19,10 @@ pub(crate) const MODELS: &[&str; 7] =
 /// What an endpoint understands.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Accepts {
-    /// A window, filters and bots.
+    /// A window and bots.
     pub(crate) window: bool,
+    /// Filters by field.
+    pub(crate) filters: bool,
     /// Money: date basis and attribution model.
     pub(crate) money: bool,
     /// A list: its default limit and the columns it can be sorted by, the first by default.
@@ -37,8 +39,16 @@ pub(crate) struct Accepts {
 
 impl Accepts {
     /// Nothing but a zone.
-    pub(crate) const NOTHING: Accepts =
-        Accepts { window: false, money: false, list: None, search: false, site: false, csv: false, own: &[] };
+    pub(crate) const NOTHING: Accepts = Accepts {
+        window: false,
+        filters: false,
+        money: false,
+        list: None,
+        search: false,
+        site: false,
+        csv: false,
+        own: &[],
+    };
 
     /// The shapes an answer can have.
     pub(crate) fn formats(&self) -> &'static [&'static str] {
@@ -46,7 +56,8 @@ impl Accepts {
     }
 
     /// A window, and money in it.
-    pub(crate) const MONEY: Accepts = Accepts { window: true, money: true, ..Accepts::NOTHING };
+    pub(crate) const MONEY: Accepts =
+        Accepts { window: true, filters: true, money: true, ..Accepts::NOTHING };
 }
 
 /// Parameters as resolved.

@@ -81,7 +81,8 @@ pub(crate) struct Problem {
 }
 
 impl StatsError {
-    fn status(&self) -> StatusCode {
+    /// The status of the answer.
+    pub(crate) fn status(&self) -> StatusCode {
         match self {
             StatsError::Parameter(_) | StatsError::Body { .. } | StatsError::NoVisitorId => {
                 StatusCode::BAD_REQUEST

@@ -19,7 +19,7 @@ use crate::stats::scan::{Wanted, scan};
 use crate::stats::scope::Scope;
 use crate::store::columns::{Number, id_hash};
 
-pub(crate) const ACCEPTS: Accepts = Accepts { window: true, csv: true, ..Accepts::NOTHING };
+pub(crate) const ACCEPTS: Accepts = Accepts { window: true, filters: true, csv: true, ..Accepts::NOTHING };
 
 #[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct Returning {

@@ -27,7 +27,6 @@ use uuid::Uuid;
 use crate::stats::csv;
 use crate::stats::database::{DatabaseError, Parameter, Snapshot};
 use crate::stats::export::{PIECES, Pieces};
-use crate::stats::headings;
 use crate::stats::money::amount;
 use crate::stats::params::{Accepts, ParameterError, Params};
 use crate::stats::parts::Parts;
@@ -36,6 +35,7 @@ use crate::stats::problem::StatsError;
 use crate::stats::scope::{Money, Scope};
 use crate::stats::told_orders::{self, ToldOrders};
 use crate::stats::{AppState, breakdown};
+use crate::terms::{self, Locale};
 
 pub(crate) const ACCEPTS: Accepts =
     Accepts { own: &["type", "format", "locale", "conversion_name"], ..Accepts::MONEY };
@@ -102,7 +102,7 @@ pub(crate) async fn export(
         Some("ndjson") => Shape::JsonLines,
         _ => Shape::Csv,
     };
-    let locale = params.given.choice("locale", headings::LOCALES)?.unwrap_or(headings::LOCALES[0]);
+    let locale = params.given.choice("locale", terms::LOCALES)?.and_then(Locale::of).unwrap_or_default();
     let conversion = params.given.one("conversion_name")?.unwrap_or("Purchase").to_owned();
     let mut writer = Writer::new(shape, locale, params.zone.clone());
     let Some((_, sql, takes)) = STREAMED.iter().find(|(known, ..)| *known == name) else {
@@ -303,7 +303,7 @@ async fn hand_on(text: &mut String, out: &mpsc::Sender<Bytes>) -> Result<(), Bro
 /// Rows as text.
 struct Writer {
     shape: Shape,
-    locale: &'static str,
+    locale: Locale,
     zone: TimeZone,
     /// What stands before each value of a JSON line; of the columns, which all rows have.
     names: Vec<String>,
@@ -329,7 +329,7 @@ enum Cell<'a> {
 }
 
 impl Writer {
-    fn new(shape: Shape, locale: &'static str, zone: TimeZone) -> Writer {
+    fn new(shape: Shape, locale: Locale, zone: TimeZone) -> Writer {
         Writer {
             shape,
             locale,
@@ -397,7 +397,7 @@ impl Writer {
         self.currency = names.clone().position(|name| CURRENCY.contains(&name));
         if self.shape == Shape::Csv {
             self.text.push(csv::BYTE_ORDER_MARK);
-            let headings = names.map(|name| headings::heading(name, self.locale).to_owned());
+            let headings = names.map(|name| terms::heading(name, self.locale));
             csv::push_line(&mut self.text, headings);
         }
     }

@@ -26,8 +26,13 @@ use crate::stats::problem::StatsError;
 use crate::stats::scan::Choices;
 use crate::stats::scope::Scope;
 
-pub(crate) const LIST: Accepts =
-    Accepts { window: true, list: Some((50, &["first_seen"])), search: true, ..Accepts::NOTHING };
+pub(crate) const LIST: Accepts = Accepts {
+    window: true,
+    filters: true,
+    list: Some((50, &["first_seen"])),
+    search: true,
+    ..Accepts::NOTHING
+};
 
 pub(crate) const ONE: Accepts = Accepts::NOTHING;
 

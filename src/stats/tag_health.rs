@@ -20,7 +20,7 @@ use crate::stats::problem::StatsError;
 use crate::stats::scope::Scope;
 
 pub(crate) const ACCEPTS: Accepts =
-    Accepts { window: true, list: Some((100, &["hits"])), ..Accepts::NOTHING };
+    Accepts { window: true, filters: true, list: Some((100, &["hits"])), ..Accepts::NOTHING };
 
 /// Something that is wrong, and an example of it.
 #[derive(Debug, JsonSchema, Serialize)]

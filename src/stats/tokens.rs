@@ -160,14 +160,11 @@ impl TokenBook {
     pub(crate) async fn judge(
         &self,
         database: &ReportDatabase,
-        token: Option<&str>,
+        token_hash: Option<TokenHash>,
         patience: Duration,
     ) -> Verdict {
-        let token_hash = token.map(hash);
         let verdict = verdict(self.tokens(database, FRESH, patience).await.as_deref(), token_hash);
-        if verdict == Verdict::Invalid && token_hash.is_some()
-            || verdict == Verdict::NoTokens && token.is_some()
-        {
+        if matches!(verdict, Verdict::Invalid | Verdict::NoTokens) && token_hash.is_some() {
             return self::verdict(
                 self.tokens(database, FRESH_FOR_UNKNOWN, patience).await.as_deref(),
                 token_hash,

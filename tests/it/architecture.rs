@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 /// request path stands below the office, so that nothing in it can come to wait for a database.
 const BOTTOM_UP: [&str; 4] = [SHARED, REQUEST_PATH, OFFICE, "reload app demo cli"];
 const SHARED: &str =
-    "path clock exclusion action certificates erasure hit config files telemetry journal keys customer";
+    "path clock exclusion action certificates erasure hit config files telemetry journal keys customer terms";
 const REQUEST_PATH: &str = "bodies capture forward route accept salts assets inspect record exchange proxy";
-const OFFICE: &str = "ingest store ship stats managed";
+const OFFICE: &str = "ingest store ship dashboard stats managed";
 
 /// What of the request path the office may import all the same: it is pure, or a plain value.
 const COMMON_GROUND: &str = "capture salts inspect";

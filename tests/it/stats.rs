@@ -8,6 +8,7 @@ mod health;
 mod ingest;
 mod metrics;
 mod openapi;
+mod pages;
 mod people;
 mod questions;
 mod rates;

@@ -100,6 +100,14 @@ impl Server {
         request.header("content-type", content_type).body(text.to_owned())
     }
 
+    /// A form as browsers send it, and what it leads to is not followed.
+    pub fn post_form(&self, path: &str, form: String) -> RequestBuilder {
+        let client =
+            Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let request = client.post(format!("{}{path}", self.address));
+        request.header("content-type", "application/x-www-form-urlencoded").body(form)
+    }
+
     /// The answer to a report.
     pub async fn report(&self, target: &str) -> Value {
         let response = self.get(&format!("/api/v1/{target}")).send().await.unwrap();

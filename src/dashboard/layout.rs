@@ -1,0 +1,328 @@
+//! What all pages have around them: navigation, the window and the filters, what belongs to the numbers.
+
+use std::collections::BTreeSet;
+
+use maud::{DOCTYPE, Markup, html};
+use serde_json::Value;
+
+use crate::dashboard::numbers::NOTHING;
+use crate::dashboard::parts::View;
+use crate::dashboard::question::{FIELDS, Question};
+use crate::dashboard::reports::{Refusal, Report, Takes};
+use crate::dashboard::sheets::{GROUPS, SHEETS};
+use crate::dashboard::words::{known, word};
+use crate::dashboard::{SCRIPT, STYLE, asset_version};
+use crate::terms::{LOCALES, Locale, Term};
+
+/// Periods that can be chosen.
+const PERIODS: [&str; 7] = ["today", "yesterday", "week", "month", "90d", "year", "all_time"];
+
+/// Models that can be chosen.
+const MODELS: [&str; 7] =
+    ["last_non_direct", "first", "last", "last_paid", "linear", "position", "time_decay"];
+
+/// Parameters that have a place of their own on the page, or none.
+const PLACED: [&str; 12] = [
+    "timezone",
+    "period",
+    "from",
+    "to",
+    "bots",
+    "site",
+    "date_basis",
+    "model",
+    "cursor",
+    "sort",
+    "format",
+    "me",
+];
+
+/// What a page is, besides its parts.
+pub(crate) struct Page<'a> {
+    pub(crate) view: View<'a>,
+    /// The page's name, which is a word's, too.
+    pub(crate) name: &'a str,
+    /// What it is about, where the name does not say it.
+    pub(crate) about: Option<&'a str>,
+    /// Whether somebody is signed in who can sign out.
+    pub(crate) is_signed_in: bool,
+}
+
+impl Page<'_> {
+    /// The whole document.
+    pub(crate) fn document(&self, main: &Markup) -> Markup {
+        let View { locale, root, question, .. } = self.view;
+        let other = LOCALES.iter().find(|name| **name != locale.name()).copied().unwrap_or_default();
+        document(
+            locale,
+            root,
+            self.title(),
+            &html! {
+                header.top {
+                    a.brand href=(at_root(root, &question.lasting())) { "utm-dispatcher" }
+                    a.language href=(question.with("lang", other).link()) lang=(other) hreflang=(other) { (self.view.word("language")) }
+                    @if self.is_signed_in {
+                        form method="post" action=(format!("{root}logout")) { button { (self.view.word("logout")) } }
+                    }
+                }
+                div.frame {
+                    (self.navigation())
+                    main id="main" {
+                        h1 { (self.title()) @if let Some(about) = self.about { " " code { (about) } } }
+                        (main)
+                    }
+                }
+            },
+        )
+    }
+
+    /// The window and the filters, and what else the report takes; with what it took where nothing is said.
+    pub(crate) fn controls(&self, takes: &Takes, report: Option<&Report>) -> Markup {
+        let question = self.view.question;
+        let has = |name: &str| takes.names.contains(name);
+        let own: Vec<_> = takes
+            .parameters
+            .iter()
+            .filter(|(name, _)| {
+                let field = name.trim_end_matches(['!', '~']);
+                !PLACED.contains(&name.as_str())
+                    && (!FIELDS.contains(&field) || (self.name == "ab-test" && name == "campaign"))
+            })
+            .collect();
+        let mut shown: BTreeSet<&str> =
+            ["from", "last", "to", "period", "bots", "date_basis", "model", "cursor"].into();
+        shown.extend(own.iter().map(|(name, _)| name.as_str()));
+        let shown: Vec<&str> = shown.into_iter().collect();
+        html! {
+            div.controls {
+                @if has("period") {
+                    nav.periods aria-label=(self.view.word("timeseries")) {
+                        @for period in PERIODS {
+                            a href=(question.in_period(period).link()) aria-current=[(question.period() == Some(period)).then_some("true")] {
+                                (self.view.word(&format!("period.{period}")))
+                            }
+                        }
+                    }
+                }
+                form.choices method="get" {
+                    @for (name, value) in question.others(&shown) { input type="hidden" name=(name) value=(value); }
+                    @if has("from") {
+                        @if let Some(period) = question.one("period") { input type="hidden" name="period" value=(period); }
+                        label { (self.view.word("from_day")) " " input type="date" name="from" value=[question.one("from").and_then(|from| from.get(..10))]; }
+                        label { (self.view.word("last_day")) " " input type="date" name="last" value=[question.one("last")]; }
+                        @if let Some(to) = question.one("to") { input type="hidden" name="to" value=(to); }
+                    }
+                    @if has("bots") && has("source") { (self.choice("bots", &["exclude", "include", "only"])) }
+                    @if has("date_basis") { (self.choice("date_basis", &["order", "session"])) }
+                    @if has("model") && self.name != "attribution" { (self.choice("model", &MODELS)) }
+                    @for (name, values) in &own { (self.own(name, values, report.map_or(&Value::Null, |report| report.query(name)))) }
+                    button { (self.view.word("apply")) }
+                }
+                @if has("source") { (self.filters()) }
+            }
+        }
+    }
+
+    /// What belongs to the numbers of these reports, and what they mean.
+    pub(crate) fn notes(&self, reports: &[&Report], fields: impl Iterator<Item = &'static str>) -> Markup {
+        let warnings: BTreeSet<&str> = reports.iter().flat_map(|report| report.warnings()).collect();
+        let left_out: BTreeSet<&str> =
+            reports.iter().flat_map(|report| report.left_out.iter().map(String::as_str)).collect();
+        let fact = |name: &str| reports.iter().find_map(|report| report.meta(name).as_str());
+        let mut terms: Vec<(&str, &str)> = fields
+            .filter_map(Term::of)
+            .map(|term| (term.name(self.view.locale), term.definition(self.view.locale)))
+            .collect();
+        terms.sort_unstable();
+        terms.dedup();
+        html! {
+            footer.notes {
+                @for warning in warnings { p.warning role="note" { (warning) } }
+                @if !left_out.is_empty() {
+                    p.warning role="note" { (self.view.word("not_filtered")) " " (left_out.into_iter().collect::<Vec<_>>().join(", ")) }
+                }
+                p {
+                    (self.view.word("through")) ": "
+                    @match fact("data_through") {
+                        Some(at) => { time datetime=(at) { (at.get(..19).unwrap_or(at).replacen('T', " ", 1)) } }
+                        None => { (self.view.word("through.none")) }
+                    }
+                    @if let Some(zone) = fact("timezone") { " · " (self.view.word("zone")) ": " (zone) }
+                    @if let Some(currency) = fact("currency") { " · " (self.view.word("money_in")) " " (currency) }
+                }
+                @if !terms.is_empty() {
+                    details {
+                        summary { (self.view.word("definitions")) }
+                        dl.terms { @for (name, definition) in terms { dt { (name) } dd { (definition) } } }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Why there is no answer.
+    pub(crate) fn refusal(refusal: &Refusal) -> Markup {
+        html! { p.problem role="alert" { (refusal.detail) } }
+    }
+
+    fn title(&self) -> &str {
+        self.view.word(self.name)
+    }
+
+    fn navigation(&self) -> Markup {
+        let View { root, question, .. } = self.view;
+        let lasting = question.lasting();
+        let current = |name: &str| (self.name == name).then_some("page");
+        html! {
+            nav.pages aria-label=(self.view.word("title")) {
+                a href=(at_root(root, &lasting)) aria-current=[current("overview")] { (self.view.word("overview")) }
+                @for group in GROUPS {
+                    h2 { (self.view.word(group)) }
+                    ul {
+                        @for sheet in SHEETS.iter().filter(|sheet| sheet.group == group) {
+                            li { a href=(format!("{root}reports/{}{}", sheet.name, lasting.link())) aria-current=[current(sheet.name)] {
+                                (self.view.word(sheet.name))
+                            } }
+                        }
+                        @if group == GROUPS[GROUPS.len() - 1] {
+                            li { a href=(format!("{root}exports{}", lasting.link())) aria-current=[current("exports")] { (self.view.word("exports")) } }
+                            li { a href=(format!("{root}api")) { (self.view.word("api")) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn choice(&self, name: &str, values: &[&str]) -> Markup {
+        let chosen = self.view.question.one(name).unwrap_or(values[0]);
+        html! {
+            label { (self.view.word(name)) " "
+                select name=(name) {
+                    @for value in values {
+                        option value=(if *value == values[0] { "" } else { value }) selected[*value == chosen] {
+                            (self.view.word(&format!("{name}.{value}")))
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// A parameter of this report alone.
+    fn own(&self, name: &str, values: &[String], taken: &Value) -> Markup {
+        let taken = taken.as_str().map(str::to_owned).or_else(|| taken.as_number().map(ToString::to_string));
+        let given = self.view.question.one(name).or(taken.as_deref());
+        html! {
+            label { (self.view.word(name)) " "
+                @if values.is_empty() {
+                    input name=(name) value=[given] size="10";
+                } @else {
+                    select name=(name) {
+                        @if given.is_none() { option value="" { (NOTHING) } }
+                        @for value in values { option value=(value) selected[given == Some(value)] {
+                            (known(&format!("{name}.{value}"), self.view.locale).unwrap_or(value))
+                        } }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The filters that are set, each with the link that takes it away, and the form that adds one.
+    fn filters(&self) -> Markup {
+        let question = self.view.question;
+        html! {
+            div.filters {
+                @for (name, value) in question.filters() {
+                    @let field = name.trim_end_matches(['!', '~']);
+                    @let sign = &name[field.len()..];
+                    span.filter {
+                        (self.view.name(field)) " " (self.view.word(&format!("sign.{sign}"))) " " b { (value) } " "
+                        a href=(question.unfiltered(name, value).link()) aria-label=(format!("{}: {} {value}", self.view.word("filter.remove"), self.view.name(field))) { "×" }
+                    }
+                }
+                details {
+                    summary { (self.view.word("filter.add")) }
+                    form method="get" {
+                        @for (name, value) in question.others(&["cursor"]) { input type="hidden" name=(name) value=(value); }
+                        label { (self.view.word("filter.field")) " " select name="add_field" {
+                            @for field in FIELDS { option value=(field) { (self.view.name(field)) } }
+                        } }
+                        select name="add_sign" aria-label=(self.view.word("filter.field")) {
+                            @for sign in ["", "!", "~", "!~"] { option value=(sign) { (self.view.word(&format!("sign.{sign}"))) } }
+                        }
+                        label { (self.view.word("filter.value")) " " input name="add_value" required; }
+                        button { (self.view.word("filter.add")) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Where a token is given. `next` is where to go then.
+pub(crate) fn login(locale: Locale, root: &str, next: &str, refusal: Option<&str>) -> Markup {
+    document(
+        locale,
+        root,
+        word("login", locale),
+        &html! {
+            main.login id="main" {
+                h1 { "utm-dispatcher" }
+                @if let Some(key) = refusal { p.problem role="alert" { (word(key, locale)) } }
+                form method="post" action=(format!("{root}login")) {
+                    input type="hidden" name="next" value=(next);
+                    label { (word("login.token", locale)) " "
+                        input type="password" name="token" required autofocus autocomplete="current-password"; }
+                    button { (word("login", locale)) }
+                }
+                p { (word("login.hint", locale)) }
+            }
+        },
+    )
+}
+
+/// A page of a few words, for what has no report to show.
+pub(crate) fn plain(locale: Locale, root: &str, text: &str) -> Markup {
+    document(
+        locale,
+        root,
+        word("title", locale),
+        &html! {
+            main.login id="main" {
+                h1 { "utm-dispatcher" }
+                p.problem role="alert" { (text) }
+                p { a href=(at_root(root, &Question::default())) { (word("overview", locale)) } }
+            }
+        },
+    )
+}
+
+/// The way to `/`, with this question.
+fn at_root(root: &str, question: &Question) -> String {
+    format!("{}{}", if root.is_empty() { "./" } else { root }, question.link())
+}
+
+fn document(locale: Locale, root: &str, title: &str, body: &Markup) -> Markup {
+    let asset = |name: &str, text: &str| format!("{root}assets/{name}?{}", asset_version(text));
+    html! {
+        (DOCTYPE)
+        html lang=(locale.name()) {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta name="robots" content="noindex";
+                title { (title) " · utm-dispatcher" }
+                link rel="icon" href="data:,";
+                link rel="stylesheet" href=(asset("style.css", STYLE));
+                script src=(asset("script.js", SCRIPT)) defer {}
+            }
+            body {
+                a.skip href="#main" { (word("skip", locale)) }
+                (body)
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The reports, asked as anybody asks them: the same addresses, the same answers, within the process. So a number of a
+//! page is the number of the API, and what the API refuses the page says.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::Request;
+use serde_json::Value;
+use tower::ServiceExt;
+
+use crate::dashboard::question::Question;
+
+/// Greatest answer of a report. Lists have at most a thousand rows.
+const ANSWER_BYTES: usize = 16 << 20;
+
+/// Where reports are asked.
+#[derive(Debug, Clone)]
+pub(crate) struct Reports {
+    api: Router,
+    /// What each takes, by name.
+    takes: BTreeMap<String, Takes>,
+}
+
+/// What a report takes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Takes {
+    /// Names of its parameters.
+    pub(crate) names: BTreeSet<String>,
+    /// Its parameters with the values that they can have, none where it is any text; in the document's order.
+    pub(crate) parameters: Vec<(String, Vec<String>)>,
+    /// What its rows can be sorted by.
+    pub(crate) sorts: Vec<String>,
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Report {
+    answer: Value,
+    /// Filters that the report does not know.
+    pub(crate) left_out: Vec<String>,
+}
+
+/// Why there is none.
+#[derive(Debug, Clone)]
+pub(crate) struct Refusal {
+    pub(crate) status: u16,
+    pub(crate) detail: String,
+}
+
+impl Reports {
+    /// Those of this API, which describes itself by this document (OpenAPI).
+    pub(crate) fn new(api: Router, document: &[u8]) -> Reports {
+        let document: Value = serde_json::from_slice(document).unwrap_or_default();
+        let paths = document["paths"].as_object().into_iter().flatten();
+        let takes = paths.filter_map(|(path, methods)| {
+            Some((path.strip_prefix("/api/v1/")?.to_owned(), Takes::read(&methods["get"]["parameters"])))
+        });
+        Reports { takes: takes.collect(), api }
+    }
+
+    /// What the report of this name takes. `{id}` stands for an id.
+    pub(crate) fn takes(&self, name: &str) -> Option<&Takes> {
+        self.takes.get(name)
+    }
+
+    /// Asks the report of this name at a path within the API.
+    pub(crate) async fn ask(&self, name: &str, path: &str, question: &Question) -> Result<Report, Refusal> {
+        let nothing = Takes::default();
+        let asked = question.to(&self.takes(name).unwrap_or(&nothing).names);
+        let request = Request::builder()
+            .uri(format!("/api/v1/{path}?{}", asked.query))
+            .body(Body::empty())
+            .map_err(|_| Refusal::no_answer())?;
+        let response = match self.api.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+        let status = response.status();
+        let body = to_bytes(response.into_body(), ANSWER_BYTES).await.map_err(|_| Refusal::no_answer())?;
+        let answer: Value = serde_json::from_slice(&body).map_err(|_| Refusal::no_answer())?;
+        if status.is_success() {
+            return Ok(Report { answer, left_out: asked.left_out });
+        }
+        let detail = answer["detail"].as_str().unwrap_or_default().to_owned();
+        Err(Refusal { status: status.as_u16(), detail })
+    }
+}
+
+impl Takes {
+    fn read(parameters: &Value) -> Takes {
+        let mut takes = Takes::default();
+        for parameter in parameters.as_array().into_iter().flatten() {
+            let Some(name) = parameter["name"].as_str().filter(|_| parameter["in"] == "query") else {
+                continue;
+            };
+            let values = parameter["schema"]["enum"].as_array().into_iter().flatten();
+            let values = values.filter_map(Value::as_str).map(str::to_owned).collect();
+            takes.names.insert(name.to_owned());
+            takes.parameters.push((name.to_owned(), values));
+            if let ("sort", Some(pattern)) = (name, parameter["schema"]["pattern"].as_str()) {
+                let columns = pattern.trim_start_matches("^(").split(')').next().unwrap_or_default();
+                takes.sorts = columns.split('|').map(str::to_owned).collect();
+            }
+        }
+        takes
+    }
+}
+
+impl Report {
+    /// A part of the results; null where there is none.
+    pub(crate) fn at(&self, pointer: &str) -> &Value {
+        self.answer["results"].pointer(pointer).unwrap_or(&Value::Null)
+    }
+
+    /// The rows there.
+    pub(crate) fn rows(&self, pointer: &str) -> &[Value] {
+        self.at(pointer).as_array().map_or(&[], Vec::as_slice)
+    }
+
+    /// What belongs to the numbers.
+    pub(crate) fn meta(&self, name: &str) -> &Value {
+        &self.answer["meta"][name]
+    }
+
+    /// A parameter as it was understood.
+    pub(crate) fn query(&self, name: &str) -> &Value {
+        &self.answer["query"][name]
+    }
+
+    /// What the reader must know.
+    pub(crate) fn warnings(&self) -> impl Iterator<Item = &str> {
+        self.meta("warnings").as_array().into_iter().flatten().filter_map(Value::as_str)
+    }
+}
+
+impl Refusal {
+    fn no_answer() -> Refusal {
+        Refusal { status: 500, detail: "no answer".to_owned() }
+    }
+}

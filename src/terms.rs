@@ -1,0 +1,167 @@
+//! What the fields of reports are called and what they mean, in each language: one table for CSV and for pages.
+//!
+//! `terms.tsv` has a line for each: the field, what kind of value it is, its name and its definition in the languages'
+//! order. A field without a line is called by its own name.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+/// The languages, the first by default (ISO 639-1).
+pub const LOCALES: &[&str] = &["en", "uk"];
+
+/// Which of [`LOCALES`].
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Locale(usize);
+
+/// What kind of value a field has: how it is written for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Words, ids.
+    Text,
+    /// Yes or no.
+    Flag,
+    /// Whole things.
+    Count,
+    /// A number with a fraction.
+    Number,
+    /// Decimal text in minor units of a currency.
+    Money,
+    /// Percent.
+    Rate,
+    /// A part of one.
+    Share,
+    /// Percent, from `low` to `high`.
+    Interval,
+    /// Time that passed.
+    Seconds,
+    /// The same, in days.
+    Days,
+    /// An instant.
+    Time,
+    /// The beginning of an hour or a day.
+    Begin,
+    /// The name of an action.
+    Step,
+}
+
+/// A field of reports.
+#[derive(Debug)]
+pub struct Term {
+    /// How its values are written.
+    pub kind: Kind,
+    names: [&'static str; 2],
+    definitions: [&'static str; 2],
+}
+
+static TERMS: LazyLock<HashMap<&str, Term>> = LazyLock::new(|| {
+    let lines = include_str!("terms.tsv").lines();
+    lines.filter_map(|line| read(&line.split('\t').collect::<Vec<_>>())).collect()
+});
+
+fn read(line: &[&'static str]) -> Option<(&'static str, Term)> {
+    let &[field, kind, first_name, second_name, first_definition, second_definition] = line else {
+        return None;
+    };
+    let kind = match kind {
+        "text" => Kind::Text,
+        "flag" => Kind::Flag,
+        "count" => Kind::Count,
+        "number" => Kind::Number,
+        "money" => Kind::Money,
+        "rate" => Kind::Rate,
+        "share" => Kind::Share,
+        "interval" => Kind::Interval,
+        "seconds" => Kind::Seconds,
+        "days" => Kind::Days,
+        "time" => Kind::Time,
+        "begin" => Kind::Begin,
+        "step" => Kind::Step,
+        _ => return None,
+    };
+    let (names, definitions) = ([first_name, second_name], [first_definition, second_definition]);
+    Some((field, Term { kind, names, definitions }))
+}
+
+impl Locale {
+    /// The language of this name.
+    pub fn of(name: &str) -> Option<Locale> {
+        LOCALES.iter().position(|known| *known == name).map(Locale)
+    }
+
+    /// The first one of an `Accept-Language` that is known here (RFC 9110, section 12.5.4), weights aside: browsers
+    /// send what they like best first.
+    pub fn accepted(languages: &str) -> Locale {
+        let names = languages.split(',').map(|range| range.trim_start().get(..2).unwrap_or_default());
+        names.map(str::to_ascii_lowercase).find_map(|name| Locale::of(&name)).unwrap_or_default()
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        LOCALES[self.0]
+    }
+
+    /// Which one of the texts is in it.
+    pub fn pick<T: Copy>(self, texts: [T; 2]) -> T {
+        texts[self.0]
+    }
+}
+
+impl Term {
+    /// The one of this field; of a path into an answer, the path's own or else that of its last part.
+    pub fn of(field: &str) -> Option<&'static Term> {
+        TERMS.get(field).or_else(|| TERMS.get(field.rsplit('/').next()?))
+    }
+
+    /// What it is called.
+    pub fn name(&self, locale: Locale) -> &'static str {
+        locale.pick(self.names)
+    }
+
+    /// What it means.
+    pub fn definition(&self, locale: Locale) -> &'static str {
+        locale.pick(self.definitions)
+    }
+}
+
+/// What a column of a file is called: by its name in JSON, unless the language is another than the first.
+pub fn heading(field: &str, locale: Locale) -> String {
+    match Term::of(field).filter(|_| locale != Locale::default()) {
+        Some(term) if term.kind == Kind::Rate => format!("{} (%)", term.name(locale)),
+        Some(term) => term.name(locale).to_owned(),
+        None => field.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_is_a_term_with_all_its_texts() {
+        let lines: Vec<&str> = include_str!("terms.tsv").lines().collect();
+        assert_eq!(TERMS.len(), lines.len(), "a line is no term, or a field stands twice");
+        for (field, term) in TERMS.iter() {
+            let texts = term.names.iter().chain(&term.definitions);
+            assert!(texts.into_iter().all(|text| !text.trim().is_empty()), "{field}");
+            assert!(term.definitions.iter().all(|text| text.ends_with('.')), "{field}");
+        }
+    }
+
+    #[test]
+    fn columns_are_called_by_language() {
+        let [english, ukrainian] = [Locale(0), Locale(1)];
+        assert_eq!(heading("conversion_rate", english), "conversion_rate");
+        assert_eq!(heading("conversion_rate", ukrainian), "CR (%)");
+        assert_eq!(heading("sessions", ukrainian), "Сесії");
+        assert_eq!(heading("fbclid", ukrainian), "fbclid");
+    }
+
+    #[test]
+    fn the_first_language_that_is_known_is_taken() {
+        for (languages, locale) in
+            [("uk-UA,uk;q=0.9,en;q=0.8", "uk"), ("de, UK;q=0.5", "uk"), ("", "en"), ("ї", "en"), ("fr", "en")]
+        {
+            assert_eq!(Locale::accepted(languages).name(), locale, "{languages}");
+        }
+    }
+}
