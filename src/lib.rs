@@ -7,7 +7,7 @@
 //! 3. [`forward`] sends the request to the shop and streams the answer back,
 //! 4. [`journal`] keeps what was seen, before the response goes out,
 //! 5. [`ship`] brings it to Postgres, exactly once; [`store`] is what is there,
-//! 6. [`stats`] answers questions about it on a second port.
+//! 6. [`stats`] answers questions about it on a second port, [`dashboard`] shows the answers to people.
 //!
 //! [`proxy`] tells the story of one request; read it first. [`app`] builds the program and ends it. Stages share one
 //! plain record, the [`hit::Hit`]; imports point one way, in the order that `tests/it/architecture.rs` holds.

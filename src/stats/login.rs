@@ -4,14 +4,17 @@
 //! drew: it is no token, opens nothing but reading, ends with the process, and a token that is revoked takes it along. As
 //! reading is all, `SameSite=Lax` is enough: links of mails open.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::http::header::{COOKIE, LOCATION, SET_COOKIE, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -21,9 +24,9 @@ use sha2::Sha256;
 
 use crate::config::Scope;
 use crate::dashboard;
-use crate::stats::AppState;
 use crate::stats::access::Admitted;
 use crate::stats::tokens::{self, TokenHash};
+use crate::stats::{AppState, Shared};
 
 /// The cookie's name.
 const NAME: &str = "_utmd_stats";
@@ -76,13 +79,18 @@ impl Logins {
     }
 }
 
+/// Addresses at which people sign in and out.
+pub(crate) fn urls() -> Router<Arc<Shared>> {
+    Router::new().route("/login", get(page).post(give)).route("/logout", post(end))
+}
+
 /// `GET /login`
-pub(crate) async fn page(request: Request) -> Response {
+async fn page(request: Request) -> Response {
     dashboard::login(&request.into_parts().0, StatusCode::OK, "", None)
 }
 
 /// `POST /login`: the token and where to go then, as a form sends them.
-pub(crate) async fn give(State(shared): AppState, request: Request) -> Response {
+async fn give(State(shared): AppState, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let Ok(body) = to_bytes(body, FORM_BYTES).await else {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
@@ -106,7 +114,7 @@ pub(crate) async fn give(State(shared): AppState, request: Request) -> Response 
 }
 
 /// `POST /logout`
-pub(crate) async fn end() -> Response {
+async fn end() -> Response {
     let cookie = format!("{NAME}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0");
     (StatusCode::SEE_OTHER, [(LOCATION, "login".to_owned()), (SET_COOKIE, cookie)]).into_response()
 }

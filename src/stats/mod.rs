@@ -1,6 +1,7 @@
 //! The stats port: answers about what is in the database, and takes what the shop tells.
 //!
-//! It runs in the office and starts with the database away. Everything an address can be is in `urls`.
+//! It runs in the office and starts with the database away. Every address of the API is in `urls`; the pages for people,
+//! which ask it, are the [`dashboard`]'s.
 
 pub mod database;
 mod ingest;
@@ -166,12 +167,10 @@ impl Shared {
     }
 }
 
-/// Every address of the port.
+/// Every address of the API.
 fn urls() -> Router<Arc<Shared>> {
     Router::new()
         .route("/api", get(landing::landing))
-        .route("/login", get(login::page).post(login::give))
-        .route("/logout", post(login::end))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
@@ -244,6 +243,7 @@ fn router(context: StatsContext, listen: SocketAddr, shutdown: CancellationToken
         context,
     });
     let api = urls()
+        .merge(login::urls())
         .fallback(|| async { StatsError::NotFound("there is nothing at this address") })
         .method_not_allowed_fallback(|| async { StatsError::Method })
         .layer(from_fn(again::ask))

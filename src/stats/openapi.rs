@@ -1,4 +1,4 @@
-//! `GET /openapi.json`: every address, what it takes and what it answers (OpenAPI 3.1). Shapes come from the types that are
+//! `GET /openapi.json`: every address of the API, what it takes and what it answers (OpenAPI 3.1). Shapes come from the types that are
 //! answered, descriptions from their documentation; parameters from what each address accepts.
 
 use axum::extract::State;
@@ -275,7 +275,6 @@ impl Paths {
 
     fn machines(&mut self) {
         let texts = [
-            ("/", "text/html", "The pages for people: the numbers of a window beside those before it."),
             ("/api", "text/html", "A page that lists the addresses of the API."),
             ("/healthz", "text/plain", "The process answers."),
             ("/readyz", "text/plain", "ready or degraded, with reasons; 503 while nobody can be served."),
