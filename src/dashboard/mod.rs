@@ -1,7 +1,7 @@
 //! The pages of the stats port: HTML and SVG that are made here, for browsers with and without scripts.
 //!
-//! A page asks the [`reports`] it shows by the API itself, within the process; [`sheets`] says which page shows what,
-//! [`question`] what its address asks for, [`parts`] and [`layout`] how it looks. Nothing here knows of the database, and
+//! A page asks the `reports` it shows by the API itself, within the process; `sheets` says which page shows what,
+//! `question` what its address asks for, `parts` and `layout` how it looks. Nothing here knows of the database, and
 //! nothing is asked of another host.
 
 mod chart;
