@@ -99,7 +99,8 @@ impl Asked {
     }
 
     fn page<'a>(&'a self, name: &'a str, about: Option<&'a str>, sorts: &'a [String]) -> Page<'a> {
-        let view = View { question: &self.question, locale: self.locale, root: &self.root, sorts };
+        let (question, locale, root) = (&self.question, self.locale, self.root.as_str());
+        let view = View { question, locale, root, sorts, has_filters: about.is_none() };
         Page { view, name, about, is_signed_in: self.parts.extensions.get::<SignedIn>().is_some() }
     }
 

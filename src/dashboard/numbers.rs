@@ -26,6 +26,7 @@ pub(crate) fn written(value: &Value, kind: Kind, locale: Locale) -> String {
                 Kind::Rate => format!("{} %", number(it, 2, locale)),
                 Kind::Share => format!("{} %", number(it * 100.0, 1, locale)),
                 Kind::Seconds => duration(it, locale),
+                Kind::Text => value.to_string(),
                 _ => number(it, 2, locale),
             }
         }
@@ -126,6 +127,7 @@ mod tests {
             (json!("2026-11-27T00:00:00+02:00"), Kind::Begin, "2026-11-27", "2026-11-27"),
             (json!("2026-11-27T20:00:00+02:00"), Kind::Begin, "2026-11-27 20:00", "2026-11-27 20:00"),
             (json!(null), Kind::Count, "–", "–"),
+            (json!(404), Kind::Text, "404", "404"),
             (json!(true), Kind::Flag, "yes", "так"),
             (json!(["google", "(direct)"]), Kind::Text, "google → (direct)", "google → (direct)"),
         ] {

@@ -23,6 +23,8 @@ pub(crate) struct View<'a> {
     pub(crate) root: &'a str,
     /// What rows can be sorted by.
     pub(crate) sorts: &'a [String],
+    /// Whether the page can be filtered.
+    pub(crate) has_filters: bool,
 }
 
 /// A table's shape: see [`Part::Rows`].
@@ -108,7 +110,7 @@ impl View<'_> {
             .labels
             .iter()
             .copied()
-            .filter(|field| rows.iter().any(|row| !value_at(row, field).is_null()))
+            .filter(|field| rows.iter().any(|row| !is_nothing(value_at(row, field))))
             .collect();
         if rows.is_empty() {
             return html! { p.nothing { (self.word("nothing")) } };
@@ -204,9 +206,9 @@ impl View<'_> {
             section {
                 h2 { (self.word(title)) }
                 dl.facts {
-                    @for field in fields.iter().filter(|field| !value_at(of, field).is_null()) {
+                    @for field in fields.iter().filter(|field| !is_nothing(value_at(of, field))) {
                         dt title=[self.definition(field)] { (self.name(field)) }
-                        dd { (self.label(field, of)) }
+                        dd { @if *field == "session_id" { (self.label(field, of)) } @else { (self.text(field, value_at(of, field))) } }
                     }
                 }
             }
@@ -234,39 +236,43 @@ impl View<'_> {
     /// A value that is no number: with the link that it is good for.
     fn label(&self, field: &str, row: &Value) -> Markup {
         let value = value_at(row, field);
+        match self.link(field, row) {
+            Some(link) if field == "session_id" => {
+                let id = value.as_str().unwrap_or_default();
+                html! { a href=(link) title=(id) { code { (id.get(24..).unwrap_or(id)) } } }
+            }
+            Some(link) => html! { a href=(link) { (self.text(field, value)) } },
+            None => self.text(field, value),
+        }
+    }
+
+    fn text(&self, field: &str, value: &Value) -> Markup {
         let text = match kind(field) {
             Kind::Step => known(&format!("step.{}", value.as_str().unwrap_or_default()), self.locale)
                 .map_or_else(|| written(value, Kind::Text, self.locale), str::to_owned),
             kind => written(value, kind, self.locale),
         };
-        let (Some(id), filter) = (value.as_str(), if field == "device_type" { "device" } else { field })
-        else {
-            return html! { (text) };
-        };
-        let link = match filter {
-            "session_id" => {
-                format!("{}sessions/{}{}", self.root, encoded(id), self.question.lasting().link())
-            }
-            "order_id" => {
-                let site = row["site"].as_str().map(|site| self.question.lasting().with("site", site));
-                let question = site.unwrap_or_else(|| self.question.lasting());
-                format!("{}orders/{}{}", self.root, encoded(id), question.link())
-            }
-            field if FIELDS.contains(&field) && !self.is_about_one(row) => {
-                self.question.filtered(field, id).link()
-            }
-            _ => String::new(),
-        };
-        html! {
-            @if link.is_empty() { (text) } @else if filter == "session_id" {
-                a href=(link) title=(id) { code { (id.get(24..).unwrap_or(id)) } }
-            } @else { a href=(link) { (text) } }
+        match kind(field) {
+            Kind::Time | Kind::Begin => html! { time datetime=[value.as_str()] { (text) } },
+            _ => html! { (text) },
         }
     }
 
-    /// Facts of one thing have no list that a filter could make shorter.
-    fn is_about_one(&self, row: &Value) -> bool {
-        row.get("is_converted").is_some() && self.sorts.is_empty()
+    /// Where a value leads: to the page about it, or to the same page with it as a filter.
+    fn link(&self, field: &str, row: &Value) -> Option<String> {
+        let value = value_at(row, field).as_str()?;
+        let lasting = self.question.lasting();
+        match if field == "device_type" { "device" } else { field } {
+            "session_id" => Some(format!("{}sessions/{}{}", self.root, encoded(value), lasting.link())),
+            "order_id" => {
+                let of_site = row["site"].as_str().map_or(lasting.clone(), |site| lasting.with("site", site));
+                Some(format!("{}orders/{}{}", self.root, encoded(value), of_site.link()))
+            }
+            field if self.has_filters && FIELDS.contains(&field) => {
+                Some(self.question.filtered(field, value).link())
+            }
+            _ => None,
+        }
     }
 
     fn matrix(&self, report: &Report) -> Markup {
@@ -340,6 +346,11 @@ pub(crate) fn as_number(value: &Value) -> Option<f64> {
 /// A field of a row, or what is at a path within it.
 fn value_at<'a>(row: &'a Value, field: &str) -> &'a Value {
     field.split('/').fold(row, |value, name| &value[name])
+}
+
+/// Null, or a list of nothing.
+fn is_nothing(value: &Value) -> bool {
+    value.is_null() || value.as_array().is_some_and(Vec::is_empty)
 }
 
 fn has_any(sums: &Value, fields: &[&str]) -> bool {
