@@ -19,7 +19,10 @@ use crate::Arguments;
 
 const PERIODS: [&str; 4] = ["today", "month", "year", "all_time"];
 
-const QUESTIONS: [&str; 49] = [
+/// What is asked of the API; what begins with a slash is a page.
+const QUESTIONS: [&str; 51] = [
+    "/?",
+    "/?source=google",
     "general-stats?",
     "general-stats?source=google",
     "general-stats?device=mobile",
@@ -157,7 +160,7 @@ impl Port {
             inspection: Inspection::new().0,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = format!("http://{}/api/v1/", listener.local_addr()?);
+        let address = format!("http://{}", listener.local_addr()?);
         tokio::spawn(stats::serve(listener, context, CancellationToken::new()));
         Ok(Port { address, client: reqwest::Client::builder().no_proxy().build()?, _files: files })
     }
@@ -165,7 +168,7 @@ impl Port {
     /// What the newest row of a list has in a field.
     async fn newest(&self, list: &str, field: &str) -> anyhow::Result<String> {
         let answer =
-            self.client.get(format!("{}{list}?period=all_time&limit=1", self.address)).send().await?;
+            self.client.get(format!("{}/api/v1/{list}?period=all_time&limit=1", self.address)).send().await?;
         let answer: Value = answer.json().await?;
         let name = answer["results"][0][field].as_str().with_context(|| format!("no {field}: {answer}"))?;
         Ok(name.to_owned())
@@ -177,7 +180,8 @@ impl Port {
         let mut times = Vec::new();
         for round in 0..=repeat {
             let begun = Instant::now();
-            let answer = self.client.get(format!("{}{question}", self.address)).send().await?;
+            let below = if question.starts_with('/') { "" } else { "/api/v1/" };
+            let answer = self.client.get(format!("{}{below}{question}", self.address)).send().await?;
             let status = answer.status();
             let text = answer.text().await?;
             if status == 422 || status == 503 {

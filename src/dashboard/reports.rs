@@ -7,6 +7,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
 use crate::dashboard::question::Question;
@@ -14,10 +15,15 @@ use crate::dashboard::question::Question;
 /// Greatest answer of a report. Lists have at most a thousand rows.
 const ANSWER_BYTES: usize = 16 << 20;
 
+/// Reports that pages ask for at once, all together: fewer than the database's pool has connections, so that pages wait
+/// for each other, and programs do not wait for pages.
+const AT_ONCE: usize = 3;
+
 /// Where reports are asked.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Reports {
     api: Router,
+    turns: Semaphore,
     /// What each takes, by name.
     takes: BTreeMap<String, Takes>,
 }
@@ -56,7 +62,7 @@ impl Reports {
         let takes = paths.filter_map(|(path, methods)| {
             Some((path.strip_prefix("/api/v1/")?.to_owned(), Takes::read(&methods["get"]["parameters"])))
         });
-        Reports { takes: takes.collect(), api }
+        Reports { takes: takes.collect(), turns: Semaphore::new(AT_ONCE), api }
     }
 
     /// What the report of this name takes. `{id}` stands for an id.
@@ -72,6 +78,7 @@ impl Reports {
             .uri(format!("/api/v1/{path}?{}", asked.query))
             .body(Body::empty())
             .map_err(|_| Refusal::no_answer())?;
+        let _turn = self.turns.acquire().await.map_err(|_| Refusal::no_answer())?;
         let response = match self.api.clone().oneshot(request).await {
             Ok(response) => response,
             Err(never) => match never {},
