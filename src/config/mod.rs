@@ -61,6 +61,9 @@ fn parse_in(
     outcome.config.ok_or_else(|| ConfigErrors::new(name, text, outcome.problems))
 }
 
+/// The cookie by which people are signed in at the stats port; no server of a shop gets it.
+pub const STATS_COOKIE: &str = "_utmd_stats";
+
 /// Everything that a run is told.
 #[derive(Debug, Clone)]
 pub struct Config {

@@ -57,7 +57,10 @@ pub(crate) fn columns(columns: &[Column], title: &str, write: impl Fn(f64) -> St
                     text.axis x=(place(x(index) + step / 2.0)) y=(HEIGHT - 6.0) text-anchor="middle" { (column.label) }
                 }
             }
-            @if line.len() > 1 { polyline.previous points=(line.join(" ")) {} }
+            @if line.len() > 1 {
+                polyline.halo points=(line.join(" ")) {}
+                polyline.previous points=(line.join(" ")) {}
+            }
         }
     }
 }

@@ -17,12 +17,20 @@ use crate::terms::{LOCALES, Locale, Term};
 /// Periods that can be chosen.
 const PERIODS: [&str; 7] = ["today", "yesterday", "week", "month", "90d", "year", "all_time"];
 
-/// Models that can be chosen.
-const MODELS: [&str; 7] =
-    ["last_non_direct", "first", "last", "last_paid", "linear", "position", "time_decay"];
+/// What can be chosen on all pages, the usual first.
+const CHOICES: [(&str, &[&str]); 3] = [
+    ("bots", &["exclude", "include", "only"]),
+    ("date_basis", &["order", "session"]),
+    ("model", &["last_non_direct", "first", "last", "last_paid", "linear", "position", "time_decay"]),
+];
+
+/// Parameters that are numbers.
+const NUMBERS: [&str; 5] = ["ad_spend", "margin", "minimum_effect", "periods", "limit"];
 
 /// Parameters that have a place of their own on the page, or none.
-const PLACED: [&str; 12] = [
+const PLACED: [&str; 14] = [
+    "after",
+    "wait",
     "timezone",
     "period",
     "from",
@@ -59,7 +67,8 @@ impl Page<'_> {
             self.title(),
             &html! {
                 header.top {
-                    a.brand href=(at_root(root, &question.lasting())) { "utm-dispatcher" }
+                    a.menu href="#pages" { (self.view.word("menu")) }
+                a.brand href=(at_root(root, &question.lasting())) { "utm-dispatcher" }
                     a.language href=(question.with("lang", other).link()) lang=(other) hreflang=(other) { (self.view.word("language")) }
                     @if self.is_signed_in {
                         form method="post" action=(format!("{root}logout")) { button { (self.view.word("logout")) } }
@@ -80,23 +89,24 @@ impl Page<'_> {
     pub(crate) fn controls(&self, takes: &Takes, report: Option<&Report>) -> Markup {
         let question = self.view.question;
         let has = |name: &str| takes.names.contains(name);
-        let own: Vec<_> = takes
-            .parameters
-            .iter()
-            .filter(|(name, _)| {
-                let field = name.trim_end_matches(['!', '~']);
-                !PLACED.contains(&name.as_str())
-                    && (!FIELDS.contains(&field) || (self.name == "ab-test" && name == "campaign"))
-            })
+        let is_own = |name: &str| {
+            let is_filter = FIELDS.contains(&name.trim_end_matches(['!', '~']));
+            !PLACED.contains(&name) && (!is_filter || self.name == "ab-test" && name == "campaign")
+        };
+        let own: Vec<_> = takes.parameters.iter().filter(|(name, _)| is_own(name)).collect();
+        let choices: Vec<(&str, &[&str])> =
+            CHOICES.into_iter().filter(|(name, _)| has(name) && !self.is_fixed(name)).collect();
+        let days: &[&str] = if has("from") { &["from", "last", "to"] } else { &[] };
+        let own_names = own.iter().map(|(name, _)| name.as_str());
+        let drawn: Vec<&str> = own_names
+            .chain(choices.iter().map(|(name, _)| *name))
+            .chain(days.iter().copied())
+            .chain(["cursor"])
             .collect();
-        let mut shown: BTreeSet<&str> =
-            ["from", "last", "to", "period", "bots", "date_basis", "model", "cursor"].into();
-        shown.extend(own.iter().map(|(name, _)| name.as_str()));
-        let shown: Vec<&str> = shown.into_iter().collect();
         html! {
             div.controls {
                 @if has("period") {
-                    nav.periods aria-label=(self.view.word("timeseries")) {
+                    nav.periods aria-label=(self.view.word("period")) {
                         @for period in PERIODS {
                             a href=(question.in_period(period).link()) aria-current=[(question.period() == Some(period)).then_some("true")] {
                                 (self.view.word(&format!("period.{period}")))
@@ -105,49 +115,69 @@ impl Page<'_> {
                     }
                 }
                 form.choices method="get" {
-                    @for (name, value) in question.others(&shown) { input type="hidden" name=(name) value=(value); }
+                    @for (name, value) in question.others(&drawn) { input type="hidden" name=(name) value=(value); }
                     @if has("from") {
-                        @if let Some(period) = question.one("period") { input type="hidden" name="period" value=(period); }
                         label { (self.view.word("from_day")) " " input type="date" name="from" value=[question.one("from").and_then(|from| from.get(..10))]; }
                         label { (self.view.word("last_day")) " " input type="date" name="last" value=[question.one("last")]; }
-                        @if let Some(to) = question.one("to") { input type="hidden" name="to" value=(to); }
                     }
-                    @if has("bots") && has("source") { (self.choice("bots", &["exclude", "include", "only"])) }
-                    @if has("date_basis") { (self.choice("date_basis", &["order", "session"])) }
-                    @if has("model") && self.name != "attribution" { (self.choice("model", &MODELS)) }
+                    @for (name, values) in choices { (self.choice(name, values)) }
                     @for (name, values) in &own { (self.own(name, values, report.map_or(&Value::Null, |report| report.query(name)))) }
-                    button { (self.view.word("apply")) }
+                    @if !drawn.is_empty() && drawn != ["cursor"] { button { (self.view.word("apply")) } }
                 }
-                @if has("source") { (self.filters()) }
+                (self.filters(has("source")))
+                @if let Some(report) = report { (self.window(report)) }
+            }
+        }
+    }
+
+    /// What this page has side by side, or by itself: there is nothing to choose.
+    fn is_fixed(&self, name: &str) -> bool {
+        matches!((self.name, name), ("attribution", "model") | ("coverage", "bots") | ("realtime", "bots"))
+    }
+
+    /// The window in days, as it was understood.
+    fn window(&self, report: &Report) -> Markup {
+        let at = |name: &str| {
+            report.meta(name).as_str().map(|at| at.get(..16).unwrap_or(at).replacen('T', " ", 1))
+        };
+        html! {
+            @if let Some(to) = at("to") {
+                p.window {
+                    (self.view.word("window")) ": "
+                    (at("from").unwrap_or_else(|| self.view.word("since_ever").to_owned())) " – " (to)
+                }
             }
         }
     }
 
     /// What belongs to the numbers of these reports, and what they mean.
-    pub(crate) fn notes(&self, reports: &[&Report], fields: impl Iterator<Item = &'static str>) -> Markup {
+    pub(crate) fn notes(&self, reports: &[&Report], fields: impl Iterator<Item = String>) -> Markup {
         let warnings: BTreeSet<&str> = reports.iter().flat_map(|report| report.warnings()).collect();
         let left_out: BTreeSet<&str> =
             reports.iter().flat_map(|report| report.left_out.iter().map(String::as_str)).collect();
         let fact = |name: &str| reports.iter().find_map(|report| report.meta(name).as_str());
         let mut terms: Vec<(&str, &str)> = fields
-            .filter_map(Term::of)
+            .filter_map(|field| Term::of(&field))
             .map(|term| (term.name(self.view.locale), term.definition(self.view.locale)))
             .collect();
         terms.sort_unstable();
         terms.dedup();
         html! {
             footer.notes {
-                @for warning in warnings { p.warning role="note" { (warning) } }
+                @for warning in warnings { p.warning role="note" lang=[self.view.lang_of_api()] { (warning) } }
                 @if !left_out.is_empty() {
                     p.warning role="note" { (self.view.word("not_filtered")) " " (left_out.into_iter().collect::<Vec<_>>().join(", ")) }
                 }
                 p {
-                    (self.view.word("through")) ": "
-                    @match fact("data_through") {
-                        Some(at) => { time datetime=(at) { (at.get(..19).unwrap_or(at).replacen('T', " ", 1)) } }
-                        None => { (self.view.word("through.none")) }
+                    @if reports.iter().any(|report| report.has_meta("data_through")) {
+                        (self.view.word("through")) ": "
+                        @match fact("data_through") {
+                            Some(at) => { time datetime=(at) { (at.get(..19).unwrap_or(at).replacen('T', " ", 1)) } }
+                            None => { (self.view.word("through.none")) }
+                        }
+                        " · "
                     }
-                    @if let Some(zone) = fact("timezone") { " · " (self.view.word("zone")) ": " (zone) }
+                    @if let Some(zone) = fact("timezone") { (self.view.word("zone")) ": " (zone) }
                     @if let Some(currency) = fact("currency") { " · " (self.view.word("money_in")) " " (currency) }
                 }
                 @if !terms.is_empty() {
@@ -161,8 +191,8 @@ impl Page<'_> {
     }
 
     /// Why there is no answer.
-    pub(crate) fn refusal(refusal: &Refusal) -> Markup {
-        html! { p.problem role="alert" { (refusal.detail) } }
+    pub(crate) fn refusal(&self, refusal: &Refusal) -> Markup {
+        html! { p.problem role="alert" lang=[self.view.lang_of_api()] { (refusal.detail) } }
     }
 
     fn title(&self) -> &str {
@@ -174,10 +204,10 @@ impl Page<'_> {
         let lasting = question.lasting();
         let current = |name: &str| (self.name == name).then_some("page");
         html! {
-            nav.pages aria-label=(self.view.word("title")) {
+            nav.pages id="pages" aria-label=(self.view.word("menu")) {
                 a href=(at_root(root, &lasting)) aria-current=[current("overview")] { (self.view.word("overview")) }
                 @for group in GROUPS {
-                    h2 { (self.view.word(group)) }
+                    p { (self.view.word(group)) }
                     ul {
                         @for sheet in SHEETS.iter().filter(|sheet| sheet.group == group) {
                             li { a href=(format!("{root}reports/{}{}", sheet.name, lasting.link())) aria-current=[current(sheet.name)] {
@@ -216,10 +246,10 @@ impl Page<'_> {
         html! {
             label { (self.view.word(name)) " "
                 @if values.is_empty() {
-                    input name=(name) value=[given] size="10";
+                    input name=(name) value=[given] size="10" type=(if NUMBERS.contains(&name) { "number" } else { "text" }) step="any";
                 } @else {
                     select name=(name) {
-                        @if given.is_none() { option value="" { (NOTHING) } }
+                        option value="" { (NOTHING) }
                         @for value in values { option value=(value) selected[given == Some(value)] {
                             (known(&format!("{name}.{value}"), self.view.locale).unwrap_or(value))
                         } }
@@ -229,31 +259,36 @@ impl Page<'_> {
         }
     }
 
-    /// The filters that are set, each with the link that takes it away, and the form that adds one.
-    fn filters(&self) -> Markup {
+    /// The filters that are set, each with the link that takes it away; and the form that adds one.
+    fn filters(&self, can_add: bool) -> Markup {
         let question = self.view.question;
+        let name_of = |field: &str| {
+            Term::of(field).map_or_else(|| field.to_owned(), |term| term.name(self.view.locale).to_owned())
+        };
         html! {
             div.filters {
                 @for (name, value) in question.filters() {
                     @let field = name.trim_end_matches(['!', '~']);
                     @let sign = &name[field.len()..];
                     span.filter {
-                        (self.view.name(field)) " " (self.view.word(&format!("sign.{sign}"))) " " b { (value) } " "
-                        a href=(question.unfiltered(name, value).link()) aria-label=(format!("{}: {} {value}", self.view.word("filter.remove"), self.view.name(field))) { "×" }
+                        (name_of(field)) " " (self.view.word(&format!("sign.{sign}"))) " " b { (value) } " "
+                        a href=(question.unfiltered(name, value).link()) aria-label=(format!("{}: {} {value}", self.view.word("filter.remove"), name_of(field))) { "×" }
                     }
                 }
-                details {
-                    summary { (self.view.word("filter.add")) }
-                    form method="get" {
-                        @for (name, value) in question.others(&["cursor"]) { input type="hidden" name=(name) value=(value); }
-                        label { (self.view.word("filter.field")) " " select name="add_field" {
-                            @for field in FIELDS { option value=(field) { (self.view.name(field)) } }
-                        } }
-                        select name="add_sign" aria-label=(self.view.word("filter.field")) {
-                            @for sign in ["", "!", "~", "!~"] { option value=(sign) { (self.view.word(&format!("sign.{sign}"))) } }
+                @if can_add {
+                    details {
+                        summary { (self.view.word("filter.add")) }
+                        form method="get" {
+                            @for (name, value) in question.others(&["cursor"]) { input type="hidden" name=(name) value=(value); }
+                            label { (self.view.word("filter.field")) " " select name="add_field" {
+                                @for field in FIELDS.into_iter().chain(["site"]) { option value=(field) { (name_of(field)) } }
+                            } }
+                            select name="add_sign" aria-label=(self.view.word("filter.condition")) {
+                                @for sign in ["", "!", "~", "!~"] { option value=(sign) { (self.view.word(&format!("sign.{sign}"))) } }
+                            }
+                            label { (self.view.word("filter.value")) " " input name="add_value" required; }
+                            button { (self.view.word("filter.add")) }
                         }
-                        label { (self.view.word("filter.value")) " " input name="add_value" required; }
-                        button { (self.view.word("filter.add")) }
                     }
                 }
             }
@@ -284,7 +319,7 @@ pub(crate) fn login(locale: Locale, root: &str, next: &str, refusal: Option<&str
 }
 
 /// A page of a few words, for what has no report to show.
-pub(crate) fn plain(locale: Locale, root: &str, text: &str) -> Markup {
+pub(crate) fn plain(locale: Locale, root: &str, question: &Question, text: &str) -> Markup {
     document(
         locale,
         root,
@@ -293,7 +328,7 @@ pub(crate) fn plain(locale: Locale, root: &str, text: &str) -> Markup {
             main.login id="main" {
                 h1 { "utm-dispatcher" }
                 p.problem role="alert" { (text) }
-                p { a href=(at_root(root, &Question::default())) { (word("overview", locale)) } }
+                p { a href=(at_root(root, &question.lasting())) { (word("overview", locale)) } }
             }
         },
     )

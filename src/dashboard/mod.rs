@@ -17,13 +17,14 @@ mod words;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, Request, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequestParts, Path, State};
 use axum::http::header::{
     ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY,
     X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use maud::{Markup, html};
@@ -32,7 +33,7 @@ use sha2::{Digest, Sha256};
 
 use crate::dashboard::layout::Page;
 use crate::dashboard::parts::View;
-use crate::dashboard::question::Question;
+use crate::dashboard::question::{Defaults, Question};
 use crate::dashboard::reports::{Refusal, Report, Reports};
 use crate::dashboard::sheets::{EXPORTS, ORDER, SESSION, Sheet};
 use crate::dashboard::words::word;
@@ -47,6 +48,9 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; i
 
 /// Assets change their address when they change.
 const A_YEAR: &str = "private, max-age=31536000, immutable";
+
+/// Reports whose rows have tags as they were seen, which filters do not know.
+const RAW: [&str; 1] = ["tag-health"];
 
 /// A request came from somebody who is signed in, and can sign out.
 #[derive(Debug, Clone, Copy)]
@@ -67,12 +71,16 @@ pub fn pages(api: Router, document: &[u8]) -> Router {
 
 /// Where a token is given; `next` is where to go then, `refusal` the word for why the last one was not taken.
 pub fn login(parts: &Parts, status: StatusCode, next: &str, refusal: Option<&str>) -> Response {
-    answer(status, &layout::login(accepted(&parts.headers), &root(parts.uri.path()), next, refusal))
+    answer(status, layout::login(locale_of(parts), &root(parts.uri.path()), next, refusal))
 }
 
 /// A refusal in words, for people.
 pub fn refused(parts: &Parts, status: StatusCode, detail: &str) -> Response {
-    answer(status, &layout::plain(accepted(&parts.headers), &root(parts.uri.path()), detail))
+    let question = question_of(parts).unwrap_or_default();
+    answer(
+        status,
+        layout::plain(locale_of(parts), &root(parts.uri.path()), &question, word(detail, locale_of(parts))),
+    )
 }
 
 /// What of an asset's address changes with it.
@@ -82,6 +90,9 @@ pub(crate) fn asset_version(text: &str) -> String {
 
 type Pages = State<Arc<Reports>>;
 
+/// What a path names; an error where it is no text.
+type Named = Result<Path<String>, PathRejection>;
+
 /// What a page is asked.
 struct Asked {
     parts: Parts,
@@ -90,98 +101,118 @@ struct Asked {
     root: String,
 }
 
+impl<S: Sync> FromRequestParts<S> for Asked {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Asked, Response> {
+        let Some(question) = question_of(parts) else {
+            return Err(refused(parts, StatusCode::URI_TOO_LONG, "too_long"));
+        };
+        let (root, locale) = (root(parts.uri.path()), locale_of(parts));
+        let asked = Asked { parts: parts.clone(), question, locale, root };
+        match asked.question.with_added() {
+            Some(question) => Err(asked.elsewhere(&question)),
+            None => Ok(asked),
+        }
+    }
+}
+
 impl Asked {
-    fn read(request: Request) -> Asked {
-        let (parts, _) = request.into_parts();
-        let question = Question::read(parts.uri.query().unwrap_or_default());
-        let locale = question.one("lang").and_then(Locale::of).unwrap_or_else(|| accepted(&parts.headers));
-        Asked { root: root(parts.uri.path()), question, locale, parts }
+    /// With what is usual on the page.
+    fn or(mut self, defaults: Defaults) -> Asked {
+        self.question = self.question.or(defaults);
+        self
     }
 
-    fn page<'a>(&'a self, name: &'a str, about: Option<&'a str>, sorts: &'a [String]) -> Page<'a> {
+    /// The same page, asked otherwise.
+    fn elsewhere(&self, question: &Question) -> Response {
+        let page = self.parts.uri.path().rsplit('/').next().unwrap_or_default();
+        // Relative to here: whatever the page is called, it is none of another host.
+        (StatusCode::SEE_OTHER, [(LOCATION, format!("./{page}{}", question.link()))]).into_response()
+    }
+
+    fn page<'a>(
+        &'a self,
+        name: &'a str,
+        about: Option<&'a str>,
+        sorts: &'a [String],
+        has_filters: bool,
+    ) -> Page<'a> {
         let (question, locale, root) = (&self.question, self.locale, self.root.as_str());
-        let view = View { question, locale, root, sorts, has_filters: about.is_none() };
+        let view = View { question, locale, root, sorts, has_filters };
         Page { view, name, about, is_signed_in: self.parts.extensions.get::<SignedIn>().is_some() }
     }
 
-    /// The same page with the filter that was typed, at the address that says so.
-    fn with_added(&self) -> Option<Response> {
-        let path = self.parts.uri.path().rsplit('/').next().unwrap_or_default();
-        let to = self.question.with_added()?.link();
-        let to = if path.is_empty() { format!("./{to}") } else { format!("{path}{to}") };
-        Some((StatusCode::SEE_OTHER, [(LOCATION, to)]).into_response())
-    }
-
-    async fn ask(&self, reports: &Reports, name: &str, path: &str) -> Result<Report, Refusal> {
-        reports.ask(name, path, &self.question).await
+    async fn ask(
+        &self,
+        reports: &Reports,
+        about: &'static str,
+        name: &str,
+        path: &str,
+    ) -> Result<Report, Refusal> {
+        reports.ask(about, name, path, &self.question).await
     }
 }
 
-async fn overview(State(reports): Pages, request: Request) -> Response {
-    let asked = Asked::read(request);
-    if let Some(response) = asked.with_added() {
-        return response;
-    }
-    let page = asked.page("overview", None, &[]);
-    answer(StatusCode::OK, &page.document(&overview::main(&page, &reports, &asked).await))
+async fn overview(State(reports): Pages, asked: Asked) -> Response {
+    let page = asked.page("overview", None, &[], true);
+    let (status, main) = overview::main(&page, &reports, &asked).await;
+    answer(status, page.document(&main))
 }
 
-async fn sheet(State(reports): Pages, Path(name): Path<String>, request: Request) -> Response {
-    let asked = Asked::read(request);
-    if let Some(response) = asked.with_added() {
-        return response;
-    }
+async fn sheet(State(reports): Pages, name: Named, asked: Asked) -> Response {
+    let name = name.map(|name| name.0).unwrap_or_default();
     let (Some(sheet), Some(takes)) = (Sheet::of(&name), reports.takes(&name)) else {
-        return refused(&asked.parts, StatusCode::NOT_FOUND, word("not_found", asked.locale));
+        return nothing_there(&asked);
     };
-    let page = asked.page(sheet.name, None, &takes.sorts);
+    let asked = asked.or(sheet.defaults);
+    let has_filters = takes.names.contains("source") && !RAW.contains(&sheet.name);
+    let page = asked.page(sheet.name, None, &takes.sorts, has_filters);
     if name == "ab-test" && asked.question.one("campaign").is_none() {
         let controls = page.controls(takes, None);
         let main = html! { (controls) p.nothing { (word("choose_campaign", asked.locale)) } };
-        return answer(StatusCode::OK, &page.document(&main));
+        return answer(StatusCode::OK, page.document(&main));
     }
-    let report = asked.ask(&reports, &name, &name).await;
+    let report = asked.ask(&reports, sheet.name, &name, &name).await;
     let controls = page.controls(takes, report.as_ref().ok());
     let (status, shown) = shown(&page, sheet, report);
     let file = takes.parameters.iter().any(|(name, _)| name == "format").then(|| {
         let query = asked.question.with("format", "csv").to(&takes.names).query;
         html! { p { a href=(format!("{}api/v1/{name}?{query}", asked.root)) { (word("as_file", asked.locale)) " (CSV)" } } }
     });
-    let mut response =
-        answer(status, &page.document(&html! { (controls) (shown) @if let Some(file) = file { (file) } }));
-    if name == "realtime" {
-        response.headers_mut().insert("refresh", const { axum::http::HeaderValue::from_static("15") });
-    }
-    response
+    let main = html! {
+        (controls)
+        @if name == "realtime" { label.live hidden { input type="checkbox"; " " (word("live", asked.locale)) } }
+        (shown)
+        @if let Some(file) = file { (file) }
+    };
+    answer(status, page.document(&main))
 }
 
-async fn session(State(reports): Pages, Path(id): Path<String>, request: Request) -> Response {
-    let asked = Asked::read(request);
-    let path = format!("sessions/{}", utf8_percent_encode(&id, NON_ALPHANUMERIC));
-    one(&asked, &SESSION, &id, asked.ask(&reports, "sessions/{id}", &path).await)
+async fn session(State(reports): Pages, id: Named, asked: Asked) -> Response {
+    one(&reports, &SESSION, "sessions/{id}", id, asked).await
 }
 
-async fn order(State(reports): Pages, Path(id): Path<String>, request: Request) -> Response {
-    let asked = Asked::read(request);
-    let path = format!("orders/{}/explain", utf8_percent_encode(&id, NON_ALPHANUMERIC));
-    one(&asked, &ORDER, &id, asked.ask(&reports, "orders/{id}/explain", &path).await)
+async fn order(State(reports): Pages, id: Named, asked: Asked) -> Response {
+    one(&reports, &ORDER, "orders/{id}/explain", id, asked).await
 }
 
-/// A page about one thing.
-fn one(asked: &Asked, sheet: &Sheet, id: &str, report: Result<Report, Refusal>) -> Response {
-    let page = asked.page(sheet.name, Some(id), &[]);
-    let (status, shown) = shown(&page, sheet, report);
-    answer(status, &page.document(&shown))
+/// A page about the thing of this id.
+async fn one(reports: &Reports, sheet: &'static Sheet, report: &str, id: Named, asked: Asked) -> Response {
+    let Ok(Path(id)) = id else { return nothing_there(&asked) };
+    let asked = asked.or(sheet.defaults);
+    let path = report.replace("{id}", &utf8_percent_encode(&id, NON_ALPHANUMERIC).to_string());
+    let answered = reports.ask(sheet.name, report, &path, &asked.question.about_one()).await;
+    let page = asked.page(sheet.name, Some(&id), &[], false);
+    let (status, shown) = shown(&page, sheet, answered);
+    answer(status, page.document(&shown))
 }
 
 /// The parts of a report, the way to the rows that follow, and the notes; or why there is none.
 fn shown(page: &Page<'_>, sheet: &Sheet, report: Result<Report, Refusal>) -> (StatusCode, Markup) {
     let report = match report {
         Ok(report) => report,
-        Err(refusal) => {
-            let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            return (status, Page::refusal(&refusal));
-        }
+        Err(refusal) => return (refusal.status(), page.refusal(&refusal)),
     };
     let next =
         report.meta("next_cursor").as_str().map(|cursor| page.view.question.with("cursor", cursor).link());
@@ -193,15 +224,13 @@ fn shown(page: &Page<'_>, sheet: &Sheet, report: Result<Report, Refusal>) -> (St
     (StatusCode::OK, main)
 }
 
-async fn exports(State(reports): Pages, request: Request) -> Response {
-    let asked = Asked::read(request);
-    if let Some(response) = asked.with_added() {
-        return response;
-    }
-    let page = asked.page("exports", None, &[]);
-    let Some(takes) = reports.takes("export") else {
-        return refused(&asked.parts, StatusCode::NOT_FOUND, word("not_found", asked.locale));
-    };
+fn nothing_there(asked: &Asked) -> Response {
+    refused(&asked.parts, StatusCode::NOT_FOUND, "not_found")
+}
+
+async fn exports(State(reports): Pages, asked: Asked) -> Response {
+    let Some(takes) = reports.takes("export") else { return nothing_there(&asked) };
+    let page = asked.page("exports", None, &[], true);
     let question = asked.question.lasting();
     let link = |kind: &str, format: &str| {
         let question = question.with("type", kind).with("format", format).with("locale", asked.locale.name());
@@ -221,7 +250,7 @@ async fn exports(State(reports): Pages, request: Request) -> Response {
             }
         }
     };
-    answer(StatusCode::OK, &page.document(&main))
+    answer(StatusCode::OK, page.document(&main))
 }
 
 async fn asset(content_type: &'static str, text: &'static str) -> Response {
@@ -229,7 +258,7 @@ async fn asset(content_type: &'static str, text: &'static str) -> Response {
         .into_response()
 }
 
-fn answer(status: StatusCode, document: &Markup) -> Response {
+fn answer(status: StatusCode, document: Markup) -> Response {
     let headers: [(HeaderName, &str); 5] = [
         (CONTENT_TYPE, "text/html; charset=utf-8"),
         (CONTENT_SECURITY_POLICY, POLICY),
@@ -237,12 +266,21 @@ fn answer(status: StatusCode, document: &Markup) -> Response {
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (REFERRER_POLICY, "same-origin"),
     ];
-    (status, headers, document.0.clone()).into_response()
+    (status, headers, document.into_string()).into_response()
 }
 
-fn accepted(headers: &HeaderMap) -> Locale {
-    let languages = headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
-    Locale::accepted(languages.unwrap_or_default())
+/// None when it is too long.
+fn question_of(parts: &Parts) -> Option<Question> {
+    Question::read(parts.uri.query().unwrap_or_default())
+}
+
+/// The language that the address says, else the one that the browser likes best.
+fn locale_of(parts: &Parts) -> Locale {
+    let said = question_of(parts).and_then(|question| question.one("lang").and_then(Locale::of));
+    said.unwrap_or_else(|| {
+        let languages = parts.headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+        Locale::accepted(languages.unwrap_or_default())
+    })
 }
 
 /// The way from this path back to `/`: pages work wherever a proxy puts them.

@@ -5,6 +5,9 @@ use serde_json::Value;
 
 use crate::terms::{Kind, Locale};
 
+/// What differences of rates are in.
+const POINTS: [&str; 2] = ["pp", "в. п."];
+
 /// Where there is no value.
 pub(crate) const NOTHING: &str = "–";
 
@@ -26,6 +29,9 @@ pub(crate) fn written(value: &Value, kind: Kind, locale: Locale) -> String {
                 Kind::Rate => format!("{} %", number(it, 2, locale)),
                 Kind::Share => format!("{} %", number(it * 100.0, 1, locale)),
                 Kind::Seconds => duration(it, locale),
+                Kind::Points => format!("{} {}", number(it, 2, locale), locale.pick(POINTS)),
+                Kind::P if it < 0.001 => format!("< {}", number(0.001, 3, locale)),
+                Kind::P => number(it, 3, locale),
                 Kind::Text => value.to_string(),
                 _ => number(it, 2, locale),
             }
@@ -38,8 +44,9 @@ pub(crate) fn written(value: &Value, kind: Kind, locale: Locale) -> String {
         }
         (Value::String(text), _) => text.clone(),
         (Value::Array(all), _) => {
+            let between = if kind == Kind::Way { " → " } else { ", " };
             let all = all.iter().map(|one| written(one, kind, locale));
-            all.collect::<Vec<_>>().join(" → ")
+            all.collect::<Vec<_>>().join(between)
         }
         (Value::Object(pairs), _) => {
             let pairs =
@@ -52,9 +59,21 @@ pub(crate) fn written(value: &Value, kind: Kind, locale: Locale) -> String {
 /// How much more than before, with its sign: percent, points for rates.
 pub(crate) fn change(value: f64, kind: Kind, locale: Locale) -> String {
     let sign = if value > 0.0 { "+" } else { "" };
-    let unit = if kind == Kind::Rate { locale.pick(["pp", "в. п."]) } else { "%" };
+    let unit = if kind == Kind::Rate { locale.pick(POINTS) } else { "%" };
     let places = if value.abs() < 100.0 { 1 } else { 0 };
     format!("{sign}{} {unit}", number(value, places, locale))
+}
+
+/// In few letters, for an axis.
+pub(crate) fn short(value: f64, locale: Locale) -> String {
+    let (times, unit) = match value.abs() {
+        1e9.. => (1e9, locale.pick([" bn", " млрд"])),
+        1e6.. => (1e6, locale.pick([" m", " млн"])),
+        1e4.. => (1e3, locale.pick([" k", " тис."])),
+        _ => (1.0, ""),
+    };
+    let value = value / times;
+    format!("{}{unit}", number(value, usize::from((value * 10.0).round() % 10.0 != 0.0), locale))
 }
 
 /// With so many places behind the point.
@@ -129,10 +148,24 @@ mod tests {
             (json!(null), Kind::Count, "–", "–"),
             (json!(404), Kind::Text, "404", "404"),
             (json!(true), Kind::Flag, "yes", "так"),
-            (json!(["google", "(direct)"]), Kind::Text, "google → (direct)", "google → (direct)"),
+            (json!(["google", "(direct)"]), Kind::Way, "google → (direct)", "google → (direct)"),
+            (json!(["crawler", "no_cookie"]), Kind::Text, "crawler, no_cookie", "crawler, no_cookie"),
+            (json!(0.0494), Kind::P, "0.049", "0,049"),
+            (json!(0.0), Kind::P, "< 0.001", "< 0,001"),
+            (json!(0.39), Kind::Points, "0.39 pp", "0,39 в. п."),
         ] {
             assert_eq!(written(&value, kind, english), first);
             assert_eq!(written(&value, kind, ukrainian), second);
+        }
+        for (value, text) in [
+            (0.0, "0"),
+            (7.5, "7.5"),
+            (5000.0, "5,000"),
+            (15_000.0, "15 k"),
+            (2.5e6, "2.5 m"),
+            (1e12, "1,000 bn"),
+        ] {
+            assert_eq!(short(value, english), text);
         }
         assert_eq!(change(5.04, Kind::Count, english), "+5.0 %");
         assert_eq!(change(-1.5, Kind::Rate, ukrainian), "−1,5 в. п.");

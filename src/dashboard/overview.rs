@@ -1,5 +1,6 @@
 //! The first page: the numbers of a window beside those before it, their course, and the heads of the lists.
 
+use axum::http::StatusCode;
 use futures_util::future::join_all;
 use maud::{Markup, html};
 use serde_json::Value;
@@ -7,10 +8,10 @@ use serde_json::Value;
 use crate::dashboard::Asked;
 use crate::dashboard::layout::Page;
 use crate::dashboard::numbers::written;
-use crate::dashboard::parts::{Shape, as_number};
+use crate::dashboard::parts::{Fields, Table, as_number};
 use crate::dashboard::question::Question;
 use crate::dashboard::reports::{Refusal, Report, Reports, Takes};
-use crate::dashboard::sheets::{FEW_MEASURES, Part};
+use crate::dashboard::sheets::{FEW_MEASURES, FEWER_MEASURES, Part, Sheet};
 use crate::terms::Kind;
 
 /// The cards, each with the field of the series that is its course.
@@ -29,84 +30,86 @@ const CARDS: [(&str, &str); 9] = [
 /// What is drawn in the course of time.
 const DRAWN: [&str; 2] = ["sessions", "revenue"];
 
-/// The lists: how many rows, and what they are about.
-const LISTS: [(&str, &str, Shape); 8] = [
-    ("channels", "6", few(&["channel"])),
-    ("sources", "10", few(&["source"])),
-    ("campaigns", "10", few(&["campaign", "source"])),
-    ("content", "6", few(&["content", "campaign"])),
-    ("landing-pages", "6", few(&["landing_page"])),
-    (
-        "products",
-        "6",
-        Shape { labels: &["name"], numbers: &["views", "cart_adds", "purchases"], bar: "views" },
-    ),
-    ("devices", "6", few(&["device", "model"])),
-    ("geo", "6", few(&["country_name"])),
+/// The lists: how many rows, what they are about and their numbers.
+const LISTS: [(&str, &str, &[&str], &[&str]); 8] = [
+    ("channels", "6", &["channel"], FEW_MEASURES),
+    ("sources", "10", &["source"], FEW_MEASURES),
+    ("campaigns", "10", &["campaign", "source", "medium"], FEWER_MEASURES),
+    ("content", "6", &["content", "campaign", "source"], FEWER_MEASURES),
+    ("landing-pages", "6", &["landing_page"], FEW_MEASURES),
+    ("products", "6", &["name"], &["views", "cart_adds", "purchases"]),
+    ("devices", "6", &["device", "brand", "model"], FEWER_MEASURES),
+    ("geo", "6", &["country_name"], FEW_MEASURES),
 ];
 
 /// Fewer sessions, and a rate says so little that its interval is told instead.
 const ENOUGH: f64 = 100.0;
 
-const fn few(labels: &'static [&'static str]) -> Shape {
-    Shape { labels, numbers: FEW_MEASURES, bar: "sessions" }
-}
-
-/// All below the title.
-pub(crate) async fn main(page: &Page<'_>, reports: &Reports, asked: &Asked) -> Markup {
-    let of = |question: Question, name: &'static str| async move { reports.ask(name, name, &question).await };
+/// All below the title; the status of the page is that of its numbers.
+pub(crate) async fn main(page: &Page<'_>, reports: &Reports, asked: &Asked) -> (StatusCode, Markup) {
+    let of = |question: Question, name: &'static str| async move {
+        reports.ask(name, name, name, &question).await
+    };
     let beside = match asked.question.period() {
         Some("all_time") => asked.question.clone(), // nothing was before
         _ => asked.question.with("compare", asked.question.one("compare").unwrap_or("previous_period")),
     };
-    let funnel = asked.question.with("mode", "open");
-    let lists = LISTS.iter().map(|(name, limit, _)| of(asked.question.with("limit", limit), name));
-    let (compared, series, funnel, lists) = tokio::join!(
+    let funnel = asked.question.clone().or(Sheet::of("funnel").map_or(&[], |sheet| sheet.defaults));
+    let lists = LISTS.iter().map(|(name, limit, ..)| of(asked.question.with("limit", limit), name));
+    let (general, compared, series, funnel, lists) = tokio::join!(
+        of(asked.question.clone(), "general-stats"),
         of(asked.question.clone(), "compare"),
         of(beside, "timeseries"),
         of(funnel, "funnel"),
         join_all(lists),
     );
-    let all = [&compared, &series, &funnel].into_iter().chain(&lists);
+    let all = [&general, &compared, &series, &funnel].into_iter().chain(&lists);
     let all: Vec<&Report> = all.filter_map(|one| one.as_ref().ok()).collect();
+    let cards_fields = CARDS.iter().map(|(field, _)| (*field).to_owned());
+    let of_lists = LISTS.iter().flat_map(|(name, _, labels, numbers)| {
+        labels.iter().chain(*numbers).map(move |field| format!("{name}/{field}"))
+    });
     let nothing = Takes::default();
-    let shown = LISTS.iter().flat_map(|(.., shape)| shape.labels.iter().chain(shape.numbers));
-    let fields = CARDS.iter().map(|(field, _)| field).chain(shown).copied();
-    html! {
+    let main = html! {
         (page.controls(reports.takes("compare").unwrap_or(&nothing), compared.as_ref().ok()))
-        (or_refusal(&compared, |report| cards(page, report, series.as_ref().ok())))
-        (or_refusal(&series, |report| html! {
-            (page.view.part(&Part::Series { fields: &DRAWN }, report))
-        }))
+        (or_refusal(page, &general, |general| cards(page, general, compared.as_ref().ok(), series.as_ref().ok())))
+        (or_refusal(page, &series, |series| page.view.part(&Part::Series { fields: &DRAWN }, series)))
         div.pair {
             section {
                 (heading(page, "funnel"))
-                (or_refusal(&funnel, |report| {
-                    let shape = Shape { labels: &["step"], numbers: &["sessions", "rate_of_total"], bar: "rate_of_total" };
-                    page.view.table(report, report.rows(""), &shape)
+                (or_refusal(page, &funnel, |report| {
+                    page.view.table(report, &Table {
+                        title: "funnel", at: "", labels: &["step"], numbers: &["sessions", "rate_of_total"], bar: "rate_of_total",
+                    })
                 }))
             }
-            @for ((name, _, shape), list) in LISTS.iter().zip(&lists) {
+            @for ((name, _, labels, numbers), list) in LISTS.iter().zip(&lists) {
                 section {
                     (heading(page, name))
-                    (or_refusal(list, |report| page.view.table(report, report.rows(""), shape)))
+                    (or_refusal(page, list, |report| page.view.table(report, &Table { title: name, at: "", labels, numbers, bar: numbers[0] })))
                 }
             }
         }
-        (page.notes(&all, fields))
-    }
+        (page.notes(&all, cards_fields.chain(of_lists)))
+    };
+    (general.map_or_else(|refusal| refusal.status(), |_| StatusCode::OK), main)
 }
 
-fn cards(page: &Page<'_>, compared: &Report, series: Option<&Report>) -> Markup {
-    let (now, before) = (compared.at("/current"), compared.at("/previous"));
+/// Each number beside that of the window before, if one was before.
+fn cards(page: &Page<'_>, general: &Report, compared: Option<&Report>, series: Option<&Report>) -> Markup {
+    let now = general.at("");
+    let compared = compared.filter(|_| !general.meta("from").is_null());
+    let fields = Fields::of(general.name, "");
     html! {
         dl.cards {
             @for (field, course) in CARDS {
                 @let course: Vec<f64> = series.map_or(&[][..], |series| series.rows("")).iter()
                     .filter_map(|row| as_number(&row[course])).collect();
-                @let note = page.view.change(field, &now[field], &before[field], &compared.at("/change")[field]);
+                @let note = compared.and_then(|compared| {
+                    page.view.change(field, &now[field], &compared.at("/previous")[field], &compared.at("/change")[field])
+                });
                 @let doubt = (field == "conversion_rate").then(|| doubt(page, now)).flatten();
-                (page.view.card(compared, field, &now[field], &course, doubt.or(note)))
+                (page.view.card(&fields, general, field, &now[field], &course, doubt.or(note)))
             }
         }
     }
@@ -119,7 +122,7 @@ fn doubt(page: &Page<'_>, now: &Value) -> Option<Markup> {
     let interval = &now["conversion_rate_interval"];
     (is_few && !interval.is_null()).then(|| {
         let interval = written(interval, Kind::Interval, page.view.locale);
-        html! { span.change.few title=(page.view.word("too_few")) { (page.view.word("too_few")) " " (interval) } }
+        html! { span.change.few { (page.view.word("too_few")) " " (interval) } }
     })
 }
 
@@ -131,9 +134,13 @@ fn heading(page: &Page<'_>, name: &str) -> Markup {
 }
 
 /// An error is an error, and no zero.
-fn or_refusal(report: &Result<Report, Refusal>, show: impl FnOnce(&Report) -> Markup) -> Markup {
+fn or_refusal(
+    page: &Page<'_>,
+    report: &Result<Report, Refusal>,
+    show: impl FnOnce(&Report) -> Markup,
+) -> Markup {
     match report {
         Ok(report) => show(report),
-        Err(refusal) => Page::refusal(refusal),
+        Err(refusal) => page.refusal(refusal),
     }
 }

@@ -23,15 +23,48 @@ pub(crate) struct View<'a> {
     pub(crate) root: &'a str,
     /// What rows can be sorted by.
     pub(crate) sorts: &'a [String],
-    /// Whether the page can be filtered.
+    /// Whether the page can be filtered by what rows are about.
     pub(crate) has_filters: bool,
 }
 
-/// A table's shape: see [`Part::Rows`].
-pub(crate) struct Shape {
-    pub(crate) labels: &'static [&'static str],
-    pub(crate) numbers: &'static [&'static str],
-    pub(crate) bar: &'static str,
+/// A table: see [`Part::Rows`].
+pub(crate) struct Table<'a> {
+    /// What it is called, for those who do not see where it stands.
+    pub(crate) title: &'a str,
+    /// Where in the answer its rows are.
+    pub(crate) at: &'a str,
+    pub(crate) labels: &'a [&'static str],
+    pub(crate) numbers: &'a [&'static str],
+    pub(crate) bar: &'a str,
+}
+
+/// Fields of a part of an answer, by which they are looked up among the terms.
+#[derive(Clone)]
+pub(crate) struct Fields(String);
+
+impl Fields {
+    /// Those there, in the report of this name.
+    pub(crate) fn of(report: &str, at: &str) -> Fields {
+        Fields(format!("{report}{at}"))
+    }
+
+    fn term(&self, field: &str) -> Option<&'static Term> {
+        Term::of(&format!("{}/{field}", self.0))
+    }
+
+    /// The kind of a field's values.
+    pub(crate) fn kind(&self, field: &str) -> Kind {
+        self.term(field).map_or(Kind::Text, |term| term.kind)
+    }
+
+    /// What a field is called.
+    pub(crate) fn name<'a>(&self, field: &'a str, locale: Locale) -> &'a str {
+        self.term(field).map_or(field, |term| term.name(locale))
+    }
+
+    fn definition(&self, field: &str, locale: Locale) -> Option<&'static str> {
+        Some(self.term(field)?.definition(locale))
+    }
 }
 
 impl View<'_> {
@@ -39,29 +72,35 @@ impl View<'_> {
         word(key, self.locale)
     }
 
+    /// `lang` of what the API says in its own words.
+    pub(crate) fn lang_of_api(&self) -> Option<&'static str> {
+        (self.locale != Locale::default()).then(|| Locale::default().name())
+    }
+
     /// A part of a report.
     pub(crate) fn part(&self, part: &Part, report: &Report) -> Markup {
         match *part {
-            Part::Figures { title, at, fields } => html! {
-                section {
-                    h2 { (self.word(title)) }
-                    dl.cards {
-                        @for field in fields { (self.card(report, field, value_at(report.at(at), field), &[], None)) }
+            Part::Figures { title, at, fields } => self.figures(title, report, at, report.at(at), fields),
+            Part::Sums { title, fields } => self.figures(title, report, "", report.meta("totals"), fields),
+            Part::Facts { title, at, fields } => self.facts(title, report, at, fields),
+            Part::Rows { title, at, labels, numbers, bar } => {
+                let table = Table {
+                    title: if title.is_empty() { report.name } else { title },
+                    at,
+                    labels,
+                    numbers,
+                    bar,
+                };
+                html! {
+                    section {
+                        @if !title.is_empty() { h2 { (self.word(title)) } }
+                        (self.table(report, &table))
                     }
                 }
-            },
-            Part::Facts { title, at, fields } => self.facts(title, report.at(at), fields),
-            Part::Rows { title, at, labels, numbers, bar } => html! {
-                section {
-                    @if !title.is_empty() { h2 { (self.word(title)) } }
-                    (self.table(report, report.rows(at), &Shape { labels, numbers, bar }))
-                }
-            },
+            }
             Part::Series { fields } => html! {
                 div.pair {
-                    @for field in fields {
-                        section { h2 { (self.name(field)) } (self.series(report.rows(""), field)) }
-                    }
+                    @for field in fields { section { (self.series(report, field)) } }
                 }
             },
             Part::Matrix => self.matrix(report),
@@ -71,19 +110,20 @@ impl View<'_> {
     /// A number with its change, the line of its course, and what must be known of it.
     pub(crate) fn card(
         &self,
+        fields: &Fields,
         report: &Report,
         field: &str,
         value: &Value,
         course: &[f64],
         note: Option<Markup>,
     ) -> Markup {
-        let currency =
-            report.meta("currency").as_str().filter(|_| kind(field) == Kind::Money && !value.is_null());
+        let kind = fields.kind(field);
+        let currency = report.meta("currency").as_str().filter(|_| kind == Kind::Money && !value.is_null());
         html! {
             div.card {
-                dt title=[self.definition(field)] { (self.name(field)) }
+                dt title=[fields.definition(field, self.locale)] { (fields.name(field, self.locale)) }
                 dd {
-                    strong { (written(value, kind(field), self.locale)) }
+                    strong { (written(value, kind, self.locale)) }
                     @if let Some(currency) = currency { " " small { (currency) } }
                     @if let Some(note) = note { " " (note) }
                     (chart::small_line(course))
@@ -92,48 +132,65 @@ impl View<'_> {
         }
     }
 
+    fn figures(&self, title: &str, report: &Report, at: &str, values: &Value, names: &[&str]) -> Markup {
+        let fields = Fields::of(report.name, at);
+        html! {
+            section {
+                h2 { (self.word(title)) }
+                dl.cards {
+                    @for name in names { (self.card(&fields, report, name, value_at(values, name), &[], None)) }
+                }
+            }
+        }
+    }
+
     /// How much more it is than before.
     pub(crate) fn change(&self, field: &str, now: &Value, before: &Value, change: &Value) -> Option<Markup> {
         let change = change.as_f64()?;
-        let is_few = kind(field) == Kind::Count
+        let kind = Term::of(field).map_or(Kind::Text, |term| term.kind);
+        let is_few = kind == Kind::Count
             && [now, before].iter().all(|value| value.as_f64().is_some_and(|value| value < FEW));
-        let before = format!("{}: {}", self.word("previous"), written(before, kind(field), self.locale));
-        let title = if is_few { format!("{before}. {}", self.word("few")) } else { before };
+        let before = format!("{}: {}", self.word("previous"), written(before, kind, self.locale));
         Some(html! {
-            span.change.few[is_few] title=(title) { (numbers::change(change, kind(field), self.locale)) }
+            span.change.few[is_few] title=(before) {
+                (numbers::change(change, kind, self.locale))
+                span.unseen { ", " (before) }
+                @if is_few { " " small { (self.word("few")) } }
+            }
         })
     }
 
     /// A table; links of its heads sort, links of its labels filter.
-    pub(crate) fn table(&self, report: &Report, rows: &[Value], shape: &Shape) -> Markup {
-        let labels: Vec<&str> = shape
-            .labels
-            .iter()
-            .copied()
-            .filter(|field| rows.iter().any(|row| !is_nothing(value_at(row, field))))
-            .collect();
+    pub(crate) fn table(&self, report: &Report, table: &Table<'_>) -> Markup {
+        let (rows, fields) = (report.rows(table.at), Fields::of(report.name, table.at));
         if rows.is_empty() {
             return html! { p.nothing { (self.word("nothing")) } };
         }
-        let greatest = rows.iter().filter_map(|row| as_number(value_at(row, shape.bar))).fold(0.0, f64::max);
-        let sums = [("other", report.meta("other")), ("total", report.meta("totals"))];
+        let is_told = |field: &&str| rows.iter().any(|row| !is_nothing(value_at(row, field)));
+        let labels: Vec<&str> = table.labels.iter().copied().filter(is_told).collect();
+        let is_beside = |field: &&str| !field.starts_with("previous/") || is_told(field);
+        let columns: Vec<&str> = table.numbers.iter().copied().filter(is_beside).collect();
+        let greatest = rows.iter().filter_map(|row| as_number(value_at(row, table.bar))).fold(0.0, f64::max);
         html! {
-            div.wide tabindex="0" {
+            div.wide tabindex="0" role="region" aria-label=(self.word(table.title)) {
                 table {
                     thead {
                         tr {
-                            @for field in &labels { (self.head(field, false)) }
-                            @for field in shape.numbers { (self.head(field, true)) }
+                            @for field in &labels { (self.head(&fields, field, false)) }
+                            @for field in &columns { (self.head(&fields, field, true)) }
                         }
                     }
                     tbody {
                         @for row in rows {
                             tr {
-                                @for field in &labels { td { (self.label(field, row)) } }
-                                @for field in shape.numbers {
+                                @for (index, field) in labels.iter().enumerate() {
+                                    @if index == 0 { th scope="row" { (self.label(&fields, field, row)) } }
+                                    @else { td { (self.label(&fields, field, row)) } }
+                                }
+                                @for field in &columns {
                                     td.number {
-                                        (written(value_at(row, field), kind(field), self.locale))
-                                        @if *field == shape.bar {
+                                        (written(value_at(row, field), fields.kind(field), self.locale))
+                                        @if *field == table.bar {
                                             (chart::bar(as_number(value_at(row, field)).unwrap_or_default(), greatest))
                                         }
                                     }
@@ -141,15 +198,26 @@ impl View<'_> {
                             }
                         }
                     }
-                    @if sums.iter().any(|(_, sums)| has_any(sums, shape.numbers)) {
-                        tfoot {
-                            @for (name, sums) in sums.iter().filter(|(_, sums)| has_any(sums, shape.numbers)) {
-                                tr {
-                                    th scope="row" colspan=(labels.len().max(1)) { (self.word(name)) }
-                                    @for field in shape.numbers {
-                                        td.number { (written(value_at(sums, field), kind(field), self.locale)) }
-                                    }
-                                }
+                    (self.sums(report, &fields, &labels, &columns))
+                }
+            }
+        }
+    }
+
+    /// What is not shown, and everything; not where each row has a currency of its own.
+    fn sums(&self, report: &Report, fields: &Fields, labels: &[&str], columns: &[&str]) -> Markup {
+        let has_any = |sums: &Value| columns.iter().any(|field| !value_at(sums, field).is_null());
+        let sums = [("other", report.meta("other")), ("total", report.meta("totals"))];
+        let sums: Vec<_> =
+            sums.into_iter().filter(|(_, sums)| has_any(sums) && !labels.contains(&"currency")).collect();
+        html! {
+            @if !sums.is_empty() {
+                tfoot {
+                    @for (name, sums) in sums {
+                        tr {
+                            th scope="row" colspan=(labels.len().max(1)) { (self.word(name)) }
+                            @for field in columns {
+                                td.number { (written(value_at(sums, field), fields.kind(field), self.locale)) }
                             }
                         }
                     }
@@ -158,15 +226,16 @@ impl View<'_> {
         }
     }
 
-    /// Columns of one field of the buckets.
-    pub(crate) fn series(&self, rows: &[Value], field: &str) -> Markup {
-        let kind = kind(field);
-        let day = |row: &Value| written(&row["from"], Kind::Time, self.locale);
-        let by_hour = rows.iter().any(|row| !day(row).ends_with("00:00:00"));
+    /// Columns of one field of the buckets, and what is drawn there in words.
+    pub(crate) fn series(&self, report: &Report, field: &str) -> Markup {
+        let rows = report.rows("");
+        let fields = Fields::of(report.name, "");
+        let kind = fields.kind(field);
+        let step = report.query("interval").as_str().unwrap_or_default();
         let columns: Vec<Column> = rows
             .iter()
             .map(|row| {
-                let at = day(row);
+                let at = written(&row["from"], Kind::Begin, self.locale);
                 let previous = &row["previous"];
                 let mut title = format!("{at}: {}", written(&row[field], kind, self.locale));
                 if !previous.is_null() {
@@ -174,9 +243,7 @@ impl View<'_> {
                     title += &format!(" ({}: {before})", self.word("previous"));
                 }
                 Column {
-                    label: if by_hour { at.get(11..16) } else { at.get(5..10) }
-                        .unwrap_or_default()
-                        .to_owned(),
+                    label: label_of(step, row["from"].as_str().unwrap_or_default(), rows.len()).to_owned(),
                     value: as_number(&row[field]).unwrap_or_default(),
                     previous: as_number(&previous[field]),
                     title,
@@ -184,76 +251,81 @@ impl View<'_> {
                 }
             })
             .collect();
-        if columns.is_empty() {
-            return html! { p.nothing { (self.word("nothing")) } };
+        let name = fields.name(field, self.locale);
+        html! {
+            h2 {
+                (name)
+                @if self.root.is_empty() {
+                    a.whole href=(format!("reports/timeseries{}", self.question.lasting().link())) { (self.word("table")) }
+                }
+            }
+            @if columns.is_empty() { p.nothing { (self.word("nothing")) } } @else {
+                (chart::columns(&columns, name, |value| numbers::short(value, self.locale)))
+                p.legend {
+                    @if columns.iter().any(|column| column.previous.is_some()) { span.previous { (self.word("legend.previous")) } " " }
+                    @if columns.iter().any(|column| column.is_open) { span.open { (self.word("legend.open")) } }
+                }
+            }
         }
-        chart::columns(&columns, self.name(field), |value| {
-            numbers::number(value, usize::from(value.fract() != 0.0), self.locale)
-        })
     }
 
-    /// What a field is called.
-    pub(crate) fn name<'a>(&self, field: &'a str) -> &'a str {
-        Term::of(field).map_or(field, |term| term.name(self.locale))
-    }
-
-    fn definition(&self, field: &str) -> Option<&'static str> {
-        Some(Term::of(field)?.definition(self.locale))
-    }
-
-    fn facts(&self, title: &str, of: &Value, fields: &[&str]) -> Markup {
+    fn facts(&self, title: &str, report: &Report, at: &str, names: &[&str]) -> Markup {
+        let (of, fields) = (report.at(at), Fields::of(report.name, at));
         html! {
             section {
                 h2 { (self.word(title)) }
                 dl.facts {
-                    @for field in fields.iter().filter(|field| !is_nothing(value_at(of, field))) {
-                        dt title=[self.definition(field)] { (self.name(field)) }
-                        dd { @if *field == "session_id" { (self.label(field, of)) } @else { (self.text(field, value_at(of, field))) } }
+                    @for name in names.iter().filter(|name| !is_nothing(value_at(of, name))) {
+                        dt title=[fields.definition(name, self.locale)] { (fields.name(name, self.locale)) }
+                        dd {
+                            @if *name == "session_id" { (self.label(&fields, name, of)) }
+                            @else { (self.text(&fields, name, value_at(of, name))) }
+                        }
                     }
                 }
             }
         }
     }
 
-    fn head(&self, field: &str, is_number: bool) -> Markup {
+    fn head(&self, fields: &Fields, field: &str, is_number: bool) -> Markup {
         let sorted = self.question.one("sort").or(self.sorts.first().map(String::as_str)).unwrap_or_default();
         let (by, is_ascending) =
             sorted.split_once(':').map_or((sorted, false), |(by, way)| (by, way == "asc"));
         let is_sorted = by == field && self.sorts.len() > 1;
         let order = is_sorted.then_some(if is_ascending { "ascending" } else { "descending" });
+        let name = fields.name(field, self.locale);
         html! {
-            th.number[is_number] scope="col" title=[self.definition(field)] aria-sort=[order] {
+            th.number[is_number] scope="col" title=[fields.definition(field, self.locale)] aria-sort=[order] {
                 @if self.sorts.len() > 1 && self.sorts.iter().any(|known| known == field) {
                     @let next = if is_sorted && !is_ascending { format!("{field}:asc") } else { field.to_owned() };
-                    a href=(self.question.with("sort", &next).link()) title=(format!("{} {}", self.word("sort_by"), self.name(field))) {
-                        (self.name(field))
-                    }
-                } @else { (self.name(field)) }
+                    a href=(self.question.with("sort", &next).link()) title=(format!("{} {name}", self.word("sort_by"))) { (name) }
+                } @else { (name) }
             }
         }
     }
 
     /// A value that is no number: with the link that it is good for.
-    fn label(&self, field: &str, row: &Value) -> Markup {
+    fn label(&self, fields: &Fields, field: &str, row: &Value) -> Markup {
         let value = value_at(row, field);
         match self.link(field, row) {
             Some(link) if field == "session_id" => {
                 let id = value.as_str().unwrap_or_default();
                 html! { a href=(link) title=(id) { code { (id.get(24..).unwrap_or(id)) } } }
             }
-            Some(link) => html! { a href=(link) { (self.text(field, value)) } },
-            None => self.text(field, value),
+            Some(link) => html! { a href=(link) { (self.text(fields, field, value)) } },
+            None => self.text(fields, field, value),
         }
     }
 
-    fn text(&self, field: &str, value: &Value) -> Markup {
-        let text = match kind(field) {
-            Kind::Step => known(&format!("step.{}", value.as_str().unwrap_or_default()), self.locale)
-                .map_or_else(|| written(value, Kind::Text, self.locale), str::to_owned),
-            kind => written(value, kind, self.locale),
-        };
-        match kind(field) {
+    /// A value in words: those of the pages for names that the program gives, the API's own for its sentences.
+    fn text(&self, fields: &Fields, field: &str, value: &Value) -> Markup {
+        let kind = fields.kind(field);
+        let name = value.as_str().and_then(|value| known(&format!("{field}.{value}"), self.locale));
+        let text = name.map_or_else(|| written(value, kind, self.locale), str::to_owned);
+        let sentence = ["conclusion", "design", "explanation", "reason", "why"].contains(&field);
+        match kind {
             Kind::Time | Kind::Begin => html! { time datetime=[value.as_str()] { (text) } },
+            _ if sentence => html! { span lang=[self.lang_of_api()] { (text) } },
             _ => html! { (text) },
         }
     }
@@ -265,7 +337,8 @@ impl View<'_> {
         match if field == "device_type" { "device" } else { field } {
             "session_id" => Some(format!("{}sessions/{}{}", self.root, encoded(value), lasting.link())),
             "order_id" => {
-                let of_site = row["site"].as_str().map_or(lasting.clone(), |site| lasting.with("site", site));
+                let of_site =
+                    row["site"].as_str().map_or(lasting.clone(), |site| lasting.with("of_site", site));
                 Some(format!("{}orders/{}{}", self.root, encoded(value), of_site.link()))
             }
             field if self.has_filters && FIELDS.contains(&field) => {
@@ -276,11 +349,13 @@ impl View<'_> {
     }
 
     fn matrix(&self, report: &Report) -> Markup {
-        let kind = match report.at("/metric").as_str() {
-            Some("retention") => Kind::Rate,
-            Some("orders") => Kind::Count,
-            _ => Kind::Money,
+        let metric = report.at("/metric").as_str().unwrap_or_default();
+        let (kind, unit) = match metric {
+            "retention" => (Kind::Rate, Some("%")),
+            "orders" => (Kind::Count, None),
+            _ => (Kind::Money, report.meta("currency").as_str()),
         };
+        let fields = Fields::of(report.name, "");
         let lines: Vec<&[Value]> = report
             .rows("/matrix")
             .iter()
@@ -306,11 +381,11 @@ impl View<'_> {
         };
         html! {
             section {
-                h2 { (self.word("matrix")) }
-                div.wide tabindex="0" {
+                h2 { (self.word("matrix")) ": " (self.word(&format!("metric.{metric}"))) @if let Some(unit) = unit { ", " (unit) } }
+                div.wide tabindex="0" role="region" aria-label=(self.word("matrix")) {
                     table.heat {
                         thead { tr {
-                            (self.head("cohort", false)) (self.head("size", true))
+                            (self.head(&fields, "cohort", false)) (self.head(&fields, "size", true))
                             @for period in report.rows("/periods") { th.number scope="col" { (period) } }
                         } }
                         tbody {
@@ -333,9 +408,15 @@ impl View<'_> {
     }
 }
 
-/// The kind of a field's values.
-pub(crate) fn kind(field: &str) -> Kind {
-    Term::of(field).map_or(Kind::Text, |term| term.kind)
+/// Where a bucket stands in time, in short.
+fn label_of<'a>(step: &str, from: &'a str, buckets: usize) -> &'a str {
+    let part = match step {
+        "hour" if buckets <= 48 => 11..16,
+        "month" => 0..7,
+        "week" if buckets > 52 => 2..10,
+        _ => 5..10,
+    };
+    from.get(part).unwrap_or_default()
 }
 
 /// A number, or decimal text as one, for drawing.
@@ -351,10 +432,6 @@ fn value_at<'a>(row: &'a Value, field: &str) -> &'a Value {
 /// Null, or a list of nothing.
 fn is_nothing(value: &Value) -> bool {
     value.is_null() || value.as_array().is_some_and(Vec::is_empty)
-}
-
-fn has_any(sums: &Value, fields: &[&str]) -> bool {
-    fields.iter().any(|field| !value_at(sums, field).is_null())
 }
 
 fn day(value: &Value) -> &str {

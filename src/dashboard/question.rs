@@ -1,22 +1,25 @@
 //! What a page is asked for: the pairs of its query string, kept from link to link.
 //!
 //! They are those of the reports, with a few of the pages' own: `lang`; `last`, the last day of a window, which reports
-//! take as the first day after it; and the fields of the form that adds a filter.
+//! take as the first day after it; `of_site`, whose order it is; and the fields of the form that adds a filter.
 
 use std::collections::BTreeSet;
 
 use jiff::ToSpan;
 use jiff::civil::Date;
 
+/// Longest query string, in bytes: each link of a page repeats it.
+const QUESTION_BYTES: usize = 2048;
+
+/// Most rows of a page; files have all.
+const PAGE_ROWS: u32 = 200;
+
 /// What a page shows when nothing is said of time.
 const PERIOD: &str = "week";
 
-/// What is kept when another page is gone to.
-const LASTING: [&str; 9] =
-    ["period", "from", "to", "last", "timezone", "site", "bots", "date_basis", "model"];
-
-/// Pairs that only pages know.
-const OWN: [&str; 2] = ["lang", "last"];
+/// What is kept when another page is gone to, filters aside.
+const LASTING: [&str; 10] =
+    ["lang", "period", "from", "to", "last", "timezone", "site", "bots", "date_basis", "model"];
 
 /// Fields of the form that adds a filter: the field, the sign before `=`, the value.
 const ADDED: [&str; 3] = ["add_field", "add_sign", "add_value"];
@@ -25,9 +28,15 @@ const ADDED: [&str; 3] = ["add_field", "add_sign", "add_value"];
 pub(crate) const FIELDS: [&str; 8] =
     ["source", "medium", "campaign", "content", "term", "device", "country", "channel"];
 
+/// What a report is asked when a page's address does not say it.
+pub(crate) type Defaults = &'static [(&'static str, &'static str)];
+
 /// The pairs, without those that say nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Question(Vec<(String, String)>);
+pub(crate) struct Question {
+    pairs: Vec<(String, String)>,
+    defaults: Defaults,
+}
 
 /// What a report is asked.
 pub(crate) struct Asked {
@@ -38,54 +47,79 @@ pub(crate) struct Asked {
 }
 
 impl Question {
-    /// Reads a query string.
-    pub(crate) fn read(query: &str) -> Question {
+    /// Reads a query string; none when it is too long to be repeated in every link.
+    pub(crate) fn read(query: &str) -> Option<Question> {
+        if query.len() > QUESTION_BYTES {
+            return None;
+        }
         let pairs = form_urlencoded::parse(query.as_bytes()).into_owned();
         let mut pairs: Vec<(String, String)> = pairs.filter(|(_, value)| !value.trim().is_empty()).collect();
-        if pairs.iter().any(|(name, _)| name == "from" || name == "last") {
+        let has = |pairs: &[(String, String)], wanted: &str| pairs.iter().any(|(name, _)| name == wanted);
+        if has(&pairs, "last") {
+            pairs.retain(|(name, _)| name != "to");
+        }
+        // The API's spelling of a last day.
+        for (name, value) in &mut pairs {
+            if let ("to", Some(last)) = (name.as_str(), days_later(value, -1)) {
+                (*name, *value) = ("last".to_owned(), last);
+            }
+        }
+        if has(&pairs, "from") || has(&pairs, "last") {
             pairs.retain(|(name, _)| name != "period");
         }
-        Question(pairs)
+        Some(Question { pairs, defaults: &[] })
+    }
+
+    /// With what is asked where nothing is said.
+    pub(crate) fn or(mut self, defaults: Defaults) -> Question {
+        self.defaults = defaults;
+        self
     }
 
     /// The same with the filter that the form adds; none when it adds none.
     pub(crate) fn with_added(&self) -> Option<Question> {
         let field = self.one(ADDED[0])?;
-        let mut question = self.clone();
-        question.0.retain(|(name, _)| !ADDED.contains(&name.as_str()));
-        if let (true, Some(value)) = (FIELDS.contains(&field), self.one(ADDED[2])) {
-            let name = format!("{field}{}", self.one(ADDED[1]).unwrap_or_default());
-            question.0.push((name, value.to_owned()));
+        let mut question = self.without(&ADDED);
+        let sign = self.one(ADDED[1]).unwrap_or_default();
+        match self.one(ADDED[2]) {
+            Some(value) if FIELDS.contains(&field) => {
+                question.pairs.push((format!("{field}{sign}"), value.to_owned()))
+            }
+            Some(value) if field == "site" => question.pairs.push((field.to_owned(), value.to_owned())),
+            _ => {}
         }
         Some(question)
     }
 
     /// The first value of this name.
     pub(crate) fn one(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// Names and values of filters, the sign before `=` with the name.
+    /// Names and values of filters, the sign before `=` with the name; sites, too.
     pub(crate) fn filters(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().filter(|(name, _)| is_filter(name)).map(|(name, value)| (name.as_str(), value.as_str()))
+        let filters = self.pairs.iter().filter(|(name, _)| is_filter(name) || name == "site");
+        filters.map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// All pairs but those of these names.
     pub(crate) fn others<'a>(&'a self, names: &'a [&str]) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let others = self.0.iter().filter(|(name, _)| !names.contains(&name.as_str()));
+        let others = self.pairs.iter().filter(|(name, _)| !names.contains(&name.as_str()));
         others.map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// The named period; the usual one when nothing is said, none when days are.
     pub(crate) fn period(&self) -> Option<&str> {
         let by_days = ["from", "to", "last"].iter().any(|name| self.one(name).is_some());
-        self.one("period").or((!by_days).then_some(PERIOD))
+        let usual =
+            self.defaults.iter().find(|(name, _)| *name == "period").map_or(PERIOD, |(_, usual)| usual);
+        self.one("period").or((!by_days).then_some(usual))
     }
 
     /// With this value instead of those there; another page of a list begins anew.
     pub(crate) fn with(&self, name: &str, value: &str) -> Question {
         let mut question = self.without(&[name, "cursor"]);
-        question.0.push((name.to_owned(), value.to_owned()));
+        question.pairs.push((name.to_owned(), value.to_owned()));
         question
     }
 
@@ -96,52 +130,71 @@ impl Question {
 
     /// With this filter, once.
     pub(crate) fn filtered(&self, field: &str, value: &str) -> Question {
-        self.unfiltered(field, value).without(&["cursor"]).and(field, value)
+        let mut question = self.unfiltered(field, value);
+        question.pairs.push((field.to_owned(), value.to_owned()));
+        question
     }
 
     /// Without this filter.
     pub(crate) fn unfiltered(&self, field: &str, value: &str) -> Question {
         let mut question = self.without(&["cursor"]);
-        question.0.retain(|(known, its)| known != field || its != value);
+        question.pairs.retain(|(known, its)| known != field || its != value);
         question
     }
 
     /// What is kept when another page is gone to.
     pub(crate) fn lasting(&self) -> Question {
-        let kept = |name: &str| name == OWN[0] || LASTING.contains(&name) || is_filter(name);
-        Question(self.0.iter().filter(|(name, _)| kept(name)).cloned().collect())
+        let mut question = self.clone();
+        question.pairs.retain(|(name, _)| LASTING.contains(&name.as_str()) || is_filter(name));
+        question
+    }
+
+    /// Without these.
+    pub(crate) fn without(&self, names: &[&str]) -> Question {
+        let mut question = self.clone();
+        question.pairs.retain(|(name, _)| !names.contains(&name.as_str()));
+        question
+    }
+
+    /// Without what only lists can be asked.
+    pub(crate) fn about_one(&self) -> Question {
+        let mut question = self.clone();
+        question.pairs.retain(|(name, _)| !is_filter(name));
+        question
     }
 
     /// As a query string, with its `?` if there is anything.
     pub(crate) fn link(&self) -> String {
-        if self.0.is_empty() { String::new() } else { format!("?{}", encode(&self.0)) }
+        if self.pairs.is_empty() { String::new() } else { format!("?{}", encode(&self.pairs)) }
     }
 
     /// What a report is asked that takes these parameters.
     pub(crate) fn to(&self, accepted: &BTreeSet<String>) -> Asked {
-        let mut pairs = Vec::with_capacity(self.0.len() + 1);
+        let takes = |name: &str| accepted.contains(name);
+        let mut pairs = Vec::with_capacity(self.pairs.len() + 1);
         let mut left_out = Vec::new();
-        for (name, value) in &self.0 {
-            match (name.as_str(), accepted.contains(name)) {
-                ("last", _) if accepted.contains("to") => pairs.push(("to".to_owned(), day_after(value))),
-                (_, true) => pairs.push((name.clone(), value.clone())),
-                _ if is_filter(name) => left_out.push(name.trim_end_matches(['!', '~']).to_owned()),
+        for (name, value) in &self.pairs {
+            match name.as_str() {
+                "last" if takes("to") => {
+                    pairs.push(("to".to_owned(), days_later(value, 1).unwrap_or_else(|| value.clone())));
+                }
+                "of_site" if takes("site") => pairs.push(("site".to_owned(), value.clone())),
+                "limit" if takes("limit") && value.parse().is_ok_and(|limit: u32| limit > PAGE_ROWS) => {
+                    pairs.push((name.clone(), PAGE_ROWS.to_string()));
+                }
+                known if takes(known) => pairs.push((name.clone(), value.clone())),
+                known if is_filter(known) => left_out.push(known.trim_end_matches(['!', '~']).to_owned()),
                 _ => {}
             }
         }
-        if let (Some(period), None, true) = (self.period(), self.one("period"), accepted.contains("period")) {
-            pairs.push(("period".to_owned(), period.to_owned()));
+        let usual = self.period().map(|period| ("period", period));
+        for (name, value) in usual.into_iter().chain(self.defaults.iter().copied()) {
+            let is_said = pairs.iter().any(|(known, _)| known == name);
+            if takes(name) && !is_said && (name != "period" || self.period() == Some(value)) {
+                pairs.push((name.to_owned(), value.to_owned()));
+            }
         }
         Asked { query: encode(&pairs), left_out }
-    }
-
-    fn without(&self, names: &[&str]) -> Question {
-        Question(self.0.iter().filter(|(name, _)| !names.contains(&name.as_str())).cloned().collect())
-    }
-
-    fn and(mut self, name: &str, value: &str) -> Question {
-        self.0.push((name.to_owned(), value.to_owned()));
-        self
     }
 }
 
@@ -154,49 +207,79 @@ fn is_filter(name: &str) -> bool {
     FIELDS.contains(&name.trim_end_matches(['!', '~']))
 }
 
-/// What is no day is passed on: the report says what is wrong with it.
-fn day_after(day: &str) -> String {
-    let after = day.parse::<Date>().and_then(|day| day.checked_add(1.day()));
-    after.map_or_else(|_| day.to_owned(), |day| day.to_string())
+/// What is no day is none: the report says what is wrong with it.
+fn days_later(day: &str, days: i64) -> Option<String> {
+    let later = day.parse::<Date>().ok().filter(|_| day.len() == 10)?.checked_add(days.days()).ok()?;
+    Some(later.to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn accepted(names: &[&str]) -> BTreeSet<String> {
-        names.iter().map(|name| (*name).to_owned()).collect()
+    fn read(query: &str) -> Question {
+        Question::read(query).unwrap()
+    }
+
+    fn asked(question: &Question, names: &[&str]) -> String {
+        question.to(&names.iter().map(|name| (*name).to_owned()).collect()).query
     }
 
     #[test]
     fn reports_are_asked_what_they_take() {
         let question =
-            Question::read("source~=x&last=2026-11-30&from=2026-11-01&lang=uk&metric=ltv&period=year&site=");
-        let asked = question.to(&accepted(&["from", "to", "source~", "period"]));
-        assert_eq!(asked.query, "source%7E=x&to=2026-12-01&from=2026-11-01");
-        assert!(asked.left_out.is_empty());
-        let asked = question.to(&accepted(&["metric"]));
-        assert_eq!((asked.query.as_str(), asked.left_out), ("metric=ltv", vec!["source".to_owned()]));
-        assert_eq!(Question::read("").to(&accepted(&["period"])).query, "period=week");
-        assert_eq!(Question::read("last=never").to(&accepted(&["to"])).query, "to=never");
+            read("source~=x&last=2026-11-30&from=2026-11-01&lang=uk&metric=ltv&period=year&site=&limit=1000");
+        assert_eq!(
+            asked(&question, &["from", "to", "source~", "period", "limit"]),
+            "source%7E=x&to=2026-12-01&from=2026-11-01&limit=200"
+        );
+        let without = question.to(&BTreeSet::from(["metric".to_owned()]));
+        assert_eq!((without.query.as_str(), without.left_out), ("metric=ltv", vec!["source".to_owned()]));
+        assert_eq!(asked(&read("last=never"), &["to"]), "to=never");
+        assert_eq!(asked(&read("of_site=b"), &["site"]), "site=b");
+    }
+
+    #[test]
+    fn what_is_not_said_is_the_usual() {
+        let names = ["period", "from", "to", "mode"];
+        assert_eq!(asked(&read(""), &names), "period=week");
+        let defaults: Defaults = &[("period", "year"), ("mode", "open")];
+        assert_eq!(asked(&read("").or(defaults), &names), "period=year&mode=open");
+        assert_eq!(asked(&read("period=today&mode=closed").or(defaults), &names), "period=today&mode=closed");
+        assert_eq!(asked(&read("from=2026-11-01").or(defaults), &names), "from=2026-11-01&mode=open");
+    }
+
+    #[test]
+    fn a_window_is_spelt_in_days_that_are_in_it() {
+        assert_eq!(read("from=2026-11-01&to=2026-12-01").link(), "?from=2026-11-01&last=2026-11-30");
+        assert_eq!(read("to=2026-12-01&last=2026-11-05").link(), "?last=2026-11-05");
+        let hours = "from=2026-11-01T10%3A00%3A00Z&to=2026-11-02T10%3A00%3A00Z";
+        assert_eq!(read(hours).link(), format!("?{hours}"));
+    }
+
+    #[test]
+    fn what_every_link_would_repeat_is_not_long() {
+        assert!(Question::read(&"!".repeat(QUESTION_BYTES)).is_some());
+        assert!(Question::read(&"!".repeat(QUESTION_BYTES + 1)).is_none());
     }
 
     #[test]
     fn links_change_what_they_are_for_and_keep_the_rest() {
-        let question = Question::read("source=a&cursor=c&metric=ltv&lang=uk");
+        let question = read("source=a&cursor=c&metric=ltv&lang=uk");
         assert_eq!(question.with("metric", "orders").link(), "?source=a&lang=uk&metric=orders");
         assert_eq!(question.filtered("source", "b").link(), "?source=a&metric=ltv&lang=uk&source=b");
         assert_eq!(question.filtered("source", "a").link(), "?metric=ltv&lang=uk&source=a");
         assert_eq!(question.unfiltered("source", "a").link(), "?metric=ltv&lang=uk");
         assert_eq!(question.lasting().link(), "?source=a&lang=uk");
-        assert_eq!(Question::read("from=2026-01-01").in_period("year").link(), "?period=year");
+        assert_eq!(read("from=2026-01-01").in_period("year").link(), "?period=year");
     }
 
     #[test]
     fn the_form_adds_a_filter() {
-        let added = |query| Question::read(query).with_added().map(|question| question.link());
+        let added = |query| read(query).with_added().map(|question| question.link());
         assert_eq!(added("period=year").as_deref(), None);
         assert_eq!(added("add_field=source&add_sign=!~&add_value=a b").as_deref(), Some("?source%21%7E=a+b"));
+        assert_eq!(added("add_field=site&add_sign=!&add_value=b").as_deref(), Some("?site=b"));
         assert_eq!(added("add_field=password&add_value=x&period=year").as_deref(), Some("?period=year"));
         assert_eq!(added("add_field=source&add_sign=&add_value=").as_deref(), Some(""));
     }

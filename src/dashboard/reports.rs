@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::http::Request;
+use axum::http::{Request, StatusCode};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
@@ -42,6 +42,8 @@ pub(crate) struct Takes {
 /// An answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Report {
+    /// Its name in the API, or what it is about.
+    pub(crate) name: &'static str,
     answer: Value,
     /// Filters that the report does not know.
     pub(crate) left_out: Vec<String>,
@@ -50,7 +52,7 @@ pub(crate) struct Report {
 /// Why there is none.
 #[derive(Debug, Clone)]
 pub(crate) struct Refusal {
-    pub(crate) status: u16,
+    status: u16,
     pub(crate) detail: String,
 }
 
@@ -70,10 +72,17 @@ impl Reports {
         self.takes.get(name)
     }
 
-    /// Asks the report of this name at a path within the API.
-    pub(crate) async fn ask(&self, name: &str, path: &str, question: &Question) -> Result<Report, Refusal> {
+    /// Asks a report: `about` is what it is called on pages, `name` in the API's document, `path` where it is.
+    pub(crate) async fn ask(
+        &self,
+        about: &'static str,
+        name: &str,
+        path: &str,
+        question: &Question,
+    ) -> Result<Report, Refusal> {
         let nothing = Takes::default();
-        let asked = question.to(&self.takes(name).unwrap_or(&nothing).names);
+        // Pages show what is told, whatever file there is of it, too.
+        let asked = question.without(&["format"]).to(&self.takes(name).unwrap_or(&nothing).names);
         let request = Request::builder()
             .uri(format!("/api/v1/{path}?{}", asked.query))
             .body(Body::empty())
@@ -87,7 +96,7 @@ impl Reports {
         let body = to_bytes(response.into_body(), ANSWER_BYTES).await.map_err(|_| Refusal::no_answer())?;
         let answer: Value = serde_json::from_slice(&body).map_err(|_| Refusal::no_answer())?;
         if status.is_success() {
-            return Ok(Report { answer, left_out: asked.left_out });
+            return Ok(Report { name: about, answer, left_out: asked.left_out });
         }
         let detail = answer["detail"].as_str().unwrap_or_default().to_owned();
         Err(Refusal { status: status.as_u16(), detail })
@@ -130,6 +139,11 @@ impl Report {
         &self.answer["meta"][name]
     }
 
+    /// Whether this belongs to the numbers.
+    pub(crate) fn has_meta(&self, name: &str) -> bool {
+        self.answer["meta"].get(name).is_some()
+    }
+
     /// A parameter as it was understood.
     pub(crate) fn query(&self, name: &str) -> &Value {
         &self.answer["query"][name]
@@ -142,6 +156,11 @@ impl Report {
 }
 
 impl Refusal {
+    /// The status of a page that has nothing else to say.
+    pub(crate) fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
     fn no_answer() -> Refusal {
         Refusal { status: 500, detail: "no answer".to_owned() }
     }

@@ -14,3 +14,15 @@ for (const form of document.querySelectorAll("form[method=get]")) {
     }
   });
 }
+
+// What happens now is asked for again, as long as somebody wants it, looks, and reads nothing else meanwhile.
+const live = document.querySelector(".live");
+if (live) {
+  const wanted = live.querySelector("input");
+  live.hidden = false;
+  wanted.checked = sessionStorage.getItem("live") !== "no";
+  wanted.addEventListener("change", () => sessionStorage.setItem("live", wanted.checked ? "yes" : "no"));
+  setInterval(() => {
+    if (wanted.checked && !document.hidden && !document.querySelector("details[open]")) location.reload();
+  }, 15000);
+}

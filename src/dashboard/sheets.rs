@@ -9,6 +9,8 @@ pub(crate) struct Sheet {
     pub(crate) group: &'static str,
     /// What of the answer is shown, in order.
     pub(crate) parts: &'static [Part],
+    /// What is asked where the page's address says nothing.
+    pub(crate) defaults: Defaults,
 }
 
 /// A part of an answer. `at` is a JSON pointer into the results, names are those of fields or paths within a row.
@@ -27,13 +29,17 @@ pub(crate) enum Part {
         /// The number that is drawn beside its text.
         bar: &'static str,
     },
+    /// What belongs to all rows, those that are not shown included.
+    Sums { title: &'static str, fields: &'static [&'static str] },
     /// Columns in the course of time, of each of these numbers.
     Series { fields: &'static [&'static str] },
     /// What each cohort did in each period.
     Matrix,
 }
 
-use Part::{Facts, Figures, Matrix, Rows, Series};
+use crate::dashboard::question::Defaults;
+
+use Part::{Facts, Figures, Matrix, Rows, Series, Sums};
 
 /// Headings of the navigation.
 pub(crate) const GROUPS: [&str; 6] =
@@ -52,11 +58,26 @@ const MEASURES: &[&str] = &[
     "bounce_rate",
 ];
 
-/// The most important of them, where there is little room.
+/// The most important of them, where there is little room, and where there is less.
 pub(crate) const FEW_MEASURES: &[&str] = &["sessions", "conversions", "conversion_rate", "revenue"];
+pub(crate) const FEWER_MEASURES: &[&str] = &["sessions", "conversion_rate", "revenue"];
 
 /// The numbers of a bucket of time.
 const IN_TIME: &[&str] = &["sessions", "visitors", "page_views", "conversions", "orders", "revenue"];
+
+/// The same, and those of the bucket beside it, where there is one.
+const IN_TIME_BESIDE: &[&str] = &[
+    "sessions",
+    "previous/sessions",
+    "visitors",
+    "previous/visitors",
+    "page_views",
+    "conversions",
+    "orders",
+    "previous/orders",
+    "revenue",
+    "previous/revenue",
+];
 
 /// Amounts of an order.
 const AMOUNTS: &[&str] = &["gross", "paid", "cancelled", "refunded", "net"];
@@ -76,7 +97,7 @@ const TOUCH: &[&str] = &[
 
 /// A page.
 const fn sheet(name: &'static str, group: &'static str, parts: &'static [Part]) -> Sheet {
-    Sheet { name, group, parts }
+    Sheet { name, group, parts, defaults: &[] }
 }
 
 /// A table of the lists' numbers.
@@ -99,6 +120,7 @@ pub(crate) const SHEETS: &[Sheet] = &[
     Sheet {
         name: "realtime",
         group: "group.now",
+        defaults: &[],
         parts: &[
             Figures { title: "minutes.5", at: "/last_5_minutes", fields: NOW },
             Figures { title: "minutes.30", at: "/last_30_minutes", fields: NOW },
@@ -109,7 +131,8 @@ pub(crate) const SHEETS: &[Sheet] = &[
     Sheet {
         name: "timeseries",
         group: "group.now",
-        parts: &[Series { fields: IN_TIME }, rows("", "", &["from"], IN_TIME, "sessions")],
+        defaults: &[],
+        parts: &[Series { fields: IN_TIME }, rows("", "", &["from"], IN_TIME_BESIDE, "sessions")],
     },
     sheet("channels", "group.acquisition", &[measures(&["channel"])]),
     sheet("sources", "group.acquisition", &[measures(&["source"])]),
@@ -120,6 +143,7 @@ pub(crate) const SHEETS: &[Sheet] = &[
     Sheet {
         name: "attribution",
         group: "group.acquisition",
+        defaults: &[],
         parts: &[
             Figures {
                 title: "numbers",
@@ -134,6 +158,7 @@ pub(crate) const SHEETS: &[Sheet] = &[
     Sheet {
         name: "ab-test",
         group: "group.acquisition",
+        defaults: &[("period", "month")],
         parts: &[
             Facts { title: "numbers", at: "", fields: &["campaign", "winner", "conclusion", "design"] },
             rows("variants", "/variants", &["content"], VARIANT, "conversion_rate"),
@@ -148,6 +173,7 @@ pub(crate) const SHEETS: &[Sheet] = &[
     Sheet {
         name: "returning-visitors",
         group: "group.people",
+        defaults: &[],
         parts: &[
             Figures {
                 title: "numbers",
@@ -167,15 +193,17 @@ pub(crate) const SHEETS: &[Sheet] = &[
     Sheet {
         name: "cohort-analysis",
         group: "group.people",
+        defaults: &[("period", "90d")],
         parts: &[
             Matrix,
             rows("totals", "/totals", &["cohort"], &["size", "converted", "orders", "revenue"], "size"),
         ],
     },
-    sheet(
-        "ltv-comparison",
-        "group.people",
-        &[rows(
+    Sheet {
+        name: "ltv-comparison",
+        group: "group.people",
+        defaults: &[("period", "year")],
+        parts: &[rows(
             "",
             "",
             &["source"],
@@ -194,10 +222,11 @@ pub(crate) const SHEETS: &[Sheet] = &[
             ],
             "ltv_per_visitor",
         )],
-    ),
+    },
     Sheet {
         name: "repeat-rate",
         group: "group.people",
+        defaults: &[("period", "year")],
         parts: &[
             Figures {
                 title: "numbers",
@@ -224,6 +253,7 @@ pub(crate) const SHEETS: &[Sheet] = &[
     Sheet {
         name: "funnel",
         group: "group.sales",
+        defaults: &[("mode", "open")],
         parts: &[rows(
             "",
             "",
@@ -256,26 +286,30 @@ pub(crate) const SHEETS: &[Sheet] = &[
     sheet(
         "orders",
         "group.sales",
-        &[rows(
-            "",
-            "",
-            &[
-                "order_id",
-                "order_number",
-                "placed_at",
-                "source",
-                "medium",
-                "campaign",
-                "joined_by",
-                "currency",
-            ],
-            AMOUNTS,
-            "",
-        )],
+        &[
+            rows(
+                "",
+                "",
+                &[
+                    "order_id",
+                    "order_number",
+                    "placed_at",
+                    "source",
+                    "medium",
+                    "campaign",
+                    "joined_by",
+                    "currency",
+                ],
+                AMOUNTS,
+                "",
+            ),
+            Sums { title: "sums", fields: &["orders", "paid_orders", "gross", "paid", "refunds", "revenue"] },
+        ],
     ),
     Sheet {
         name: "roi",
         group: "group.sales",
+        defaults: &[],
         parts: &[Figures {
             title: "numbers",
             at: "",
@@ -327,6 +361,7 @@ pub(crate) const SHEETS: &[Sheet] = &[
     Sheet {
         name: "coverage",
         group: "group.quality",
+        defaults: &[],
         parts: &[
             Figures {
                 title: "sessions",
@@ -358,7 +393,7 @@ pub(crate) const SHEETS: &[Sheet] = &[
             },
             Figures { title: "denied", at: "/denied", fields: &["page_views", "landings", "orders"] },
             rows("bots.names", "/bots/names", &["bot", "reasons"], &["hits"], "hits"),
-            rows("exclusions", "/exclusions", &["rule"], &["hits"], "hits"),
+            rows("exclusions", "/exclusions", &["kind"], &["hits", "sessions"], "hits"),
             rows(
                 "orders.days",
                 "/orders/days",
@@ -402,7 +437,7 @@ const NOW_IN_ROWS: &[&str] = &[
     "last_30_minutes/actions",
 ];
 
-const CREDITED: &[&str] = &["source", "campaign", "content", "channel"];
+const CREDITED: &[&str] = &["campaign", "content", "source", "medium", "channel"];
 
 const REVENUE_BY_MODEL: &[&str] = &[
     "models/last_non_direct/revenue",
@@ -443,6 +478,7 @@ const VARIANT: &[&str] = &[
 pub(crate) const SESSION: Sheet = Sheet {
     name: "session",
     group: "",
+    defaults: &[],
     parts: &[
         Facts {
             title: "facts",
@@ -499,6 +535,7 @@ pub(crate) const SESSION: Sheet = Sheet {
 pub(crate) const ORDER: Sheet = Sheet {
     name: "order",
     group: "",
+    defaults: &[],
     parts: &[
         Facts {
             title: "facts",
@@ -523,7 +560,7 @@ pub(crate) const ORDER: Sheet = Sheet {
         },
         Facts { title: "join", at: "/join", fields: &["rule", "explanation"] },
         rows("touches", "/touches", TOUCH_OF_ORDER, &[], ""),
-        rows("ignored", "/ignored", TOUCH_OF_ORDER, &[], ""),
+        rows("ignored", "/ignored", &["at", "host", "page", "why", "reason", "session_id"], &[], ""),
         rows(
             "credits",
             "/credits",
@@ -564,15 +601,21 @@ impl Sheet {
         SHEETS.iter().find(|sheet| sheet.name == name)
     }
 
-    /// All fields that it shows.
-    pub(crate) fn fields(&self) -> impl Iterator<Item = &'static str> {
-        self.parts.iter().flat_map(|part| {
+    /// All fields that it shows, with their paths.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = String> {
+        self.parts.iter().flat_map(move |part| {
+            let within = match part {
+                Figures { at, .. } | Facts { at, .. } | Rows { at, .. } => at,
+                Sums { .. } | Series { .. } | Matrix => "",
+            };
             let (labels, numbers): (&[&str], &[&str]) = match part {
-                Figures { fields, .. } | Facts { fields, .. } | Series { fields } => (&[], fields),
+                Figures { fields, .. } | Facts { fields, .. } | Sums { fields, .. } | Series { fields } => {
+                    (&[], fields)
+                }
                 Rows { labels, numbers, .. } => (labels, numbers),
                 Matrix => (&["cohort"], &["size"]),
             };
-            labels.iter().chain(numbers).copied()
+            labels.iter().chain(numbers).map(move |field| format!("{}{within}/{field}", self.name))
         })
     }
 }
@@ -585,17 +628,20 @@ mod tests {
 
     #[test]
     fn everything_that_is_shown_has_a_word_and_a_definition() {
-        let mut missing = Vec::new();
+        let mut missing: Vec<String> = Vec::new();
         for sheet in SHEETS.iter().chain([&SESSION, &ORDER]) {
             missing.extend(sheet.fields().filter(|field| Term::of(field).is_none()));
             let titles = sheet.parts.iter().filter_map(|part| match part {
-                Figures { title, .. } | Facts { title, .. } | Rows { title, .. } => Some(*title),
+                Figures { title, .. } | Facts { title, .. } | Sums { title, .. } | Rows { title, .. } => {
+                    Some(*title)
+                }
                 Series { .. } | Matrix => None,
             });
             let words = titles.filter(|title| !title.is_empty()).chain([sheet.name]);
-            missing.extend(words.filter(|word| known(word, Locale::default()).is_none()));
+            missing.extend(words.filter(|word| known(word, Locale::default()).is_none()).map(str::to_owned));
         }
-        missing.extend(GROUPS.into_iter().filter(|word| known(word, Locale::default()).is_none()));
+        let groups = GROUPS.into_iter().filter(|word| known(word, Locale::default()).is_none());
+        missing.extend(groups.map(str::to_owned));
         assert!(missing.is_empty(), "{missing:?}");
         assert!(SHEETS.iter().all(|sheet| GROUPS.contains(&sheet.group)));
     }

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::capture::cookie::CookieName;
 use crate::capture::may_set_cookie;
 use crate::clock::unix_ms;
+use crate::config::STATS_COOKIE;
 
 /// The cookie of one upstream.
 #[derive(Debug)]
@@ -49,25 +50,26 @@ impl StickyCookie {
     }
 }
 
-/// The names of all upstreams' cookies: no server gets any of them.
+/// The names of all upstreams' cookies, and of the one by which people are signed in at the stats port, as browsers do not
+/// tell ports apart: no server gets any of them.
 #[derive(Debug)]
-pub(super) struct StickyNames(Vec<CookieName>);
+pub(super) struct OwnCookies(Vec<CookieName>);
 
-impl StickyNames {
-    /// These names, each once.
+impl OwnCookies {
+    /// These names, each once, and the stats port's.
     pub(super) fn new<'a>(names: impl Iterator<Item = &'a str>) -> Self {
         let mut known: Vec<CookieName> = Vec::new();
-        for name in names {
+        for name in names.chain([STATS_COOKIE]) {
             if !known.iter().any(|known| known.as_str() == name) {
                 known.push(CookieName::new(name));
             }
         }
-        StickyNames(known)
+        OwnCookies(known)
     }
 
     /// Takes the cookies out of a request.
     pub(super) fn hide(&self, headers: &mut HeaderMap) {
-        if !self.0.is_empty() && headers.contains_key(COOKIE) {
+        if headers.contains_key(COOKIE) {
             self.0.iter().for_each(|name| name.hide(headers));
         }
     }
@@ -112,7 +114,7 @@ mod tests {
 
     #[test]
     fn cookies_of_all_upstreams_are_taken_out() {
-        let names = StickyNames::new(["shop_server", "blog_server", "shop_server"].into_iter());
+        let names = OwnCookies::new(["shop_server", "blog_server", "shop_server"].into_iter());
         assert_eq!(names.0.len(), 2);
         let mut headers = HeaderMap::new();
         headers.append(COOKIE, HeaderValue::from_static("cart=1; blog_server=x; shop_server=1; x=y"));

@@ -30,7 +30,7 @@ use super::passage::Sending;
 use super::refusal::Refusal;
 use super::server::Slot;
 use super::spelling::Spelling;
-use super::sticky::StickyNames;
+use super::sticky::OwnCookies;
 use super::tunnel::{Tunnel, Upgrade};
 use super::upstream::{Reuse, Upstream, Wish, name_server, name_server_in_written, stand_in};
 use crate::clock::{Clock, TICK_MS, Timer};
@@ -46,7 +46,7 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 #[derive(Debug)]
 pub struct Upstreams {
     upstreams: Vec<Upstream>,
-    sticky_names: StickyNames,
+    own_cookies: OwnCookies,
     clock: Rc<Clock>,
     retried: Counter,
     /// Its tasks end with the last worker.
@@ -96,11 +96,11 @@ impl Upstreams {
             .map(|standing| Upstream::new(standing, clock, known(&standing.config.name)))
             .collect();
         let names = fleet.upstreams.iter().filter_map(|standing| standing.config.sticky_cookie.as_deref());
-        let sticky_names = StickyNames::new(names);
+        let own_cookies = OwnCookies::new(names);
         let retried = metrics.upstream_retries.clone();
         Rc::new(Upstreams {
             upstreams,
-            sticky_names,
+            own_cookies,
             clock: Rc::clone(clock),
             retried,
             _fleet: Arc::clone(fleet),
@@ -141,7 +141,7 @@ impl Upstreams {
         let upstream = self.upstreams.get(upstream).ok_or(Refusal::NoServer)?;
         *request.version_mut() = Version::HTTP_11;
         let wanted = upstream.sticky.as_ref().and_then(|sticky| sticky.server(request.headers()));
-        self.sticky_names.hide(request.headers_mut());
+        self.own_cookies.hide(request.headers_mut());
         let is_repeatable = request.body().is_empty()
             && matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
         upstream.budget.earn();

@@ -96,9 +96,12 @@ impl Access {
         }
     }
 
-    /// Whether people come by https, as `stats.public_url` says.
-    pub(crate) fn is_public_by_tls(&self) -> bool {
-        self.config.stats.public_url.as_deref().is_some_and(|url| url.starts_with("https:"))
+    /// What a cookie of this port is for: where people come by `stats.public_url`, its path, and https alone if it is.
+    pub(crate) fn cookie_attributes(&self) -> String {
+        let public = self.config.stats.public_url.as_deref().and_then(|url| Uri::from_str(url).ok());
+        let path = public.as_ref().map_or("/", |url| url.path());
+        let secure = if public.as_ref().and_then(Uri::scheme_str) == Some("https") { "; Secure" } else { "" };
+        format!("Path={path}; HttpOnly; SameSite=Lax{secure}")
     }
 
     fn is_own_name(&self, host: &str, local: Option<IpAddr>) -> bool {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use deadpool_postgres::{Object, Pool, PoolError};
+use deadpool_postgres::{Object, Pool, PoolError, TimeoutType};
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
@@ -32,6 +32,9 @@ pub enum DatabaseError {
     /// It cannot be reached, shuts down, or has no schema yet.
     #[error("the database does not answer; numbers are there again when it does")]
     Away,
+    /// All connections for reports are in use.
+    #[error("other questions are being answered; ask again")]
+    Busy,
     /// The statement took longer than `database.statement_timeout`.
     #[error("the question takes too long; ask for a shorter period or fewer filters")]
     TooCostly,
@@ -98,6 +101,7 @@ impl ReportDatabase {
     pub async fn client(&self) -> Result<Object, DatabaseError> {
         self.pool.get().await.map_err(|error| {
             match &error {
+                PoolError::Timeout(TimeoutType::Wait) => return DatabaseError::Busy,
                 PoolError::Backend(refused) if refused.code().is_some() => {
                     tracing::warn!(error = %chain(refused), "the database refuses a report's connection");
                 }

@@ -22,14 +22,11 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 use sha2::Sha256;
 
-use crate::config::Scope;
+use crate::config::{STATS_COOKIE, Scope};
 use crate::dashboard;
 use crate::stats::access::Admitted;
 use crate::stats::tokens::{self, TokenHash};
 use crate::stats::{AppState, Shared};
-
-/// The cookie's name.
-const NAME: &str = "_utmd_stats";
 
 /// How long it opens anything; a browser that is closed forgets it before.
 const LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -67,7 +64,7 @@ impl Logins {
         let cookies = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
         let mut pairs =
             cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-        pairs.find_map(|(name, value)| (name == NAME).then(|| self.read(value, now)).flatten())
+        pairs.find_map(|(name, value)| (name == STATS_COOKIE).then(|| self.read(value, now)).flatten())
     }
 
     fn read(&self, value: &str, now: u64) -> Option<TokenHash> {
@@ -103,9 +100,8 @@ async fn give(State(shared): AppState, request: Request) -> Response {
     let again = |status, why| dashboard::login(&parts, status, &next, Some(why));
     match shared.judge(Some(token), tokens::READ_TIMEOUT).await {
         Admitted::As(Scope::Read | Scope::Admin) | Admitted::Anybody => {
-            let secure = if shared.access().is_public_by_tls() { "; Secure" } else { "" };
             let value = shared.logins.value(&token, now());
-            let cookie = format!("{NAME}={value}; Path=/; HttpOnly; SameSite=Lax{secure}");
+            let cookie = format!("{STATS_COOKIE}={value}; {}", shared.access().cookie_attributes());
             (StatusCode::SEE_OTHER, [(LOCATION, way_to(&next)), (SET_COOKIE, cookie)]).into_response()
         }
         Admitted::As(Scope::Ingest) | Admitted::Nobody => again(StatusCode::FORBIDDEN, "login.wrong"),
@@ -114,8 +110,8 @@ async fn give(State(shared): AppState, request: Request) -> Response {
 }
 
 /// `POST /logout`
-async fn end() -> Response {
-    let cookie = format!("{NAME}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0");
+async fn end(State(shared): AppState) -> Response {
+    let cookie = format!("{STATS_COOKIE}=; {}; Max-Age=0", shared.access().cookie_attributes());
     (StatusCode::SEE_OTHER, [(LOCATION, "login".to_owned()), (SET_COOKIE, cookie)]).into_response()
 }
 
@@ -142,7 +138,7 @@ mod tests {
     use super::*;
 
     fn headers(value: &str) -> HeaderMap {
-        HeaderMap::from_iter([(COOKIE, format!("a=b; {NAME}={value}; c=d").parse().unwrap())])
+        HeaderMap::from_iter([(COOKIE, format!("a=b; {STATS_COOKIE}={value}; c=d").parse().unwrap())])
     }
 
     #[test]

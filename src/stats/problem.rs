@@ -96,7 +96,7 @@ impl StatsError {
             StatsError::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             StatsError::UnknownHost => StatusCode::MISDIRECTED_REQUEST,
             StatsError::Database(DatabaseError::TooCostly) => StatusCode::UNPROCESSABLE_ENTITY,
-            StatsError::Database(DatabaseError::Away | DatabaseError::Interrupted)
+            StatsError::Database(DatabaseError::Away | DatabaseError::Busy | DatabaseError::Interrupted)
             | StatsError::JournalUnavailable
             | StatsError::ExportsBusy
             | StatsError::TokensUnavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -121,6 +121,7 @@ impl StatsError {
             StatsError::Database(DatabaseError::Away) | StatsError::TokensUnavailable => "Database away",
             StatsError::Database(DatabaseError::Interrupted) => "Interrupted",
             StatsError::JournalUnavailable => "Journal unavailable",
+            StatsError::Database(DatabaseError::Busy) => "Too many at once",
             StatsError::ExportsBusy => "Exports under way",
             StatsError::IngestBusy => "Too many at once",
             StatsError::Database(DatabaseError::Failed) => "Internal error",

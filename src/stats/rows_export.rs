@@ -103,6 +103,8 @@ pub(crate) async fn export(
         _ => Shape::Csv,
     };
     let locale = params.given.choice("locale", terms::LOCALES)?.and_then(Locale::of).unwrap_or_default();
+    // What platforms read has the names that they know.
+    let locale = if name.ends_with("-conversions") { Locale::default() } else { locale };
     let conversion = params.given.one("conversion_name")?.unwrap_or("Purchase").to_owned();
     let mut writer = Writer::new(shape, locale, params.zone.clone());
     let Some((_, sql, takes)) = STREAMED.iter().find(|(known, ..)| *known == name) else {

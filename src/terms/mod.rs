@@ -1,7 +1,8 @@
 //! What the fields of reports are called and what they mean, in each language: one table for CSV and for pages.
 //!
 //! `terms.tsv` has a line for each: the field, what kind of value it is, its name and its definition in the languages'
-//! order. A field without a line is called by its own name.
+//! order. Where a field means something of its own in one report, that line's field begins with the report's name. A field
+//! without a line is called by its own name.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -32,6 +33,10 @@ pub enum Kind {
     Share,
     /// Percent, from `low` to `high`.
     Interval,
+    /// A difference of rates, in points.
+    Points,
+    /// The p-value of a test.
+    P,
     /// Time that passed.
     Seconds,
     /// The same, in days.
@@ -40,8 +45,8 @@ pub enum Kind {
     Time,
     /// The beginning of an hour or a day.
     Begin,
-    /// The name of an action.
-    Step,
+    /// What came one after the other.
+    Way,
 }
 
 /// A field of reports.
@@ -75,7 +80,9 @@ fn read(line: &[&'static str]) -> Option<(&'static str, Term)> {
         "days" => Kind::Days,
         "time" => Kind::Time,
         "begin" => Kind::Begin,
-        "step" => Kind::Step,
+        "points" => Kind::Points,
+        "p" => Kind::P,
+        "way" => Kind::Way,
         _ => return None,
     };
     let (names, definitions) = ([first_name, second_name], [first_definition, second_definition]);
@@ -107,9 +114,11 @@ impl Locale {
 }
 
 impl Term {
-    /// The one of this field; of a path into an answer, the path's own or else that of its last part.
-    pub fn of(field: &str) -> Option<&'static Term> {
-        TERMS.get(field).or_else(|| TERMS.get(field.rsplit('/').next()?))
+    /// The one of a field by its path (a report, what is within another, the field): that of the whole path or else of
+    /// its longest end that has one.
+    pub fn of(path: &str) -> Option<&'static Term> {
+        let ends = std::iter::successors(Some(path), |end| end.split_once('/').map(|(_, end)| end));
+        ends.into_iter().find_map(|end| TERMS.get(end))
     }
 
     /// What it is called.
@@ -145,6 +154,18 @@ mod tests {
             assert!(texts.into_iter().all(|text| !text.trim().is_empty()), "{field}");
             assert!(term.definitions.iter().all(|text| text.ends_with('.')), "{field}");
         }
+    }
+
+    #[test]
+    fn a_field_means_what_it_does_in_its_report() {
+        let name = |path| Term::of(path).map(|term| term.name(Locale(0)));
+        assert_eq!(name("sources/orders"), name("orders"));
+        assert_eq!(name("attribution/models/last/orders"), Some("Last"));
+        assert_ne!(
+            Term::of("ab-test/conversions").unwrap().definitions,
+            Term::of("conversions").unwrap().definitions
+        );
+        assert_eq!(name("sources/nothing"), None);
     }
 
     #[test]

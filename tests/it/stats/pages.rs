@@ -97,11 +97,37 @@ async fn a_page_says_what_the_api_says() {
             assert!(text.contains(&format!("\n{cell}\n")), "{cell} of {row} in {text}");
         }
     }
-    let general = server.report("general-stats?from=2026-11-01&to=2026-12-01").await;
-    let overview = words(&page(&server, &format!("/?{WINDOW}")).await);
-    for name in ["total_sessions", "unique_visitors", "total_orders"] {
-        assert!(overview.contains(&format!("\n{}\n", general["results"][name])), "{name} in {overview}");
+    for (asked, shown) in [
+        ("from=2026-11-01&to=2026-12-01", WINDOW),
+        // Of all time there is nothing before, and it is not cut in halves.
+        ("period=all_time", "period=all_time"),
+        ("to=2026-11-20", "last=2026-11-19"),
+    ] {
+        let general = server.report(&format!("general-stats?{asked}")).await;
+        let overview = words(&page(&server, &format!("/?{shown}")).await);
+        let cards = overview.split("\nBounce rate\n").next().unwrap();
+        for name in ["total_sessions", "unique_visitors", "total_orders"] {
+            assert!(
+                cards.contains(&format!("\n{}\n", general["results"][name])),
+                "{name} of {shown} in {cards}"
+            );
+        }
     }
+}
+
+#[tokio::test]
+async fn the_first_page_and_the_page_of_a_report_agree() {
+    let (seed, _) = shop_with_carts().await;
+    let server = Server::start(&seed.database.url).await;
+    let usual = words(&page(&server, &format!("/reports/funnel?{WINDOW}")).await);
+    assert_eq!(usual, words(&page(&server, &format!("/reports/funnel?{WINDOW}&mode=open")).await));
+    let rates = |words: &str| -> Vec<String> {
+        let funnel = words.split("\nAll sessions\n").nth(1).unwrap();
+        funnel.lines().filter(|line| line.ends_with('%')).take(3).map(str::to_owned).collect()
+    };
+    // Its first step is everybody; of the second the page also tells the share of the first.
+    let (first, whole) = (words(&page(&server, &format!("/?{WINDOW}")).await), rates(&usual));
+    assert_eq!(rates(&first)[..2], whole[..2]);
 }
 
 #[tokio::test]
@@ -123,6 +149,15 @@ async fn rows_are_links_that_filter_and_one_filter_is_typed() {
         text.contains("\nface\n") && text.contains("\nfacebook\n") && !text.contains("\n(direct)\n"),
         "{text}"
     );
+    // Whatever a page is called, its form leads to no other host.
+    let client =
+        reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    for name in ["sources", "https:evil.example"] {
+        let target = format!("{}/reports/{name}?add_field=source&add_value=x", server.address);
+        let response = as_browser(client.get(target)).send().await.unwrap();
+        let place = response.headers().get(LOCATION).map(|place| place.to_str().unwrap().to_owned());
+        assert_eq!(place.unwrap(), format!("./{name}?source=x"));
+    }
     // A report that cannot be filtered says so instead of showing something else.
     let coverage = words(&page(&server, &format!("/reports/coverage?{WINDOW}&source=facebook")).await);
     assert!(coverage.contains("does not know the field: source"), "{coverage}");
@@ -178,18 +213,22 @@ async fn a_session_and_an_order_tell_their_story() {
 async fn a_wrong_question_is_answered_with_its_reason_and_not_with_zeros() {
     let seed = Seed::new().await;
     let server = Server::start(&seed.database.url).await;
+    let long = format!("/reports/sources?x={}", "!".repeat(3000));
     for (target, status, reason) in [
+        ("/?period=decade", 400, "period: expected one of"),
         ("/reports/sources?period=decade", 400, "period: expected one of"),
         ("/reports/sources?from=yesterday", 400, "from: expected a date"),
         ("/reports/nothing", 404, "nothing at this address"),
+        ("/sessions/%ff", 404, "nothing at this address"),
+        (long.as_str(), 414, "address is too long"),
     ] {
         let response = as_browser(server.get(target)).send().await.unwrap();
         assert_eq!(response.status(), status, "{target}");
         let text = response.text().await.unwrap();
         assert!(text.contains("role=\"alert\"") && text.contains(reason), "{target}: {text}");
     }
-    let overview = page(&server, "/?period=decade").await;
-    assert!(overview.contains("period: expected one of"), "{overview}");
+    // The file has another shape, and the page its own.
+    page(&server, "/reports/sources?format=csv").await;
     let away = Server::start("postgres://nobody@127.0.0.1:1/nothing").await;
     let response = as_browser(away.get("/")).send().await.unwrap();
     assert_eq!(response.status(), 503);

@@ -275,6 +275,15 @@ async fn no_upstream_sees_the_sticky_cookie_of_another() {
     assert_eq!(seen, [Some("a=1; b=2"), None]);
 }
 
+/// Browsers do not tell ports apart: they send it to the shop of the same host, too.
+#[tokio::test]
+async fn no_shop_sees_by_what_somebody_is_signed_in_at_the_stats_port() {
+    let shop = shop_named("shop").await;
+    let proxy = proxy(config(&[shop.address()]));
+    get_with(&proxy, "_utmd_stats=secret").await;
+    assert_eq!(shop.received()[0].value("cookie"), Some("a=1; b=2"));
+}
+
 #[tokio::test]
 async fn a_visitor_whose_server_is_away_gets_another_and_its_cookie() {
     let a = shop_named("a").await;
