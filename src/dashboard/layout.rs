@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use maud::{DOCTYPE, Markup, html};
 use serde_json::Value;
 
-use crate::dashboard::numbers::NOTHING;
+use crate::dashboard::numbers::{NOTHING, begin, to_the_second};
 use crate::dashboard::parts::View;
-use crate::dashboard::question::{FIELDS, Question};
+use crate::dashboard::question::{FIELDS, Question, days_later};
 use crate::dashboard::reports::{Refusal, Report, Takes};
 use crate::dashboard::sheets::{GROUPS, SHEETS};
 use crate::dashboard::words::{known, word};
@@ -135,16 +135,15 @@ impl Page<'_> {
         matches!((self.name, name), ("attribution", "model") | ("coverage", "bots") | ("realtime", "bots"))
     }
 
-    /// The window in days, as it was understood.
+    /// The window as it was understood, by its first and last day where it is one of days.
     fn window(&self, report: &Report) -> Markup {
-        let at = |name: &str| {
-            report.meta(name).as_str().map(|at| at.get(..16).unwrap_or(at).replacen('T', " ", 1))
-        };
+        let at = |name: &str| report.meta(name).as_str();
+        let from = at("from").map_or(self.view.word("since_ever").to_owned(), begin);
         html! {
             @if let Some(to) = at("to") {
                 p.window {
-                    (self.view.word("window")) ": "
-                    (at("from").unwrap_or_else(|| self.view.word("since_ever").to_owned())) " – " (to)
+                    (self.view.word("window")) ": " (from) " – "
+                    @match last_day(to) { Some(day) => { (day) } None => { (begin(to)) } }
                 }
             }
         }
@@ -172,7 +171,7 @@ impl Page<'_> {
                     @if reports.iter().any(|report| report.has_meta("data_through")) {
                         (self.view.word("through")) ": "
                         @match fact("data_through") {
-                            Some(at) => { time datetime=(at) { (at.get(..19).unwrap_or(at).replacen('T', " ", 1)) } }
+                            Some(at) => { time datetime=(at) { (to_the_second(at)) } }
                             None => { (self.view.word("through.none")) }
                         }
                         " · "
@@ -332,6 +331,12 @@ pub(crate) fn plain(locale: Locale, root: &str, question: &Question, text: &str)
             }
         },
     )
+}
+
+/// The last day of a window that ends with a day; none when it ends within one.
+fn last_day(to: &str) -> Option<String> {
+    let day = to.get(..10)?;
+    to.get(10..19).filter(|time| *time == "T00:00:00").and_then(|_| days_later(day, -1))
 }
 
 /// The way to `/`, with this question.

@@ -38,10 +38,7 @@ pub(crate) fn written(value: &Value, kind: Kind, locale: Locale) -> String {
         }
         (Value::String(text), Kind::Money | Kind::Number | Kind::Count) => grouped(text, locale),
         (Value::String(text), Kind::Time) => to_the_second(text),
-        (Value::String(text), Kind::Begin) => {
-            let at = to_the_second(text);
-            at.strip_suffix(" 00:00:00").or(at.get(..16)).unwrap_or(&at).to_owned()
-        }
+        (Value::String(text), Kind::Begin) => begin(text),
         (Value::String(text), _) => text.clone(),
         (Value::Array(all), _) => {
             let between = if kind == Kind::Way { " → " } else { ", " };
@@ -114,8 +111,14 @@ fn duration(seconds: f64, locale: Locale) -> String {
     }
 }
 
+/// The beginning of an hour or a day: at midnight the day.
+pub(crate) fn begin(text: &str) -> String {
+    let at = to_the_second(text);
+    at.strip_suffix(" 00:00:00").or(at.get(..16)).unwrap_or(&at).to_owned()
+}
+
 /// An RFC 3339 time to the second, without its offset, which the page says once.
-fn to_the_second(text: &str) -> String {
+pub(crate) fn to_the_second(text: &str) -> String {
     text.get(..19).unwrap_or(text).replacen('T', " ", 1)
 }
 

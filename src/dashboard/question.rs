@@ -207,8 +207,8 @@ fn is_filter(name: &str) -> bool {
     FIELDS.contains(&name.trim_end_matches(['!', '~']))
 }
 
-/// What is no day is none: the report says what is wrong with it.
-fn days_later(day: &str, days: i64) -> Option<String> {
+/// So many days after a day. What is no day is none: the report says what is wrong with it.
+pub(crate) fn days_later(day: &str, days: i64) -> Option<String> {
     let later = day.parse::<Date>().ok().filter(|_| day.len() == 10)?.checked_add(days.days()).ok()?;
     Some(later.to_string())
 }
