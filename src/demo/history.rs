@@ -194,7 +194,7 @@ impl Writer {
             let order = self.number_order();
             let purchase = priced("purchase", total(&goods), Some(order.clone()));
             self.page(&mut visit, &format!("/thank-you/{order}"), vec![purchase]);
-            self.follow_up(&order, visit.at_ms, total(&goods), &visit.person);
+            self.follow_up(&order, visit.at_ms, &goods, &visit.person);
         }
     }
 
@@ -272,7 +272,8 @@ impl Writer {
     }
 
     /// What the shop tells later: most orders are paid and delivered, some are called off or partly refunded.
-    fn follow_up(&mut self, order: &str, placed_ms: u64, value: Decimal, person: &Person) {
+    fn follow_up(&mut self, order: &str, placed_ms: u64, goods: &[&Product], person: &Person) {
+        let value = total(goods);
         let facts = match self.rng.random_range(0..100) {
             0..6 => vec![(OrderEntryKind::Cancelled, 5 * HOUR_MS, None)],
             6..11 => vec![
@@ -286,7 +287,7 @@ impl Writer {
             _ => Vec::new(),
         };
         for (kind, later_ms, value) in facts {
-            self.records.push(told(order, kind, placed_ms + later_ms, value, person.customer));
+            self.records.push(told(order, kind, placed_ms + later_ms, value, goods, person.customer));
         }
     }
 
@@ -297,11 +298,11 @@ impl Writer {
         }
         let order = self.number_order();
         let at_ms = day_begin_ms + self.time_of_day(day_begin_ms);
-        let value =
-            PRODUCTS.choose(&mut self.rng).map(|product| Decimal::new(i64::from(product.price) * 100, 2));
+        let goods: Vec<&Product> = PRODUCTS.choose(&mut self.rng).into_iter().collect();
+        let value = Some(total(&goods));
         let customer = self.rng.random();
-        self.records.push(told(&order, OrderEntryKind::Placed, at_ms, value, customer));
-        self.records.push(told(&order, OrderEntryKind::Paid, at_ms + HOUR_MS, value, customer));
+        self.records.push(told(&order, OrderEntryKind::Placed, at_ms, value, &goods, customer));
+        self.records.push(told(&order, OrderEntryKind::Paid, at_ms + HOUR_MS, value, &goods, customer));
     }
 }
 

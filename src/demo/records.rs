@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use rust_decimal::Decimal;
+use serde_json::{Value, json};
 
 use super::goods::{CURRENCY, Product};
 use crate::hit::{Action, CustomerKeyKind, OrderEntryKind, OrderFact, Record, Way};
@@ -16,6 +17,7 @@ pub(super) fn told(
     kind: OrderEntryKind,
     at_ms: u64,
     value: Option<Decimal>,
+    goods: &[&Product],
     customer: [u8; 16],
 ) -> Record<'static> {
     Record::Order(Box::new(OrderFact {
@@ -32,11 +34,20 @@ pub(super) fn told(
         visitor_id: None,
         click_ids: Vec::new(),
         customer: vec![(CustomerKeyKind::Phone, customer)],
-        items: None,
+        items: Some(positions(goods)),
         properties: None,
         received_ms: at_ms,
         receipt: None,
     }))
+}
+
+/// What was bought, one of each, as the API takes it.
+fn positions(goods: &[&Product]) -> String {
+    let position = |product: &&Product| {
+        let price = total(&[product]).to_string();
+        json!({"product_id": product.id.to_string(), "name": product.name, "quantity": 1, "price": price})
+    };
+    Value::Array(goods.iter().map(position).collect()).to_string()
 }
 
 pub(super) fn action(kind: &'static str, product: Option<&Product>) -> Action<'static> {
