@@ -7,22 +7,15 @@ use serde_json::Value;
 
 use crate::dashboard::numbers::{NOTHING, begin, to_the_second};
 use crate::dashboard::parts::View;
-use crate::dashboard::question::{FIELDS, Question, days_later};
+use crate::dashboard::question::{Question, days_later};
 use crate::dashboard::reports::{Refusal, Report, Takes};
 use crate::dashboard::sheets::{GROUPS, SHEETS};
 use crate::dashboard::words::{known, word};
 use crate::dashboard::{SCRIPT, STYLE, asset_version};
-use crate::terms::{LOCALES, Locale, Term};
+use crate::terms::{FILTERS, LOCALES, Locale, Term};
 
-/// Periods that can be chosen.
-const PERIODS: [&str; 7] = ["today", "yesterday", "week", "month", "90d", "year", "all_time"];
-
-/// What can be chosen on all pages, the usual first.
-const CHOICES: [(&str, &[&str]); 3] = [
-    ("bots", &["exclude", "include", "only"]),
-    ("date_basis", &["order", "session"]),
-    ("model", &["last_non_direct", "first", "last", "last_paid", "linear", "position", "time_decay"]),
-];
+/// What can be chosen on all pages that know it.
+const CHOICES: [&str; 3] = ["bots", "date_basis", "model"];
 
 /// Parameters that are numbers.
 const NUMBERS: [&str; 5] = ["ad_spend", "margin", "minimum_effect", "periods", "limit"];
@@ -90,12 +83,15 @@ impl Page<'_> {
         let question = self.view.question;
         let has = |name: &str| takes.names.contains(name);
         let is_own = |name: &str| {
-            let is_filter = FIELDS.contains(&name.trim_end_matches(['!', '~']));
+            let is_filter = FILTERS.contains(&name.trim_end_matches(['!', '~']));
             !PLACED.contains(&name) && (!is_filter || self.name == "ab-test" && name == "campaign")
         };
         let own: Vec<_> = takes.parameters.iter().filter(|(name, _)| is_own(name)).collect();
-        let choices: Vec<(&str, &[&str])> =
-            CHOICES.into_iter().filter(|(name, _)| has(name) && !self.is_fixed(name)).collect();
+        let choices: Vec<_> = CHOICES
+            .into_iter()
+            .filter(|name| !self.is_fixed(name))
+            .filter_map(|name| takes.values(name))
+            .collect();
         let days: &[&str] = if has("from") { &["from", "last", "to"] } else { &[] };
         let own_names = own.iter().map(|(name, _)| name.as_str());
         let drawn: Vec<&str> = own_names
@@ -107,8 +103,8 @@ impl Page<'_> {
             div.controls {
                 @if has("period") {
                     nav.periods aria-label=(self.view.word("period")) {
-                        @for period in PERIODS {
-                            a href=(question.in_period(period).link()) aria-current=[(question.period() == Some(period)).then_some("true")] {
+                        @for period in takes.values("period").map_or(&[][..], |(_, periods)| periods) {
+                            a href=(question.in_period(period).link()) aria-current=[(question.period() == Some(period.as_str())).then_some("true")] {
                                 (self.view.word(&format!("period.{period}")))
                             }
                         }
@@ -223,13 +219,15 @@ impl Page<'_> {
         }
     }
 
-    fn choice(&self, name: &str, values: &[&str]) -> Markup {
-        let chosen = self.view.question.one(name).unwrap_or(values[0]);
+    /// One of these, the usual first.
+    fn choice(&self, name: &str, values: &[String]) -> Markup {
+        let usual = values.first().map_or("", String::as_str);
+        let chosen = self.view.question.one(name).unwrap_or(usual);
         html! {
             label { (self.view.word(name)) " "
                 select name=(name) {
                     @for value in values {
-                        option value=(if *value == values[0] { "" } else { value }) selected[*value == chosen] {
+                        option value=(if value == usual { "" } else { value }) selected[value == chosen] {
                             (self.view.word(&format!("{name}.{value}")))
                         }
                     }
@@ -280,7 +278,7 @@ impl Page<'_> {
                         form method="get" {
                             @for (name, value) in question.others(&["cursor"]) { input type="hidden" name=(name) value=(value); }
                             label { (self.view.word("filter.field")) " " select name="add_field" {
-                                @for field in FIELDS.into_iter().chain(["site"]) { option value=(field) { (name_of(field)) } }
+                                @for field in FILTERS.into_iter().chain(["site"]) { option value=(field) { (name_of(field)) } }
                             } }
                             select name="add_sign" aria-label=(self.view.word("filter.condition")) {
                                 @for sign in ["", "!", "~", "!~"] { option value=(sign) { (self.view.word(&format!("sign.{sign}"))) } }

@@ -49,6 +49,9 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; i
 /// Assets change their address when they change.
 const A_YEAR: &str = "private, max-age=31536000, immutable";
 
+/// What the links of files say themselves.
+const EXPORTED: [&str; 4] = ["type", "format", "locale", "conversion_name"];
+
 /// Reports whose rows have tags as they were seen, which filters do not know.
 const RAW: [&str; 1] = ["tag-health"];
 
@@ -237,7 +240,7 @@ async fn exports(State(reports): Pages, asked: Asked) -> Response {
         format!("{}api/v1/export?{}", asked.root, question.to(&takes.names).query)
     };
     let mut controls = takes.clone();
-    controls.parameters.clear();
+    controls.parameters.retain(|(name, _)| !EXPORTED.contains(&name.as_str()));
     let main = html! {
         (page.controls(&controls, None))
         p { (word("export.lead", asked.locale)) }

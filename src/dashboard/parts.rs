@@ -6,11 +6,11 @@ use serde_json::Value;
 
 use crate::dashboard::chart::{self, Column};
 use crate::dashboard::numbers::{self, NOTHING, written};
-use crate::dashboard::question::{FIELDS, Question};
+use crate::dashboard::question::Question;
 use crate::dashboard::reports::Report;
 use crate::dashboard::sheets::Part;
 use crate::dashboard::words::{known, word};
-use crate::terms::{Kind, Locale, Term};
+use crate::terms::{FILTERS, Kind, Locale, Term};
 
 /// Fewer than this, and a change of percent says little.
 const FEW: f64 = 30.0;
@@ -341,7 +341,7 @@ impl View<'_> {
                     row["site"].as_str().map_or(lasting.clone(), |site| lasting.with("of_site", site));
                 Some(format!("{}orders/{}{}", self.root, encoded(value), of_site.link()))
             }
-            field if self.has_filters && FIELDS.contains(&field) => {
+            field if self.has_filters && FILTERS.contains(&field) => {
                 Some(self.question.filtered(field, value).link())
             }
             _ => None,

@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 use jiff::ToSpan;
 use jiff::civil::Date;
 
+use crate::terms::FILTERS;
+
 /// Longest query string, in bytes: each link of a page repeats it.
 const QUESTION_BYTES: usize = 2048;
 
@@ -23,10 +25,6 @@ const LASTING: [&str; 10] =
 
 /// Fields of the form that adds a filter: the field, the sign before `=`, the value.
 const ADDED: [&str; 3] = ["add_field", "add_sign", "add_value"];
-
-/// Fields that can be filtered by.
-pub(crate) const FIELDS: [&str; 8] =
-    ["source", "medium", "campaign", "content", "term", "device", "country", "channel"];
 
 /// What a report is asked when a page's address does not say it.
 pub(crate) type Defaults = &'static [(&'static str, &'static str)];
@@ -82,7 +80,7 @@ impl Question {
         let mut question = self.without(&ADDED);
         let sign = self.one(ADDED[1]).unwrap_or_default();
         match self.one(ADDED[2]) {
-            Some(value) if FIELDS.contains(&field) => {
+            Some(value) if FILTERS.contains(&field) => {
                 question.pairs.push((format!("{field}{sign}"), value.to_owned()))
             }
             Some(value) if field == "site" => question.pairs.push((field.to_owned(), value.to_owned())),
@@ -204,7 +202,7 @@ fn encode(pairs: &[(String, String)]) -> String {
 
 /// A filter as it is written in a query string: a field and one of the signs `!`, `~`, `!~` or none.
 fn is_filter(name: &str) -> bool {
-    FIELDS.contains(&name.trim_end_matches(['!', '~']))
+    FILTERS.contains(&name.trim_end_matches(['!', '~']))
 }
 
 /// So many days after a day. What is no day is none: the report says what is wrong with it.

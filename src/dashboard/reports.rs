@@ -104,6 +104,12 @@ impl Reports {
 }
 
 impl Takes {
+    /// The values that a parameter can have, with its name; none when it is not taken or can be any text.
+    pub(crate) fn values(&self, name: &str) -> Option<(&str, &[String])> {
+        let (name, values) = self.parameters.iter().find(|(known, _)| known == name)?;
+        (!values.is_empty()).then_some((name.as_str(), values.as_slice()))
+    }
+
     fn read(parameters: &Value) -> Takes {
         let mut takes = Takes::default();
         for parameter in parameters.as_array().into_iter().flatten() {

@@ -9,9 +9,7 @@ use serde::Serialize;
 
 use crate::stats::params::ParameterError;
 
-/// Fields that can be filtered by, in the order in which statements take them.
-pub(crate) const FIELDS: [&str; 8] =
-    ["source", "medium", "campaign", "content", "term", "device", "country", "channel"];
+pub(crate) use crate::terms::FILTERS as FIELDS;
 
 /// Filters of a request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

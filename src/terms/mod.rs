@@ -10,6 +10,10 @@ use std::sync::LazyLock;
 /// The languages, the first by default (ISO 639-1).
 pub const LOCALES: &[&str] = &["en", "uk"];
 
+/// Fields that reports can be filtered by, in the order in which statements take them.
+pub const FILTERS: [&str; 8] =
+    ["source", "medium", "campaign", "content", "term", "device", "country", "channel"];
+
 /// Which of [`LOCALES`].
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Locale(usize);
