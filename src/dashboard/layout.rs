@@ -9,7 +9,7 @@ use crate::dashboard::numbers::{NOTHING, begin, to_the_second};
 use crate::dashboard::parts::View;
 use crate::dashboard::question::{Question, days_later};
 use crate::dashboard::reports::{Refusal, Report, Takes};
-use crate::dashboard::sheets::{GROUPS, SHEETS};
+use crate::dashboard::sheets::{GROUPS, SHEETS, Sheet};
 use crate::dashboard::words::{known, word};
 use crate::dashboard::{SCRIPT, STYLE, asset_version};
 use crate::terms::{FILTERS, LOCALES, Locale, Term};
@@ -64,7 +64,7 @@ impl Page<'_> {
                 a.brand href=(at_root(root, &question.lasting())) { "utm-dispatcher" }
                     a.language href=(question.with("lang", other).link()) lang=(other) hreflang=(other) { (self.view.word("language")) }
                     @if self.is_signed_in {
-                        form method="post" action=(format!("{root}logout")) { button { (self.view.word("logout")) } }
+                        form method="post" action=(format!("{root}logout?lang={}", locale.name())) { button { (self.view.word("logout")) } }
                     }
                 }
                 div.frame {
@@ -87,18 +87,19 @@ impl Page<'_> {
             !PLACED.contains(&name) && (!is_filter || self.name == "ab-test" && name == "campaign")
         };
         let own: Vec<_> = takes.parameters.iter().filter(|(name, _)| is_own(name)).collect();
+        let fixed = Sheet::of(self.name).map_or(&[][..], Sheet::fixed);
         let choices: Vec<_> = CHOICES
             .into_iter()
-            .filter(|name| !self.is_fixed(name))
+            .filter(|name| !fixed.contains(name))
             .filter_map(|name| takes.values(name))
             .collect();
-        let days: &[&str] = if has("from") { &["from", "last", "to"] } else { &[] };
-        let own_names = own.iter().map(|(name, _)| name.as_str());
-        let drawn: Vec<&str> = own_names
-            .chain(choices.iter().map(|(name, _)| *name))
-            .chain(days.iter().copied())
-            .chain(["cursor"])
+        let days: Vec<&str> = ["from", "last"]
+            .into_iter()
+            .filter(|name| has("from") && question.one(name).is_none_or(is_day))
             .collect();
+        let own_names = own.iter().map(|(name, _)| name.as_str());
+        let drawn: Vec<&str> =
+            own_names.chain(choices.iter().map(|(name, _)| *name)).chain(days).chain(["cursor"]).collect();
         html! {
             div.controls {
                 @if has("period") {
@@ -113,8 +114,8 @@ impl Page<'_> {
                 form.choices method="get" {
                     @for (name, value) in question.others(&drawn) { input type="hidden" name=(name) value=(value); }
                     @if has("from") {
-                        label { (self.view.word("from_day")) " " input type="date" name="from" value=[question.one("from").and_then(|from| from.get(..10))]; }
-                        label { (self.view.word("last_day")) " " input type="date" name="last" value=[question.one("last")]; }
+                        label { (self.view.word("from_day")) " " input type="date" name="from" value=[question.one("from").filter(|from| is_day(from))]; }
+                        label { (self.view.word("last_day")) " " input type="date" name="last" value=[question.one("last").filter(|last| is_day(last))]; }
                     }
                     @for (name, values) in choices { (self.choice(name, values)) }
                     @for (name, values) in &own { (self.own(name, values, report.map_or(&Value::Null, |report| report.query(name)))) }
@@ -124,11 +125,6 @@ impl Page<'_> {
                 @if let Some(report) = report { (self.window(report)) }
             }
         }
-    }
-
-    /// What this page has side by side, or by itself: there is nothing to choose.
-    fn is_fixed(&self, name: &str) -> bool {
-        matches!((self.name, name), ("attribution", "model") | ("coverage", "bots") | ("realtime", "bots"))
     }
 
     /// The window as it was understood, by its first and last day where it is one of days.
@@ -239,17 +235,21 @@ impl Page<'_> {
     /// A parameter of this report alone.
     fn own(&self, name: &str, values: &[String], taken: &Value) -> Markup {
         let taken = taken.as_str().map(str::to_owned).or_else(|| taken.as_number().map(ToString::to_string));
-        let given = self.view.question.one(name).or(taken.as_deref());
+        let given = self.view.question.one(name);
+        let (shown, usual) =
+            (given.or(taken.as_deref()), if given.is_none() { taken.as_deref() } else { None });
         html! {
             label { (self.view.word(name)) " "
                 @if values.is_empty() {
-                    input name=(name) value=[given] size="10" type=(if NUMBERS.contains(&name) { "number" } else { "text" }) step="any";
+                    input name=(name) value=[given] placeholder=[usual] size="10" type=(if NUMBERS.contains(&name) { "number" } else { "text" }) step="any";
                 } @else {
                     select name=(name) {
-                        option value="" { (NOTHING) }
-                        @for value in values { option value=(value) selected[given == Some(value)] {
-                            (known(&format!("{name}.{value}"), self.view.locale).unwrap_or(value))
-                        } }
+                        @if usual.is_none() { option value="" { (NOTHING) } }
+                        @for value in values {
+                            option value=(if usual == Some(value.as_str()) { "" } else { value }) selected[shown == Some(value)] {
+                                (known(&format!("{name}.{value}"), self.view.locale).unwrap_or(value))
+                            }
+                        }
                     }
                 }
             }
@@ -269,7 +269,7 @@ impl Page<'_> {
                     @let sign = &name[field.len()..];
                     span.filter {
                         (name_of(field)) " " (self.view.word(&format!("sign.{sign}"))) " " b { (value) } " "
-                        a href=(question.unfiltered(name, value).link()) aria-label=(format!("{}: {} {value}", self.view.word("filter.remove"), name_of(field))) { "×" }
+                        a href=(question.unfiltered(name, value).here()) aria-label=(format!("{}: {} {value}", self.view.word("filter.remove"), name_of(field))) { "×" }
                     }
                 }
                 @if can_add {
@@ -303,7 +303,7 @@ pub(crate) fn login(locale: Locale, root: &str, next: &str, refusal: Option<&str
             main.login id="main" {
                 h1 { "utm-dispatcher" }
                 @if let Some(key) = refusal { p.problem role="alert" { (word(key, locale)) } }
-                form method="post" action=(format!("{root}login")) {
+                form method="post" action=(format!("{root}login?lang={}", locale.name())) {
                     input type="hidden" name="next" value=(next);
                     label { (word("login.token", locale)) " "
                         input type="password" name="token" required autofocus autocomplete="current-password"; }
@@ -329,6 +329,11 @@ pub(crate) fn plain(locale: Locale, root: &str, question: &Question, text: &str)
             }
         },
     )
+}
+
+/// What a field for days can show.
+fn is_day(text: &str) -> bool {
+    days_later(text, 0).is_some()
 }
 
 /// The last day of a window that ends with a day; none when it ends within one.

@@ -49,6 +49,9 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; i
 /// Assets change their address when they change.
 const A_YEAR: &str = "private, max-age=31536000, immutable";
 
+/// Rows of a list's file: as many as the API gives at once.
+const MOST_ROWS: &str = "1000";
+
 /// What the links of files say themselves.
 const EXPORTED: [&str; 4] = ["type", "format", "locale", "conversion_name"];
 
@@ -145,16 +148,6 @@ impl Asked {
         let view = View { question, locale, root, sorts, has_filters };
         Page { view, name, about, is_signed_in: self.parts.extensions.get::<SignedIn>().is_some() }
     }
-
-    async fn ask(
-        &self,
-        reports: &Reports,
-        about: &'static str,
-        name: &str,
-        path: &str,
-    ) -> Result<Report, Refusal> {
-        reports.ask(about, name, path, &self.question).await
-    }
 }
 
 async fn overview(State(reports): Pages, asked: Asked) -> Response {
@@ -176,11 +169,13 @@ async fn sheet(State(reports): Pages, name: Named, asked: Asked) -> Response {
         let main = html! { (controls) p.nothing { (word("choose_campaign", asked.locale)) } };
         return answer(StatusCode::OK, page.document(&main));
     }
-    let report = asked.ask(&reports, sheet.name, &name, &name).await;
+    let report = reports.ask(sheet.name, &name, &name, &asked.question.without(sheet.fixed())).await;
     let controls = page.controls(takes, report.as_ref().ok());
     let (status, shown) = shown(&page, sheet, report);
     let file = takes.parameters.iter().any(|(name, _)| name == "format").then(|| {
-        let query = asked.question.with("format", "csv").to(&takes.names).query;
+        let question = asked.question.without(sheet.fixed()).with("format", "csv");
+        let question = if asked.question.one("limit").is_none() { question.with("limit", MOST_ROWS) } else { question };
+        let query = question.to(&takes.names).query;
         html! { p { a href=(format!("{}api/v1/{name}?{query}", asked.root)) { (word("as_file", asked.locale)) " (CSV)" } } }
     });
     let main = html! {

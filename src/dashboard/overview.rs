@@ -47,6 +47,8 @@ const ENOUGH: f64 = 100.0;
 
 /// All below the title; the status of the page is that of its numbers.
 pub(crate) async fn main(page: &Page<'_>, reports: &Reports, asked: &Asked) -> (StatusCode, Markup) {
+    let nothing = Takes::default();
+    let takes = reports.takes("compare").unwrap_or(&nothing);
     let of = |question: Question, name: &'static str| async move {
         reports.ask(name, name, name, &question).await
     };
@@ -55,9 +57,15 @@ pub(crate) async fn main(page: &Page<'_>, reports: &Reports, asked: &Asked) -> (
         _ => asked.question.with("compare", asked.question.one("compare").unwrap_or("previous_period")),
     };
     let funnel = asked.question.clone().or(Sheet::of("funnel").map_or(&[], |sheet| sheet.defaults));
-    let lists = LISTS.iter().map(|(name, limit, ..)| of(asked.question.with("limit", limit), name));
-    let (general, compared, series, funnel, lists) = tokio::join!(
-        of(asked.question.clone(), "general-stats"),
+    let general = of(asked.question.clone(), "general-stats").await;
+    if let Err(refusal) = &general {
+        // What is asked wrongly, or of a database that is away, is so for all the rest.
+        let main = html! { (page.controls(takes, None)) (page.refusal(refusal)) };
+        return (refusal.status(), main);
+    }
+    let listed = asked.question.lasting();
+    let lists = LISTS.iter().map(|(name, limit, ..)| of(listed.with("limit", limit), name));
+    let (compared, series, funnel, lists) = tokio::join!(
         of(asked.question.clone(), "compare"),
         of(beside, "timeseries"),
         of(funnel, "funnel"),
@@ -69,9 +77,8 @@ pub(crate) async fn main(page: &Page<'_>, reports: &Reports, asked: &Asked) -> (
     let of_lists = LISTS.iter().flat_map(|(name, _, labels, numbers)| {
         labels.iter().chain(*numbers).map(move |field| format!("{name}/{field}"))
     });
-    let nothing = Takes::default();
     let main = html! {
-        (page.controls(reports.takes("compare").unwrap_or(&nothing), compared.as_ref().ok()))
+        (page.controls(takes, compared.as_ref().ok()))
         (or_refusal(page, &general, |general| cards(page, general, compared.as_ref().ok(), series.as_ref().ok())))
         (or_refusal(page, &series, |series| page.view.part(&Part::Series { fields: &DRAWN }, series)))
         div.pair {
@@ -92,7 +99,7 @@ pub(crate) async fn main(page: &Page<'_>, reports: &Reports, asked: &Asked) -> (
         }
         (page.notes(&all, cards_fields.chain(of_lists)))
     };
-    (general.map_or_else(|refusal| refusal.status(), |_| StatusCode::OK), main)
+    (StatusCode::OK, main)
 }
 
 /// Each number beside that of the window before, if one was before.

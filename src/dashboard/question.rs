@@ -13,7 +13,7 @@ use crate::terms::FILTERS;
 /// Longest query string, in bytes: each link of a page repeats it.
 const QUESTION_BYTES: usize = 2048;
 
-/// Most rows of a page; files have all.
+/// Most rows of a page; files have more.
 const PAGE_ROWS: u32 = 200;
 
 /// What a page shows when nothing is said of time.
@@ -50,8 +50,15 @@ impl Question {
         if query.len() > QUESTION_BYTES {
             return None;
         }
-        let pairs = form_urlencoded::parse(query.as_bytes()).into_owned();
-        let mut pairs: Vec<(String, String)> = pairs.filter(|(_, value)| !value.trim().is_empty()).collect();
+        let said = form_urlencoded::parse(query.as_bytes()).into_owned();
+        let mut pairs: Vec<(String, String)> = Vec::new();
+        for (name, value) in said.filter(|(_, value)| !value.trim().is_empty()) {
+            // What a form holds hidden goes before what is typed into it.
+            if ["from", "to", "last"].contains(&name.as_str()) {
+                pairs.retain(|(known, _)| *known != name);
+            }
+            pairs.push((name, value));
+        }
         let has = |pairs: &[(String, String)], wanted: &str| pairs.iter().any(|(name, _)| name == wanted);
         if has(&pairs, "last") {
             pairs.retain(|(name, _)| name != "to");
@@ -154,16 +161,32 @@ impl Question {
         question
     }
 
-    /// Without what only lists can be asked.
+    /// Without what only lists can be asked; of a thing that is of one site, of that one.
     pub(crate) fn about_one(&self) -> Question {
-        let mut question = self.clone();
+        let mut question = self.without(if self.one("of_site").is_some() { &["site"] } else { &[] });
         question.pairs.retain(|(name, _)| !is_filter(name));
+        question
+    }
+
+    /// With as many rows as a page shows at most.
+    pub(crate) fn of_a_page(&self) -> Question {
+        let mut question = self.clone();
+        for (name, value) in &mut question.pairs {
+            if name == "limit" && value.parse().is_ok_and(|limit: u32| limit > PAGE_ROWS) {
+                *value = PAGE_ROWS.to_string();
+            }
+        }
         question
     }
 
     /// As a query string, with its `?` if there is anything.
     pub(crate) fn link(&self) -> String {
         if self.pairs.is_empty() { String::new() } else { format!("?{}", encode(&self.pairs)) }
+    }
+
+    /// The same page with this question: an address of nothing would be the one with the question there is.
+    pub(crate) fn here(&self) -> String {
+        if self.pairs.is_empty() { "?".to_owned() } else { self.link() }
     }
 
     /// What a report is asked that takes these parameters.
@@ -177,9 +200,6 @@ impl Question {
                     pairs.push(("to".to_owned(), days_later(value, 1).unwrap_or_else(|| value.clone())));
                 }
                 "of_site" if takes("site") => pairs.push(("site".to_owned(), value.clone())),
-                "limit" if takes("limit") && value.parse().is_ok_and(|limit: u32| limit > PAGE_ROWS) => {
-                    pairs.push((name.clone(), PAGE_ROWS.to_string()));
-                }
                 known if takes(known) => pairs.push((name.clone(), value.clone())),
                 known if is_filter(known) => left_out.push(known.trim_end_matches(['!', '~']).to_owned()),
                 _ => {}
@@ -228,13 +248,14 @@ mod tests {
         let question =
             read("source~=x&last=2026-11-30&from=2026-11-01&lang=uk&metric=ltv&period=year&site=&limit=1000");
         assert_eq!(
-            asked(&question, &["from", "to", "source~", "period", "limit"]),
+            asked(&question.of_a_page(), &["from", "to", "source~", "period", "limit"]),
             "source%7E=x&to=2026-12-01&from=2026-11-01&limit=200"
         );
         let without = question.to(&BTreeSet::from(["metric".to_owned()]));
         assert_eq!((without.query.as_str(), without.left_out), ("metric=ltv", vec!["source".to_owned()]));
         assert_eq!(asked(&read("last=never"), &["to"]), "to=never");
-        assert_eq!(asked(&read("of_site=b"), &["site"]), "site=b");
+        assert_eq!(asked(&read("site=a&of_site=b&source=x").about_one(), &["site", "source"]), "site=b");
+        assert_eq!(asked(&read("site=a").about_one(), &["site"]), "site=a");
     }
 
     #[test]
@@ -251,6 +272,7 @@ mod tests {
     fn a_window_is_spelt_in_days_that_are_in_it() {
         assert_eq!(read("from=2026-11-01&to=2026-12-01").link(), "?from=2026-11-01&last=2026-11-30");
         assert_eq!(read("to=2026-12-01&last=2026-11-05").link(), "?last=2026-11-05");
+        assert_eq!(read("from=2026-11-01T10:00:00Z&from=2026-11-05").link(), "?from=2026-11-05");
         let hours = "from=2026-11-01T10%3A00%3A00Z&to=2026-11-02T10%3A00%3A00Z";
         assert_eq!(read(hours).link(), format!("?{hours}"));
     }
@@ -268,6 +290,7 @@ mod tests {
         assert_eq!(question.filtered("source", "b").link(), "?source=a&metric=ltv&lang=uk&source=b");
         assert_eq!(question.filtered("source", "a").link(), "?metric=ltv&lang=uk&source=a");
         assert_eq!(question.unfiltered("source", "a").link(), "?metric=ltv&lang=uk");
+        assert_eq!(read("source=a").unfiltered("source", "a").here(), "?");
         assert_eq!(question.lasting().link(), "?source=a&lang=uk");
         assert_eq!(read("from=2026-01-01").in_period("year").link(), "?period=year");
     }

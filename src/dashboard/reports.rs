@@ -2,12 +2,14 @@
 //! page is the number of the API, and what the API refuses the page says.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use serde_json::Value;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tower::ServiceExt;
 
 use crate::dashboard::question::Question;
@@ -18,6 +20,12 @@ const ANSWER_BYTES: usize = 16 << 20;
 /// Reports that pages ask for at once, all together: fewer than the database's pool has connections, so that pages wait
 /// for each other, and programs do not wait for pages.
 const AT_ONCE: usize = 3;
+
+/// How long a page waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What pages do not pass on: other shapes of an answer, waiting for one, and whose machine it is that asks.
+const OF_PROGRAMS: [&str; 4] = ["format", "after", "wait", "me"];
 
 /// Where reports are asked.
 #[derive(Debug)]
@@ -81,13 +89,15 @@ impl Reports {
         question: &Question,
     ) -> Result<Report, Refusal> {
         let nothing = Takes::default();
-        // Pages show what is told, whatever file there is of it, too.
-        let asked = question.without(&["format"]).to(&self.takes(name).unwrap_or(&nothing).names);
+        let question = question.of_a_page().without(&OF_PROGRAMS);
+        let asked = question.to(&self.takes(name).unwrap_or(&nothing).names);
         let request = Request::builder()
             .uri(format!("/api/v1/{path}?{}", asked.query))
             .body(Body::empty())
             .map_err(|_| Refusal::no_answer())?;
-        let _turn = self.turns.acquire().await.map_err(|_| Refusal::no_answer())?;
+        let Ok(Ok(_turn)) = timeout(PATIENCE, self.turns.acquire()).await else {
+            return Err(Refusal { status: 503, detail: "other pages are being made; ask again".to_owned() });
+        };
         let response = match self.api.clone().oneshot(request).await {
             Ok(response) => response,
             Err(never) => match never {},

@@ -601,6 +601,15 @@ impl Sheet {
         SHEETS.iter().find(|sheet| sheet.name == name)
     }
 
+    /// What is kept from page to page and means nothing here: all models stand side by side, bots are told apart.
+    pub(crate) fn fixed(&self) -> &'static [&'static str] {
+        match self.name {
+            "attribution" => &["model"],
+            "coverage" => &["bots"],
+            _ => &[],
+        }
+    }
+
     /// All fields that it shows, with their paths.
     pub(crate) fn fields(&self) -> impl Iterator<Item = String> {
         self.parts.iter().flat_map(move |part| {

@@ -3,7 +3,7 @@
 //! On a loopback address, without `stats.public_url` and while no token exists, everybody is; elsewhere a token is
 //! needed for everything but `/healthz` and `/readyz`. Where it is not known whether one exists, since the database has not
 //! answered yet, the shop is listened to, and the process's own state is told. `Host` must be a name of this port (DNS
-//! rebinding), a write must be JSON and come from no other site's page (cross-site posts).
+//! rebinding), a write must be JSON, signing in and out aside, and come from no other site's page (cross-site posts).
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -140,7 +140,7 @@ pub(crate) async fn guard(State(shared): AppState, request: Request, next: Next)
 }
 
 /// A page, which people look at: a browser asks for it, and it is not of the API.
-fn is_for_people(parts: &Parts) -> bool {
+pub(crate) fn is_for_people(parts: &Parts) -> bool {
     let accepted = parts.headers.get(ACCEPT).and_then(|value| value.to_str().ok());
     accepted.is_some_and(|accepted| accepted.contains("text/html")) && !parts.uri.path().starts_with("/api/")
 }

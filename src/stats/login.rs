@@ -12,7 +12,7 @@ use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::http::header::{COOKIE, LOCATION, SET_COOKIE, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use base64::Engine;
@@ -22,6 +22,7 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 use sha2::Sha256;
 
+use crate::capture::cookie::pairs;
 use crate::config::{STATS_COOKIE, Scope};
 use crate::dashboard;
 use crate::stats::access::Admitted;
@@ -61,13 +62,12 @@ impl Logins {
 
     /// What is known of the token for which a cookie of these headers stands.
     pub(crate) fn token(&self, headers: &HeaderMap, now: u64) -> Option<TokenHash> {
-        let cookies = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
-        let mut pairs =
-            cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-        pairs.find_map(|(name, value)| (name == STATS_COOKIE).then(|| self.read(value, now)).flatten())
+        let lines = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+        let mut pairs = lines.flat_map(pairs).filter(|(name, _)| *name == STATS_COOKIE.as_bytes());
+        pairs.find_map(|(_, value)| self.read(value, now))
     }
 
-    fn read(&self, value: &str, now: u64) -> Option<TokenHash> {
+    fn read(&self, value: &[u8], now: u64) -> Option<TokenHash> {
         let value = URL_SAFE_NO_PAD.decode(value).ok()?;
         let (told, mac) = value.split_at_checked(HASH + END)?;
         self.0.clone().chain_update(told).verify_slice(mac).ok()?;
@@ -90,7 +90,7 @@ async fn page(request: Request) -> Response {
 async fn give(State(shared): AppState, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let Ok(body) = to_bytes(body, FORM_BYTES).await else {
-        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+        return dashboard::refused(&parts, StatusCode::PAYLOAD_TOO_LARGE, "too_large");
     };
     let field = |wanted: &str| {
         let mut pairs = form_urlencoded::parse(&body);
@@ -110,9 +110,13 @@ async fn give(State(shared): AppState, request: Request) -> Response {
 }
 
 /// `POST /logout`
-async fn end(State(shared): AppState) -> Response {
+async fn end(State(shared): AppState, uri: Uri) -> Response {
     let cookie = format!("{STATS_COOKIE}=; {}; Max-Age=0", shared.access().cookie_attributes());
-    (StatusCode::SEE_OTHER, [(LOCATION, "login".to_owned()), (SET_COOKIE, cookie)]).into_response()
+    (
+        StatusCode::SEE_OTHER,
+        [(LOCATION, format!("login?{}", uri.query().unwrap_or_default())), (SET_COOKIE, cookie)],
+    )
+        .into_response()
 }
 
 /// What somebody sees instead of a page who must sign in first.
@@ -138,7 +142,7 @@ mod tests {
     use super::*;
 
     fn headers(value: &str) -> HeaderMap {
-        HeaderMap::from_iter([(COOKIE, format!("a=b; {STATS_COOKIE}={value}; c=d").parse().unwrap())])
+        HeaderMap::from_iter([(COOKIE, format!("a=b; {STATS_COOKIE}={value}; city=Київ").parse().unwrap())])
     }
 
     #[test]

@@ -78,8 +78,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -229,6 +231,14 @@ pub async fn serve(
     axum::serve(access::Port(listener), service).with_graceful_shutdown(shutdown.cancelled_owned()).await
 }
 
+async fn nothing(request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    if access::is_for_people(&parts) {
+        return dashboard::refused(&parts, StatusCode::NOT_FOUND, "not_found");
+    }
+    StatsError::NotFound("there is nothing at this address").into_response()
+}
+
 fn router(context: StatsContext, listen: SocketAddr, shutdown: CancellationToken) -> std::io::Result<Router> {
     let shared = Arc::new(Shared {
         access: Live::new(Access::new(context.config.now(), listen)),
@@ -244,7 +254,7 @@ fn router(context: StatsContext, listen: SocketAddr, shutdown: CancellationToken
     });
     let api = urls()
         .merge(login::urls())
-        .fallback(|| async { StatsError::NotFound("there is nothing at this address") })
+        .fallback(nothing)
         .method_not_allowed_fallback(|| async { StatsError::Method })
         .layer(from_fn(again::ask))
         .layer(from_fn(revalidate::ask))

@@ -1,6 +1,6 @@
 //! The pages for people: the API's numbers, in HTML that works without scripts.
 
-use reqwest::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE};
+use reqwest::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, COOKIE, HeaderValue, LOCATION, SET_COOKIE};
 use reqwest::{RequestBuilder, StatusCode};
 use utm_dispatcher::config::{Scope, StatsToken};
 use utm_dispatcher::stats::tokens;
@@ -151,6 +151,14 @@ async fn rows_are_links_that_filter_and_one_filter_is_typed() {
         text.contains("\nface\n") && text.contains("\nfacebook\n") && !text.contains("\n(direct)\n"),
         "{text}"
     );
+    // The last filter is taken away by an address that says so: an empty one would keep it.
+    let one = page(&server, "/reports/sources?source=facebook").await;
+    assert!(one.contains("<a href=\"?\" aria-label=\"Remove the filter: Source facebook\""), "{one}");
+    // What other pages know is kept for them, and not asked of a report that refuses it.
+    for target in ["/reports/attribution?model=first", "/reports/coverage?bots=only"] {
+        let text = page(&server, &format!("{target}&{WINDOW}")).await;
+        assert!(!text.contains("role=\"alert\""), "{target}: {}", words(&text));
+    }
     // Whatever a page is called, its form leads to no other host.
     let client =
         reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
@@ -207,6 +215,10 @@ async fn a_session_and_an_order_tell_their_story() {
         story.contains("\ngoogle\n") && story.contains("\nshoes\n") && story.contains("\n10/42\n"),
         "{story}"
     );
+    let list = page(&server, &format!("/reports/orders?{WINDOW}&site=default")).await;
+    let link =
+        list.split("href=\"../orders/").nth(1).unwrap().split('"').next().unwrap().replace("&amp;", "&");
+    assert!(words(&page(&server, &format!("/orders/{link}")).await).contains("\n10/42\n"), "{link}");
     let nobody = as_browser(server.get("/orders/none")).send().await.unwrap();
     assert_eq!(nobody.status(), 404);
 }
@@ -221,6 +233,7 @@ async fn a_wrong_question_is_answered_with_its_reason_and_not_with_zeros() {
         ("/reports/sources?period=decade", 400, "period: expected one of"),
         ("/reports/sources?from=yesterday", 400, "from: expected a date"),
         ("/reports/nothing", 404, "nothing at this address"),
+        ("/nothing", 404, "nothing at this address"),
         ("/sessions/%ff", 404, "nothing at this address"),
         (long.as_str(), 414, "address is too long"),
     ] {
@@ -250,7 +263,8 @@ async fn people_sign_in_with_a_token_and_out_again() {
     assert_eq!(asked.status(), 401);
     let text = asked.text().await.unwrap();
     assert!(
-        text.contains("action=\"../login\"") && text.contains("value=\"reports/sources?period=year\""),
+        text.contains("action=\"../login?lang=en\"")
+            && text.contains("value=\"reports/sources?period=year\""),
         "{text}"
     );
     // Programs are told as ever.
@@ -277,11 +291,14 @@ async fn people_sign_in_with_a_token_and_out_again() {
     assert!(cookie.contains("; HttpOnly; SameSite=Lax") && !cookie.contains("read-me"), "{cookie}");
     let cookie = cookie.split(';').next().unwrap().to_owned();
 
-    let with_cookie =
-        async |request: RequestBuilder| as_browser(request).header(COOKIE, &cookie).send().await.unwrap();
+    // Shops set cookies with any letters.
+    let cookies = HeaderValue::from_bytes(format!("{cookie}; city=Київ").as_bytes()).unwrap();
+    let with_cookie = async |request: RequestBuilder| {
+        as_browser(request).header(COOKIE, cookies.clone()).send().await.unwrap()
+    };
     let response = with_cookie(server.get("/reports/sources")).await;
     assert_eq!(response.status(), 200);
-    assert!(response.text().await.unwrap().contains("action=\"../logout\""));
+    assert!(response.text().await.unwrap().contains("action=\"../logout?lang=en\""));
     assert_eq!(with_cookie(server.get("/api/v1/sources")).await.status(), 200, "files are links");
     assert_eq!(with_cookie(server.get("/api/v1/exclusions")).await.status(), 403, "it is a reader's");
     assert_eq!(
@@ -289,6 +306,9 @@ async fn people_sign_in_with_a_token_and_out_again() {
         401,
         "a cookie opens nothing but reading"
     );
+    let large = as_browser(server.post_form("/login", "a".repeat(17_000))).send().await.unwrap();
+    assert_eq!(large.status(), 413);
+    assert!(large.text().await.unwrap().contains("The form is too large."));
     let foreign = server.post_form("/login", "token=read-me".into()).header("origin", "https://evil.example");
     assert_eq!(foreign.send().await.unwrap().status(), 403);
     let out = with_cookie(server.post_form("/logout", String::new())).await;
