@@ -52,17 +52,18 @@ pub(crate) async fn main(page: &Page<'_>, reports: &Reports, asked: &Asked) -> (
     let of = |question: Question, name: &'static str| async move {
         reports.ask(name, name, name, &question).await
     };
-    let beside = match asked.question.period() {
-        Some("all_time") => asked.question.clone(), // nothing was before
-        _ => asked.question.with("compare", asked.question.one("compare").unwrap_or("previous_period")),
-    };
-    let funnel = asked.question.clone().or(Sheet::of("funnel").map_or(&[], |sheet| sheet.defaults));
-    let general = of(asked.question.clone(), "general-stats").await;
-    if let Err(refusal) = &general {
+    let general = match of(asked.question.clone(), "general-stats").await {
+        Ok(general) => general,
         // What is asked wrongly, or of a database that is away, is so for all the rest.
-        let main = html! { (page.controls(takes, None)) (page.refusal(refusal)) };
-        return (refusal.status(), main);
-    }
+        Err(refusal) => {
+            let main = html! { (page.controls(takes, None)) (page.refusal(&refusal)) };
+            return (refusal.status(), main);
+        }
+    };
+    let compare = asked.question.one("compare").unwrap_or("previous_period");
+    let beside = asked.question.without(&["compare"]);
+    let beside = if is_since_ever(&general) { beside } else { beside.with("compare", compare) };
+    let funnel = asked.question.clone().or(Sheet::of("funnel").map_or(&[], |sheet| sheet.defaults));
     let listed = asked.question.lasting();
     let lists = LISTS.iter().map(|(name, limit, ..)| of(listed.with("limit", limit), name));
     let (compared, series, funnel, lists) = tokio::join!(
@@ -71,15 +72,15 @@ pub(crate) async fn main(page: &Page<'_>, reports: &Reports, asked: &Asked) -> (
         of(funnel, "funnel"),
         join_all(lists),
     );
-    let all = [&general, &compared, &series, &funnel].into_iter().chain(&lists);
-    let all: Vec<&Report> = all.filter_map(|one| one.as_ref().ok()).collect();
+    let others = [&compared, &series, &funnel].into_iter().chain(&lists).filter_map(|one| one.as_ref().ok());
+    let all: Vec<&Report> = std::iter::once(&general).chain(others).collect();
     let cards_fields = CARDS.iter().map(|(field, _)| (*field).to_owned());
     let of_lists = LISTS.iter().flat_map(|(name, _, labels, numbers)| {
         labels.iter().chain(*numbers).map(move |field| format!("{name}/{field}"))
     });
     let main = html! {
         (page.controls(takes, compared.as_ref().ok()))
-        (or_refusal(page, &general, |general| cards(page, general, compared.as_ref().ok(), series.as_ref().ok())))
+        (cards(page, &general, compared.as_ref().ok(), series.as_ref().ok()))
         (or_refusal(page, &series, |series| page.view.part(&Part::Series { fields: &DRAWN }, series)))
         div.pair {
             section {
@@ -105,7 +106,7 @@ pub(crate) async fn main(page: &Page<'_>, reports: &Reports, asked: &Asked) -> (
 /// Each number beside that of the window before, if one was before.
 fn cards(page: &Page<'_>, general: &Report, compared: Option<&Report>, series: Option<&Report>) -> Markup {
     let now = general.at("");
-    let compared = compared.filter(|_| !general.meta("from").is_null());
+    let compared = compared.filter(|_| !is_since_ever(general));
     let fields = Fields::of(general.name, "");
     html! {
         dl.cards {
@@ -120,6 +121,11 @@ fn cards(page: &Page<'_>, general: &Report, compared: Option<&Report>, series: O
             }
         }
     }
+}
+
+/// Nothing was before such a window.
+fn is_since_ever(report: &Report) -> bool {
+    report.meta("from").is_null()
 }
 
 /// Where the true rate lies, when there is too little to say it.

@@ -22,7 +22,7 @@ const ANSWER_BYTES: usize = 16 << 20;
 const AT_ONCE: usize = 3;
 
 /// How long a page waits for its turn.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// What pages do not pass on: other shapes of an answer, waiting for one, and whose machine it is that asks.
 const OF_PROGRAMS: [&str; 4] = ["format", "after", "wait", "me"];
