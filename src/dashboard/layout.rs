@@ -1,17 +1,19 @@
 //! What all pages have around them: navigation, the window and the filters, what belongs to the numbers.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use maud::{DOCTYPE, Markup, html};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::dashboard::numbers::{NOTHING, begin, to_the_second};
 use crate::dashboard::parts::View;
 use crate::dashboard::question::{Question, days_later};
-use crate::dashboard::reports::{Refusal, Report, Takes};
+use crate::dashboard::reports::{OF_PROGRAMS, Refusal, Report, Takes};
 use crate::dashboard::sheets::{GROUPS, SHEETS, Sheet};
 use crate::dashboard::words::{known, word};
-use crate::dashboard::{SCRIPT, STYLE, asset_version};
+use crate::dashboard::{SCRIPT, STYLE};
 use crate::terms::{FILTERS, LOCALES, Locale, Term};
 
 /// What can be chosen on all pages that know it.
@@ -20,10 +22,8 @@ const CHOICES: [&str; 3] = ["bots", "date_basis", "model"];
 /// Parameters that are numbers.
 const NUMBERS: [&str; 5] = ["ad_spend", "margin", "minimum_effect", "periods", "limit"];
 
-/// Parameters that have a place of their own on the page, or none.
-const PLACED: [&str; 14] = [
-    "after",
-    "wait",
+/// Parameters that have a place of their own on the page, or in its links.
+const PLACED: [&str; 13] = [
     "timezone",
     "period",
     "from",
@@ -34,9 +34,19 @@ const PLACED: [&str; 14] = [
     "model",
     "cursor",
     "sort",
-    "format",
-    "me",
+    "type",
+    "locale",
+    "conversion_name",
 ];
+
+/// Where assets are: their addresses change when they do.
+static ASSETS: LazyLock<[String; 2]> = LazyLock::new(|| {
+    [("style.css", STYLE), ("script.js", SCRIPT)].map(|(name, text)| {
+        let digest = Sha256::digest(text.as_bytes());
+        let version: String = digest[..6].iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("assets/{name}?{version}")
+    })
+});
 
 /// What a page is, besides its parts.
 pub(crate) struct Page<'a> {
@@ -61,7 +71,7 @@ impl Page<'_> {
             &html! {
                 header.top {
                     a.menu href="#pages" { (self.view.word("menu")) }
-                a.brand href=(at_root(root, &question.lasting())) { "utm-dispatcher" }
+                    a.brand href=(at_root(root, &question.lasting())) { "utm-dispatcher" }
                     a.language href=(question.with("lang", other).link()) lang=(other) hreflang=(other) { (self.view.word("language")) }
                     @if self.is_signed_in {
                         form method="post" action=(format!("{root}logout?lang={}", locale.name())) { button { (self.view.word("logout")) } }
@@ -84,7 +94,8 @@ impl Page<'_> {
         let has = |name: &str| takes.names.contains(name);
         let is_own = |name: &str| {
             let is_filter = FILTERS.contains(&name.trim_end_matches(['!', '~']));
-            !PLACED.contains(&name) && (!is_filter || self.name == "ab-test" && name == "campaign")
+            let is_placed = PLACED.contains(&name) || OF_PROGRAMS.contains(&name);
+            !is_placed && (!is_filter || self.name == "ab-test" && name == "campaign")
         };
         let own: Vec<_> = takes.parameters.iter().filter(|(name, _)| is_own(name)).collect();
         let fixed = Sheet::of(self.name).map_or(&[][..], Sheet::fixed);
@@ -119,7 +130,7 @@ impl Page<'_> {
                     }
                     @for (name, values) in choices { (self.choice(name, values)) }
                     @for (name, values) in &own { (self.own(name, values, report.map_or(&Value::Null, |report| report.query(name)))) }
-                    @if !drawn.is_empty() && drawn != ["cursor"] { button { (self.view.word("apply")) } }
+                    @if drawn != ["cursor"] { button { (self.view.word("apply")) } }
                 }
                 (self.filters(has("source")))
                 @if let Some(report) = report { (self.window(report)) }
@@ -259,17 +270,14 @@ impl Page<'_> {
     /// The filters that are set, each with the link that takes it away; and the form that adds one.
     fn filters(&self, can_add: bool) -> Markup {
         let question = self.view.question;
-        let name_of = |field: &str| {
-            Term::of(field).map_or_else(|| field.to_owned(), |term| term.name(self.view.locale).to_owned())
-        };
         html! {
             div.filters {
                 @for (name, value) in question.filters() {
                     @let field = name.trim_end_matches(['!', '~']);
                     @let sign = &name[field.len()..];
                     span.filter {
-                        (name_of(field)) " " (self.view.word(&format!("sign.{sign}"))) " " b { (value) } " "
-                        a href=(question.unfiltered(name, value).here()) aria-label=(format!("{}: {} {value}", self.view.word("filter.remove"), name_of(field))) { "×" }
+                        (self.view.name(field)) " " (self.view.word(&format!("sign.{sign}"))) " " b { (value) } " "
+                        a href=(question.unfiltered(name, value).here()) aria-label=(format!("{}: {} {value}", self.view.word("filter.remove"), self.view.name(field))) { "×" }
                     }
                 }
                 @if can_add {
@@ -278,7 +286,7 @@ impl Page<'_> {
                         form method="get" {
                             @for (name, value) in question.others(&["cursor"]) { input type="hidden" name=(name) value=(value); }
                             label { (self.view.word("filter.field")) " " select name="add_field" {
-                                @for field in FILTERS.into_iter().chain(["site"]) { option value=(field) { (name_of(field)) } }
+                                @for field in FILTERS.into_iter().chain(["site"]) { option value=(field) { (self.view.name(field)) } }
                             } }
                             select name="add_sign" aria-label=(self.view.word("filter.condition")) {
                                 @for sign in ["", "!", "~", "!~"] { option value=(sign) { (self.view.word(&format!("sign.{sign}"))) } }
@@ -348,7 +356,7 @@ fn at_root(root: &str, question: &Question) -> String {
 }
 
 fn document(locale: Locale, root: &str, title: &str, body: &Markup) -> Markup {
-    let asset = |name: &str, text: &str| format!("{root}assets/{name}?{}", asset_version(text));
+    let [style, script] = &*ASSETS;
     html! {
         (DOCTYPE)
         html lang=(locale.name()) {
@@ -359,8 +367,8 @@ fn document(locale: Locale, root: &str, title: &str, body: &Markup) -> Markup {
                 meta name="robots" content="noindex";
                 title { (title) " · utm-dispatcher" }
                 link rel="icon" href="data:,";
-                link rel="stylesheet" href=(asset("style.css", STYLE));
-                script src=(asset("script.js", SCRIPT)) defer {}
+                link rel="stylesheet" href=(format!("{root}{style}"));
+                script src=(format!("{root}{script}")) defer {}
             }
             body {
                 a.skip href="#main" { (word("skip", locale)) }

@@ -29,7 +29,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use maud::{Markup, html};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use sha2::{Digest, Sha256};
 
 use crate::dashboard::layout::Page;
 use crate::dashboard::parts::View;
@@ -51,9 +50,6 @@ const A_YEAR: &str = "private, max-age=31536000, immutable";
 
 /// Rows of a list's file: as many as the API gives at once.
 const MOST_ROWS: &str = "1000";
-
-/// What the links of files say themselves.
-const EXPORTED: [&str; 4] = ["type", "format", "locale", "conversion_name"];
 
 /// Reports whose rows have tags as they were seen, which filters do not know.
 const RAW: [&str; 1] = ["tag-health"];
@@ -77,21 +73,15 @@ pub fn pages(api: Router, document: &[u8]) -> Router {
 
 /// Where a token is given; `next` is where to go then, `refusal` the word for why the last one was not taken.
 pub fn login(parts: &Parts, status: StatusCode, next: &str, refusal: Option<&str>) -> Response {
-    answer(status, layout::login(locale_of(parts), &root(parts.uri.path()), next, refusal))
+    let locale = locale_of(parts, &question_of(parts).unwrap_or_default());
+    answer(status, layout::login(locale, &root(parts.uri.path()), next, refusal))
 }
 
 /// A refusal in words, for people.
 pub fn refused(parts: &Parts, status: StatusCode, detail: &str) -> Response {
     let question = question_of(parts).unwrap_or_default();
-    answer(
-        status,
-        layout::plain(locale_of(parts), &root(parts.uri.path()), &question, word(detail, locale_of(parts))),
-    )
-}
-
-/// What of an asset's address changes with it.
-pub(crate) fn asset_version(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    let locale = locale_of(parts, &question);
+    answer(status, layout::plain(locale, &root(parts.uri.path()), &question, word(detail, locale)))
 }
 
 type Pages = State<Arc<Reports>>;
@@ -114,7 +104,7 @@ impl<S: Sync> FromRequestParts<S> for Asked {
         let Some(question) = question_of(parts) else {
             return Err(refused(parts, StatusCode::URI_TOO_LONG, "too_long"));
         };
-        let (root, locale) = (root(parts.uri.path()), locale_of(parts));
+        let (root, locale) = (root(parts.uri.path()), locale_of(parts, &question));
         let asked = Asked { parts: parts.clone(), question, locale, root };
         match asked.question.with_added() {
             Some(question) => Err(asked.elsewhere(&question)),
@@ -172,7 +162,7 @@ async fn sheet(State(reports): Pages, name: Named, asked: Asked) -> Response {
     let report = reports.ask(sheet.name, &name, &name, &asked.question.without(sheet.fixed())).await;
     let controls = page.controls(takes, report.as_ref().ok());
     let (status, shown) = shown(&page, sheet, report);
-    let file = takes.parameters.iter().any(|(name, _)| name == "format").then(|| {
+    let file = takes.names.contains("format").then(|| {
         let question = asked.question.without(sheet.fixed()).with("format", "csv");
         let question = if asked.question.one("limit").is_none() { question.with("limit", MOST_ROWS) } else { question };
         let query = question.to(&takes.names).query;
@@ -234,10 +224,8 @@ async fn exports(State(reports): Pages, asked: Asked) -> Response {
         let question = question.with("type", kind).with("format", format).with("locale", asked.locale.name());
         format!("{}api/v1/export?{}", asked.root, question.to(&takes.names).query)
     };
-    let mut controls = takes.clone();
-    controls.parameters.retain(|(name, _)| !EXPORTED.contains(&name.as_str()));
     let main = html! {
-        (page.controls(&controls, None))
+        (page.controls(takes, None))
         p { (word("export.lead", asked.locale)) }
         ul.files {
             @for kind in EXPORTS {
@@ -273,9 +261,8 @@ fn question_of(parts: &Parts) -> Option<Question> {
 }
 
 /// The language that the address says, else the one that the browser likes best.
-fn locale_of(parts: &Parts) -> Locale {
-    let said = question_of(parts).and_then(|question| question.one("lang").and_then(Locale::of));
-    said.unwrap_or_else(|| {
+fn locale_of(parts: &Parts, question: &Question) -> Locale {
+    question.one("lang").and_then(Locale::of).unwrap_or_else(|| {
         let languages = parts.headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
         Locale::accepted(languages.unwrap_or_default())
     })

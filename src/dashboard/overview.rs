@@ -8,10 +8,10 @@ use serde_json::Value;
 use crate::dashboard::Asked;
 use crate::dashboard::layout::Page;
 use crate::dashboard::numbers::written;
-use crate::dashboard::parts::{Fields, Table, as_number};
+use crate::dashboard::parts::{Fields, as_number};
 use crate::dashboard::question::Question;
 use crate::dashboard::reports::{Refusal, Report, Reports, Takes};
-use crate::dashboard::sheets::{FEW_MEASURES, FEWER_MEASURES, Part, Sheet};
+use crate::dashboard::sheets::{FEW_MEASURES, FEWER_MEASURES, Part, Sheet, Table};
 use crate::terms::Kind;
 
 /// The cards, each with the field of the series that is its course.
@@ -87,14 +87,14 @@ pub(crate) async fn main(page: &Page<'_>, reports: &Reports, asked: &Asked) -> (
                 (heading(page, "funnel"))
                 (or_refusal(page, &funnel, |report| {
                     page.view.table(report, &Table {
-                        title: "funnel", at: "", labels: &["step"], numbers: &["sessions", "rate_of_total"], bar: "rate_of_total",
+                        title: "", at: "", labels: &["step"], numbers: &["sessions", "rate_of_total"], bar: "rate_of_total",
                     })
                 }))
             }
             @for ((name, _, labels, numbers), list) in LISTS.iter().zip(&lists) {
                 section {
                     (heading(page, name))
-                    (or_refusal(page, list, |report| page.view.table(report, &Table { title: name, at: "", labels, numbers, bar: numbers[0] })))
+                    (or_refusal(page, list, |report| page.view.table(report, &Table { title: "", at: "", labels, numbers, bar: numbers[0] })))
                 }
             }
         }

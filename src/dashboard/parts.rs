@@ -8,7 +8,7 @@ use crate::dashboard::chart::{self, Column};
 use crate::dashboard::numbers::{self, NOTHING, written};
 use crate::dashboard::question::Question;
 use crate::dashboard::reports::Report;
-use crate::dashboard::sheets::Part;
+use crate::dashboard::sheets::{Part, Table};
 use crate::dashboard::words::{known, word};
 use crate::terms::{FILTERS, Kind, Locale, Term};
 
@@ -25,17 +25,6 @@ pub(crate) struct View<'a> {
     pub(crate) sorts: &'a [String],
     /// Whether the page can be filtered by what rows are about.
     pub(crate) has_filters: bool,
-}
-
-/// A table: see [`Part::Rows`].
-pub(crate) struct Table<'a> {
-    /// What it is called, for those who do not see where it stands.
-    pub(crate) title: &'a str,
-    /// Where in the answer its rows are.
-    pub(crate) at: &'a str,
-    pub(crate) labels: &'a [&'static str],
-    pub(crate) numbers: &'a [&'static str],
-    pub(crate) bar: &'a str,
 }
 
 /// Fields of a part of an answer, by which they are looked up among the terms.
@@ -72,6 +61,11 @@ impl View<'_> {
         word(key, self.locale)
     }
 
+    /// What a field is called, whatever report it is of.
+    pub(crate) fn name<'a>(&self, field: &'a str) -> &'a str {
+        Term::of(field).map_or(field, |term| term.name(self.locale))
+    }
+
     /// `lang` of what the API says in its own words.
     pub(crate) fn lang_of_api(&self) -> Option<&'static str> {
         (self.locale != Locale::default()).then(|| Locale::default().name())
@@ -83,21 +77,12 @@ impl View<'_> {
             Part::Figures { title, at, fields } => self.figures(title, report, at, report.at(at), fields),
             Part::Sums { title, fields } => self.figures(title, report, "", report.meta("totals"), fields),
             Part::Facts { title, at, fields } => self.facts(title, report, at, fields),
-            Part::Rows { title, at, labels, numbers, bar } => {
-                let table = Table {
-                    title: if title.is_empty() { report.name } else { title },
-                    at,
-                    labels,
-                    numbers,
-                    bar,
-                };
-                html! {
-                    section {
-                        @if !title.is_empty() { h2 { (self.word(title)) } }
-                        (self.table(report, &table))
-                    }
+            Part::Rows(ref table) => html! {
+                section {
+                    @if !table.title.is_empty() { h2 { (self.word(table.title)) } }
+                    (self.table(report, table))
                 }
-            }
+            },
             Part::Series { fields } => html! {
                 div.pair {
                     @for field in fields { section { (self.series(report, field)) } }
@@ -161,7 +146,7 @@ impl View<'_> {
     }
 
     /// A table; links of its heads sort, links of its labels filter.
-    pub(crate) fn table(&self, report: &Report, table: &Table<'_>) -> Markup {
+    pub(crate) fn table(&self, report: &Report, table: &Table) -> Markup {
         let (rows, fields) = (report.rows(table.at), Fields::of(report.name, table.at));
         if rows.is_empty() {
             return html! { p.nothing { (self.word("nothing")) } };
@@ -169,15 +154,18 @@ impl View<'_> {
         let is_told = |field: &&str| rows.iter().any(|row| !is_nothing(value_at(row, field)));
         let labels: Vec<&str> = table.labels.iter().copied().filter(is_told).collect();
         let is_beside = |field: &&str| !field.starts_with("previous/") || is_told(field);
-        let columns: Vec<&str> = table.numbers.iter().copied().filter(is_beside).collect();
+        let columns = table.numbers.iter().copied().filter(is_beside);
+        let columns: Vec<(&str, Kind)> = columns.map(|field| (field, fields.kind(field))).collect();
         let greatest = rows.iter().filter_map(|row| as_number(value_at(row, table.bar))).fold(0.0, f64::max);
+        // Said also where it is not seen: the page's or the section's heading.
+        let title = if table.title.is_empty() { report.name } else { table.title };
         html! {
-            div.wide tabindex="0" role="region" aria-label=(self.word(table.title)) {
+            div.wide tabindex="0" role="region" aria-label=(self.word(title)) {
                 table {
                     thead {
                         tr {
                             @for field in &labels { (self.head(&fields, field, false)) }
-                            @for field in &columns { (self.head(&fields, field, true)) }
+                            @for (field, _) in &columns { (self.head(&fields, field, true)) }
                         }
                     }
                     tbody {
@@ -187,9 +175,9 @@ impl View<'_> {
                                     @if index == 0 { th scope="row" { (self.label(&fields, field, row)) } }
                                     @else { td { (self.label(&fields, field, row)) } }
                                 }
-                                @for field in &columns {
+                                @for (field, kind) in &columns {
                                     td.number {
-                                        (written(value_at(row, field), fields.kind(field), self.locale))
+                                        (written(value_at(row, field), *kind, self.locale))
                                         @if *field == table.bar {
                                             (chart::bar(as_number(value_at(row, field)).unwrap_or_default(), greatest))
                                         }
@@ -198,15 +186,15 @@ impl View<'_> {
                             }
                         }
                     }
-                    (self.sums(report, &fields, &labels, &columns))
+                    (self.sums(report, &labels, &columns))
                 }
             }
         }
     }
 
     /// What is not shown, and everything; not where each row has a currency of its own.
-    fn sums(&self, report: &Report, fields: &Fields, labels: &[&str], columns: &[&str]) -> Markup {
-        let has_any = |sums: &Value| columns.iter().any(|field| !value_at(sums, field).is_null());
+    fn sums(&self, report: &Report, labels: &[&str], columns: &[(&str, Kind)]) -> Markup {
+        let has_any = |sums: &Value| columns.iter().any(|(field, _)| !value_at(sums, field).is_null());
         let sums = [("other", report.meta("other")), ("total", report.meta("totals"))];
         let sums: Vec<_> =
             sums.into_iter().filter(|(_, sums)| has_any(sums) && !labels.contains(&"currency")).collect();
@@ -216,8 +204,8 @@ impl View<'_> {
                     @for (name, sums) in sums {
                         tr {
                             th scope="row" colspan=(labels.len().max(1)) { (self.word(name)) }
-                            @for field in columns {
-                                td.number { (written(value_at(sums, field), fields.kind(field), self.locale)) }
+                            @for (field, kind) in columns {
+                                td.number { (written(value_at(sums, field), *kind, self.locale)) }
                             }
                         }
                     }

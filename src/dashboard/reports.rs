@@ -25,7 +25,7 @@ const AT_ONCE: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// What pages do not pass on: other shapes of an answer, waiting for one, and whose machine it is that asks.
-const OF_PROGRAMS: [&str; 4] = ["format", "after", "wait", "me"];
+pub(crate) const OF_PROGRAMS: [&str; 4] = ["format", "after", "wait", "me"];
 
 /// Where reports are asked.
 #[derive(Debug)]

@@ -20,15 +20,8 @@ pub(crate) enum Part {
     Figures { title: &'static str, at: &'static str, fields: &'static [&'static str] },
     /// What is known of one thing; what is absent is left out.
     Facts { title: &'static str, at: &'static str, fields: &'static [&'static str] },
-    /// A table: what rows are about, then their numbers.
-    Rows {
-        title: &'static str,
-        at: &'static str,
-        labels: &'static [&'static str],
-        numbers: &'static [&'static str],
-        /// The number that is drawn beside its text.
-        bar: &'static str,
-    },
+    /// What there are several of.
+    Rows(Table),
     /// What belongs to all rows, those that are not shown included.
     Sums { title: &'static str, fields: &'static [&'static str] },
     /// Columns in the course of time, of each of these numbers.
@@ -37,7 +30,20 @@ pub(crate) enum Part {
     Matrix,
 }
 
+/// A table: what rows are about, then their numbers.
+#[derive(Debug)]
+pub(crate) struct Table {
+    /// Its heading, where the page's own does not say it.
+    pub(crate) title: &'static str,
+    pub(crate) at: &'static str,
+    pub(crate) labels: &'static [&'static str],
+    pub(crate) numbers: &'static [&'static str],
+    /// The number that is drawn beside its text.
+    pub(crate) bar: &'static str,
+}
+
 use crate::dashboard::question::Defaults;
+use crate::terms::MEASURES;
 
 use Part::{Facts, Figures, Matrix, Rows, Series, Sums};
 
@@ -45,20 +51,7 @@ use Part::{Facts, Figures, Matrix, Rows, Series, Sums};
 pub(crate) const GROUPS: [&str; 6] =
     ["group.now", "group.acquisition", "group.people", "group.sales", "group.visits", "group.quality"];
 
-/// What the lists compare.
-const MEASURES: &[&str] = &[
-    "sessions",
-    "visitors",
-    "conversions",
-    "conversion_rate",
-    "orders",
-    "revenue",
-    "avg_order_value",
-    "total_score",
-    "bounce_rate",
-];
-
-/// The most important of them, where there is little room, and where there is less.
+/// The most important of [`MEASURES`], where there is little room, and where there is less.
 pub(crate) const FEW_MEASURES: &[&str] = &["sessions", "conversions", "conversion_rate", "revenue"];
 pub(crate) const FEWER_MEASURES: &[&str] = &["sessions", "conversion_rate", "revenue"];
 
@@ -112,7 +105,7 @@ const fn rows(
     numbers: &'static [&'static str],
     bar: &'static str,
 ) -> Part {
-    Rows { title, at, labels, numbers, bar }
+    Rows(Table { title, at, labels, numbers, bar })
 }
 
 /// The pages of the navigation, in its order.
@@ -614,14 +607,14 @@ impl Sheet {
     pub(crate) fn fields(&self) -> impl Iterator<Item = String> {
         self.parts.iter().flat_map(move |part| {
             let within = match part {
-                Figures { at, .. } | Facts { at, .. } | Rows { at, .. } => at,
+                Figures { at, .. } | Facts { at, .. } | Rows(Table { at, .. }) => at,
                 Sums { .. } | Series { .. } | Matrix => "",
             };
             let (labels, numbers): (&[&str], &[&str]) = match part {
                 Figures { fields, .. } | Facts { fields, .. } | Sums { fields, .. } | Series { fields } => {
                     (&[], fields)
                 }
-                Rows { labels, numbers, .. } => (labels, numbers),
+                Rows(table) => (table.labels, table.numbers),
                 Matrix => (&["cohort"], &["size"]),
             };
             labels.iter().chain(numbers).map(move |field| format!("{}{within}/{field}", self.name))
@@ -641,9 +634,10 @@ mod tests {
         for sheet in SHEETS.iter().chain([&SESSION, &ORDER]) {
             missing.extend(sheet.fields().filter(|field| Term::of(field).is_none()));
             let titles = sheet.parts.iter().filter_map(|part| match part {
-                Figures { title, .. } | Facts { title, .. } | Sums { title, .. } | Rows { title, .. } => {
-                    Some(*title)
-                }
+                Figures { title, .. }
+                | Facts { title, .. }
+                | Sums { title, .. }
+                | Rows(Table { title, .. }) => Some(*title),
                 Series { .. } | Matrix => None,
             });
             let words = titles.filter(|title| !title.is_empty()).chain([sheet.name]);

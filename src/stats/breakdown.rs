@@ -29,24 +29,9 @@ use crate::stats::worth::text;
 use crate::stats::{AppState, Shared};
 use crate::store::columns::Id;
 use crate::store::order_columns::OrderId;
+use crate::terms::MEASURES;
 
-pub(crate) const ACCEPTS: Accepts = Accepts {
-    list: Some((
-        20,
-        &[
-            "sessions",
-            "visitors",
-            "conversions",
-            "conversion_rate",
-            "orders",
-            "revenue",
-            "avg_order_value",
-            "total_score",
-            "bounce_rate",
-        ],
-    )),
-    ..Accepts::MONEY
-};
+pub(crate) const ACCEPTS: Accepts = Accepts { list: Some((20, MEASURES)), ..Accepts::MONEY };
 
 /// What sessions are grouped by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

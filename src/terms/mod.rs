@@ -14,6 +14,19 @@ pub const LOCALES: &[&str] = &["en", "uk"];
 pub const FILTERS: [&str; 8] =
     ["source", "medium", "campaign", "content", "term", "device", "country", "channel"];
 
+/// The numbers by which lists compare what their rows are about, in the order of the columns.
+pub const MEASURES: &[&str] = &[
+    "sessions",
+    "visitors",
+    "conversions",
+    "conversion_rate",
+    "orders",
+    "revenue",
+    "avg_order_value",
+    "total_score",
+    "bounce_rate",
+];
+
 /// Which of [`LOCALES`].
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Locale(usize);
